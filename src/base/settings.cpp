@@ -1,0 +1,55 @@
+#include "base/settings.h"
+
+#include <array>
+#include <charconv>
+#include <cstdlib>
+
+#include "base/error.h"
+
+namespace flambeau {
+namespace {
+
+constexpr std::array kTable{
+    Setting{"FLAMBEAU_NUM_THREADS", "", "Threads of the CPU pool; by default the cores that the "
+                                        "process may use (affinity and cgroup quota)."},
+    Setting{"FLAMBEAU_ISA", "", "Instruction set of generated kernels, avx2 or avx512; by default "
+                                "the best that the CPU has."},
+    Setting{"FLAMBEAU_CACHE_DIR", "", "Folder of the kernel cache; by default "
+                                      "$XDG_CACHE_HOME/flambeau or ~/.cache/flambeau."},
+    Setting{"FLAMBEAU_CACHE_SIZE_MB", "256", "Upper bound of the kernel cache file; 0 turns the "
+                                             "cache off."},
+    Setting{"FLAMBEAU_CHECK", "0", "1 verifies every program between passes and compares every "
+                                   "kernel with the interpreter (slow)."},
+    Setting{"FLAMBEAU_DUMP", "", "Folder into which programs, kernels and assembly are written as "
+                                 "text."},
+};
+
+}  // namespace
+
+std::span<const Setting> all_settings() { return kTable; }
+
+std::string setting(std::string_view name) {
+  for (const Setting& row : kTable) {
+    if (row.name != name) continue;
+    const char* value = std::getenv(std::string(name).c_str());
+    return value != nullptr && *value != '\0' ? value : std::string(row.default_value);
+  }
+  throw InternalError(concat("setting ", name, " is not in the table"));
+}
+
+int64_t int_setting(std::string_view name) {
+  const std::string text = setting(name);
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  check<ValueError>(error == std::errc() && end == text.data() + text.size(), [&] {
+    return concat("settings: ", name, " is '", text, "', expected an integer");
+  });
+  return value;
+}
+
+bool bool_setting(std::string_view name) {
+  const std::string text = setting(name);
+  return text == "1" || text == "true" || text == "on" || text == "yes";
+}
+
+}  // namespace flambeau

@@ -1,0 +1,146 @@
+#pragma once
+// A vector whose first N elements need no heap memory: shapes, strides, argument lists.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <utility>
+
+namespace flambeau {
+
+template <class T, size_t N>
+class SmallVector {
+ public:
+  using value_type = T;
+  using iterator = T*;
+  using const_iterator = const T*;
+
+  SmallVector() noexcept = default;
+  explicit SmallVector(size_t count, const T& value = T()) { resize(count, value); }
+  SmallVector(std::initializer_list<T> items) { append(items.begin(), items.end()); }
+  template <class Iterator>
+    requires(!std::is_integral_v<Iterator>)
+  SmallVector(Iterator first, Iterator last) {
+    append(first, last);
+  }
+  explicit SmallVector(std::span<const T> items) { append(items.begin(), items.end()); }
+  SmallVector(const SmallVector& other) { append(other.begin(), other.end()); }
+  SmallVector(SmallVector&& other) noexcept { take(other); }
+  ~SmallVector() { release(); }
+
+  SmallVector& operator=(const SmallVector& other) {
+    if (this != &other) {
+      clear();
+      append(other.begin(), other.end());
+    }
+    return *this;
+  }
+  SmallVector& operator=(SmallVector&& other) noexcept {
+    if (this != &other) {
+      release();
+      take(other);
+    }
+    return *this;
+  }
+
+  size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  T* data() noexcept { return data_; }
+  const T* data() const noexcept { return data_; }
+  iterator begin() noexcept { return data_; }
+  iterator end() noexcept { return data_ + size_; }
+  const_iterator begin() const noexcept { return data_; }
+  const_iterator end() const noexcept { return data_ + size_; }
+  T& operator[](size_t i) noexcept { return data_[i]; }
+  const T& operator[](size_t i) const noexcept { return data_[i]; }
+  T& front() noexcept { return data_[0]; }
+  const T& front() const noexcept { return data_[0]; }
+  T& back() noexcept { return data_[size_ - 1]; }
+  const T& back() const noexcept { return data_[size_ - 1]; }
+  operator std::span<const T>() const noexcept { return {data_, size_}; }
+
+  void push_back(T value) {
+    if (size_ == capacity_) grow(size_ + 1);
+    std::construct_at(data_ + size_, std::move(value));
+    ++size_;
+  }
+  template <class... Args>
+  T& emplace_back(Args&&... args) {
+    push_back(T(std::forward<Args>(args)...));
+    return back();
+  }
+  void pop_back() noexcept { std::destroy_at(data_ + --size_); }
+  void clear() noexcept {
+    std::destroy(begin(), end());
+    size_ = 0;
+  }
+  void reserve(size_t count) {
+    if (count > capacity_) grow(count);
+  }
+  void resize(size_t count, const T& value = T()) {
+    while (size_ > count) pop_back();
+    reserve(count);
+    while (size_ < count) push_back(value);
+  }
+  template <class Iterator>
+  void append(Iterator first, Iterator last) {
+    for (; first != last; ++first) push_back(*first);
+  }
+  void insert(size_t position, T value) {
+    push_back(std::move(value));
+    std::rotate(begin() + position, end() - 1, end());
+  }
+  void erase(size_t position) {
+    std::move(begin() + position + 1, end(), begin() + position);
+    pop_back();
+  }
+
+  friend bool operator==(const SmallVector& a, const SmallVector& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+  }
+
+ private:
+  T* inline_data() noexcept { return reinterpret_cast<T*>(storage_); }
+  bool is_inline() const noexcept { return data_ == reinterpret_cast<const T*>(storage_); }
+
+  void grow(size_t wanted) {
+    const size_t capacity = std::max(wanted, capacity_ * 2);
+    T* fresh = std::allocator<T>().allocate(capacity);
+    std::uninitialized_move(begin(), end(), fresh);
+    std::destroy(begin(), end());
+    if (!is_inline()) std::allocator<T>().deallocate(data_, capacity_);
+    data_ = fresh;
+    capacity_ = capacity;
+  }
+  void release() noexcept {
+    clear();
+    if (!is_inline()) std::allocator<T>().deallocate(data_, capacity_);
+    data_ = inline_data();
+    capacity_ = N;
+  }
+  /// Takes the elements of `other`; this vector is empty and inline.
+  void take(SmallVector& other) noexcept {
+    if (other.is_inline()) {
+      std::uninitialized_move(other.begin(), other.end(), data_);
+      size_ = other.size_;
+      other.clear();
+    } else {
+      data_ = std::exchange(other.data_, other.inline_data());
+      capacity_ = std::exchange(other.capacity_, N);
+      size_ = std::exchange(other.size_, 0);
+    }
+  }
+
+  alignas(T) std::byte storage_[N * sizeof(T)];
+  T* data_ = inline_data();
+  size_t size_ = 0;
+  size_t capacity_ = N;
+};
+
+/// Concrete sizes, strides, axes.
+using Ints = SmallVector<int64_t, 6>;
+
+}  // namespace flambeau
