@@ -1,0 +1,112 @@
+#pragma once
+// The type of a row of the primitive table (the rows are in prim/). Passes, interpreters and code
+// generation know rows, never names.
+
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/scalar.h"
+#include "ir/dim.h"
+#include "ir/emitter.h"
+
+namespace flambeau::ir {
+
+class Builder;
+class Expr;
+struct Program;
+struct Node;
+struct ArrayValue;
+using NodeId = int32_t;
+
+/// What kind of thing a primitive does to indices; scheduling goes by this alone.
+enum class PrimitiveClass : uint8_t {
+  Source,       ///< parameter, number, constant, extent, iota: no tensor operand
+  Elementwise,  ///< one output element from the same element of each operand (equal shapes)
+  View,         ///< an affine map of indices: broadcast, permute, slice, flip, squeeze
+  Reshape,      ///< the same elements in row-major order under another shape
+  Pad,          ///< low, high and interior padding by a scalar operand
+  Concatenate,
+  Reduce,       ///< over `axes`, which vanish from the shape; in the fixed order of reduce_order
+  Scan,         ///< running reduction along `axes[0]`
+  Gather,       ///< operand 0 read at computed indices
+  Scatter,      ///< operand 0 updated at computed indices, ascending source order
+  Contract,     ///< batched matrix product
+  BlockScan,    ///< a body program run over blocks of an axis, with carried values
+};
+
+/// The static fields of a node; which of them a primitive uses is said in its row's doc.
+struct Attributes {
+  SmallVector<int64_t, 5> axes;  ///< permutation, reduced axes, axis map
+  SmallVector<Dim, 6> dims;      ///< shapes, slice starts/lengths/steps, paddings
+  Scalar value;                  ///< of a constant
+  int index = 0;                 ///< number of a parameter or result
+  std::shared_ptr<const Program> body;  ///< of a BlockScan
+  friend bool operator==(const Attributes&, const Attributes&);
+  void hash_into(Hasher& hasher) const;
+};
+
+/// Type of a value: dtype and shape.
+struct Type {
+  DType dtype = DType::Float32;
+  Shape shape;
+  friend bool operator==(const Type&, const Type&) = default;
+};
+
+/// What a derivative rule sees: the node, its operands and result as expressions of the program
+/// being extended, and the cotangent of its result.
+struct VjpContext {
+  Builder& builder;
+  const Node& node;
+  std::span<const Expr> arguments;
+  const Expr& result;
+  const Expr& cotangent;
+};
+
+/// What a batching rule sees: operands of which some carry one more leading axis of extent
+/// `batch`.
+struct BatchContext {
+  Builder& builder;
+  const Node& node;
+  std::span<const Expr> arguments;
+  std::span<const bool> batched;
+  Dim batch;
+};
+
+struct Primitive {
+  std::string_view name;
+  PrimitiveClass cls;
+  int arity;                ///< number of operands, -1 for any
+  std::string_view doc;     ///< meaning in one or two sentences, attributes included
+
+  /// The result's type; throws InternalError naming the primitive if operands do not fit.
+  Type (*infer)(std::span<const Type> arguments, const Attributes& attributes);
+  /// Elementwise only: the meaning, in core operations. `result` is the node's dtype.
+  Operand (*emit)(Emitter& emitter, DType result, std::span<const Operand> arguments,
+                  const Attributes& attributes) = nullptr;
+  /// The others: the meaning, on whole arrays (ir/interpreter.h).
+  ArrayValue (*interpret)(const Node& node, std::span<const ArrayValue> arguments,
+                          const DimBindings& bindings) = nullptr;
+  /// Reduce and Scan: the operation that combines, and its identity for a dtype.
+  std::optional<CoreOp> combine;
+  Scalar (*identity)(DType) = nullptr;
+  /// Cotangents of the operands (an invalid Expr: none). Null: not differentiable, zero.
+  SmallVector<Expr, 3> (*vjp)(const VjpContext&) = nullptr;
+  /// The node on batched operands; the result's axis 0 is the batch. Null only for Elementwise and
+  /// Source, whose rule is the same for all (batch.h).
+  Expr (*batch)(const BatchContext&) = nullptr;
+};
+
+/// The row with this name, or nullptr. Filled by prim/ at start-up.
+const Primitive* find_primitive(std::string_view name);
+/// All rows, in the order of their names.
+std::span<const Primitive* const> all_primitives();
+
+/// Adds a row at static initialisation: `static const RegisterPrimitive row{{.name = ...}};`
+struct RegisterPrimitive {
+  explicit RegisterPrimitive(const Primitive& row);
+  const Primitive* row;
+};
+
+}  // namespace flambeau::ir
