@@ -52,7 +52,8 @@ inline DType compute_dtype(DType dtype) { return is_half(dtype) ? DType::Float32
 /// PyTorch's promotion of two dtypes of equal standing (torch.promote_types).
 DType promote_types(DType a, DType b);
 
-/// True if PyTorch lets a result of type `from` be written to a tensor of type `to` (torch.can_cast).
+/// True if PyTorch lets a result of type `from` be written to a tensor of type `to`
+/// (torch.can_cast).
 bool can_cast(DType from, DType to);
 
 /// The dtype with this PyTorch name; throws ValueError for an unknown one.

@@ -10,18 +10,24 @@ namespace flambeau {
 namespace {
 
 constexpr std::array kTable{
-    Setting{"FLAMBEAU_NUM_THREADS", "", "Threads of the CPU pool; by default the cores that the "
-                                        "process may use (affinity and cgroup quota)."},
-    Setting{"FLAMBEAU_ISA", "", "Instruction set of generated kernels, avx2 or avx512; by default "
-                                "the best that the CPU has."},
-    Setting{"FLAMBEAU_CACHE_DIR", "", "Folder of the kernel cache; by default "
-                                      "$XDG_CACHE_HOME/flambeau or ~/.cache/flambeau."},
-    Setting{"FLAMBEAU_CACHE_SIZE_MB", "256", "Upper bound of the kernel cache file; 0 turns the "
-                                             "cache off."},
-    Setting{"FLAMBEAU_CHECK", "0", "1 verifies every program between passes and compares every "
-                                   "kernel with the interpreter (slow)."},
-    Setting{"FLAMBEAU_DUMP", "", "Folder into which programs, kernels and assembly are written as "
-                                 "text."},
+    Setting{"FLAMBEAU_NUM_THREADS", "",
+            "Threads of the CPU pool; by default the cores that the "
+            "process may use (affinity and cgroup quota)."},
+    Setting{"FLAMBEAU_ISA", "",
+            "Instruction set of generated kernels, avx2 or avx512; by default "
+            "the best that the CPU has."},
+    Setting{"FLAMBEAU_CACHE_DIR", "",
+            "Folder of the kernel cache; by default "
+            "$XDG_CACHE_HOME/flambeau or ~/.cache/flambeau."},
+    Setting{"FLAMBEAU_CACHE_SIZE_MB", "256",
+            "Upper bound of the kernel cache file; 0 turns the "
+            "cache off."},
+    Setting{"FLAMBEAU_CHECK", "0",
+            "1 verifies every program between passes and compares every "
+            "kernel with the interpreter (slow)."},
+    Setting{"FLAMBEAU_DUMP", "",
+            "Folder into which programs, kernels and assembly are written as "
+            "text."},
 };
 
 }  // namespace

@@ -1,0 +1,7 @@
+#include "base/version.h"
+
+namespace flambeau {
+
+std::string_view version() { return FLAMBEAU_VERSION; }
+
+}  // namespace flambeau
