@@ -1,0 +1,7 @@
+#include "base/intrusive.h"
+
+namespace flambeau {
+
+WrapperHooks wrapper_hooks;
+
+}  // namespace flambeau

@@ -1,0 +1,259 @@
+#pragma once
+// THE definition of an operation: one object from which shape inference, the kernels, the gradient,
+// the Python and C++ functions, stubs, docs and tests follow. To add one, add a `static const
+// Register` to a file of this folder (or add a file): nothing else changes.
+//
+//   static const Register kLogaddexp({
+//       .schema = "logaddexp(Tensor self, Tensor other) -> Tensor",
+//       .doc = "log(exp(self) + exp(other)), computed without overflow.",
+//       .variants = {.in_place = false},
+//       .promotion = Promotion::ToFloat,
+//       .lower = [](Lowering& l) {
+//         Expr a = l["self"], b = l["other"];
+//         Expr m = stop_gradient(maximum(a, b));
+//         ...
+//         l.result(m + log1p(exp(-abs(a - b))));
+//       },
+//       .samples = [] { return SampleList{{t({3, 4}), t({4})}}; },
+//   });
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "ops/schema.h"
+#include "prim/build.h"
+
+namespace flambeau::ops {
+
+using ir::Builder;
+using ir::Dim;
+using ir::Expr;
+using ir::Shape;
+
+struct Definition;
+
+/// A call as shape rules and checks see it: concrete arguments in schema order.
+class Call {
+ public:
+  Call(const Definition& definition, std::span<const Argument> arguments)
+      : definition_(definition), arguments_(arguments) {}
+  const Definition& definition() const { return definition_; }
+  /// Name for messages: the op's.
+  const std::string& name() const;
+  std::span<const Argument> arguments() const { return arguments_; }
+  const Argument& operator[](std::string_view parameter) const;
+
+  bool is_none(std::string_view parameter) const;
+  const TensorInfo& tensor(std::string_view parameter) const;
+  /// nullptr for None.
+  const TensorInfo* optional_tensor(std::string_view parameter) const;
+  const TensorRefs& tensors(std::string_view parameter) const;
+  Scalar number(std::string_view parameter) const;
+  int64_t integer(std::string_view parameter) const;
+  double real(std::string_view parameter) const;
+  bool boolean(std::string_view parameter) const;
+  const Ints& integers(std::string_view parameter) const;
+  const std::string& string(std::string_view parameter) const;
+  /// The dtype given for `parameter`, or `otherwise` if None.
+  DType dtype_or(std::string_view parameter, DType otherwise) const;
+
+  /// `dim` in [0, rank), negative ones counted from the end; IndexError as PyTorch's otherwise.
+  /// A 0-dim tensor accepts -1 and 0.
+  int64_t axis(int64_t dim, int64_t rank) const;
+  /// axis() of each, or every axis if `dims` is empty and `empty_is_all`; RuntimeError if one
+  /// occurs twice.
+  Ints axes(const Ints& dims, int64_t rank, bool empty_is_all = true) const;
+  /// The broadcast of the shapes; RuntimeError as PyTorch's if they do not fit.
+  Ints broadcast(std::span<const Ints> shapes) const;
+
+ private:
+  const Definition& definition_;
+  std::span<const Argument> arguments_;
+};
+
+/// The results' types as the shape rule sets them. Strides are left empty by most rules; `finish`
+/// fills them by the definition's stride rule.
+using ResultInfos = SmallVector<TensorInfo, 2>;
+
+/// How inputs of an elementwise op come to one dtype before `lower` sees them.
+enum class Promotion : uint8_t {
+  None,     ///< each tensor keeps its own (halves become float32), results as the shape rule says
+  Promote,  ///< PyTorch's common dtype of tensors, 0-dim tensors and numbers; also the result's
+  ToFloat,  ///< the same, integers and bool become the default float dtype
+  Compare,  ///< inputs promoted, the result is bool
+};
+
+/// What `lower` works with: the call's tensors as expressions in the compute dtype, its static
+/// arguments as values and its dynamic ones as Dims and number expressions.
+class Lowering {
+ public:
+  Lowering(Builder& builder, const Call& call, DType common, std::vector<Expr> inputs)
+      : builder_(builder), call_(call), common_(common), inputs_(std::move(inputs)) {}
+
+  Builder& builder() { return builder_; }
+  /// The concrete call. Only static arguments, dtypes, ranks and which extents are 1 may be looked
+  /// at: the program serves every call that agrees in those.
+  const Call& call() const { return call_; }
+  /// The dtype to which promotion brought the inputs (halves: before widening).
+  DType common() const { return common_; }
+  /// The compute dtype of `common`.
+  DType compute() const { return compute_dtype(common_); }
+
+  /// Tensor or number parameter. Tensors: in the compute dtype (Promotion::None: their own compute
+  /// dtype). Numbers: converted to compute(), shape []. Invalid for None.
+  Expr operator[](std::string_view parameter) const;
+  /// All tensors of a Tensor[] parameter.
+  std::vector<Expr> tensors(std::string_view parameter) const;
+  /// A dynamic int parameter (listed in `dynamic`).
+  Dim integer(std::string_view parameter) const;
+  /// A dynamic int[] parameter.
+  std::vector<Dim> integers(std::string_view parameter) const;
+
+  /// Declares result number 0, 1, ...; converted to the dtype that the shape rule gave.
+  void result(const Expr& value) { results_.push_back(value); }
+  /// Marks a value that the forward stores for the backward (statistics of a norm, a mask). The
+  /// backward then reads it and what it can compute from inputs and results.
+  Expr save(const Expr& value) {
+    saved_.push_back(value);
+    return value;
+  }
+  const std::vector<Expr>& results() const { return results_; }
+  const std::vector<Expr>& saved() const { return saved_; }
+
+ private:
+  friend class LoweringAccess;
+  Builder& builder_;
+  const Call& call_;
+  DType common_;
+  std::vector<Expr> inputs_;  // one per tensor in schema order, lists flattened; then numbers
+  std::vector<Expr> results_;
+  std::vector<Expr> saved_;
+};
+
+/// What a `vjp` override sees: the forward's inputs, results and saved values, and the results'
+/// cotangents (invalid where there is none).
+struct VjpLowering {
+  Lowering& forward;                ///< inputs and arguments
+  std::span<const Expr> results;
+  std::span<const Expr> saved;
+  std::span<const Expr> cotangents;
+  /// Cotangent per tensor input, in order; invalid: none.
+  std::vector<Expr> gradients;
+};
+
+/// One strided operand of a host kernel.
+struct HostTensor {
+  TensorInfo info;
+  void* data = nullptr;
+};
+
+/// What cannot be composed (sort, random streams, data-dependent shapes): plain C++ on buffers.
+class HostCall {
+ public:
+  virtual ~HostCall() = default;
+  virtual const Call& call() const = 0;
+  /// The input tensor; with `contiguous`, a row-major copy if it is not one already.
+  virtual HostTensor input(std::string_view parameter, bool contiguous = true) = 0;
+  virtual HostTensor input(std::string_view list, size_t i, bool contiguous = true) = 0;
+  /// Result `i`, allocated row-major with the type the shape rule gave, or with this one.
+  virtual HostTensor output(size_t i) = 0;
+  virtual HostTensor output(size_t i, const TensorInfo& info) = 0;
+};
+
+enum class Returns : uint8_t {
+  New,        ///< fresh tensors
+  View,       ///< aliases of the first tensor parameter, by index maps
+  MaybeView,  ///< a view where strides allow, else a copy (reshape); itself if nothing changes
+  Self,       ///< the first parameter, written (in-place only ops: fill_, copy_, uniform_)
+};
+
+/// Where the op appears. The function is torch.NAME.
+struct Variants {
+  bool function = true;
+  bool method = true;
+  bool in_place = false;   ///< also NAME_, as function and method
+  bool out = false;        ///< also the out= form
+  std::vector<std::string> aliases = {};  ///< "Tensor.__add__", "nn.functional.gelu", "special.expit"
+};
+
+/// One sample argument of a generated test.
+struct SampleTensor {
+  Ints shape;
+  double low = -2, high = 2;   ///< range of the values
+  bool specials = false;       ///< sprinkles 0, -0, ties, bounds, +-100, inf
+  bool grad = true;            ///< differentiated if floating
+  std::optional<DType> dtype;  ///< fixed; else the test's
+};
+using SampleValue = std::variant<std::monostate, SampleTensor, std::vector<SampleTensor>, Scalar,
+                                 Ints, DType, std::string>;
+struct Sample {
+  std::vector<SampleValue> positional;
+  std::vector<std::pair<std::string, SampleValue>> keyword = {};
+};
+using SampleList = std::vector<Sample>;
+/// Shorthand for samples: a tensor of this shape with values in [low, high).
+inline SampleTensor t(std::initializer_list<int64_t> shape, double low = -2, double high = 2) {
+  return {Ints(shape), low, high};
+}
+
+/// A call that must be refused, and how.
+struct ErrorSample {
+  Sample sample;
+  std::string exception;  ///< "IndexError"
+  std::string text;       ///< part of the message
+};
+
+/// The dtypes a definition accepts.
+enum class Accepts : uint8_t { All, Floats, NumbersNoBool, FloatsAndInts, Integers };
+
+struct Definition {
+  std::string_view schema;
+  std::string_view doc;
+  Variants variants = {};
+  Promotion promotion = Promotion::None;
+  Accepts accepts = Accepts::All;
+  Returns returns = Returns::New;
+  /// Result types. Null for elementwise ops: broadcast shape, promoted dtype.
+  void (*shape)(const Call&, ResultInfos&) = nullptr;
+  /// Result strides. Null: elementwise ops follow their inputs' layout as PyTorch's
+  /// TensorIterator, the others are row-major.
+  void (*strides)(const Call&, ResultInfos&) = nullptr;
+  /// The composition. Null for ops with a kernel.
+  void (*lower)(Lowering&) = nullptr;
+  /// Overrides the derived gradient; only with a reason, which the comment beside it gives.
+  void (*vjp)(VjpLowering&) = nullptr;
+  /// Host kernel instead of a composition.
+  void (*kernel)(HostCall&) = nullptr;
+  /// Errors that depend on values (indices out of range): reads buffers before anything runs.
+  void (*checks)(HostCall&) = nullptr;
+  /// PyTorch keeps the result for the backward (in-place errors show it): relu, exp, tanh.
+  bool saves_result = false;
+  /// False for what has no gradient by nature (argmax, comparison results).
+  bool differentiable = true;
+  /// int and int[] parameters that are run-time integers of the program; the others are part of
+  /// the recipe's key.
+  std::vector<std::string_view> dynamic = {};
+  /// Numbers whose listed values get a program of their own (pow by 2 is x*x); `lower` may look at
+  /// them through call() only if special() there says so.
+  std::vector<std::pair<std::string_view, std::vector<double>>> special = {};
+  std::string_view autocast = {};  ///< "lower_precision", "float32", "promote" or empty
+  std::function<SampleList()> samples = nullptr;
+  std::function<std::vector<ErrorSample>()> errors = nullptr;
+
+  // Filled in at registration.
+  Schema parsed = {};
+  int id = -1;
+  bool elementwise() const { return shape == nullptr; }
+  /// True if `value` is one of the special values of the number `parameter`.
+  bool is_special(std::string_view parameter, const Scalar& value) const;
+};
+
+struct Register {
+  explicit Register(Definition definition);
+  const Definition* definition = nullptr;
+};
+
+}  // namespace flambeau::ops
