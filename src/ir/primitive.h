@@ -2,6 +2,7 @@
 // The type of a row of the primitive table (the rows are in prim/). Passes, interpreters and code
 // generation know rows, never names.
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -38,11 +39,11 @@ enum class PrimitiveClass : uint8_t {
 
 /// The static fields of a node; which of them a primitive uses is said in its row's doc.
 struct Attributes {
-  SmallVector<int64_t, 5> axes;  ///< permutation, reduced axes, axis map
-  SmallVector<Dim, 6> dims;      ///< shapes, slice starts/lengths/steps, paddings
-  Scalar value;                  ///< of a constant
-  int index = 0;                 ///< number of a parameter or result
-  std::shared_ptr<const Program> body;  ///< of a BlockScan
+  SmallVector<int64_t, 5> axes = {};  ///< permutation, reduced axes, axis map
+  SmallVector<Dim, 6> dims = {};      ///< shapes, slice starts/lengths/steps, paddings
+  Scalar value = {};                  ///< of a constant
+  int index = 0;                      ///< number of a parameter or result; a dtype
+  std::shared_ptr<const Program> body = nullptr;  ///< of a BlockScan
   friend bool operator==(const Attributes&, const Attributes&);
   void hash_into(Hasher& hasher) const;
 };
@@ -82,21 +83,35 @@ struct Primitive {
 
   /// The result's type; throws InternalError naming the primitive if operands do not fit.
   Type (*infer)(std::span<const Type> arguments, const Attributes& attributes);
-  /// Elementwise only: the meaning, in core operations. `result` is the node's dtype.
+  /// Elementwise only: the meaning, in core operations. `result` is the node's dtype. Called
+  /// through emit_elementwise, which says how 16-bit floats come and go.
   Operand (*emit)(Emitter& emitter, DType result, std::span<const Operand> arguments,
                   const Attributes& attributes) = nullptr;
   /// The others: the meaning, on whole arrays (ir/interpreter.h).
   ArrayValue (*interpret)(const Node& node, std::span<const ArrayValue> arguments,
                           const DimBindings& bindings) = nullptr;
   /// Reduce and Scan: the operation that combines, and its identity for a dtype.
-  std::optional<CoreOp> combine;
+  std::optional<CoreOp> combine = std::nullopt;
   Scalar (*identity)(DType) = nullptr;
   /// Cotangents of the operands (an invalid Expr: none). Null: not differentiable, zero.
   SmallVector<Expr, 3> (*vjp)(const VjpContext&) = nullptr;
   /// The node on batched operands; the result's axis 0 is the batch. Null only for Elementwise and
   /// Source, whose rule is the same for all (batch.h).
   Expr (*batch)(const BatchContext&) = nullptr;
+  /// Elementwise: `emit` takes and gives 16-bit floats as they are (conversions, bitcasts).
+  bool raw_halves = false;
 };
+
+/// What every backend calls for an Elementwise row. Unless the row says raw_halves, operands that
+/// are 16-bit floats are converted to Float32 for `emit`, and where `result` is one, what `emit`
+/// gives is rounded to it once. The operand returned has dtype `result` (InternalError otherwise).
+Operand emit_elementwise(const Primitive& row, Emitter& emitter, DType result,
+                         std::span<const Operand> arguments, const Attributes& attributes);
+
+/// The rows of a program's own sources, which Builder::parameter and Builder::number make; their
+/// types are those that the Program says. All other rows are in prim/.
+const Primitive* parameter_row();
+const Primitive* number_row();
 
 /// The row with this name, or nullptr. Filled by prim/ at start-up.
 const Primitive* find_primitive(std::string_view name);

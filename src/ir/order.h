@@ -1,0 +1,36 @@
+#pragma once
+// The fixed order of sums (kReduceBlock, kContractBlock in interpreter.h), in its plainest form.
+// The interpreters use these functions, and every backend is compared with them.
+
+#include <span>
+
+#include "ir/core_function.h"
+#include "ir/interpreter.h"
+
+namespace flambeau::ir {
+
+/// The combination of `values`, containers of `dtype` (not a 16-bit float), in the order of
+/// kReduceBlock. `identity` for an empty range.
+Container reduce_in_order(CoreOp combine, DType dtype, Container identity,
+                          std::span<const Container> values);
+
+/// The last step of it alone: `values` are block results and combine by the binary tree.
+Container reduce_tree(CoreOp combine, DType dtype, Container identity,
+                      std::span<const Container> values);
+
+/// One block (at most kReduceBlock values): lanes, then halving.
+Container reduce_block(CoreOp combine, DType dtype, Container identity,
+                       std::span<const Container> values);
+
+/// `array` reduced over `axes`, which vanish; the elements of the reduced axes come in row-major
+/// order whatever the order of `axes`. 16-bit floats are combined in Float32 and rounded once.
+ArrayValue reduce_array(const ArrayValue& array, std::span<const int64_t> axes, CoreOp combine,
+                        const Scalar& identity);
+
+/// [batch..., m, k] x [batch..., k, n] -> [batch..., m, n] of `result`. For each element ascending
+/// k in blocks of kContractBlock: each block one chain of fused multiply-adds from zero (integers:
+/// wrapping), block sums added in ascending order onto the first. Accumulates in the operands'
+/// dtype, 16-bit floats in Float32; converted to `result` once. Zero if k is 0.
+ArrayValue contract_in_order(const ArrayValue& a, const ArrayValue& b, DType result);
+
+}  // namespace flambeau::ir
