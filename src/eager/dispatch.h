@@ -1,16 +1,16 @@
 #pragma once
-// The one door through which every operation is called, from Python and from C++: checks, recipe,
-// launch, and the tape where something requires a gradient.
+// One call of one operation: key, recipe (cached), launch. Knows nothing of gradients but how to
+// make their programs; autograd/call.h is the door that everybody else uses.
 
+#include <cstdint>
+#include <memory>
 #include <span>
+#include <vector>
 
+#include "eager/executable.h"
 #include "ops/registry.h"
-#include "tensor/tensor.h"
 
 namespace flambeau {
-
-/// Results of a call. Most ops have one.
-using Results = SmallVector<Tensor, 2>;
 
 /// Which form of the op is called.
 enum class CallForm : uint8_t {
@@ -19,25 +19,62 @@ enum class CallForm : uint8_t {
   Out,       ///< results are written to `out` tensors, which are returned
 };
 
-/// Calls `op` on arguments in schema order (all of them; defaults filled in). The TensorInfo
-/// pointers of `arguments` must be those of TensorImpls. `out` is for CallForm::Out.
-Results call(const ops::Definition& op, std::span<const ops::Argument> arguments,
-             CallForm form = CallForm::Function, std::span<const Tensor> out = {});
+/// The gradient of a call or of a program as programs.
+struct Derivative {
+  /// Where a parameter of `backward` comes from. Cotangent and Result count results.
+  struct Source {
+    enum class Kind : uint8_t { Input, Result, Saved, Cotangent } kind;
+    int index;
+  };
+  /// Gives the results, then the saved values.
+  std::shared_ptr<const Executable> forward;
+  int saved_count = 0;
+  /// Gives one gradient per entry of `targets`. Its numbers are the forward's; its integers are
+  /// the forward's followed by the sizes of all forward inputs, flattened.
+  std::shared_ptr<const Executable> backward;
+  std::vector<Source> sources;  ///< one per parameter of `backward`
+  std::vector<int> targets;     ///< the inputs that get a gradient; others get none
+};
 
-/// The same without the tape: kernels only. What autograd itself and the optimisers use.
+/// What is cached for all calls of an op that agree in dtypes, ranks, extents of 1 and static
+/// arguments.
+class Recipe {
+ public:
+  virtual ~Recipe() = default;
+  /// The derivative with respect to the inputs in the bit set `wanted`. Built on first use.
+  virtual const Derivative& derivative(uint64_t wanted) const = 0;
+};
+
+/// A call whose arguments have been checked and bound. Cheap; lives on the stack.
+struct PreparedCall {
+  const ops::Definition* op = nullptr;
+  std::shared_ptr<const Recipe> recipe;
+  CallForm form = CallForm::Function;
+  SmallVector<Tensor, 4> inputs;      ///< every tensor argument, lists flattened, None skipped
+  SmallVector<Scalar, 2> numbers;     ///< the dynamic numbers
+  Ints integers;                      ///< the dynamic integers
+  ops::ResultInfos results;
+  SmallVector<Tensor, 2> outputs;     ///< InPlace, Out: what is written
+};
+
+/// Checks the arguments, infers the results and finds the recipe; the user's errors come from
+/// here. `arguments` are in schema order with defaults filled in, their TensorInfo pointers those
+/// of TensorImpls. Nothing has been written when it throws.
+PreparedCall prepare(const ops::Definition& op, std::span<const ops::Argument> arguments,
+                     CallForm form = CallForm::Function, std::span<const Tensor> out = {});
+
+/// Runs a prepared call; the results (for InPlace and Out: the outputs, whose version counters go
+/// up). With `derivative`, its forward program runs and `saved` receives the saved values.
+Results execute(const PreparedCall& prepared, const Derivative* derivative = nullptr,
+                std::vector<Tensor>* saved = nullptr);
+
+/// prepare and execute.
 Results call_without_tape(const ops::Definition& op, std::span<const ops::Argument> arguments,
                           CallForm form = CallForm::Function, std::span<const Tensor> out = {});
 
-/// A tensor program made ready to run: its kernels, found or compiled at first use. Immutable;
-/// cached by the program's hash.
-class Executable;
-/// The executable of `program`.
-std::shared_ptr<const Executable> make_executable(ir::Program program);
-const ir::Program& program_of(const Executable& executable);
-/// Runs it. `parameters` fit its types, `numbers` its numbers, `integers` its integer arguments.
-/// Results are fresh row-major tensors, or aliases of a parameter where the program only maps
-/// indices. No tape.
-Results run(const Executable& executable, std::span<const Tensor> parameters,
-            std::span<const Scalar> numbers, std::span<const int64_t> integers);
+/// The derivative of a program that is not an op's (a backward, for create_graph): `forward` is
+/// the program itself, nothing is saved but inputs. Cached by hash and `wanted`.
+std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>& program,
+                                         uint64_t wanted);
 
 }  // namespace flambeau
