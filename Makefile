@@ -1,0 +1,64 @@
+# The commands of this project; `make` lists them. CI calls the same ones (.ci/run).
+
+.DEFAULT_GOAL := help
+.PHONY: help train build test test-fast bench bench-peers lint format asan tsan stubs wheel clean
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+JOBS ?= $(shell nproc)
+
+help: ## Lists these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+# What `train` needs is built first and alone, so that a new user waits for no test.
+train: ## Installs what is missing, builds, trains a small GPT (ARGS="--resume" and others are passed on)
+	@tools/bootstrap
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release -j $(JOBS) --target python_links
+	@$(PYTHON) examples/train_gpt.py $(ARGS)
+
+build: ## Installs what is missing and builds everything
+	@tools/bootstrap --dev
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release -j $(JOBS)
+
+test: build ## Runs every test
+	@$(PYTHON) tools/run_tests
+
+test-fast: build ## Runs the tests that are not slow, in at most two minutes
+	@$(PYTHON) tools/run_tests --fast
+
+bench: build bench-peers ## Measures Flambeau and PyTorch in turn and prints the ratios
+	@.venv-peers/bin/python bench/run.py $(ARGS)
+
+bench-peers: .venv-peers/.ready ## Makes .venv-peers with the PyTorch that `make bench` measures
+
+.venv-peers/.ready: requirements-peers.txt
+	@tools/bootstrap
+	@$(PYTHON) -m venv --clear .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@echo "$(CURDIR)/python" >"$$(.venv-peers/bin/python -c \
+	  'import sysconfig; print(sysconfig.get_paths()["purelib"])')/flambeau-checkout.pth"
+	@touch $@
+
+lint: build ## Checks format, style, types and layers
+	@$(PYTHON) tools/lint
+
+format: ## Rewrites the code in its format
+	@tools/bootstrap --dev
+	@$(PYTHON) tools/lint --fix clang-format ruff
+
+asan tsan: ## Runs the C++ tests under AddressSanitizer and UBSan, or ThreadSanitizer
+	@tools/bootstrap --dev
+	@cmake --preset $@ >/dev/null
+	@cmake --build --preset $@ -j $(JOBS)
+	@$(PYTHON) tools/run_tests --preset $@ --only cpp --fast
+
+stubs: build ## Writes the type stubs anew from the schemas
+	@$(PYTHON) tools/make_stubs.py
+
+wheel: ## Builds a wheel into dist/
+	@tools/bootstrap --dev
+	@$(PYTHON) -m build --wheel --outdir dist .
+
+clean: ## Removes what was built
+	@rm -rf build build-wheel dist python/flambeau/*.so
