@@ -1,7 +1,10 @@
 #pragma once
 // A Python number: bool, int or float. Its category takes part in type promotion, its width not.
 
+#include <bit>
+#include <concepts>
 #include <cstdint>
+#include <limits>
 
 #include "base/dtype.h"
 
@@ -10,34 +13,42 @@ namespace flambeau {
 class Scalar {
  public:
   Scalar() : Scalar(int64_t{0}) {}
-  Scalar(bool v) : kind_(DTypeCategory::Bool), int_(v) {}
+  /// Only from bool itself: a pointer is no number.
+  template <std::same_as<bool> Bool>
+  Scalar(Bool v) : kind_(DTypeCategory::Bool), bits_(v ? 1 : 0) {}
   Scalar(int v) : Scalar(static_cast<int64_t>(v)) {}
-  Scalar(int64_t v) : kind_(DTypeCategory::Integer), int_(v) {}
-  Scalar(double v) : kind_(DTypeCategory::Float), double_(v) {}
+  Scalar(int64_t v) : kind_(DTypeCategory::Integer), bits_(static_cast<uint64_t>(v)) {}
+  Scalar(double v) : kind_(DTypeCategory::Float), bits_(std::bit_cast<uint64_t>(v)) {}
 
   DTypeCategory category() const { return kind_; }
   bool is_float() const { return kind_ == DTypeCategory::Float; }
-  double to_double() const { return is_float() ? double_ : static_cast<double>(int_); }
-  /// Truncates towards zero, as Python's int().
-  int64_t to_int() const { return is_float() ? static_cast<int64_t>(double_) : int_; }
-  bool to_bool() const { return is_float() ? double_ != 0 : int_ != 0; }
+  double to_double() const {
+    return is_float() ? std::bit_cast<double>(bits_) : static_cast<double>(integer());
+  }
+  /// Truncates towards zero, as Python's int(); what int64 cannot hold saturates, NaN gives 0.
+  int64_t to_int() const { return is_float() ? truncate(to_double()) : integer(); }
+  bool to_bool() const { return is_float() ? to_double() != 0 : bits_ != 0; }
   /// The 8 bytes that a kernel receives: the bits of a double, or of an int64.
-  uint64_t bits() const { return static_cast<uint64_t>(int_); }
+  uint64_t bits() const { return bits_; }
   /// The dtype of those bits: Float64, Int64 or Bool.
   DType dtype() const {
     return is_float() ? DType::Float64
                       : (kind_ == DTypeCategory::Bool ? DType::Bool : DType::Int64);
   }
-  friend bool operator==(const Scalar& a, const Scalar& b) {
-    return a.kind_ == b.kind_ && a.int_ == b.int_;
-  }
+  /// The same category and the same bits: NaN equals itself, 0.0 and -0.0 differ.
+  friend bool operator==(const Scalar&, const Scalar&) = default;
 
  private:
+  int64_t integer() const { return static_cast<int64_t>(bits_); }
+  static int64_t truncate(double v) {
+    constexpr double kLimit = 0x1p63;
+    if (v >= kLimit) return std::numeric_limits<int64_t>::max();
+    if (v < -kLimit) return std::numeric_limits<int64_t>::min();
+    return v == v ? static_cast<int64_t>(v) : 0;
+  }
+
   DTypeCategory kind_;
-  union {
-    int64_t int_;
-    double double_;
-  };
+  uint64_t bits_;
 };
 
 }  // namespace flambeau

@@ -55,7 +55,11 @@ int64_t int_setting(std::string_view name) {
 
 bool bool_setting(std::string_view name) {
   const std::string text = setting(name);
-  return text == "1" || text == "true" || text == "on" || text == "yes";
+  if (text == "1" || text == "true" || text == "on" || text == "yes") return true;
+  check<ValueError>(text == "0" || text == "false" || text == "off" || text == "no", [&] {
+    return concat("settings: ", name, " is '", text, "', expected 1 or 0");
+  });
+  return false;
 }
 
 }  // namespace flambeau

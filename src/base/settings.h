@@ -22,7 +22,8 @@ std::span<const Setting> all_settings();
 std::string setting(std::string_view name);
 /// The same as an integer; throws ValueError naming the variable if it is not one.
 int64_t int_setting(std::string_view name);
-/// True for "1", "true", "on", "yes".
+/// True for "1", "true", "on", "yes"; false for "0", "false", "off", "no"; ValueError naming the
+/// variable for anything else.
 bool bool_setting(std::string_view name);
 
 }  // namespace flambeau

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 namespace flambeau {
@@ -19,15 +20,20 @@ class SmallVector {
   using const_iterator = const T*;
 
   SmallVector() noexcept = default;
-  explicit SmallVector(size_t count, const T& value = T()) { resize(count, value); }
-  SmallVector(std::initializer_list<T> items) { append(items.begin(), items.end()); }
+  explicit SmallVector(size_t count, const T& value = T()) : SmallVector() { resize(count, value); }
+  // These delegate, so that an exception of an element's constructor releases the elements before.
+  SmallVector(std::initializer_list<T> items) : SmallVector() {
+    append(items.begin(), items.end());
+  }
   template <class Iterator>
     requires(!std::is_integral_v<Iterator>)
-  SmallVector(Iterator first, Iterator last) {
+  SmallVector(Iterator first, Iterator last) : SmallVector() {
     append(first, last);
   }
-  explicit SmallVector(std::span<const T> items) { append(items.begin(), items.end()); }
-  SmallVector(const SmallVector& other) { append(other.begin(), other.end()); }
+  explicit SmallVector(std::span<const T> items) : SmallVector() {
+    append(items.begin(), items.end());
+  }
+  SmallVector(const SmallVector& other) : SmallVector() { append(other.begin(), other.end()); }
   SmallVector(SmallVector&& other) noexcept { take(other); }
   ~SmallVector() { release(); }
 
@@ -80,11 +86,13 @@ class SmallVector {
   void reserve(size_t count) {
     if (count > capacity_) grow(count);
   }
-  void resize(size_t count, const T& value = T()) {
+  /// `value` is taken by value: it may be an element of this vector.
+  void resize(size_t count, T value = T()) {
     while (size_ > count) pop_back();
     reserve(count);
     while (size_ < count) push_back(value);
   }
+  /// The range is not of this vector.
   template <class Iterator>
   void append(Iterator first, Iterator last) {
     for (; first != last; ++first) push_back(*first);
