@@ -11,7 +11,10 @@
 
 namespace flambeau {
 
-struct AutogradMeta;  // autograd/meta.h
+/// What autograd hangs on a tensor; autograd/meta.h derives AutogradMeta from it.
+struct AutogradMetaBase {
+  virtual ~AutogradMetaBase() = default;
+};
 
 /// A block of memory shared by tensors. Address and size never change while tensors see it, but
 /// for resize (only `resize_` and `set_` style functions use it).
@@ -50,12 +53,22 @@ class TensorImpl final : public Intrusive, public TensorInfo {
   bool requires_grad = false;     ///< of a leaf; for others see autograd
   bool is_wrapped_number = false; ///< made from a Python number: promotes as one
   bool is_inference = false;
-  Ref<VersionCounter> version;    ///< made on first use, see Tensor::version_counter
-  std::unique_ptr<AutogradMeta> autograd;  ///< null until something needs it
+  std::unique_ptr<AutogradMetaBase> autograd;  ///< null until something needs it
 
   void* data() const {
     return static_cast<char*>(storage->data()) + offset * static_cast<int64_t>(size_of(dtype));
   }
+  /// Made at the first call; any number of threads may make it at once.
+  VersionCounter& version_counter() const;
+  uint32_t version() const {
+    const VersionCounter* counter = version_.load(std::memory_order_acquire);
+    return counter != nullptr ? counter->value.load(std::memory_order_relaxed) : 0;
+  }
+  /// From now on counts with `other`; this tensor must not have a counter yet.
+  void share_version(const TensorImpl& other);
+
+ private:
+  mutable std::atomic<VersionCounter*> version_{nullptr};  ///< holds one reference
 };
 
 class Tensor {
@@ -64,6 +77,7 @@ class Tensor {
   Tensor() = default;
   explicit Tensor(Ref<TensorImpl> impl) : impl_(std::move(impl)) {}
   /// Uninitialised, row-major.
+  /// RuntimeError for negative or overflowing sizes, and where there is not enough memory.
   static Tensor empty(const Ints& sizes, DType dtype = DType::Float32);
   /// Uninitialised with these strides (dense or not; the storage spans them all).
   static Tensor empty_strided(const Ints& sizes, const Ints& strides, DType dtype);
@@ -86,7 +100,7 @@ class Tensor {
   int64_t numel() const { return impl_->numel(); }
   bool is_contiguous() const { return impl_->is_contiguous(); }
   void* data_ptr() const { return impl_->data(); }
-  /// Checked against the dtype.
+  /// The first element; InternalError unless T has the size of the dtype.
   template <class T>
   T* data() const { return static_cast<T*>(typed_data(sizeof(T))); }
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
@@ -101,8 +115,8 @@ class Tensor {
   /// PyTorch's `.data`: as detach() with a version counter of its own.
   Tensor variable_data() const;
 
-  VersionCounter& version_counter() const;
-  uint32_t version() const { return impl_->version ? impl_->version->value.load() : 0; }
+  VersionCounter& version_counter() const { return impl_->version_counter(); }
+  uint32_t version() const { return impl_->version(); }
   /// Counts one in-place write; RuntimeError on a read-only storage.
   void bump_version(const char* op) const;
 
