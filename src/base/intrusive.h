@@ -1,7 +1,9 @@
 #pragma once
-// Reference counting inside the object, shared with a Python wrapper: once Python has wrapped an
-// object, the wrapper owns it and C++ references count as references to the wrapper. So identity
-// (`p.grad is p.grad`), subclasses and attributes survive as long as either side holds on.
+// Reference counting inside the object, shared with a Python wrapper. Once Python has wrapped an
+// object, the wrapper owns it, and all C++ references together hold one reference to the wrapper.
+// So identity (`p.grad is p.grad`), subclasses and attributes survive as long as either side holds
+// on, and C++ code that runs without Python's lock counts with atomics alone: Python is involved
+// only when the first C++ reference comes and when the last one goes.
 
 #include <atomic>
 #include <cstdint>
@@ -9,7 +11,7 @@
 
 namespace flambeau {
 
-/// What the bindings install: how to change the reference count of a wrapper.
+/// What the bindings install: how to change the reference count of a wrapper, from any thread.
 struct WrapperHooks {
   void (*increase)(void* wrapper) noexcept = nullptr;
   void (*decrease)(void* wrapper) noexcept = nullptr;
@@ -24,39 +26,30 @@ class Intrusive {
   virtual ~Intrusive() = default;
 
   void increase_reference() const noexcept {
-    uintptr_t state = state_.load(std::memory_order_relaxed);
-    while ((state & 1) != 0)
-      if (state_.compare_exchange_weak(state, state + 2, std::memory_order_relaxed)) return;
-    wrapper_hooks.increase(reinterpret_cast<void*>(state));
+    if (count_.fetch_add(1, std::memory_order_relaxed) != 0) return;
+    if (void* owner = wrapper()) wrapper_hooks.increase(owner);
   }
   void decrease_reference() const noexcept {
-    uintptr_t state = state_.load(std::memory_order_relaxed);
-    while ((state & 1) != 0) {
-      if (state == 3) {
-        std::atomic_thread_fence(std::memory_order_acquire);
-        delete this;
-        return;
-      }
-      if (state_.compare_exchange_weak(state, state - 2, std::memory_order_acq_rel)) return;
-    }
-    wrapper_hooks.decrease(reinterpret_cast<void*>(state));
+    if (count_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (void* owner = wrapper())
+      wrapper_hooks.decrease(owner);
+    else
+      delete this;
   }
   /// The Python wrapper, or nullptr.
-  void* wrapper() const noexcept {
-    const uintptr_t state = state_.load(std::memory_order_acquire);
-    return (state & 1) != 0 ? nullptr : reinterpret_cast<void*>(state);
-  }
-  /// Hands ownership to `wrapper`: the C++ references held so far become references to it.
+  void* wrapper() const noexcept { return wrapper_.load(std::memory_order_acquire); }
+  /// Hands ownership to `wrapper`, which deletes the object when it goes itself. The caller holds a
+  /// C++ reference meanwhile.
   void set_wrapper(void* wrapper) noexcept {
-    const uintptr_t state = state_.exchange(reinterpret_cast<uintptr_t>(wrapper));
-    for (uintptr_t count = state >> 1; count > 0; --count) wrapper_hooks.increase(wrapper);
+    wrapper_hooks.increase(wrapper);
+    wrapper_.store(wrapper, std::memory_order_release);
   }
-  /// Number of C++ references while there is no wrapper.
-  uint64_t use_count() const noexcept { return state_.load() >> 1; }
+  /// Number of C++ references.
+  uint64_t use_count() const noexcept { return count_.load(std::memory_order_relaxed); }
 
  private:
-  // Odd: 2 * references + 1. Even: address of the wrapper.
-  mutable std::atomic<uintptr_t> state_{1};
+  mutable std::atomic<uint64_t> count_{0};
+  std::atomic<void*> wrapper_{nullptr};
 };
 
 /// A counted reference; may be null.

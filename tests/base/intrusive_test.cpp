@@ -61,28 +61,42 @@ TEST(Ref, CountIsExactOverThreads) {
   EXPECT_EQ(alive, 0);
 }
 
-TEST(Ref, WrapperTakesOverTheReferences) {
-  alignas(8) static int wrapper_count = 0;
-  const WrapperHooks old = wrapper_hooks;
-  wrapper_hooks = {.increase = [](void* wrapper) noexcept { ++*static_cast<int*>(wrapper); },
-                   .decrease = [](void* wrapper) noexcept { --*static_cast<int*>(wrapper); }};
+// The wrapper of these tests: its references are counted here.
+int wrapper_count = 0;
+
+struct CountWrapperReferences {
+  CountWrapperReferences() {
+    wrapper_count = 0;
+    wrapper_hooks = {.increase = [](void* wrapper) noexcept { ++*static_cast<int*>(wrapper); },
+                     .decrease = [](void* wrapper) noexcept { --*static_cast<int*>(wrapper); }};
+  }
+  ~CountWrapperReferences() { wrapper_hooks = old; }
+  WrapperHooks old = wrapper_hooks;
+};
+
+TEST(Ref, AllReferencesHoldOneReferenceToTheWrapper) {
+  const CountWrapperReferences hooks;
   int alive = 0;
+  Base* object = new Base(&alive);
   {
-    Base object(&alive);
-    {
-      const Ref<Base> a(&object);
-      const Ref<Base> b = a;
-      object.increase_reference();  // Keeps the object, which no reference owns, from deletion.
-      EXPECT_EQ(object.wrapper(), nullptr);
-      object.set_wrapper(&wrapper_count);
-      EXPECT_EQ(object.wrapper(), &wrapper_count);
-      EXPECT_EQ(wrapper_count, 3);
-      const Ref<Base> c = b;
-      EXPECT_EQ(wrapper_count, 4);
-    }
+    const Ref<Base> a(object);
+    const Ref<Base> b = a;
+    EXPECT_EQ(object->wrapper(), nullptr);
+    object->set_wrapper(&wrapper_count);
+    EXPECT_EQ(object->wrapper(), &wrapper_count);
+    EXPECT_EQ(wrapper_count, 1);
+    const Ref<Base> c = b;
     EXPECT_EQ(wrapper_count, 1);
   }
-  wrapper_hooks = old;
+  EXPECT_EQ(wrapper_count, 0);
+  EXPECT_EQ(alive, 1);  // It is the wrapper's to delete.
+  {
+    const Ref<Base> again(object);
+    EXPECT_EQ(wrapper_count, 1);
+  }
+  EXPECT_EQ(wrapper_count, 0);
+  delete object;
+  EXPECT_EQ(alive, 0);
 }
 
 }  // namespace
