@@ -18,6 +18,7 @@
 //   });
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,8 +40,8 @@ struct Definition;
 class Call {
  public:
   Call(const Definition& definition, std::span<const Argument> arguments)
-      : definition_(definition), arguments_(arguments) {}
-  const Definition& definition() const { return definition_; }
+      : definition_(&definition), arguments_(arguments) {}
+  const Definition& definition() const { return *definition_; }
   /// Name for messages: the op's.
   const std::string& name() const;
   std::span<const Argument> arguments() const { return arguments_; }
@@ -70,7 +71,7 @@ class Call {
   Ints broadcast(std::span<const Ints> shapes) const;
 
  private:
-  const Definition& definition_;
+  const Definition* definition_;
   std::span<const Argument> arguments_;
 };
 
@@ -86,12 +87,23 @@ enum class Promotion : uint8_t {
   Compare,  ///< inputs promoted, the result is bool
 };
 
+/// What a parameter of the call is in the program.
+struct LoweredParameter {
+  std::vector<Expr> values;  ///< tensors (lists: all, invalid for None) or one number
+  std::vector<Dim> dims;     ///< dynamic integers
+};
+
 /// What `lower` works with: the call's tensors as expressions in the compute dtype, its static
 /// arguments as values and its dynamic ones as Dims and number expressions.
 class Lowering {
  public:
-  Lowering(Builder& builder, const Call& call, DType common, std::vector<Expr> inputs)
-      : builder_(builder), call_(call), common_(common), inputs_(std::move(inputs)) {}
+  Lowering(Builder& builder, const Call& call, DType common,
+           std::vector<LoweredParameter> parameters, Expr random_key)
+      : builder_(builder),
+        call_(call),
+        common_(common),
+        parameters_(std::move(parameters)),
+        random_key_(random_key) {}
 
   Builder& builder() { return builder_; }
   /// The concrete call. Only static arguments, dtypes, ranks and which extents are 1 may be looked
@@ -105,6 +117,10 @@ class Lowering {
   /// Tensor or number parameter. Tensors: in the compute dtype (Promotion::None: their own compute
   /// dtype). Numbers: converted to compute(), shape []. Invalid for None.
   Expr operator[](std::string_view parameter) const;
+  /// A number as it was passed (Float64, Int64 or Bool), shape [].
+  Expr number(std::string_view parameter) const;
+  /// The Int64 key of the random bits of this call; only where `random` is set.
+  const Expr& random_key() const { return random_key_; }
   /// All tensors of a Tensor[] parameter.
   std::vector<Expr> tensors(std::string_view parameter) const;
   /// A dynamic int parameter (listed in `dynamic`).
@@ -124,24 +140,37 @@ class Lowering {
   const std::vector<Expr>& saved() const { return saved_; }
 
  private:
-  friend class LoweringAccess;
+  const LoweredParameter& parameter(std::string_view name) const;
   Builder& builder_;
-  const Call& call_;
+  Call call_;
   DType common_;
-  std::vector<Expr> inputs_;  // one per tensor in schema order, lists flattened; then numbers
+  std::vector<LoweredParameter> parameters_;  // in schema order
+  Expr random_key_;
   std::vector<Expr> results_;
   std::vector<Expr> saved_;
 };
 
 /// What a `vjp` override sees: the forward's inputs, results and saved values, and the results'
-/// cotangents (invalid where there is none).
+/// cotangents (invalid where there is none), all in their compute dtypes.
 struct VjpLowering {
-  Lowering& forward;                ///< inputs and arguments
+  Lowering& forward;  ///< inputs and arguments
   std::span<const Expr> results;
   std::span<const Expr> saved;
   std::span<const Expr> cotangents;
-  /// Cotangent per tensor input, in order; invalid: none.
+  /// Cotangent per tensor input (lists flattened, None skipped), in order; invalid: none. Summed to
+  /// the input's shape and converted to its dtype afterwards.
   std::vector<Expr> gradients;
+};
+
+/// The stream of a generator, which the host kernels of random ops draw from (PyTorch's mt19937).
+class RandomSource {
+ public:
+  virtual ~RandomSource() = default;
+  virtual uint32_t random() = 0;
+  virtual uint64_t random64() = 0;
+  /// The second value of the last pair that Box-Muller gave and nobody has used.
+  virtual std::optional<double>& next_normal() = 0;
+  virtual std::optional<float>& next_normal_float() = 0;
 };
 
 /// One strided operand of a host kernel.
@@ -161,31 +190,43 @@ class HostCall {
   /// Result `i`, allocated row-major with the type the shape rule gave, or with this one.
   virtual HostTensor output(size_t i) = 0;
   virtual HostTensor output(size_t i, const TensorInfo& info) = 0;
+  /// The generator argument, or the default one; locked until the kernel returns.
+  virtual RandomSource& random() = 0;
+};
+
+/// The geometry of an alias: sizes, strides and the place of element 0, in elements from the
+/// beginning of the storage.
+struct AliasInfo {
+  Ints sizes;
+  Ints strides;
+  int64_t offset = 0;
 };
 
 enum class Returns : uint8_t {
   New,        ///< fresh tensors
   View,       ///< aliases of the first tensor parameter, by index maps
   MaybeView,  ///< a view where strides allow, else a copy (reshape); itself if nothing changes
-  Self,       ///< the first parameter, written (in-place only ops: fill_, copy_, uniform_)
+  Self,       ///< nothing: the program's results are written to the parameters that the schema
+              ///< marks (a!), in its order (fill_, copy_, optimiser updates)
 };
 
 /// Where the op appears. The function is torch.NAME.
 struct Variants {
   bool function = true;
   bool method = true;
-  bool in_place = false;   ///< also NAME_, as function and method
-  bool out = false;        ///< also the out= form
-  std::vector<std::string> aliases = {};  ///< "Tensor.__add__", "nn.functional.gelu", "special.expit"
+  bool in_place = false;  ///< also NAME_, as function and method
+  bool out = false;       ///< also the out= form
+  std::vector<std::string> aliases =
+      {};  ///< "Tensor.__add__", "nn.functional.gelu", "special.expit"
 };
 
 /// One sample argument of a generated test.
 struct SampleTensor {
-  Ints shape;
-  double low = -2, high = 2;   ///< range of the values
-  bool specials = false;       ///< sprinkles 0, -0, ties, bounds, +-100, inf
-  bool grad = true;            ///< differentiated if floating
-  std::optional<DType> dtype;  ///< fixed; else the test's
+  Ints shape = {};
+  double low = -2, high = 2;        ///< range of the values
+  bool specials = false;            ///< sprinkles 0, -0, ties, bounds, +-100, inf
+  bool grad = true;                 ///< differentiated if floating
+  std::optional<DType> dtype = {};  ///< fixed; else the test's
 };
 using SampleValue = std::variant<std::monostate, SampleTensor, std::vector<SampleTensor>, Scalar,
                                  Ints, DType, std::string>;
@@ -206,17 +247,35 @@ struct ErrorSample {
   std::string text;       ///< part of the message
 };
 
-/// The dtypes a definition accepts.
-enum class Accepts : uint8_t { All, Floats, NumbersNoBool, FloatsAndInts, Integers };
+/// The dtypes that the common dtype of a call may have.
+enum class Accepts : uint8_t {
+  All,
+  Floats,
+  NumbersNoBool,
+  Integers,  ///< and bool
+  IntegersNoBool,
+};
 
 struct Definition {
-  std::string_view schema;
-  std::string_view doc;
+  std::string_view schema = {};
+  std::string_view doc = {};
   Variants variants = {};
   Promotion promotion = Promotion::None;
   Accepts accepts = Accepts::All;
   Returns returns = Returns::New;
-  /// Result types. Null for elementwise ops: broadcast shape, promoted dtype.
+  /// Tensor parameters for which a Python number may stand (PyTorch's overloads with Scalar), and
+  /// Number parameters that take part in promotion.
+  std::vector<std::string_view> numbers = {};
+  /// Tensors that keep their own dtype: masks, indices.
+  std::vector<std::string_view> unpromoted = {};
+  /// int and int[] parameters that are axes of the first tensor: brought to [0, rank) before
+  /// anything else sees them, IndexError and duplicates included.
+  std::vector<std::string_view> axes = {};
+  /// Brings other arguments to a canonical form before anything else sees them: -1 in a shape,
+  /// slice bounds, axes that count differently. May raise the user's errors.
+  void (*canonical)(const Call&, Arguments&) = nullptr;
+  /// Result types. Null for elementwise ops: broadcast shape, promoted dtype. An extent that only a
+  /// kernel can know (nonzero) is -1.
   void (*shape)(const Call&, ResultInfos&) = nullptr;
   /// Result strides. Null: elementwise ops follow their inputs' layout as PyTorch's
   /// TensorIterator, the others are row-major.
@@ -229,6 +288,9 @@ struct Definition {
   void (*kernel)(HostCall&) = nullptr;
   /// Errors that depend on values (indices out of range): reads buffers before anything runs.
   void (*checks)(HostCall&) = nullptr;
+  /// Geometry of a view that depends on the storage itself (as_strided). Where set, calls alias by
+  /// it, and `lower` serves derivatives and recordings, where the input is row-major.
+  void (*alias)(const Call&, AliasInfo&) = nullptr;
   /// PyTorch keeps the result for the backward (in-place errors show it): relu, exp, tanh.
   bool saves_result = false;
   /// False for what has no gradient by nature (argmax, comparison results).
@@ -236,6 +298,17 @@ struct Definition {
   /// int and int[] parameters that are run-time integers of the program; the others are part of
   /// the recipe's key.
   std::vector<std::string_view> dynamic = {};
+  /// Every extent and integer is a constant of the program, which then serves one shape only. For
+  /// views whose number of results depends on extents (chunk), and what else Dims cannot say.
+  bool by_shape = false;
+  /// The op draws random bits: each call takes an Int64 key from the generator, which is the last
+  /// of the program's numbers.
+  bool random = false;
+  /// For lists of tensors that are treated alike and do not interact (optimiser updates): `shape`
+  /// and `lower` are written for one item, and see a Tensor where the schema has Tensor[] (other
+  /// arguments are shared by all items). The call runs all items in one launch; its results are
+  /// the lists of the items' results.
+  bool per_item = false;
   /// Numbers whose listed values get a program of their own (pow by 2 is x*x); `lower` may look at
   /// them through call() only if special() there says so.
   std::vector<std::pair<std::string_view, std::vector<double>>> special = {};
@@ -243,10 +316,27 @@ struct Definition {
   std::function<SampleList()> samples = nullptr;
   std::function<std::vector<ErrorSample>()> errors = nullptr;
 
-  // Filled in at registration.
+  // Filled in at first use.
+  /// Where an argument of a parameter goes.
+  enum class Role : uint8_t {
+    Tensor,   ///< an input of the program, lists flattened; None is part of the key
+    Number,   ///< a run-time number; None and special values are part of the key
+    Integer,  ///< run-time integers
+    Static,   ///< part of the key
+    Opaque,   ///< neither in the program nor in the key: a generator
+  };
+  struct Traits {
+    Role role = Role::Static;
+    bool number_allowed = false;  ///< listed in `numbers`
+    bool promoted = false;        ///< takes part in promotion
+    bool axis = false;            ///< listed in `axes`
+  };
   Schema parsed = {};
+  std::vector<Traits> traits = {};  ///< one per parameter
   int id = -1;
   bool elementwise() const { return shape == nullptr; }
+  /// What `argument` is for parameter number `parameter` in a call.
+  Role role(size_t parameter, const Argument& argument) const;
   /// True if `value` is one of the special values of the number `parameter`.
   bool is_special(std::string_view parameter, const Scalar& value) const;
 };

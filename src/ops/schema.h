@@ -12,32 +12,47 @@
 namespace flambeau::ops {
 
 enum class ArgumentType : uint8_t {
-  Tensor, TensorList, Number, NumberList, Int, IntList, Float, FloatList, Bool, BoolList, String, DType, Device,
-  Layout, MemoryFormat, Generator,
+  Tensor,
+  TensorList,
+  Number,
+  NumberList,
+  Int,
+  IntList,
+  Float,
+  FloatList,
+  Bool,
+  BoolList,
+  String,
+  DType,
+  Device,
+  Layout,
+  MemoryFormat,
+  Generator,
 };
 
 struct Parameter {
   std::string name;
   ArgumentType type = ArgumentType::Tensor;
-  bool optional = false;      ///< "Tensor?": None is allowed
+  bool optional = false;        ///< "Tensor?", "int[]?": None is allowed
+  bool optional_items = false;  ///< "Tensor?[]": the list may hold None
   bool keyword_only = false;
   bool has_default = false;
   Argument default_value;
-  int list_length = 0;        ///< of "int[2]": one int stands for that many; 0: any length
-  char alias = 0;             ///< 'a' of "Tensor(a) self"
-  bool written = false;       ///< "Tensor(a!)"
+  int list_length = 0;   ///< of "int[2]": one int stands for that many; 0: any length
+  char alias = 0;        ///< 'a' of "Tensor(a) self"
+  bool written = false;  ///< "Tensor(a!)"
 };
 
 struct ReturnType {
   ArgumentType type = ArgumentType::Tensor;
-  std::string name;           ///< of "(Tensor values, Tensor indices)"
+  std::string name;  ///< of "(Tensor values, Tensor indices)"
   char alias = 0;
   bool written = false;
 };
 
 struct Schema {
-  std::string name;           ///< "add"
-  std::string overload;       ///< "Tensor", or empty
+  std::string name;      ///< "add"
+  std::string overload;  ///< "Tensor", or empty
   std::vector<Parameter> parameters;
   std::vector<ReturnType> returns;
 

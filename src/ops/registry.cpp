@@ -1,0 +1,118 @@
+#include "ops/registry.h"
+
+#include <algorithm>
+#include <map>
+
+namespace flambeau::ops {
+namespace {
+
+std::vector<std::unique_ptr<Definition>>& registered() {
+  static std::vector<std::unique_ptr<Definition>> list;
+  return list;
+}
+
+bool contains(const std::vector<std::string_view>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+Definition::Traits traits_of(const Definition& d, const Parameter& p) {
+  using enum Definition::Role;
+  Definition::Traits t;
+  t.number_allowed = contains(d.numbers, p.name);
+  t.axis = contains(d.axes, p.name);
+  switch (p.type) {
+    case ArgumentType::Tensor:
+    case ArgumentType::TensorList:
+      t.role = Tensor;
+      t.promoted = d.promotion != Promotion::None && !contains(d.unpromoted, p.name);
+      break;
+    case ArgumentType::Number:
+    case ArgumentType::Float:
+      t.role = Number;
+      t.promoted = t.number_allowed;
+      break;
+    case ArgumentType::Int:
+    case ArgumentType::IntList:
+      t.role = contains(d.dynamic, p.name) && !d.by_shape ? Integer : Static;
+      break;
+    case ArgumentType::Generator:
+      t.role = Opaque;
+      break;
+    default:
+      break;
+  }
+  return t;
+}
+
+void complete(Definition& d) {
+  d.parsed = parse_schema(d.schema);
+  for (const Parameter& p : d.parsed.parameters) d.traits.push_back(traits_of(d, p));
+  const auto known = [&](const std::vector<std::string_view>& names) {
+    for (const std::string_view name : names) d.parsed.index_of(name);
+  };
+  known(d.numbers);
+  known(d.unpromoted);
+  known(d.axes);
+  known(d.dynamic);
+  for (const auto& [name, values] : d.special) d.parsed.index_of(name);
+  check<InternalError>((d.lower != nullptr) + (d.kernel != nullptr) == 1, [&] {
+    return concat("operation ", d.parsed.name, ": needs either lower or kernel");
+  });
+}
+
+struct Registry {
+  std::vector<const Definition*> all;
+  std::map<std::string_view, std::pair<size_t, size_t>> by_name;  // position and number
+
+  Registry() {
+    std::vector<Definition*> sorted;
+    for (const auto& d : registered()) {
+      complete(*d);
+      d->id = static_cast<int>(sorted.size());
+      sorted.push_back(d.get());
+    }
+    std::sort(sorted.begin(), sorted.end(), [](const Definition* a, const Definition* b) {
+      return std::pair(std::string_view(a->parsed.name), a->id) <
+             std::pair(std::string_view(b->parsed.name), b->id);
+    });
+    for (Definition* d : sorted) {
+      d->id = static_cast<int>(all.size());
+      auto& [first, count] = by_name.try_emplace(d->parsed.name, all.size(), 0).first->second;
+      for (size_t i = first; i < all.size(); ++i)
+        check<InternalError>(all[i]->parsed.overload != d->parsed.overload, [&] {
+          return concat("operation ", d->parsed.name, ": overload '", d->parsed.overload,
+                        "' is defined twice");
+        });
+      all.push_back(d);
+      ++count;
+    }
+  }
+};
+
+const Registry& registry() {
+  static const Registry instance;
+  return instance;
+}
+
+}  // namespace
+
+Register::Register(Definition d) {
+  registered().push_back(std::make_unique<Definition>(std::move(d)));
+  definition = registered().back().get();
+}
+
+std::span<const Definition* const> all_definitions() { return registry().all; }
+
+std::span<const Definition* const> find_overloads(std::string_view name) {
+  const auto found = registry().by_name.find(name);
+  if (found == registry().by_name.end()) return {};
+  return std::span(registry().all).subspan(found->second.first, found->second.second);
+}
+
+const Definition& find_definition(std::string_view name, std::string_view overload) {
+  for (const Definition* d : find_overloads(name))
+    if (d->parsed.overload == overload) return *d;
+  throw InternalError(concat("there is no operation '", name, "' with overload '", overload, "'"));
+}
+
+}  // namespace flambeau::ops
