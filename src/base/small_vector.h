@@ -66,7 +66,6 @@ class SmallVector {
   const T& front() const noexcept { return data_[0]; }
   T& back() noexcept { return data_[size_ - 1]; }
   const T& back() const noexcept { return data_[size_ - 1]; }
-  operator std::span<const T>() const noexcept { return {data_, size_}; }
 
   void push_back(T value) {
     if (size_ == capacity_) grow(size_ + 1);
