@@ -22,7 +22,6 @@ class ArrayEmitter : public Emitter {
 
   Operand constant(DType dtype, double value) override;
   Operand constant_bits(DType dtype, uint64_t bits) override;
-  using Emitter::core;
   Operand core(CoreOp op, DType dtype, std::span<const Operand> arguments) override;
 
   const std::vector<Container>& values(Operand operand) const { return values_[operand.id]; }

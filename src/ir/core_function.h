@@ -4,6 +4,7 @@
 // as their bits with zeros above.
 
 #include <cstdint>
+#include <span>
 
 #include "base/scalar.h"
 #include "ir/emitter.h"
@@ -18,6 +19,9 @@ using CoreFunction = Container (*)(Container a, Container b, Container c);
 /// `op` giving `result` from operands of `operand` (of Select: the dtype of its branches; only
 /// Convert and Bitcast have two). InternalError naming both where the operation is not defined.
 CoreFunction core_function(CoreOp op, DType result, DType operand);
+
+/// The same for the operands of a call, whose number and dtypes are checked too.
+CoreFunction checked_core_function(CoreOp op, DType result, std::span<const Operand> arguments);
 
 /// How many operands `op` takes: 1, 2 or 3.
 int core_arity(CoreOp op);

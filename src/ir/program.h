@@ -90,6 +90,8 @@ class Builder {
   Program finish(std::span<const Expr> results) const;
 
  private:
+  Expr append(Node node, uint64_t hash);
+
   Program program_;
   std::unordered_multimap<uint64_t, NodeId> by_hash_;
 };

@@ -1,0 +1,138 @@
+#include "ir/order.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "ir/array.h"
+
+namespace flambeau::ir {
+
+Container reduce_block(CoreOp combine, DType dtype, Container identity,
+                       std::span<const Container> values) {
+  const CoreFunction function = core_function(combine, dtype, dtype);
+  std::array<Container, kReduceLanes> lanes;
+  lanes.fill(identity);
+  for (size_t i = 0; i < values.size(); ++i) {
+    Container& lane = lanes[i % lanes.size()];
+    lane = function(lane, values[i], 0);
+  }
+  for (size_t half = lanes.size() / 2; half > 0; half /= 2)
+    for (size_t j = 0; j < half; ++j) lanes[j] = function(lanes[j], lanes[j + half], 0);
+  return lanes[0];
+}
+
+Container reduce_tree(CoreOp combine, DType dtype, Container identity,
+                      std::span<const Container> values) {
+  if (values.empty()) return identity;
+  const CoreFunction function = core_function(combine, dtype, dtype);
+  std::vector<Container> level(values.begin(), values.end());
+  while (level.size() > 1) {
+    std::vector<Container> next;
+    for (size_t i = 0; i + 1 < level.size(); i += 2)
+      next.push_back(function(level[i], level[i + 1], 0));
+    if (level.size() % 2 != 0) next.push_back(level.back());
+    level = std::move(next);
+  }
+  return level[0];
+}
+
+Container reduce_in_order(CoreOp combine, DType dtype, Container identity,
+                          std::span<const Container> values) {
+  constexpr size_t kBlock = kReduceBlock;
+  std::vector<Container> blocks;
+  for (size_t begin = 0; begin < values.size(); begin += kBlock)
+    blocks.push_back(reduce_block(combine, dtype, identity,
+                                  values.subspan(begin, std::min(kBlock, values.size() - begin))));
+  return reduce_tree(combine, dtype, identity, blocks);
+}
+
+ArrayValue reduce_array(const ArrayValue& array, std::span<const int64_t> axes, CoreOp combine,
+                        const Scalar& identity) {
+  const DType dtype = compute_dtype(array.dtype);
+  const Ints strides = strides_of(array.shape);
+  Ints kept_shape, kept_strides, reduced_shape, reduced_strides;
+  for (size_t axis = 0; axis < array.shape.size(); ++axis) {
+    const bool reduced =
+        std::find(axes.begin(), axes.end(), static_cast<int64_t>(axis)) != axes.end();
+    (reduced ? reduced_shape : kept_shape).push_back(array.shape[axis]);
+    (reduced ? reduced_strides : kept_strides).push_back(strides[axis]);
+  }
+  ArrayValue out(array.dtype, kept_shape);
+  const Container start = container_of(dtype, identity);
+  std::vector<Container> values;
+  int64_t position = 0;
+  for_each_index(kept_shape, [&](const Ints& kept) {
+    values.clear();
+    const int64_t base = offset_of(kept, kept_strides);
+    for_each_index(reduced_shape, [&](const Ints& reduced) {
+      const Container value = element(array, base + offset_of(reduced, reduced_strides));
+      values.push_back(convert_element(dtype, array.dtype, value));
+    });
+    const Container result = reduce_in_order(combine, dtype, start, values);
+    set_element(out, position++, convert_element(array.dtype, dtype, result));
+  });
+  return out;
+}
+
+namespace {
+
+/// The sum over k of a[k * a_step] * b[k * b_step].
+Container contract_element(DType dtype, std::span<const Container> a, size_t a_step,
+                           std::span<const Container> b, size_t b_step, size_t extent) {
+  constexpr size_t kBlock = kContractBlock;
+  const CoreFunction add = core_function(CoreOp::Add, dtype, dtype);
+  const CoreFunction multiply = core_function(CoreOp::Mul, dtype, dtype);
+  const CoreFunction fma = is_float(dtype) ? core_function(CoreOp::Fma, dtype, dtype) : nullptr;
+  Container total = 0;
+  for (size_t begin = 0; begin < extent; begin += kBlock) {
+    Container block = 0;
+    for (size_t k = begin; k < std::min(begin + kBlock, extent); ++k) {
+      const Container x = a[k * a_step];
+      const Container y = b[k * b_step];
+      block = fma != nullptr ? fma(x, y, block) : add(block, multiply(x, y, 0), 0);
+    }
+    total = begin == 0 ? block : add(total, block, 0);
+  }
+  return total;
+}
+
+std::vector<Container> containers_of(const ArrayValue& array, DType dtype) {
+  std::vector<Container> out(static_cast<size_t>(array.size()));
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = convert_element(dtype, array.dtype, element(array, static_cast<int64_t>(i)));
+  return out;
+}
+
+}  // namespace
+
+ArrayValue contract_in_order(const ArrayValue& a, const ArrayValue& b, DType result) {
+  const size_t rank = a.shape.size();
+  require(rank >= 2 && b.shape.size() == rank && a.dtype == b.dtype &&
+              a.shape[rank - 1] == b.shape[rank - 2] &&
+              std::equal(a.shape.begin(), a.shape.end() - 2, b.shape.begin()),
+          "contract: the operands do not fit");
+  const DType dtype = compute_dtype(a.dtype);
+  const auto m = static_cast<size_t>(a.shape[rank - 2]);
+  const auto k = static_cast<size_t>(a.shape[rank - 1]);
+  const auto n = static_cast<size_t>(b.shape[rank - 1]);
+  Ints shape = a.shape;
+  shape[rank - 1] = b.shape[rank - 1];
+  ArrayValue out(result, shape);
+  const std::vector<Container> x = containers_of(a, dtype);
+  const std::vector<Container> y = containers_of(b, dtype);
+  const std::span<const Container> xs = x;
+  const std::span<const Container> ys = y;
+  for (size_t position = 0; position < static_cast<size_t>(out.size()); ++position) {
+    const size_t batch = position / (m * n);
+    const size_t row = position / n % m;
+    const size_t column = position % n;
+    const Container sum = k == 0 ? 0
+                                 : contract_element(dtype, xs.subspan((batch * m + row) * k), 1,
+                                                    ys.subspan(batch * k * n + column), n, k);
+    set_element(out, static_cast<int64_t>(position), convert_element(result, dtype, sum));
+  }
+  return out;
+}
+
+}  // namespace flambeau::ir
