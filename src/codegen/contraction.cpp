@@ -1,0 +1,60 @@
+#include "codegen/contraction.h"
+
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include <functional>
+
+#include "base/error.h"
+#include "codegen/contraction_emit.h"
+#include "codegen/image.h"
+#include "codegen/target.h"
+
+namespace flambeau::codegen {
+namespace {
+
+KernelImage compile_part(
+    DType accumulator, Isa isa,
+    const std::function<void(ContractionEmitter&, std::vector<std::string>&)>& emit) {
+  llvm::LLVMContext context;
+  llvm::Module module("contraction", context);
+  const auto machine = make_target_machine(isa);
+  prepare_module(module, *machine);
+  ContractionEmitter emitter(module, accumulator, isa);
+  std::vector<std::string> names;
+  emit(emitter, names);
+  return build_image(module, *machine, names);
+}
+
+}  // namespace
+
+KernelImage compile(const MicroKernelPart& part, Isa isa) {
+  const ContractionTile tile = contraction_tile(part.accumulator, isa);
+  return compile_part(part.accumulator, isa, [&](ContractionEmitter& emitter, auto& names) {
+    const auto& heights = tile.heights[static_cast<int>(part.layout)];
+    for (size_t h = 0; h < heights.size(); ++h)
+      for (int vectors = 1; vectors <= tile.vectors; ++vectors) {
+        require(MicroKernelPart::entry(tile, h, vectors) == static_cast<int>(names.size()),
+                "order of micro-kernels");
+        names.push_back(concat("micro_", heights[h], "x", vectors));
+        emitter.emit_micro_kernel(names.back(), part.layout, heights[h], vectors, part.whole);
+      }
+  });
+}
+
+KernelImage compile(const PackPart& part, Isa isa) {
+  const ContractionTile tile = contraction_tile(part.accumulator, isa);
+  return compile_part(part.accumulator, isa, [&](ContractionEmitter& emitter, auto& names) {
+    for (const PackStride unit : {PackStride::Lane, PackStride::K, PackStride::None})
+      for (const bool columns : {false, true}) {
+        const int entry = PackPart::entry(unit, columns);
+        require(entry == static_cast<int>(names.size()), "order of packing functions");
+        names.push_back(concat("pack_", entry));
+        emitter.emit_pack(names.back(), part.source, unit,
+                          columns ? tile.vectors : tile.packed_rows / tile.lanes);
+      }
+  });
+}
+
+}  // namespace flambeau::codegen

@@ -1,0 +1,108 @@
+#include "codegen/contraction_emit.h"
+
+namespace flambeau::codegen {
+
+using llvm::Value;
+
+namespace {
+
+// Steps of k per iteration for the kernels that run most, tall and very low ones; the others are
+// remainders, and every kernel costs compile time.
+constexpr int kUnroll = 4;
+constexpr int kLowTile = 8;  // vectors of accumulators
+// Rows that are UnitK share a pointer in groups of this many: [p], [p + s], [p + 2s] are one
+// addressing mode each, so that 14 rows need 5 pointers instead of 14.
+constexpr int kRowGroup = 3;
+
+}  // namespace
+
+void ContractionEmitter::emit_micro_kernel(const std::string& name, RowLayout layout, int rows,
+                                           int vectors, bool whole) {
+  llvm::Function* f = begin_function(name, "pipipiiii");
+  Value *a = f->getArg(0), *a_stride = f->getArg(1), *b = f->getArg(2), *b_stride = f->getArg(3),
+        *c = f->getArg(4), *c_stride = f->getArg(5), *k = f->getArg(6), *columns = f->getArg(7),
+        *accumulate = f->getArg(8);
+  const bool unit_k = layout == RowLayout::UnitK;
+  Values masks;
+  for (int v = 0; v < vectors && !whole; ++v) masks.push_back(lane_mask(columns, v * tile_.lanes));
+  auto load_columns = [&](Value* row, int v) -> Value* {
+    Value* address = at(element_, row, v * tile_.lanes);
+    if (whole) return builder_.CreateAlignedLoad(vector_, address, alignment_);
+    return builder_.CreateMaskedLoad(vector_, address, *alignment_, masks[static_cast<size_t>(v)],
+                                     llvm::Constant::getNullValue(vector_));
+  };
+
+  const int groups = unit_k ? (rows + kRowGroup - 1) / kRowGroup : 1;
+  const auto accumulators = static_cast<size_t>(rows * vectors);
+  // Carried: the accumulators, the pointers of the rows, the pointer of the columns.
+  Values carried(accumulators, llvm::Constant::getNullValue(vector_));
+  Value* twice = builder_.CreateShl(a_stride, 1);
+  for (int g = 0; g < groups; ++g)
+    carried.push_back(
+        g == 0 ? a : at(element_, a, builder_.CreateMul(a_stride, integer(g * kRowGroup))));
+  carried.push_back(b);
+
+  auto steps = [&](int count) {
+    for (int step = 0; step < count; ++step) {
+      Value* b_row = at(element_, carried.back(), builder_.CreateMul(b_stride, integer(step)));
+      Values columns_of_b;
+      for (int v = 0; v < vectors; ++v) columns_of_b.push_back(load_columns(b_row, v));
+      for (int i = 0; i < rows; ++i) {
+        Value* address;
+        if (unit_k) {
+          Value* group = carried[accumulators + static_cast<size_t>(i / kRowGroup)];
+          const int in_group = i % kRowGroup;
+          address = in_group == 0 ? group : at(element_, group, in_group == 1 ? a_stride : twice);
+          address = at(element_, address, step);
+        } else {
+          address =
+              at(element_, carried[accumulators], builder_.CreateMul(a_stride, integer(step)));
+          address = at(element_, address, i);
+        }
+        Value* scalar = builder_.CreateAlignedLoad(element_, address, alignment_);
+        Value* splat = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes), scalar);
+        for (int v = 0; v < vectors; ++v) {
+          Value*& sum = carried[static_cast<size_t>(i * vectors + v)];
+          sum = multiply_add(splat, columns_of_b[static_cast<size_t>(v)], sum);
+        }
+      }
+    }
+    for (int g = 0; g < groups; ++g) {
+      Value*& pointer = carried[accumulators + static_cast<size_t>(g)];
+      pointer = unit_k ? at(element_, pointer, count)
+                       : at(element_, pointer, builder_.CreateMul(a_stride, integer(count)));
+    }
+    carried.back() = at(element_, carried.back(), builder_.CreateMul(b_stride, integer(count)));
+  };
+  if (whole && (rows == tile_.rows(layout) || rows * vectors <= kLowTile)) {
+    emit_loop(builder_.CreateUDiv(k, integer(kUnroll)), carried, [&](Value*) { steps(kUnroll); });
+    emit_loop(builder_.CreateURem(k, integer(kUnroll)), carried, [&](Value*) { steps(1); });
+  } else {
+    emit_loop(k, carried, [&](Value*) { steps(1); });
+  }
+
+  // Adding the neutral element (-0.0 for floats: x + -0.0 is x for every x) where nothing is to be
+  // accumulated halves this part of the code.
+  llvm::Constant* neutral = is_float(accumulator_) ? llvm::ConstantFP::getNegativeZero(vector_)
+                                                   : llvm::Constant::getNullValue(vector_);
+  Value* accumulating = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes),
+                                                   builder_.CreateICmpNE(accumulate, integer(0)));
+  Value* row = c;
+  for (int i = 0; i < rows; ++i) {
+    for (int v = 0; v < vectors; ++v) {
+      Value* address = at(element_, row, v * tile_.lanes);
+      Value* mask = accumulating;
+      if (!whole) mask = builder_.CreateAnd(mask, masks[static_cast<size_t>(v)]);
+      Value* before = builder_.CreateMaskedLoad(vector_, address, *alignment_, mask, neutral);
+      Value* sum = add(before, carried[static_cast<size_t>(i * vectors + v)]);
+      if (whole)
+        builder_.CreateAlignedStore(sum, address, alignment_);
+      else
+        builder_.CreateMaskedStore(sum, address, *alignment_, masks[static_cast<size_t>(v)]);
+    }
+    row = at(element_, row, c_stride);
+  }
+  builder_.CreateRetVoid();
+}
+
+}  // namespace flambeau::codegen

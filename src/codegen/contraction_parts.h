@@ -1,0 +1,81 @@
+#pragma once
+// The two parts from which every contraction on the CPU is made: micro-kernels, which multiply a
+// few rows by a few vectors of columns over one block of k, and packing functions, which copy
+// panels of an operand of any strides and dtype into the layout that micro-kernels read fastest.
+// runtime/cpu/contraction_driver.h runs the loops around them.
+//
+// A micro-kernel computes, for each element of its tile of c, one chain of fused multiply-adds in
+// ascending k from zero, and stores it or adds it to what c holds. That is one block of the order
+// that ir/interpreter.h defines; tile, layout and instruction set therefore change no bit.
+
+#include <cstdint>
+#include <string>
+
+#include "base/dtype.h"
+#include "base/hash.h"
+#include "base/small_vector.h"
+#include "runtime/cpu_features.h"
+
+namespace flambeau::codegen {
+
+/// How a micro-kernel reads its rows.
+enum class RowLayout : uint8_t {
+  UnitRow,  ///< element (i, k) at a[i + k * a_stride]: packed panels, transposed matrices
+  UnitK,    ///< element (i, k) at a[i * a_stride + k]
+};
+
+/// The register tile of an accumulator dtype, in its elements.
+struct ContractionTile {
+  int lanes;        ///< elements of one vector
+  int vectors;      ///< vectors of columns
+  int packed_rows;  ///< width of a packed panel of rows: the tallest kernel's height or a bit more
+  SmallVector<int, 10> heights[2];  ///< rows of the micro-kernels of a RowLayout, tallest first
+
+  int columns() const { return lanes * vectors; }
+  int rows(RowLayout layout) const { return heights[static_cast<int>(layout)][0]; }
+};
+ContractionTile contraction_tile(DType accumulator, Isa isa);
+
+/// c[i * c_stride + j] = or += sum over k of a(i, k) * b[k * b_stride + j], 0 <= i < height,
+/// 0 <= j < columns, k >= 1. Strides are in elements. Touches nothing outside these elements.
+using MicroKernel = void (*)(const void* a, int64_t a_stride, const void* b, int64_t b_stride,
+                             void* c, int64_t c_stride, int64_t k, int64_t columns,
+                             int64_t accumulate);
+
+/// Copies `lanes` >= 1 rows (or columns) of `k` elements, element (i, k) at
+/// source[i * lane_stride + k * k_stride], to panel[k * width + i], where width is the panel's;
+/// elements from `lanes` to the width are left as they are or repeat others.
+using PackFunction = void (*)(const void* source, int64_t lane_stride, int64_t k_stride,
+                              int64_t lanes, int64_t k, void* panel);
+
+/// Micro-kernels, compiled together as one image.
+struct MicroKernelPart {
+  DType accumulator = DType::Float32;
+  RowLayout layout = RowLayout::UnitRow;
+  bool whole = true;  ///< columns == vectors * lanes; if not, columns may also be fewer
+
+  /// Entry of the kernel of height heights[height_index] for `vectors` in [1, tile.vectors].
+  static int entry(const ContractionTile& tile, size_t height_index, int vectors) {
+    return static_cast<int>(height_index) * tile.vectors + vectors - 1;
+  }
+  std::string text() const;
+  Hash128 hash() const;
+};
+
+/// Which stride of a source is 1.
+enum class PackStride : uint8_t { Lane, K, None };
+
+/// The packing functions from `source` to `accumulator`.
+struct PackPart {
+  DType source = DType::Float32;
+  DType accumulator = DType::Float32;
+
+  /// Entry of the function for panels of tile.columns() columns, or of packed_rows rows.
+  static int entry(PackStride unit, bool columns) {
+    return static_cast<int>(unit) * 2 + (columns ? 1 : 0);
+  }
+  std::string text() const;
+  Hash128 hash() const;
+};
+
+}  // namespace flambeau::codegen

@@ -1,0 +1,383 @@
+#include "runtime/cpu/contraction_driver.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "ir/interpreter.h"
+#include "runtime/allocator.h"
+#include "runtime/cpu/contraction_plan.h"
+#include "runtime/cpu/contraction_state.h"
+#include "runtime/thread_pool.h"
+
+namespace flambeau {
+
+using codegen::ContractionTile;
+using codegen::MicroKernel;
+using codegen::MicroKernelPart;
+using codegen::PackFunction;
+using codegen::PackPart;
+using codegen::PackStride;
+using codegen::RowLayout;
+
+ContractionKernel::ContractionKernel(ir::Contraction contraction, Isa isa,
+                                     std::unique_ptr<ContractionLoader> loader)
+    : state_(std::make_shared<State>(std::move(contraction), isa, std::move(loader))) {}
+
+const ir::Contraction& ContractionKernel::contraction() const { return state_->contraction(); }
+
+namespace {
+
+constexpr int64_t kBlock = ir::kContractBlock;
+// Of work in one piece that a thread takes at a time; less costs more to hand out than to do.
+constexpr int64_t kMultiplyAddsPerChunk = 1024 * 1024;
+// A cautious estimate of one thread's speed, for the cost that the pool is told.
+constexpr int64_t kMultiplyAddsPerNanosecond = 16;
+
+constexpr int64_t kPackedElementsPerNanosecond = 1;
+constexpr int64_t kPackBlock = 1024;  // of k, in one piece of packing work
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Uninitialised memory for the length of a scope.
+class Workspace {
+ public:
+  explicit Workspace(int64_t bytes)
+      : bytes_(static_cast<size_t>(bytes)),
+        data_(static_cast<char*>(allocate(bytes_, "contraction"))) {}
+  ~Workspace() { deallocate(data_, bytes_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  char* data() const { return data_; }
+
+ private:
+  size_t bytes_;
+  char* data_;
+};
+
+/// One call of run_contraction.
+class Runner {
+ public:
+  Runner(ContractionKernel::State& state, const ContractionArguments& arguments);
+  void run();
+
+ private:
+  /// An operand, in its role: lanes are its rows (of a micro-kernel) or its columns.
+  struct Side {
+    const ContractionArguments::Matrix* matrix = nullptr;
+    int64_t size = 0;  // bytes of an element
+    int64_t lane_stride = 0;
+    int64_t k_stride = 0;
+    PackFunction pack = nullptr;
+
+    const char* at(const char* base, int64_t lane, int64_t k) const {
+      return base + (lane * lane_stride + k * k_stride) * size;
+    }
+  };
+  /// Rows of a tile that one call of a micro-kernel computes.
+  struct Strip {
+    int64_t first;
+    size_t height_index;
+  };
+  using Strips = SmallVector<Strip, 32>;
+
+  /// A piece of the output: the batch and its first row and column.
+  struct Tile {
+    int64_t batch, row, column;
+  };
+  /// Packed columns from `first` on, whole k, panel after panel.
+  struct SharedPanels {
+    const char* data = nullptr;
+    int64_t first = 0;
+  };
+
+  Side make_side(bool of_b, bool is_columns, bool packs);
+  int64_t batch_offset(const Ints& strides, int64_t batch) const;
+  char* batch_base(const ContractionArguments::Matrix& matrix, int64_t size, int64_t batch) const {
+    return static_cast<char*>(matrix.data) + batch_offset(matrix.batch_strides, batch) * size;
+  }
+  const char* batch_base(const Side& side, int64_t batch) const {
+    return batch_base(*side.matrix, side.size, batch);
+  }
+  Strips make_strips(int64_t rows) const;
+  // Parts of the memory of a tile.
+  int64_t rows_bytes() const;
+  int64_t columns_bytes() const;
+  int64_t local_bytes() const;
+
+  void run_shared();
+  void run_tile(const Tile& tile, const SharedPanels& shared, char* local);
+  void pack_tile_rows(const char* source, int64_t row, int64_t row_end, int64_t k, int64_t length,
+                      char* panel) const;
+  void zero_sums(const Tile& tile, int64_t row_end, int64_t column_end, char* sums) const;
+  void run_epilogue(const Tile& tile, int64_t row_end, int64_t column, int64_t column_end,
+                    char* sums) const;
+  ContractionKernel::State& state_;
+  const ContractionTile& tile_;
+  const ContractionArguments& arguments_;
+  ContractionPlan plan_;
+  Side rows_, columns_;
+  int64_t batch_ = 1;
+  int64_t k_ = 0;
+  int64_t work_ = 0;    // multiply-adds of one product
+  int64_t size_ = 0;    // bytes of an accumulator
+  int64_t width_ = 0;   // of a panel of columns
+  int64_t height_ = 0;  // rows of a full panel of rows
+  int64_t row_tiles_ = 0;
+  int64_t sums_stride_ = 0;       // between rows of sums, in elements
+  SmallVector<int64_t, 8> ints_;  // of the epilogue
+};
+
+Runner::Runner(ContractionKernel::State& state, const ContractionArguments& arguments)
+    : state_(state), tile_(state.tile()), arguments_(arguments) {
+  for (const int64_t extent : arguments.batch) batch_ *= extent;
+  const auto& [a, b, out] = std::tie(arguments.a, arguments.b, arguments.out);
+  const ir::Contraction& contraction = state.contraction();
+  const DType accumulator = state.accumulator();
+  plan_ = plan_contraction({.batch = batch_,
+                            .m = arguments.m,
+                            .n = arguments.n,
+                            .k = arguments.k,
+                            .a_row = a.row_stride,
+                            .a_column = a.column_stride,
+                            .b_row = b.row_stride,
+                            .b_column = b.column_stride,
+                            .out_row = out.row_stride,
+                            .out_column = out.column_stride,
+                            .a_converts = contraction.a != accumulator,
+                            .b_converts = contraction.b != accumulator,
+                            .has_epilogue = !state.is_plain()},
+                           tile_);
+  rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
+  columns_ = make_side(!plan_.transposed, true, plan_.column_source != ColumnSource::Direct);
+  k_ = arguments.k;
+  work_ = arguments.m * arguments.n * std::max<int64_t>(k_, 1);
+  size_ = static_cast<int64_t>(size_of(accumulator));
+  width_ = tile_.columns();
+  height_ = tile_.rows(RowLayout::UnitRow);
+  row_tiles_ = ceil_div(plan_.rows, plan_.tile_rows);
+  sums_stride_ = plan_.direct_output ? (plan_.transposed ? out.column_stride : out.row_stride)
+                                     : ceil_div(plan_.tile_columns, width_) * width_;
+  if (state.is_plain()) {
+    ints_ = {out.row_stride, out.column_stride};
+  } else {
+    ints_.append(arguments.ints, arguments.ints + contraction.slot_count);
+  }
+  ints_.push_back(sums_stride_);
+}
+
+Runner::Side Runner::make_side(bool of_b, bool is_columns, bool packs) {
+  const ContractionArguments::Matrix& matrix = of_b ? arguments_.b : arguments_.a;
+  Side side;
+  side.matrix = &matrix;
+  side.size = static_cast<int64_t>(size_of(of_b ? state_.contraction().b : state_.contraction().a));
+  side.lane_stride = of_b ? matrix.column_stride : matrix.row_stride;
+  side.k_stride = of_b ? matrix.row_stride : matrix.column_stride;
+  if (packs) {
+    const PackStride unit = side.lane_stride == 1 ? PackStride::Lane
+                            : side.k_stride == 1  ? PackStride::K
+                                                  : PackStride::None;
+    side.pack =
+        reinterpret_cast<PackFunction>(state_.pack(of_b)[PackPart::entry(unit, is_columns)]);
+  }
+  return side;
+}
+
+int64_t Runner::batch_offset(const Ints& strides, int64_t batch) const {
+  int64_t offset = 0;
+  for (size_t axis = strides.size(); axis-- > 0;) {
+    offset += batch % arguments_.batch[axis] * strides[axis];
+    batch /= arguments_.batch[axis];
+  }
+  return offset;
+}
+
+Runner::Strips Runner::make_strips(int64_t rows) const {
+  const auto& heights = tile_.heights[static_cast<int>(plan_.layout)];
+  Strips strips;
+  size_t h = 0;
+  for (int64_t first = 0; first < rows;) {
+    while (heights[h] > rows - first) ++h;
+    strips.push_back({first, h});
+    first += heights[h];
+  }
+  return strips;
+}
+
+void Runner::run() {
+  if (plan_.column_source == ColumnSource::PackedShared) return run_shared();
+  const int64_t column_tiles = ceil_div(plan_.columns, plan_.tile_columns);
+  const int64_t tiles = batch_ * row_tiles_ * column_tiles;
+  const int64_t tile_work = std::max<int64_t>(work_ / (row_tiles_ * column_tiles), 1);
+  const int64_t per_chunk = std::clamp<int64_t>(kMultiplyAddsPerChunk / tile_work, 1, tiles);
+  parallel_for(
+      ceil_div(tiles, per_chunk),
+      [&](int64_t chunk, int) {
+        const Workspace local(local_bytes());
+        const int64_t end = std::min(tiles, (chunk + 1) * per_chunk);
+        for (int64_t t = chunk * per_chunk; t < end; ++t)
+          run_tile({t / (row_tiles_ * column_tiles), t % row_tiles_ * plan_.tile_rows,
+                    t / row_tiles_ % column_tiles * plan_.tile_columns},
+                   {}, local.data());
+      },
+      batch_ * work_ / kMultiplyAddsPerNanosecond);
+}
+
+void Runner::run_shared() {
+  const int64_t group_panels = ceil_div(std::min(plan_.group_columns, plan_.columns), width_);
+  const Workspace shared(group_panels * width_ * k_ * size_);
+  for (int64_t batch = 0; batch < batch_; ++batch) {
+    const char* source = batch_base(columns_, batch);
+    for (int64_t first = 0; first < plan_.columns; first += plan_.group_columns) {
+      const int64_t columns = std::min(plan_.group_columns, plan_.columns - first);
+      const int64_t panels = ceil_div(columns, width_);
+      const int64_t pieces = ceil_div(k_, kPackBlock);
+      parallel_for(
+          panels * pieces,
+          [&](int64_t chunk, int) {
+            const int64_t lane = first + chunk / pieces * width_;
+            const int64_t k = chunk % pieces * kPackBlock;
+            columns_.pack(columns_.at(source, lane, k), columns_.lane_stride, columns_.k_stride,
+                          std::min(width_, plan_.columns - lane), std::min(kPackBlock, k_ - k),
+                          shared.data() + ((lane - first) * k_ + k * width_) * size_);
+          },
+          columns * k_ / kPackedElementsPerNanosecond);
+      const int64_t column_tiles = ceil_div(columns, plan_.tile_columns);
+      parallel_for(
+          row_tiles_ * column_tiles,
+          [&](int64_t t, int) {
+            const Workspace local(local_bytes());
+            run_tile({batch, t % row_tiles_ * plan_.tile_rows,
+                      first + t / row_tiles_ * plan_.tile_columns},
+                     {shared.data(), first}, local.data());
+          },
+          plan_.rows * columns * k_ / kMultiplyAddsPerNanosecond);
+    }
+  }
+}
+
+int64_t Runner::rows_bytes() const {
+  return plan_.pack_rows ? ceil_div(plan_.tile_rows, height_) * tile_.packed_rows * kBlock * size_
+                         : 0;
+}
+
+int64_t Runner::columns_bytes() const {
+  return plan_.column_source == ColumnSource::PackedInTile ? width_ * kBlock * size_ : 0;
+}
+
+int64_t Runner::local_bytes() const {
+  const int64_t sums = plan_.direct_output ? 0 : plan_.tile_rows * sums_stride_ * size_;
+  return rows_bytes() + columns_bytes() + sums;
+}
+
+void Runner::pack_tile_rows(const char* source, int64_t row, int64_t row_end, int64_t k,
+                            int64_t length, char* panel) const {
+  for (; row < row_end; row += height_) {
+    rows_.pack(rows_.at(source, row, k), rows_.lane_stride, rows_.k_stride,
+               std::min<int64_t>(tile_.packed_rows, plan_.rows - row), length, panel);
+    panel += tile_.packed_rows * kBlock * size_;
+  }
+}
+
+void Runner::run_tile(const Tile& tile, const SharedPanels& shared, char* local) {
+  const int64_t row_end = std::min(plan_.rows, tile.row + plan_.tile_rows);
+  const int64_t column_end = std::min(plan_.columns, tile.column + plan_.tile_columns);
+  const char* row_source = batch_base(rows_, tile.batch);
+  const char* column_source = batch_base(columns_, tile.batch);
+  char* packed_rows = local;
+  char* packed_columns = packed_rows + rows_bytes();
+  // The element of the sums at (tile.row, tile.column).
+  char* sums = packed_columns + columns_bytes();
+  if (plan_.direct_output) {
+    const int64_t lane =
+        plan_.transposed ? arguments_.out.row_stride : arguments_.out.column_stride;
+    sums = batch_base(arguments_.out, size_, tile.batch) +
+           (tile.row * sums_stride_ + tile.column * lane) * size_;
+  }
+  if (k_ == 0) return zero_sums(tile, row_end, column_end, sums);
+
+  const Strips strips = make_strips(row_end - tile.row);
+  for (int64_t k = 0; k < k_; k += kBlock) {
+    const int64_t length = std::min(kBlock, k_ - k);
+    if (plan_.pack_rows) pack_tile_rows(row_source, tile.row, row_end, k, length, packed_rows);
+    for (int64_t column = tile.column; column < column_end; column += width_) {
+      const int64_t columns = std::min(width_, column_end - column);
+      const char* panel;
+      int64_t panel_stride = width_;
+      switch (plan_.column_source) {
+        case ColumnSource::Direct:
+          panel = columns_.at(column_source, column, k);
+          panel_stride = columns_.k_stride;
+          break;
+        case ColumnSource::PackedInTile:
+          columns_.pack(columns_.at(column_source, column, k), columns_.lane_stride,
+                        columns_.k_stride, columns, length, packed_columns);
+          panel = packed_columns;
+          break;
+        case ColumnSource::PackedShared:
+          panel = shared.data + ((column - shared.first) * k_ + k * width_) * size_;
+          break;
+      }
+      const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
+      // Surplus columns of packed panels may be computed where the sums have room for them.
+      const bool whole = columns == vectors * tile_.lanes ||
+                         (plan_.column_source != ColumnSource::Direct && !plan_.direct_output);
+      const CodeEntry* kernels = state_.micro_kernels(plan_.layout, whole);
+      char* sums_of_column = sums + (column - tile.column) * size_;
+      for (const Strip& strip : strips) {
+        const char* rows;
+        int64_t row_stride = tile_.packed_rows;
+        if (plan_.pack_rows) {
+          rows =
+              packed_rows +
+              (strip.first / height_ * tile_.packed_rows * kBlock + strip.first % height_) * size_;
+        } else {
+          rows = rows_.at(row_source, tile.row + strip.first, k);
+          row_stride = plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+        }
+        const auto kernel = reinterpret_cast<MicroKernel>(
+            kernels[MicroKernelPart::entry(tile_, strip.height_index, vectors)]);
+        kernel(rows, row_stride, panel, panel_stride,
+               sums_of_column + strip.first * sums_stride_ * size_, sums_stride_, length, columns,
+               k > 0);
+      }
+      if (!plan_.direct_output && k + length == k_)
+        run_epilogue(tile, row_end, column, column + columns, sums);
+    }
+  }
+}
+
+void Runner::zero_sums(const Tile& tile, int64_t row_end, int64_t column_end, char* sums) const {
+  for (int64_t row = 0; row < row_end - tile.row; ++row)
+    std::memset(sums + row * sums_stride_ * size_, 0,
+                static_cast<size_t>((column_end - tile.column) * size_));
+  if (!plan_.direct_output) run_epilogue(tile, row_end, tile.column, column_end, sums);
+}
+
+void Runner::run_epilogue(const Tile& tile, int64_t row_end, int64_t column, int64_t column_end,
+                          char* sums) const {
+  const ir::Contraction& contraction = state_.contraction();
+  SmallVector<void*, 6> buffers;
+  buffers.push_back(batch_base(
+      arguments_.out, static_cast<int64_t>(size_of(contraction.buffers[0].dtype)), tile.batch));
+  for (size_t i = 0; i < arguments_.operands.size(); ++i) {
+    const auto& operand = arguments_.operands[i];
+    const auto size = static_cast<int64_t>(size_of(contraction.buffers[i + 1].dtype));
+    buffers.push_back(static_cast<char*>(operand.data) +
+                      batch_offset(operand.batch_strides, tile.batch) * size);
+  }
+  // The epilogue indexes by row and column of the output.
+  buffers.push_back(sums - (tile.row * sums_stride_ + tile.column) * size_);
+  state_.epilogue(plan_.transposed)(buffers.data(), ints_.data(), tile.row, row_end, column,
+                                    column_end);
+}
+
+}  // namespace
+
+void run_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments) {
+  if (arguments.m == 0 || arguments.n == 0) return;
+  for (const int64_t extent : arguments.batch)
+    if (extent == 0) return;
+  Runner(kernel.state(), arguments).run();
+}
+
+}  // namespace flambeau

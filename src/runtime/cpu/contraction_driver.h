@@ -1,0 +1,68 @@
+#pragma once
+// Runs batched matrix products on the CPU: cache blocking, packing, threads, around generated
+// micro-kernels, packing functions and epilogues.
+
+#include <cstdint>
+#include <memory>
+
+#include "codegen/contraction_parts.h"
+#include "ir/contraction.h"
+
+namespace flambeau {
+
+/// A function of an image, to be cast to its type.
+using CodeEntry = void (*)();
+
+/// Finds or compiles the code of a contraction. What it returns stays valid for the process's life;
+/// it is called by one thread at a time for each kernel.
+class ContractionLoader {
+ public:
+  virtual ~ContractionLoader() = default;
+  /// The entry points of the part, by its entry().
+  virtual const CodeEntry* load(const codegen::MicroKernelPart& part) = 0;
+  virtual const CodeEntry* load(const codegen::PackPart& part) = 0;
+  virtual ir::KernelFunction load(const ir::LoopProgram& epilogue) = 0;
+};
+
+/// A contraction ready to run. Parts are loaded when a call first needs them. Copies share them.
+class ContractionKernel {
+ public:
+  ContractionKernel(ir::Contraction contraction, Isa isa,
+                    std::unique_ptr<ContractionLoader> loader);
+  const ir::Contraction& contraction() const;
+
+  class State;
+  State& state() const { return *state_; }
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+/// Strides and extents are in elements; batch strides have one entry per entry of `batch` and may
+/// be 0.
+struct ContractionArguments {
+  struct Matrix {
+    void* data = nullptr;
+    Ints batch_strides;
+    int64_t row_stride = 0;     ///< of a: m; of b: k; of the output: m
+    int64_t column_stride = 0;  ///< of a: k; of b: n; of the output: n
+  };
+  Matrix a, b, out;
+  Ints batch;
+  int64_t m = 0, n = 0, k = 0;
+  /// The epilogue's buffers from number 1 on, each with its batch strides.
+  struct Operand {
+    void* data = nullptr;
+    Ints batch_strides;
+  };
+  SmallVector<Operand, 3> operands;
+  /// The epilogue's slots. A plain_contraction needs none here.
+  const int64_t* ints = nullptr;
+};
+
+/// Writes every element of the output as ir/interpreter.h defines it (k = 0: the epilogue of zero).
+/// Nothing if an extent of the output is 0. The output must not share memory with a or b, and with
+/// other operands only where an element of it is read for the same element of the output.
+void run_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments);
+
+}  // namespace flambeau

@@ -1,0 +1,92 @@
+#include "runtime/cpu/contraction_plan.h"
+
+#include <algorithm>
+
+namespace flambeau {
+
+using codegen::ContractionTile;
+using codegen::RowLayout;
+
+namespace {
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+// Unpacked columns are read row by row of b, a page each when b is large: worth it only where a
+// panel is read a few times, or where b stays in the cache.
+constexpr int64_t kDirectColumnStrips = 2;
+constexpr int64_t kDirectColumnElements = 32 * 1024;
+// Packing an element of a costs about as much as multiplying it by this many columns saves.
+constexpr int64_t kDirectRowColumns = 256;
+// A product of less work than this is one piece of a batch.
+constexpr int64_t kSmallProduct = 16 * 1024 * 1024;  // multiply-adds
+constexpr int64_t kTileRowsInBatch = 256;
+constexpr int64_t kStripsPerTile = 4;
+constexpr int64_t kTileColumns = 512;
+constexpr int64_t kGroupElements = 8 * 1024 * 1024;  // of packed columns
+constexpr int64_t kGroupColumns = 4096;
+
+/// True if the columns of the output should be the rows of micro-kernels.
+bool should_transpose(const ContractionShape& shape, int64_t lanes) {
+  const bool unit_n = shape.out_column == 1 || shape.n == 1;
+  const bool unit_m = shape.out_row == 1 || shape.m == 1;
+  if (shape.n < lanes && shape.m > shape.n) return unit_m && !(unit_n && shape.n > 1);
+  return unit_m && !unit_n && shape.m >= std::min(lanes, shape.n);
+}
+
+}  // namespace
+
+ContractionPlan plan_contraction(const ContractionShape& shape, const ContractionTile& tile) {
+  ContractionPlan plan;
+  const bool t = plan.transposed = should_transpose(shape, tile.lanes);
+  plan.rows = t ? shape.n : shape.m;
+  plan.columns = t ? shape.m : shape.n;
+  const int64_t row_lane = t ? shape.b_column : shape.a_row;
+  const int64_t row_k = t ? shape.b_row : shape.a_column;
+  const int64_t column_lane = t ? shape.a_row : shape.b_column;
+  const int64_t out_lane = t ? shape.out_row : shape.out_column;
+  const bool rows_convert = t ? shape.b_converts : shape.a_converts;
+  const bool columns_convert = t ? shape.a_converts : shape.b_converts;
+  plan.direct_output = !shape.has_epilogue && (out_lane == 1 || plan.columns == 1);
+
+  // Columns.
+  const int64_t width = tile.columns();
+  const int64_t height = tile.rows(RowLayout::UnitRow);
+  const int64_t strips = ceil_div(plan.rows, height);
+  const int64_t work = shape.m * shape.n * shape.k;
+  const bool in_batch = shape.batch > 1 && work <= kSmallProduct;
+  const bool unit_columns = !columns_convert && (column_lane == 1 || plan.columns == 1);
+  if (unit_columns &&
+      (strips <= kDirectColumnStrips || plan.columns * shape.k <= kDirectColumnElements))
+    plan.column_source = ColumnSource::Direct;
+  else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kStripsPerTile)
+    plan.column_source = ColumnSource::PackedInTile;
+  else
+    plan.column_source = ColumnSource::PackedShared;
+
+  // Pieces of work.
+  if (in_batch && plan.column_source != ColumnSource::PackedShared) {
+    plan.tile_rows = std::min(plan.rows, round_up(kTileRowsInBatch, height));
+    plan.tile_columns = plan.columns;
+  } else {
+    plan.tile_rows = std::min(plan.rows, kStripsPerTile * height);
+    const int64_t pieces = strips <= kStripsPerTile
+                               ? std::min<int64_t>(16, ceil_div(plan.columns, 2 * width))
+                               : std::max<int64_t>(1, plan.columns / kTileColumns);
+    plan.tile_columns = round_up(ceil_div(plan.columns, pieces), width);
+  }
+  plan.group_columns = std::clamp(kGroupElements / std::max<int64_t>(shape.k, 1) / width * width,
+                                  2 * width, kGroupColumns);
+  plan.group_columns =
+      std::max(plan.tile_columns, plan.group_columns / plan.tile_columns * plan.tile_columns);
+
+  // Rows.
+  const bool unit_row = !rows_convert && (row_lane == 1 || plan.rows == 1);
+  const bool unit_k = !rows_convert && (row_k == 1 || shape.k == 1);
+  plan.layout = unit_row || !unit_k ? RowLayout::UnitRow : RowLayout::UnitK;
+  plan.pack_rows = !(unit_row || unit_k) || plan.tile_columns > kDirectRowColumns;
+  if (plan.pack_rows) plan.layout = RowLayout::UnitRow;
+  return plan;
+}
+
+}  // namespace flambeau

@@ -1,0 +1,67 @@
+#pragma once
+// The code of one contraction, loaded part by part when a call first needs it.
+
+#include <atomic>
+#include <mutex>
+
+#include "base/error.h"
+#include "runtime/cpu/contraction_driver.h"
+
+namespace flambeau {
+
+class ContractionKernel::State {
+ public:
+  State(ir::Contraction contraction, Isa isa, std::unique_ptr<ContractionLoader> loader)
+      : contraction_(std::move(contraction)),
+        accumulator_(ir::accumulator_dtype(contraction_.a)),
+        tile_(codegen::contraction_tile(accumulator_, isa)),
+        loader_(std::move(loader)) {
+    require(ir::accumulator_dtype(contraction_.b) == accumulator_,
+            "contraction: operands of different kinds");
+  }
+
+  const ir::Contraction& contraction() const { return contraction_; }
+  DType accumulator() const { return accumulator_; }
+  const codegen::ContractionTile& tile() const { return tile_; }
+  bool is_plain() const { return is_plain_; }
+
+  const CodeEntry* micro_kernels(codegen::RowLayout layout, bool whole) {
+    return once(micro_[static_cast<int>(layout)][whole ? 1 : 0], [&] {
+      return loader_->load(codegen::MicroKernelPart{accumulator_, layout, whole});
+    });
+  }
+  const CodeEntry* pack(bool of_b) {
+    return once(pack_[of_b ? 1 : 0], [&] {
+      return loader_->load(codegen::PackPart{of_b ? contraction_.b : contraction_.a, accumulator_});
+    });
+  }
+  ir::KernelFunction epilogue(bool transposed) {
+    return once(epilogue_[transposed ? 1 : 0],
+                [&] { return loader_->load(ir::epilogue_program(contraction_, transposed)); });
+  }
+
+ private:
+  template <class T, class Load>
+  T once(std::atomic<T>& slot, Load&& load) {
+    T value = slot.load(std::memory_order_acquire);
+    if (value == nullptr) {
+      const std::lock_guard lock(mutex_);
+      value = slot.load(std::memory_order_relaxed);
+      if (value == nullptr) slot.store(value = load(), std::memory_order_release);
+    }
+    return value;
+  }
+
+  const ir::Contraction contraction_;
+  const DType accumulator_;
+  const codegen::ContractionTile tile_;
+  const std::unique_ptr<ContractionLoader> loader_;
+  const bool is_plain_ = contraction_.epilogue.size() == 1 && contraction_.slot_count == 2 &&
+                         contraction_.buffers.size() == 1;
+  std::mutex mutex_;
+  std::atomic<const CodeEntry*> micro_[2][2] = {};
+  std::atomic<const CodeEntry*> pack_[2] = {};
+  std::atomic<ir::KernelFunction> epilogue_[2] = {};
+};
+
+}  // namespace flambeau
