@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "base/error.h"
-#include "ir/half.h"
+#include "base/half.h"
 
 namespace flambeau::ir {
 namespace {
@@ -324,17 +324,27 @@ To to_integer(From v) {
 template <class T>
 float widen_half(T v) {
   if constexpr (std::is_same_v<T, Half>)
-    return float_of_half_bits(v.bits);
+    return float16_to_float(v.bits);
   else
-    return float_of_bfloat_bits(v.bits);
+    return bfloat16_to_float(v.bits);
+}
+
+/// `v` rounded to odd: what a double has beyond a float leaves the last bit set, so that rounding
+/// on to 16 bits gives what rounding `v` itself would.
+float float_rounded_to_odd(double v) {
+  const auto nearest = static_cast<float>(v);
+  if (std::isnan(v) || static_cast<double>(nearest) == v) return nearest;
+  const bool away = std::fabs(static_cast<double>(nearest)) > std::fabs(v);
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(nearest) - (away ? 1U : 0U)) | 1U);
 }
 
 template <class To>
 To narrow_to_half(double v) {
+  const float f = float_rounded_to_odd(v);
   if constexpr (std::is_same_v<To, Half>)
-    return {half_bits_of(v)};
+    return {float_to_float16(f)};
   else
-    return {bfloat_bits_of(v)};
+    return {float_to_bfloat16(f)};
 }
 
 /// A double that rounds to a 16-bit float as `v` does: an int64 has too many digits for a double,
