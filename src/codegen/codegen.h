@@ -18,7 +18,15 @@ struct KernelImage {
   std::vector<uint32_t> entries;
 };
 
-/// Compiles `program` to one function of type ir::KernelFunction for `isa`.
+/// Compiles `program` to one function of type ir::KernelFunction for `isa`. Thread safe. Writes the
+/// program, LLVM's IR and the assembly to the folder FLAMBEAU_DUMP if that is set.
 KernelImage compile(const ir::LoopProgram& program, Isa isa);
 
+/// What the library offers to those who open it at run time, through flambeau_codegen_api().
+struct Api {
+  KernelImage (*compile)(const ir::LoopProgram&, Isa);
+};
+
 }  // namespace flambeau::codegen
+
+extern "C" const flambeau::codegen::Api* flambeau_codegen_api();

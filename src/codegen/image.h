@@ -15,7 +15,7 @@ namespace flambeau::codegen {
 
 /// The texts of a module on its way to machine code, for dumps.
 struct ModuleTexts {
-  std::string llvm_ir;   ///< after the passes
+  std::string llvm_ir;  ///< after the passes
   std::string assembly;
 };
 

@@ -72,11 +72,11 @@ class Linker {
         const bool is_code = (section.sh_flags & SHF_EXECINSTR) != 0;
         if ((section.sh_flags & SHF_ALLOC) == 0 || is_code != executable) continue;
         if (section.sh_size == 0 || section.sh_type == SHT_X86_64_UNWIND) continue;
-        check<InternalError>(
-            section.sh_type == SHT_PROGBITS && (section.sh_flags & SHF_WRITE) == 0, [&] {
-              return concat("codegen: a kernel image cannot hold section ",
-                            text_at(names_, section.sh_name));
-            });
+        check<InternalError>(section.sh_type == SHT_PROGBITS && (section.sh_flags & SHF_WRITE) == 0,
+                             [&] {
+                               return concat("codegen: a kernel image cannot hold section ",
+                                             text_at(names_, section.sh_name));
+                             });
         const size_t alignment = std::max<size_t>(section.sh_addralign, 1);
         require(alignment <= 64, "codegen: section alignment above 64");
         place_[i] = (image_.code.size() + alignment - 1) / alignment * alignment;
@@ -107,8 +107,8 @@ class Linker {
                       " is not position-independent");
       });
       const size_t place = place_[table.sh_info] + entry.r_offset;
-      const int64_t value = static_cast<int64_t>(address(symbol)) + entry.r_addend -
-                            static_cast<int64_t>(place);
+      const int64_t value =
+          static_cast<int64_t>(address(symbol)) + entry.r_addend - static_cast<int64_t>(place);
       require(place + 4 <= image_.code.size() && value == static_cast<int32_t>(value),
               "codegen: relocation out of range");
       const auto field = static_cast<int32_t>(value);

@@ -38,9 +38,9 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(Isa isa) {
   // keep to 256 bits on the latter.
   const char* cpu = isa == Isa::Avx512 ? "x86-64-v4" : "x86-64-v3";
   const char* features = isa == Isa::Avx512 ? "-prefer-256-bit" : "";
-  std::unique_ptr<llvm::TargetMachine> machine(x86_target().createTargetMachine(
-      kTriple, cpu, features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
-      llvm::CodeGenOptLevel::Default));
+  std::unique_ptr<llvm::TargetMachine> machine(
+      x86_target().createTargetMachine(kTriple, cpu, features, options, llvm::Reloc::PIC_,
+                                       llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
   require(machine != nullptr, "LLVM made no target machine");
   return machine;
 }
@@ -54,10 +54,9 @@ void prepare_module(llvm::Module& module, const llvm::TargetMachine& machine) {
 
 llvm::Function* add_function(llvm::Module& module, llvm::FunctionType* type,
                              const std::string& name, bool exported) {
-  auto* function = llvm::Function::Create(type,
-                                          exported ? llvm::GlobalValue::ExternalLinkage
-                                                   : llvm::GlobalValue::InternalLinkage,
-                                          name, module);
+  auto* function = llvm::Function::Create(
+      type, exported ? llvm::GlobalValue::ExternalLinkage : llvm::GlobalValue::InternalLinkage,
+      name, module);
   function->setDSOLocal(true);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   function->addFnAttr("no-builtins");

@@ -1,0 +1,139 @@
+#include "codegen/loop_analysis.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace flambeau::codegen {
+
+using ir::LoopMark;
+using ir::LoopVar;
+using ir::Statement;
+using ir::StatementKind;
+using ir::ValueId;
+
+namespace {
+
+/// Counts core operations.
+class CountingEmitter final : public ir::Emitter {
+ public:
+  ir::Operand constant(DType dtype, double) override { return {0, dtype}; }
+  ir::Operand constant_bits(DType dtype, uint64_t) override { return {0, dtype}; }
+  ir::Operand core(ir::CoreOp op, DType dtype, std::span<const ir::Operand> arguments) override {
+    const bool is_slow =
+        op == ir::CoreOp::Rem || (op == ir::CoreOp::Div && !is_float(arguments[0].dtype));
+    count += is_slow ? 16 : 1;
+    return {0, dtype};
+  }
+  int count = 0;
+};
+
+/// What a vector loop's body is made of.
+struct Census {
+  int core_ops = 0;
+  size_t narrowest = 8;    ///< bytes of the smallest element moved
+  bool scattered = false;  ///< an access that is neither contiguous nor uniform
+  bool has_reduce = false;
+};
+
+void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& analysis,
+           Census& census) {
+  for (const Statement& s : body) {
+    if (s.kind == StatementKind::Compute) {
+      CountingEmitter counter;
+      SmallVector<ir::Operand, 3> arguments;
+      for (const ValueId id : s.arguments)
+        arguments.push_back({0, analysis.dtypes[static_cast<size_t>(id)]});
+      s.primitive->emit(counter, s.dtype, arguments, s.attributes);
+      census.core_ops += counter.count;
+    }
+    if (s.kind == StatementKind::Load || s.kind == StatementKind::Store) {
+      census.narrowest = std::min(census.narrowest, size_of(s.dtype));
+      for (const auto& term : s.index.dynamic)
+        census.scattered |= analysis.varying[static_cast<size_t>(term.value)];
+      for (const auto& term : s.index.terms)
+        if (term.variable == vector)
+          census.scattered |=
+              term.coefficient.is_slot || term.coefficient.value > 1 || term.coefficient.value < 0;
+    }
+    census.has_reduce |= s.kind == StatementKind::Reduce;
+    count(s.body, vector, analysis, census);
+  }
+}
+
+class Analyser {
+ public:
+  explicit Analyser(const ir::LoopProgram& program) {
+    result.dtypes.resize(static_cast<size_t>(program.value_count));
+    result.varying.resize(static_cast<size_t>(program.value_count));
+    visit(program.body, -1);
+  }
+
+  void visit(std::span<const Statement> body, LoopVar vector) {
+    for (const Statement& s : body) {
+      bool varying = vector >= 0 && moves_with(s.index, vector);
+      for (const ValueId id : s.arguments) varying |= is_varying(id);
+      for (const auto& term : s.index.dynamic) varying |= is_varying(term.value);
+      if (s.mask >= 0) varying |= is_varying(s.mask);
+      if (s.kind == StatementKind::Loop || s.kind == StatementKind::Reduce) {
+        const bool opens = s.kind == StatementKind::Reduce
+                               ? s.mark == LoopMark::Vector && s.order == ir::ReduceOrder::Blocks
+                               : s.mark == LoopMark::Vector || s.mark == LoopMark::ParallelInner;
+        check<InternalError>(!opens || vector < 0,
+                             [] { return "codegen: a vector loop inside a vector loop"; });
+        require(s.extent_value < 0 || !is_varying(s.extent_value),
+                "codegen: a loop's extent differs between lanes");
+        visit(s.body, opens ? s.variable : vector);
+        // The result of a reduction across lanes is one value.
+        if (s.kind == StatementKind::Reduce && !opens) varying |= is_varying(s.yield);
+      }
+      if (s.result < 0) continue;
+      result.dtypes.at(static_cast<size_t>(s.result)) = s.dtype;
+      result.varying.at(static_cast<size_t>(s.result)) = varying;
+    }
+  }
+
+  LoopAnalysis result;
+
+ private:
+  bool is_varying(ValueId id) const { return result.varying.at(static_cast<size_t>(id)); }
+};
+
+}  // namespace
+
+LoopAnalysis analyse(const ir::LoopProgram& program) { return Analyser(program).result; }
+
+bool moves_with(const ir::LoopIndex& index, LoopVar variable) {
+  return std::any_of(index.terms.begin(), index.terms.end(), [&](const auto& term) {
+    return term.variable == variable && (term.coefficient.is_slot || term.coefficient.value != 0);
+  });
+}
+
+void split_invariant(std::span<const Statement> body, LoopVar variable,
+                     std::vector<const Statement*>& invariant,
+                     std::vector<const Statement*>& rest) {
+  std::vector<ValueId> variant;
+  const auto is_variant = [&](ValueId id) {
+    return std::find(variant.begin(), variant.end(), id) != variant.end();
+  };
+  for (const Statement& s : body) {
+    const bool simple = s.kind <= StatementKind::Load;
+    bool moves = !simple || moves_with(s.index, variable) || (s.mask >= 0 && is_variant(s.mask));
+    for (const ValueId id : s.arguments) moves |= is_variant(id);
+    for (const auto& term : s.index.dynamic) moves |= is_variant(term.value);
+    if (moves && s.result >= 0) variant.push_back(s.result);
+    (moves ? rest : invariant).push_back(&s);
+  }
+}
+
+unsigned choose_lanes(const Statement& loop, const LoopAnalysis& analysis,
+                      unsigned register_bytes) {
+  Census census;
+  count(loop.body, loop.variable, analysis, census);
+  const unsigned lanes = register_bytes / (census.narrowest == 8 ? 8 : 4);
+  if (census.scattered) return lanes;
+  if (census.has_reduce) return census.core_ops <= 24 ? 4 * lanes : lanes;
+  return census.core_ops <= 8 ? 4 * lanes : census.core_ops <= 24 ? 2 * lanes : lanes;
+}
+
+}  // namespace flambeau::codegen

@@ -1,0 +1,33 @@
+#pragma once
+// What code generation must know about a loop program before it emits a loop.
+
+#include <span>
+#include <vector>
+
+#include "ir/loop_program.h"
+
+namespace flambeau::codegen {
+
+struct LoopAnalysis {
+  std::vector<DType> dtypes;  ///< of each SSA value
+  /// True for a value that differs between the lanes of the vector loop around it.
+  std::vector<bool> varying;
+};
+
+LoopAnalysis analyse(const ir::LoopProgram& program);
+
+/// True if `index` moves with `variable` by a coefficient other than the constant 0.
+bool moves_with(const ir::LoopIndex& index, ir::LoopVar variable);
+
+/// Splits the body of a loop over `variable` whose iterations are independent: `invariant` receives
+/// the statements that can run once before it, `rest` the others, both in order.
+void split_invariant(std::span<const ir::Statement> body, ir::LoopVar variable,
+                     std::vector<const ir::Statement*>& invariant,
+                     std::vector<const ir::Statement*>& rest);
+
+/// Vectors of how many lanes the body of a vector loop is worth, for registers of `register_bytes`:
+/// a power of two. Short bodies get several registers at once, so that loads overlap.
+unsigned choose_lanes(const ir::Statement& loop, const LoopAnalysis& analysis,
+                      unsigned register_bytes);
+
+}  // namespace flambeau::codegen

@@ -1,0 +1,149 @@
+#include "codegen/loop_codegen.h"
+
+#include "base/error.h"
+#include "codegen/loop_control.h"
+#include "codegen/target.h"
+
+namespace flambeau::codegen {
+
+using ir::LoopMark;
+using ir::StatementKind;
+using llvm::Value;
+
+LoopCodegen::LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module)
+    : program_(program),
+      isa_(isa),
+      module_(module),
+      analysis_(analyse(program)),
+      builder_(module.getContext()),
+      emitter_(builder_) {}
+
+void LoopCodegen::generate(const std::string& name) {
+  llvm::Type* i64 = builder_.getInt64Ty();
+  llvm::Type* pointer = builder_.getPtrTy();
+  auto* type = llvm::FunctionType::get(builder_.getVoidTy(), {pointer, pointer, i64, i64, i64, i64},
+                                       /*isVarArg=*/false);
+  function_ = add_function(module_, type, name);
+  builder_.SetInsertPoint(new_block("entry"));
+  // Slots and bases are read once: nothing that a kernel writes can change them.
+  for (size_t i = 0; i < program_.buffers.size(); ++i)
+    buffers_.push_back(builder_.CreateLoad(
+        pointer, builder_.CreateConstGEP1_64(pointer, function_->getArg(0), i)));
+  for (int i = 0; i < program_.slot_count; ++i)
+    slots_.push_back(builder_.CreateLoad(
+        i64, builder_.CreateConstGEP1_64(i64, function_->getArg(1), static_cast<uint64_t>(i))));
+  values_.resize(static_cast<size_t>(program_.value_count));
+  variables_.resize(static_cast<size_t>(program_.variable_count));
+  // The entry block stays open at its end for stack slots.
+  llvm::BasicBlock* start = new_block("start");
+  builder_.CreateBr(start);
+  builder_.SetInsertPoint(start);
+  emit_body(program_.body);
+  builder_.CreateRetVoid();
+}
+
+void LoopCodegen::emit_all(const Statements& statements) {
+  for (const Statement* s : statements) emit(*s);
+}
+
+void LoopCodegen::emit_body(const std::vector<Statement>& body) {
+  for (const Statement& s : body) emit(s);
+}
+
+void LoopCodegen::emit(const Statement& s) {
+  switch (s.kind) {
+    case StatementKind::Constant:
+      value_of(s.result) = emitter_.element(s.dtype, ir::container_of(s.dtype, s.attributes.value));
+      return;
+    case StatementKind::Slot: {
+      Value* bits = slots_.at(static_cast<size_t>(s.slot));
+      value_of(s.result) = s.dtype == DType::Float64
+                               ? builder_.CreateBitCast(bits, builder_.getDoubleTy())
+                           : is_bool(s.dtype) ? builder_.CreateICmpNE(bits, number(0))
+                                              : bits;
+      return;
+    }
+    case StatementKind::Index:
+      value_of(s.result) = index_value(s.index);
+      return;
+    case StatementKind::Compute:
+      value_of(s.result) = emit_compute(s);
+      return;
+    case StatementKind::Load:
+      value_of(s.result) = load(s);
+      return;
+    case StatementKind::Store:
+      store(s);
+      return;
+    case StatementKind::Loop:
+      emit_loop(s);
+      return;
+    case StatementKind::Reduce:
+      value_of(s.result) = reduce(s);
+      return;
+  }
+}
+
+Value* LoopCodegen::emit_compute(const Statement& s) {
+  emitter_.clear();
+  SmallVector<ir::Operand, 3> arguments;
+  for (const ir::ValueId id : s.arguments)
+    arguments.push_back(emitter_.operand(value_of(id), dtype_of(id)));
+  const ir::Operand result = s.primitive->emit(emitter_, s.dtype, arguments, s.attributes);
+  check<InternalError>(result.dtype == s.dtype, [&] {
+    return concat("codegen: ", s.primitive->name, " gave ", info(result.dtype).name,
+                  " where its statement says ", info(s.dtype).name);
+  });
+  return emitter_.value(result);
+}
+
+void LoopCodegen::emit_loop(const Statement& s) {
+  if (s.mark == LoopMark::ParallelInner) {
+    emit_vector_loop(s, function_->getArg(4), function_->getArg(5));
+    return;
+  }
+  if (s.mark == LoopMark::Vector) {
+    emit_vector_loop(s, number(0),
+                     s.extent_value >= 0 ? value_of(s.extent_value) : operand(s.extent));
+    return;
+  }
+  const bool parallel = s.mark == LoopMark::Parallel;
+  Value* begin = number(0);
+  Value* end = nullptr;
+  if (parallel) {
+    begin = function_->getArg(2);
+    end = function_->getArg(3);
+  } else {
+    end = s.extent_value >= 0 ? value_of(s.extent_value) : operand(s.extent);
+  }
+  counted_loop(begin, end, 1, [&](Value* i) {
+    variables_[static_cast<size_t>(s.variable)] = i;
+    if (parallel) {
+      row_variable_ = s.variable;
+      row_prefetched_.assign(program_.buffers.size(), false);
+    }
+    emit_body(s.body);
+    if (parallel) row_variable_ = -1;
+  });
+}
+
+void LoopCodegen::emit_vector_loop(const Statement& s, Value* begin, Value* end) {
+  Statements invariant, rest;
+  split_invariant(s.body, s.variable, invariant, rest);
+  const unsigned count = choose_lanes(s, analysis_, register_bytes(isa_));
+  if_then(builder_.CreateICmpSLT(begin, end), [&] {
+    emit_all(invariant);
+    Value* length = builder_.CreateSub(end, begin);
+    Value* idle = builder_.CreateAnd(length, number(count - 1));
+    Value* main_end = builder_.CreateSub(end, idle);
+    const auto emit_lanes = [&](Value* first, Value* active) {
+      lanes_ = {count, s.variable, first, active};
+      emit_all(rest);
+      lanes_ = {};
+    };
+    counted_loop(begin, main_end, count, [&](Value* i) { emit_lanes(i, nullptr); });
+    if_then(builder_.CreateICmpNE(idle, number(0)), [&] { emit_lanes(main_end, idle); });
+  });
+}
+
+}  // namespace flambeau::codegen

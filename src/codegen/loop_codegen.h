@@ -1,0 +1,124 @@
+#pragma once
+// A loop program as LLVM IR. Vectors are explicit: a vector loop runs a main loop of whole vectors
+// and one masked iteration for the rest; what does not depend on the vector variable stays scalar.
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include <string>
+#include <vector>
+
+#include "codegen/loop_analysis.h"
+#include "codegen/vector_emitter.h"
+#include "runtime/cpu_features.h"
+
+namespace flambeau::codegen {
+
+class LoopCodegen {
+ public:
+  LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module);
+  /// Adds the program as function `name`, of type ir::KernelFunction, to the module.
+  void generate(const std::string& name);
+
+ private:
+  using Statement = ir::Statement;
+  using Value = llvm::Value;
+  using Statements = std::vector<const Statement*>;
+
+  /// The iterations of a vector loop that run at once.
+  struct Lanes {
+    unsigned count = 1;
+    ir::LoopVar variable = -1;
+    Value* first = nullptr;   ///< i64: the variable's value in lane 0
+    Value* active = nullptr;  ///< i64: lanes in [active, count) are idle; null: none is
+  };
+
+  /// Where an access goes: base + scalar + lane * stride + dynamic[lane], in elements.
+  struct Address {
+    Value* scalar = nullptr;
+    Value* stride = nullptr;   ///< i64; null if it does not depend on the vector variable
+    Value* dynamic = nullptr;  ///< vector of i64, or null
+    bool unit = false;         ///< stride is the constant 1
+    bool varies() const { return stride != nullptr || dynamic != nullptr; }
+    bool contiguous() const { return unit && dynamic == nullptr; }
+  };
+
+  // Statements (loop_codegen.cpp).
+  void emit_all(const Statements& statements);
+  void emit_body(const std::vector<Statement>& body);
+  void emit(const Statement& s);
+  Value* emit_compute(const Statement& s);
+  void emit_loop(const Statement& s);
+  void emit_vector_loop(const Statement& s, Value* begin, Value* end);
+
+  // Memory (loop_memory.cpp).
+  Value* operand(const ir::IntOperand& operand);
+  Value* scaled(Value* value, const ir::IntOperand& coefficient);
+  Address address(const ir::LoopIndex& index);
+  Value* index_value(const ir::LoopIndex& index);
+  Value* element_pointer(int buffer, Value* offset);
+  /// Of every lane: a vector of offsets in elements.
+  Value* lane_offsets(const Address& address);
+  /// `mask` and the active lanes; null if all lanes are to be accessed.
+  Value* access_mask(Value* mask);
+  Value* load(const Statement& s);
+  Value* load_uniform(const Statement& s, const Address& address, Value* mask);
+  Value* load_contiguous(const Statement& s, Value* pointer, Value* mask);
+  Value* gather(const Statement& s, const Address& address, Value* mask);
+  void store(const Statement& s);
+  void store_contiguous(DType dtype, Value* value, Value* pointer, Value* mask);
+  void scatter(const Statement& s, const Address& address, Value* value, Value* mask);
+  void prefetch_next_row(const Statement& s, Value* pointer);
+  bool has_native_mask(DType dtype) const;
+
+  // Reductions (loop_reduce.cpp).
+  Value* reduce(const Statement& s);
+  void reduce_across_lanes(const Statement& s, Value* extent, Value* result);
+  void reduce_in_lanes(const Statement& s, Value* extent, Value* result);
+  void reduce_tree(const Statement& s, Value* extent, Value* result);
+  Value* halve_lanes(const Statement& s, Value* lanes);
+  Value* halve_stack(const Statement& s, Value* accumulators, Value* used);
+  Value* combine(const Statement& s, Value* a, Value* b);
+  /// A stack of block results, of which the lowest set bits of the block count say which combine.
+  void push(const Statement& s, Value* tree, Value* number, Value* value);
+  Value* fold(const Statement& s, Value* tree, Value* count);
+
+  // Control flow (loop_control.cpp). Mutable state lives in stack slots that SROA promotes.
+  llvm::AllocaInst* stack_slot(llvm::Type* type, uint64_t count = 1);
+  /// Runs body(i) for i = begin, begin + step, ... while i < end.
+  template <class Body>
+  void counted_loop(Value* begin, Value* end, uint64_t step, const Body& body);
+  template <class Then>
+  void if_then(Value* condition, const Then& then);
+  template <class Condition, class Body>
+  void while_loop(const Condition& condition, const Body& body);
+  Value* lane_numbers();
+  Value* active_mask();
+  llvm::BasicBlock* new_block(const char* name);
+
+  llvm::ConstantInt* number(int64_t value) {
+    return builder_.getInt64(static_cast<uint64_t>(value));
+  }
+  Value*& value_of(ir::ValueId id) { return values_[static_cast<size_t>(id)]; }
+  DType dtype_of(ir::ValueId id) const { return analysis_.dtypes[static_cast<size_t>(id)]; }
+  bool varies(ir::ValueId id) const { return analysis_.varying[static_cast<size_t>(id)]; }
+
+  const ir::LoopProgram& program_;
+  const Isa isa_;
+  llvm::Module& module_;
+  LoopAnalysis analysis_;
+  llvm::IRBuilder<> builder_;
+  VectorEmitter emitter_;
+  llvm::Function* function_ = nullptr;
+  std::vector<Value*> buffers_;
+  std::vector<Value*> slots_;
+  std::vector<Value*> values_;     ///< by ValueId, of the code that is being emitted
+  std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_
+  Lanes lanes_;
+  // Prefetching of the next row while the first pass over a row runs.
+  ir::LoopVar row_variable_ = -1;
+  bool in_first_pass_ = false;        ///< inside a reduction across lanes
+  std::vector<bool> row_prefetched_;  ///< by buffer
+};
+
+}  // namespace flambeau::codegen

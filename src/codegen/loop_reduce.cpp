@@ -1,0 +1,242 @@
+// Reductions in the fixed order of ir/interpreter.h.
+
+#include <llvm/IR/Constants.h>
+
+#include <bit>
+
+#include "base/error.h"
+#include "codegen/loop_control.h"
+#include "ir/interpreter.h"
+
+namespace flambeau::codegen {
+
+using ir::LoopMark;
+using llvm::Value;
+
+namespace {
+
+constexpr int64_t kBlock = ir::kReduceBlock;
+constexpr unsigned kLanes = static_cast<unsigned>(ir::kReduceLanes);
+constexpr int kBlockShift = std::countr_zero(static_cast<uint64_t>(kBlock));
+/// Levels of the tree: enough for 2^64 elements.
+constexpr uint64_t kLevels = 64;
+
+}  // namespace
+
+Value* LoopCodegen::combine(const Statement& s, Value* a, Value* b) {
+  return emitter_.combine(*s.primitive->combine, s.dtype, a, b);
+}
+
+Value* LoopCodegen::reduce(const Statement& s) {
+  require(s.primitive != nullptr && s.primitive->combine.has_value() && !is_half(s.dtype),
+          "codegen: this statement cannot be reduced");
+  Value* extent = s.extent_value >= 0 ? value_of(s.extent_value) : operand(s.extent);
+  const bool in_lanes = lanes_.variable >= 0 && varies(s.result);
+  llvm::AllocaInst* result =
+      stack_slot(emitter_.register_type(s.dtype, in_lanes ? lanes_.count : 1));
+  Value* identity =
+      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype)));
+  builder_.CreateStore(emitter_.splat(identity, in_lanes ? lanes_.count : 1), result);
+  // Under this test loads that the body does not repeat can be done first.
+  if_then(builder_.CreateICmpSGT(extent, number(0)), [&] {
+    if (s.order == ir::ReduceOrder::Tree)
+      reduce_tree(s, extent, result);
+    else if (s.mark == LoopMark::Vector)
+      reduce_across_lanes(s, extent, result);
+    else
+      reduce_in_lanes(s, extent, result);
+  });
+  return builder_.CreateLoad(result->getAllocatedType(), result);
+}
+
+void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* result) {
+  llvm::Type* lane_type = emitter_.register_type(s.dtype);
+  llvm::AllocaInst* accumulator = stack_slot(emitter_.register_type(s.dtype, kLanes));
+  llvm::AllocaInst* tree = stack_slot(lane_type, kLevels);
+  Value* identity =
+      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype)));
+  Value* several = builder_.CreateICmpSGT(extent, number(kBlock));
+  Value* blocks = builder_.CreateAShr(builder_.CreateAdd(extent, number(kBlock - 1)),
+                                      static_cast<uint64_t>(kBlockShift));
+  Statements invariant, rest;
+  split_invariant(s.body, s.variable, invariant, rest);
+  emit_all(invariant);
+
+  const auto accumulate = [&](Value* first, Value* active) {
+    lanes_ = {kLanes, s.variable, first, active};
+    in_first_pass_ = true;
+    emit_all(rest);
+    in_first_pass_ = false;
+    Value* old = builder_.CreateLoad(accumulator->getAllocatedType(), accumulator);
+    Value* sum = combine(s, old, emitter_.splat(value_of(s.yield), kLanes));
+    if (active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, old);
+    builder_.CreateStore(sum, accumulator);
+    lanes_ = {};
+  };
+  counted_loop(number(0), blocks, 1, [&](Value* block) {
+    Value* first = builder_.CreateShl(block, static_cast<uint64_t>(kBlockShift));
+    Value* length = builder_.CreateBinaryIntrinsic(
+        llvm::Intrinsic::smin, builder_.CreateSub(extent, first), number(kBlock));
+    Value* idle = builder_.CreateAnd(length, number(kLanes - 1));
+    Value* main_end = builder_.CreateAdd(first, builder_.CreateSub(length, idle));
+    builder_.CreateStore(emitter_.splat(identity, kLanes), accumulator);
+    counted_loop(first, main_end, kLanes, [&](Value* i) { accumulate(i, nullptr); });
+    if_then(builder_.CreateICmpNE(idle, number(0)), [&] { accumulate(main_end, idle); });
+    Value* block_result =
+        halve_lanes(s, builder_.CreateLoad(accumulator->getAllocatedType(), accumulator));
+    builder_.CreateStore(block_result, result);
+    if_then(several, [&] { push(s, tree, block, block_result); });
+  });
+  if_then(several, [&] { builder_.CreateStore(fold(s, tree, blocks), result); });
+}
+
+Value* LoopCodegen::halve_lanes(const Statement& s, Value* lanes) {
+  for (unsigned half = kLanes / 2; half >= 1; half /= 2) {
+    SmallVector<int, 16> low, high;
+    for (unsigned lane = 0; lane < half; ++lane) {
+      low.push_back(static_cast<int>(lane));
+      high.push_back(static_cast<int>(lane + half));
+    }
+    Value* a = builder_.CreateShuffleVector(lanes, llvm::ArrayRef(low.data(), low.size()));
+    Value* b = builder_.CreateShuffleVector(lanes, llvm::ArrayRef(high.data(), high.size()));
+    if (half == 1) {
+      a = builder_.CreateExtractElement(lanes, uint64_t{0});
+      b = builder_.CreateExtractElement(lanes, uint64_t{1});
+    }
+    lanes = combine(s, a, b);
+  }
+  return lanes;
+}
+
+void LoopCodegen::reduce_in_lanes(const Statement& s, Value* extent, Value* result) {
+  const bool vectors = lanes_.variable >= 0 && varies(s.result);
+  const unsigned width = vectors ? lanes_.count : 1;
+  // Bool as bytes: a vector of bits in memory would be packed and unpacked at each step.
+  const DType kept = is_bool(s.dtype) ? DType::UInt8 : s.dtype;
+  llvm::Type* type = emitter_.register_type(kept, width);
+  llvm::AllocaInst* accumulators = stack_slot(type, kLanes);
+  llvm::AllocaInst* tree = stack_slot(emitter_.register_type(s.dtype, width), kLevels);
+  Value* identity = emitter_.convert(
+      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype))), s.dtype,
+      kept);
+  Value* several = builder_.CreateICmpSGT(extent, number(kBlock));
+  Value* blocks = builder_.CreateAShr(builder_.CreateAdd(extent, number(kBlock - 1)),
+                                      static_cast<uint64_t>(kBlockShift));
+  Statements invariant, rest;
+  split_invariant(s.body, s.variable, invariant, rest);
+  emit_all(invariant);
+
+  counted_loop(number(0), blocks, 1, [&](Value* block) {
+    Value* first = builder_.CreateShl(block, static_cast<uint64_t>(kBlockShift));
+    Value* length = builder_.CreateBinaryIntrinsic(
+        llvm::Intrinsic::smin, builder_.CreateSub(extent, first), number(kBlock));
+    // Lanes without an element hold the identity and change nothing: only the first power of two
+    // that covers the others takes part.
+    Value* filled = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, length, number(kLanes));
+    Value* leading = builder_.CreateBinaryIntrinsic(
+        llvm::Intrinsic::ctlz, builder_.CreateSub(filled, number(1)), builder_.getFalse());
+    Value* used = builder_.CreateShl(
+        number(1), builder_.CreateAnd(builder_.CreateSub(number(64), leading), number(63)));
+    counted_loop(number(0), used, 1, [&](Value* j) {
+      builder_.CreateStore(emitter_.splat(identity, width),
+                           builder_.CreateGEP(type, accumulators, j));
+    });
+    counted_loop(number(0), length, 1, [&](Value* row) {
+      variables_[static_cast<size_t>(s.variable)] = builder_.CreateAdd(first, row);
+      emit_all(rest);
+      Value* at =
+          builder_.CreateGEP(type, accumulators, builder_.CreateAnd(row, number(kLanes - 1)));
+      Value* old = emitter_.convert(builder_.CreateLoad(type, at), kept, s.dtype);
+      Value* sum = combine(s, old, emitter_.splat(value_of(s.yield), width));
+      builder_.CreateStore(emitter_.convert(sum, s.dtype, kept), at);
+    });
+    Value* block_result = emitter_.convert(halve_stack(s, accumulators, used), kept, s.dtype);
+    builder_.CreateStore(block_result, result);
+    if_then(several, [&] { push(s, tree, block, block_result); });
+  });
+  if_then(several, [&] { builder_.CreateStore(fold(s, tree, blocks), result); });
+}
+
+Value* LoopCodegen::halve_stack(const Statement& s, Value* accumulators, Value* used) {
+  llvm::Type* type = llvm::cast<llvm::AllocaInst>(accumulators)->getAllocatedType();
+  const DType kept = is_bool(s.dtype) ? DType::UInt8 : s.dtype;
+  llvm::Type* i64 = builder_.getInt64Ty();
+  llvm::AllocaInst* half = stack_slot(i64);
+  builder_.CreateStore(builder_.CreateLShr(used, uint64_t{1}), half);
+  while_loop([&] { return builder_.CreateICmpSGT(builder_.CreateLoad(i64, half), number(0)); },
+             [&] {
+               Value* distance = builder_.CreateLoad(i64, half);
+               counted_loop(number(0), distance, 1, [&](Value* j) {
+                 Value* low = builder_.CreateGEP(type, accumulators, j);
+                 Value* high =
+                     builder_.CreateGEP(type, accumulators, builder_.CreateAdd(j, distance));
+                 Value* a = emitter_.convert(builder_.CreateLoad(type, low), kept, s.dtype);
+                 Value* b = emitter_.convert(builder_.CreateLoad(type, high), kept, s.dtype);
+                 builder_.CreateStore(emitter_.convert(combine(s, a, b), s.dtype, kept), low);
+               });
+               builder_.CreateStore(builder_.CreateLShr(distance, uint64_t{1}), half);
+             });
+  return builder_.CreateLoad(type, accumulators);
+}
+
+void LoopCodegen::reduce_tree(const Statement& s, Value* extent, Value* result) {
+  llvm::Type* type = llvm::cast<llvm::AllocaInst>(result)->getAllocatedType();
+  llvm::AllocaInst* tree = stack_slot(type, kLevels);
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
+  counted_loop(number(0), extent, 1, [&](Value* i) {
+    variables_[static_cast<size_t>(s.variable)] = i;
+    emit_body(s.body);
+    push(s, tree, i,
+         emitter_.splat(value_of(s.yield), vector != nullptr ? vector->getNumElements() : 1));
+  });
+  builder_.CreateStore(fold(s, tree, extent), result);
+}
+
+void LoopCodegen::push(const Statement& s, Value* tree, Value* number_of_block, Value* value) {
+  llvm::Type* type = value->getType();
+  llvm::Type* i64 = builder_.getInt64Ty();
+  llvm::AllocaInst* carried = stack_slot(type);
+  llvm::AllocaInst* level = stack_slot(i64);
+  builder_.CreateStore(value, carried);
+  builder_.CreateStore(number_of_block, level);
+  // The stack holds one entry for each bit set in the number of blocks pushed so far. A bit that
+  // carries combines the two blocks' trees that it stood between.
+  const auto depth = [&] {
+    return builder_.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, builder_.CreateLoad(i64, level));
+  };
+  while_loop(
+      [&] { return builder_.CreateTrunc(builder_.CreateLoad(i64, level), builder_.getInt1Ty()); },
+      [&] {
+        Value* top = builder_.CreateGEP(type, tree, builder_.CreateSub(depth(), number(1)));
+        Value* sum = combine(s, builder_.CreateLoad(type, top), builder_.CreateLoad(type, carried));
+        builder_.CreateStore(sum, carried);
+        builder_.CreateStore(builder_.CreateLShr(builder_.CreateLoad(i64, level), uint64_t{1}),
+                             level);
+      });
+  // The zeros below the bit that stopped the carry count nothing: depth() is the entry's place.
+  builder_.CreateStore(builder_.CreateLoad(type, carried), builder_.CreateGEP(type, tree, depth()));
+}
+
+Value* LoopCodegen::fold(const Statement& s, Value* tree, Value* count) {
+  llvm::Type* type = llvm::cast<llvm::AllocaInst>(tree)->getAllocatedType();
+  llvm::Type* i64 = builder_.getInt64Ty();
+  llvm::AllocaInst* total = stack_slot(type);
+  llvm::AllocaInst* left = stack_slot(i64);
+  const auto entry = [&](Value* at) {
+    return builder_.CreateLoad(type, builder_.CreateGEP(type, tree, at));
+  };
+  Value* last =
+      builder_.CreateSub(builder_.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, count), number(1));
+  builder_.CreateStore(entry(last), total);
+  builder_.CreateStore(last, left);
+  while_loop([&] { return builder_.CreateICmpSGT(builder_.CreateLoad(i64, left), number(0)); },
+             [&] {
+               Value* next = builder_.CreateSub(builder_.CreateLoad(i64, left), number(1));
+               builder_.CreateStore(combine(s, entry(next), builder_.CreateLoad(type, total)),
+                                    total);
+               builder_.CreateStore(next, left);
+             });
+  return builder_.CreateLoad(type, total);
+}
+
+}  // namespace flambeau::codegen
