@@ -1,0 +1,477 @@
+#include "lower/plan.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "lower/structural.h"
+#include "lower/template_builder.h"
+
+namespace flambeau::lower {
+namespace {
+
+using ir::Node;
+using ir::NodeId;
+using ir::PrimitiveClass;
+using ir::Program;
+using ir::Shape;
+
+/// The loops of a kernel that computes a node, and the node's position in them.
+struct RootSpace {
+  Space space;
+  SmallVector<AxisIndex, 5> axes;
+  bool full = false;
+};
+
+/// A kernel under construction: roots that share its loops.
+struct Group {
+  RootSpace root;
+  std::vector<std::pair<NodeId, int>> roots;  // node, value
+  size_t step;
+};
+
+SmallVector<AxisIndex, 5> loops_of(const Shape& shape) {
+  SmallVector<AxisIndex, 5> axes;
+  int next = 0;
+  for (const Dim& extent : shape)
+    axes.push_back(extent.is_one() ? AxisIndex{} : AxisIndex::loop(next++));
+  return axes;
+}
+
+SmallVector<Dim, 5> extents_of(const Shape& shape) {
+  SmallVector<Dim, 5> extents;
+  for (const Dim& extent : shape)
+    if (!extent.is_one()) extents.push_back(extent);
+  return extents;
+}
+
+class Planner {
+ public:
+  explicit Planner(const Program& program)
+      : program_(program), materialise_(program.nodes.size(), false) {}
+
+  Plan run() {
+    for (size_t i = 0; i < program_.nodes.size(); ++i) {
+      const PrimitiveClass cls = program_.nodes[i].primitive->cls;
+      materialise_[i] = program_.nodes[i].primitive == rows().parameter ||
+                        cls == PrimitiveClass::Contract || cls == PrimitiveClass::Scatter ||
+                        cls == PrimitiveClass::Scan || cls == PrimitiveClass::BlockScan;
+    }
+    for (const NodeId result : program_.results) materialise_[index(result)] = true;
+    // Every attempt that fails names one more node to materialise, so this ends.
+    while (!attempt()) {
+    }
+    finish();
+    return std::move(plan_);
+  }
+
+ private:
+  static size_t index(NodeId id) { return static_cast<size_t>(id); }
+  const Node& node(NodeId id) const { return program_.nodes[index(id)]; }
+
+  bool attempt() {
+    plan_ = {};
+    groups_.clear();
+    value_of_.assign(program_.nodes.size(), -1);
+    producer_.clear();
+    for (size_t i = 0; i < program_.nodes.size(); ++i)
+      if (materialise_[i] && !plan_node(static_cast<NodeId>(i))) return false;
+    return true;
+  }
+
+  /// Asks for `id` to be materialised; the attempt is over.
+  bool refuse(NodeId id) {
+    require(!materialise_[index(id)], "lower: planning does not converge");
+    materialise_[index(id)] = true;
+    return false;
+  }
+
+  int new_value(NodeId id) {
+    const Node& n = node(id);
+    const int value = static_cast<int>(plan_.values.size());
+    plan_.values.push_back({n.type.dtype, n.type.shape, -1, -1, -1});
+    producer_.push_back(plan_.steps.size());
+    value_of_[index(id)] = value;
+    return value;
+  }
+
+  bool plan_node(NodeId id) {
+    const Node& n = node(id);
+    if (n.primitive == rows().parameter) {
+      const int value = new_value(id);
+      plan_.values[static_cast<size_t>(value)].parameter = n.attributes.index;
+      return true;
+    }
+    switch (n.primitive->cls) {
+      case PrimitiveClass::Contract: return plan_contract(id);
+      case PrimitiveClass::Scatter: return plan_scatter(id);
+      case PrimitiveClass::Concatenate: return plan_concatenate(id);
+      case PrimitiveClass::View:
+      case PrimitiveClass::Gather:
+      case PrimitiveClass::Reshape: return plan_alias(id);
+      case PrimitiveClass::Scan:
+      case PrimitiveClass::BlockScan:
+        throw InternalError(concat("lower: '", n.primitive->name, "' has no kernel yet"));
+      default: return plan_kernel(id);
+    }
+  }
+
+  /// The materialised value and position that a chain of affine views of it reads.
+  struct Window {
+    NodeId source;
+    SmallVector<AxisIndex, 5> axes;
+  };
+  std::optional<Window> window_of(NodeId id, const SmallVector<AxisIndex, 5>& axes,
+                                  bool through_widening) const {
+    IndexEnv env{axes, -1};
+    while (value_of_[index(id)] < 0) {
+      const Node& n = node(id);
+      if (through_widening && n.primitive == rows().convert && n.type.dtype == DType::Float32 &&
+          is_half(node(n.arguments[0]).type.dtype)) {
+        id = n.arguments[0];
+        continue;
+      }
+      if (n.primitive->cls == PrimitiveClass::Gather) {
+        const std::optional<IndexEnv> inner = affine_gather(n, env);
+        if (!inner) return std::nullopt;
+        env = *inner;
+      } else {
+        const std::optional<IndexEnv> inner = operand_env(program_, n, env);
+        if (!inner) return std::nullopt;
+        env = *inner;
+      }
+      id = n.arguments[0];
+    }
+    return Window{id, env.axes};
+  }
+
+  /// The position a gather reads if all its indices are affine in the loops (diagonals, windows).
+  std::optional<IndexEnv> affine_gather(const Node& n, const IndexEnv& env) const {
+    IndexEnv inner;
+    for (size_t i = 1; i < n.arguments.size(); ++i) {
+      std::optional<AxisIndex> position = affine_index(program_, value_of_, n.arguments[i], env);
+      if (!position) return std::nullopt;
+      inner.axes.push_back(std::move(*position));
+    }
+    return inner;
+  }
+
+  bool plan_alias(NodeId id) {
+    const Node& n = node(id);
+    value_of_[index(id)] = -1;
+    if (n.primitive->cls == PrimitiveClass::Reshape) {
+      const NodeId operand = n.arguments[0];
+      if (value_of_[index(operand)] < 0) return refuse(operand);
+      AliasStep step;
+      step.value = value_of_[index(operand)];
+      step.reshape = true;
+      step.result = new_value(id);
+      plan_.values[static_cast<size_t>(step.result)].alias_of = step.value;
+      plan_.steps.emplace_back(std::move(step));
+      return true;
+    }
+    // Loops are axes here, those of extent 1 included, so that every stride has a meaning.
+    SmallVector<AxisIndex, 5> axes;
+    for (size_t a = 0; a < n.type.shape.size(); ++a)
+      axes.push_back(AxisIndex::loop(static_cast<int>(a)));
+    const std::optional<Window> window = window_of(id, axes, false);
+    if (!window) return plan_kernel(id);
+    AliasStep step;
+    step.value = value_of_[index(window->source)];
+    step.axes = window->axes;
+    step.result = new_value(id);
+    plan_.values[static_cast<size_t>(step.result)].alias_of = step.value;
+    plan_.steps.emplace_back(std::move(step));
+    return true;
+  }
+
+  bool plan_contract(NodeId id) {
+    const Node& n = node(id);
+    const Shape& shape = n.type.shape;
+    const size_t batch = shape.size() - 2;
+    const auto k_loop = static_cast<int>(shape.size());
+    SmallVector<AxisIndex, 5> a_axes;
+    SmallVector<AxisIndex, 5> b_axes;
+    for (size_t i = 0; i < batch; ++i) {
+      a_axes.push_back(AxisIndex::loop(static_cast<int>(i)));
+      b_axes.push_back(AxisIndex::loop(static_cast<int>(i)));
+    }
+    a_axes.push_back(AxisIndex::loop(static_cast<int>(batch)));
+    a_axes.push_back(AxisIndex::loop(k_loop));
+    b_axes.push_back(AxisIndex::loop(k_loop));
+    b_axes.push_back(AxisIndex::loop(static_cast<int>(batch) + 1));
+    const std::optional<Window> a = window_of(n.arguments[0], a_axes, true);
+    if (!a) return refuse(n.arguments[0]);
+    const std::optional<Window> b = window_of(n.arguments[1], b_axes, true);
+    if (!b) return refuse(n.arguments[1]);
+    ContractStep step;
+    step.a = {value_of_[index(a->source)], a->axes};
+    step.b = {value_of_[index(b->source)], b->axes};
+    step.batch_rank = static_cast<int>(batch);
+    for (size_t i = 0; i < batch; ++i) step.batch.push_back(shape[i]);
+    step.m = shape[batch];
+    step.n = shape[batch + 1];
+    step.k = node(n.arguments[0]).type.shape[batch + 1];
+    step.result = new_value(id);
+    plan_.steps.emplace_back(std::move(step));
+    return true;
+  }
+
+  /// One kernel that stores `part` into `value` at `target`, a function of the part's position.
+  template <class Target>
+  bool store_part(NodeId part, int value, const Target& target) {
+    const RootSpace root = pointwise_space(part);
+    TemplateBuilder builder(program_, value_of_, root.space);
+    if (!builder.store_root(part, value, false, root.axes, target(root.axes)))
+      return refuse(builder.offender());
+    plan_.steps.emplace_back(
+        KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
+    return true;
+  }
+
+  bool plan_concatenate(NodeId id) {
+    const Node& n = node(id);
+    const auto axis = static_cast<size_t>(n.attributes.axes[0]);
+    const int value = new_value(id);
+    Dim start = 0;
+    for (const NodeId part : n.arguments) {
+      const Dim& length = node(part).type.shape[axis];
+      const bool stored = store_part(part, value, [&](SmallVector<AxisIndex, 5> axes) {
+        axes[axis].offset = axes[axis].offset + start;
+        return axes;
+      });
+      if (!stored) return false;
+      start = start + length;
+    }
+    return true;
+  }
+
+  bool plan_scatter(NodeId id) {
+    const Node& n = node(id);
+    const int value = new_value(id);
+    if (!store_part(n.arguments[0], value, [](const SmallVector<AxisIndex, 5>& a) { return a; }))
+      return false;
+    const ScatterSpace scatter = scatter_space(program_, id);
+    TemplateBuilder builder(program_, value_of_, scatter.space);
+    if (!builder.store_scatter(id, value, scatter.axes)) return refuse(builder.offender());
+    plan_.steps.emplace_back(
+        KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
+    return true;
+  }
+
+  RootSpace pointwise_space(NodeId id) const {
+    const Shape& shape = node(id).type.shape;
+    return {{extents_of(shape), {}}, loops_of(shape), false};
+  }
+
+  /// Where a walk from a root met a reduction.
+  struct Found {
+    NodeId reduce;
+    SmallVector<AxisIndex, 5> axes;
+  };
+  std::optional<Found> find_reduce(NodeId id, const IndexEnv& env, std::vector<bool>& seen) const {
+    if (value_of_[index(id)] >= 0 || seen[index(id)]) return std::nullopt;
+    seen[index(id)] = true;
+    const Node& n = node(id);
+    if (n.primitive->cls == PrimitiveClass::Reduce) return Found{id, env.axes};
+    if (n.primitive->cls == PrimitiveClass::Elementwise) {
+      for (const NodeId argument : n.arguments)
+        if (std::optional<Found> found = find_reduce(argument, env, seen)) return found;
+    } else if (const std::optional<IndexEnv> inner = operand_env(program_, n, env)) {
+      return find_reduce(n.arguments[0], *inner, seen);
+    }
+    return std::nullopt;
+  }
+
+  SmallVector<Dim, 3> reduced_extents(NodeId reduce) const {
+    const Node& n = node(reduce);
+    SmallVector<Dim, 3> extents;
+    for (const int64_t axis : n.attributes.axes) {
+      const Dim& extent = node(n.arguments[0]).type.shape[static_cast<size_t>(axis)];
+      if (!extent.is_one()) extents.push_back(extent);
+    }
+    if (extents.empty()) extents.push_back(Dim(1));
+    return extents;
+  }
+
+  /// The loops for a kernel with root `id`; nullopt after refusing a node.
+  std::optional<RootSpace> space_of(NodeId id) {
+    RootSpace root = pointwise_space(id);
+    if (node(id).primitive->cls == PrimitiveClass::Reduce) {
+      root.space.reduced = reduced_extents(id);
+      return root;
+    }
+    std::vector<bool> seen(program_.nodes.size(), false);
+    const std::optional<Found> found = find_reduce(id, {root.axes, -1}, seen);
+    if (!found) return root;
+    std::vector<int> kept;
+    for (size_t i = 0; i < found->axes.size(); ++i) {
+      const AxisIndex& axis = found->axes[i];
+      if (axis.is_zero()) continue;
+      if (axis.as_loop() < 0 || (!kept.empty() && axis.as_loop() <= kept.back())) {
+        refuse(found->reduce);
+        return std::nullopt;
+      }
+      kept.push_back(axis.as_loop());
+    }
+    const size_t loops = root.space.kept.size();
+    const SmallVector<Dim, 3> reduced = reduced_extents(found->reduce);
+    if (kept.size() == loops) {
+      root.space.reduced = reduced;
+      return root;
+    }
+    // Renumber: loops of the reduction's result first, the others are its reduced loops.
+    RootSpace full;
+    full.full = true;
+    std::vector<int> renumbered(loops, -1);
+    for (size_t i = 0; i < kept.size(); ++i) {
+      renumbered[static_cast<size_t>(kept[i])] = static_cast<int>(i);
+      full.space.kept.push_back(root.space.kept[static_cast<size_t>(kept[i])]);
+    }
+    for (size_t i = 0; i < loops; ++i) {
+      if (renumbered[i] >= 0) continue;
+      renumbered[i] = static_cast<int>(kept.size() + full.space.reduced.size());
+      full.space.reduced.push_back(root.space.kept[i]);
+    }
+    // A reduction to one number is worth a parallel kernel of its own.
+    if (kept.empty() || !(full.space.reduced == reduced)) {
+      refuse(found->reduce);
+      return std::nullopt;
+    }
+    for (const AxisIndex& axis : root.axes) {
+      const int loop = axis.as_loop();
+      full.axes.push_back(loop < 0 ? AxisIndex{}
+                                   : AxisIndex::loop(renumbered[static_cast<size_t>(loop)]));
+    }
+    return full;
+  }
+
+  /// The template of `group`; nullopt leaves `offender` set.
+  std::optional<KernelTemplate> build(const Group& group, NodeId& offender) {
+    std::vector<int> values = value_of_;
+    for (const auto& [root, value] : group.roots) values[index(root)] = -1;
+    TemplateBuilder builder(program_, values, group.root.space);
+    for (const auto& [root, value] : group.roots) {
+      const SmallVector<AxisIndex, 5> axes =
+          group.root.full ? group.root.axes : loops_of(node(root).type.shape);
+      if (!builder.store_root(root, value, group.root.full, axes, axes)) {
+        offender = builder.offender();
+        return std::nullopt;
+      }
+    }
+    return builder.finish();
+  }
+
+  bool plan_kernel(NodeId id) {
+    const std::optional<RootSpace> root = space_of(id);
+    if (!root) return false;
+    const size_t step = plan_.steps.size();
+    const int value = new_value(id);
+    NodeId offender = -1;
+    // Join an earlier kernel over the same loops if all that this root reads is there by then.
+    for (size_t g = groups_.size(); g-- > 0;) {
+      Group& group = groups_[g];
+      if (!(group.root.space == root->space) || group.root.full != root->full ||
+          (root->full && !(group.root.axes == root->axes)))
+        continue;
+      Group joined = group;
+      joined.roots.emplace_back(id, value);
+      std::optional<KernelTemplate> kernel = build(joined, offender);
+      if (!kernel || !ready_before(*kernel, group.step)) continue;
+      group = joined;
+      producer_[static_cast<size_t>(value)] = group.step;
+      plan_.steps[group.step] = KernelStep{std::make_shared<const KernelTemplate>(std::move(*kernel))};
+      return true;
+    }
+    Group group{*root, {{id, value}}, step};
+    std::optional<KernelTemplate> kernel = build(group, offender);
+    if (!kernel) return refuse(offender);
+    plan_.steps.emplace_back(KernelStep{std::make_shared<const KernelTemplate>(std::move(*kernel))});
+    groups_.push_back(std::move(group));
+    return true;
+  }
+
+  bool ready_before(const KernelTemplate& kernel, size_t step) const {
+    for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+      const auto value = static_cast<size_t>(kernel.buffer_values[b]);
+      if (kernel.buffers[b].is_output || plan_.values[value].parameter >= 0) continue;
+      if (producer_[value] >= step) return false;
+    }
+    return true;
+  }
+
+  void use(int value, int step) {
+    for (; value >= 0; value = plan_.values[static_cast<size_t>(value)].alias_of)
+      plan_.values[static_cast<size_t>(value)].last_use =
+          std::max(plan_.values[static_cast<size_t>(value)].last_use, step);
+  }
+
+  void finish() {
+    for (const NodeId result : program_.results)
+      plan_.results.push_back(value_of_[index(result)]);
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      const auto step = static_cast<int>(i);
+      if (const auto* kernel = std::get_if<KernelStep>(&plan_.steps[i])) {
+        for (const int value : kernel->kernel->buffer_values) use(value, step);
+      } else if (const auto* contract = std::get_if<ContractStep>(&plan_.steps[i])) {
+        use(contract->a.value, step);
+        use(contract->b.value, step);
+        use(contract->result, step);
+      } else {
+        use(std::get<AliasStep>(plan_.steps[i]).value, step);
+        use(std::get<AliasStep>(plan_.steps[i]).result, step);
+      }
+    }
+    for (const int result : plan_.results) use(result, static_cast<int>(plan_.steps.size()));
+    find_overwritable();
+  }
+
+  void find_overwritable() {
+    plan_.overwritable.assign(program_.parameters.size(), false);
+    if (plan_.steps.size() != 1) return;
+    const auto* step = std::get_if<KernelStep>(&plan_.steps[0]);
+    if (step == nullptr || step->kernel->has_reduced()) return;
+    const KernelTemplate& kernel = *step->kernel;
+    for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+      const PlannedValue& value = plan_.values[static_cast<size_t>(kernel.buffer_values[b])];
+      if (value.parameter < 0) continue;
+      bool identity = extents_of(value.shape) == kernel.kept;
+      for (const Access& access : kernel.accesses)
+        identity &= access.buffer != static_cast<int>(b) || access.axes == loops_of(value.shape);
+      plan_.overwritable[static_cast<size_t>(value.parameter)] = identity;
+    }
+  }
+
+  const Program& program_;
+  std::vector<bool> materialise_;
+  std::vector<int> value_of_;
+  std::vector<size_t> producer_;  // per value: the step that makes it
+  std::vector<Group> groups_;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan make_plan(const Program& program) { return Planner(program).run(); }
+
+std::string text_of(const Plan& plan) {
+  std::ostringstream out;
+  for (const Step& step : plan.steps) {
+    if (const auto* kernel = std::get_if<KernelStep>(&step)) {
+      const KernelTemplate& k = *kernel->kernel;
+      out << "kernel kept=" << k.kept.size() << " reduced=" << k.reduced.size() << " :";
+      for (size_t b = 0; b < k.buffers.size(); ++b)
+        out << (k.buffers[b].is_output ? " ->v" : " v") << k.buffer_values[b];
+    } else if (const auto* contract = std::get_if<ContractStep>(&step)) {
+      out << "contract v" << contract->a.value << " v" << contract->b.value << " ->v"
+          << contract->result;
+    } else {
+      const auto& alias = std::get<AliasStep>(step);
+      out << (alias.reshape ? "reshape v" : "window v") << alias.value << " ->v" << alias.result;
+    }
+    out << '\n';
+  }
+  return out.str();
+}
+
+}  // namespace flambeau::lower

@@ -1,0 +1,66 @@
+#pragma once
+// Tensor program -> steps that run one after the other. Elementwise chains, reductions over the
+// same axes and index maps become one kernel each; contractions are steps of their own.
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "lower/kernel_template.h"
+
+namespace flambeau::lower {
+
+/// Runs a kernel.
+struct KernelStep {
+  std::shared_ptr<const KernelTemplate> kernel;
+};
+
+/// result = a @ b over strided windows of materialised values.
+struct ContractStep {
+  struct Operand {
+    int value;
+    SmallVector<AxisIndex, 5> axes;  ///< per axis of the value: affine in batch.., m, k (a) or k, n
+  };
+  Operand a, b;
+  int result;
+  int batch_rank = 0;
+  Dim m, n, k;
+  SmallVector<Dim, 3> batch;
+};
+
+/// The result shares the value's memory: an affine window, or (reshape) a reinterpretation that
+/// becomes a row-major copy where strides do not allow it.
+struct AliasStep {
+  int value;
+  int result;
+  bool reshape = false;
+  SmallVector<AxisIndex, 5> axes;  ///< window: per axis of the value, affine in the result's axes
+};
+
+using Step = std::variant<KernelStep, ContractStep, AliasStep>;
+
+/// One value in memory: a parameter, a temporary or a result.
+struct PlannedValue {
+  DType dtype;
+  ir::Shape shape;
+  int parameter = -1;   ///< number of the parameter it is, or -1
+  int alias_of = -1;    ///< value whose memory it shares, or -1
+  int last_use = -1;    ///< last step that reads it; results live on
+};
+
+struct Plan {
+  std::vector<PlannedValue> values;
+  std::vector<Step> steps;
+  std::vector<int> results;  ///< value number per program result
+  /// Per parameter: true if one pointwise kernel does it all and reads the parameter only at the
+  /// position that it writes, so that a result may take the place of the parameter.
+  std::vector<bool> overwritable;
+};
+
+Plan make_plan(const ir::Program& program);
+
+/// The steps as text, for dumps and tests.
+std::string text_of(const Plan& plan);
+
+}  // namespace flambeau::lower
