@@ -6,7 +6,7 @@
 //
 //   kernel(b0: f32 in, b1: f32 out) {
 //     parallel v0 {                                  // range of the launch
-//       %0 = reduce_max v1 in i0 vector {            // i0: integer slot 0, the row's length
+//       %0 = reduce_max v1 in i0 vector : f32 {      // i0: integer slot 0, the row's length
 //         %1 = load b0[v0 * i1 + v1 * 1] : f32
 //         yield %1
 //       }
@@ -17,6 +17,11 @@
 //       }
 //     }
 //   }
+//
+// Other statements: `%4 = constant 0.5 : f32`, `%5 = slot i3 : f64`, `%6 = index [v0 * 4 + i2] : i64`,
+// a masked `load b0[v0 * 1] if %7 : f32` or `store b1[v0 * 1], %3 if %7`, loops `serial v3 in %6 {`
+// and `parallel_inner v4 {`, and `reduce_max v1 in i0 serial tree : f32 {`. Counts of slots, values and
+// variables above the least are named before the first brace: `kernel(...) slots=4 {`.
 
 #include <memory>
 #include <string>
