@@ -216,8 +216,9 @@ struct Variants {
   bool method = true;
   bool in_place = false;  ///< also NAME_, as function and method
   bool out = false;       ///< also the out= form
-  std::vector<std::string> aliases =
-      {};  ///< "Tensor.__add__", "nn.functional.gelu", "special.expit"
+  /// More places: "Tensor.__add__", "nn.functional.gelu", "special.expit", "arcsin" (torch.arcsin).
+  /// One whose last word ends in "_" (or is "__iadd__") names the in-place form.
+  std::vector<std::string> aliases = {};
 };
 
 /// One sample argument of a generated test.

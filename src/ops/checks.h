@@ -1,0 +1,22 @@
+#pragma once
+// Checks of arguments and values that several definitions share.
+
+#include "ops/registry.h"
+
+namespace flambeau::ops {
+
+/// RuntimeError "ZeroDivisionError" if the common dtype is an integer and `other` holds a 0.
+void check_divisor(HostCall& host);
+/// The first element of the integer tensor `parameter` outside [low, high) for which `ignored` does
+/// not hold; nothing if there is none.
+std::optional<int64_t> find_outside(HostCall& host, std::string_view parameter, int64_t low,
+                                    int64_t high, std::optional<int64_t> ignored = {});
+/// Element `position` (row-major) of an integer or bool tensor.
+int64_t integer_at(const HostTensor& contiguous, int64_t position);
+
+/// The call's tensors must have one floating dtype; RuntimeError naming both otherwise.
+void check_same_dtype(const Call& call, std::initializer_list<std::string_view> parameters);
+/// RuntimeError unless `parameter` has `rank` axes.
+void check_rank(const Call& call, std::string_view parameter, int rank);
+
+}  // namespace flambeau::ops
