@@ -82,11 +82,11 @@ Hash128 Program::hash() const {
   return hasher.finish();
 }
 
-const Dim& Expr::dim(int axis) const {
+Dim Expr::dim(int axis) const {
   const int from_front = axis < 0 ? axis + rank() : axis;
   check<InternalError>(from_front >= 0 && from_front < rank(),
                        [&] { return concat("dim: axis ", axis, " of a value of rank ", rank()); });
-  return shape()[static_cast<size_t>(from_front)];
+  return type().shape[static_cast<size_t>(from_front)];
 }
 
 Builder::Builder(const Program& program) : program_(program) {

@@ -57,10 +57,11 @@ class Expr {
   const Node& node() const;
   const Type& type() const;
   DType dtype() const { return type().dtype; }
-  const Shape& shape() const { return type().shape; }
-  int rank() const { return static_cast<int>(shape().size()); }
+  /// A copy: adding nodes moves the builder's own.
+  Shape shape() const { return type().shape; }
+  int rank() const { return static_cast<int>(type().shape.size()); }
   /// Extent of `axis`, which may be negative.
-  const Dim& dim(int axis) const;
+  Dim dim(int axis) const;
 
  private:
   Builder* builder_ = nullptr;
