@@ -1,0 +1,246 @@
+#include "autograd/call.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "autograd/grad_mode.h"
+#include "autograd/program_node.h"
+#include "base/error.h"
+
+namespace flambeau {
+
+using Kind = Derivative::Source::Kind;
+using ops::Returns;
+
+namespace {
+
+/// "layer_norm" -> "LayerNormBackward0"
+std::string node_name(const std::string& op) {
+  std::string name;
+  bool upper = true;
+  for (const char c : op) {
+    if (c == '_') {
+      upper = true;
+      continue;
+    }
+    name += upper ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : c;
+    upper = false;
+  }
+  return name + "Backward0";
+}
+
+uint64_t wanted_inputs(const PreparedCall& prepared) {
+  uint64_t wanted = 0;
+  for (size_t i = 0; i < prepared.inputs.size(); ++i)
+    if (is_float(prepared.inputs[i].dtype()) && requires_grad(prepared.inputs[i]))
+      wanted |= input_bit(i);
+  return wanted;
+}
+
+/// PyTorch's refusals of in-place writes, before anything is written.
+void check_written(const PreparedCall& prepared, bool records) {
+  const std::string& name = prepared.op->parsed.name;
+  for (const Tensor& output : prepared.outputs) {
+    check(!output->is_inference || inference_mode_enabled(), [&] {
+      return concat(name, ": inplace update to inference tensor outside InferenceMode is not "
+                          "allowed. You can make a clone to get a normal tensor before doing "
+                          "inplace update.");
+    });
+    if (!grad_enabled()) continue;
+    if (prepared.form == CallForm::Out) {
+      check(!records && !requires_grad(output), [&] {
+        return concat(name, ": functions with out=... arguments don't support automatic "
+                            "differentiation, but one of the arguments requires grad.");
+      });
+      continue;
+    }
+    const AutogradMeta* meta = find_meta(output);
+    const bool is_view = meta != nullptr && meta->base.defined();
+    check(!(requires_grad(output) && is_leaf(output)), [&] {
+      return concat(name, is_view ? "_: a view of a leaf Variable that requires grad is being used "
+                                    "in an in-place operation."
+                                  : "_: a leaf Variable that requires grad is being used in an "
+                                    "in-place operation.");
+    });
+    if (!is_view) continue;
+    check(!(meta->base->requires_grad && is_leaf(meta->base)), [&] {
+      return concat(name, "_: a view of a leaf Variable that requires grad is being used in an "
+                          "in-place operation.");
+    });
+    check(meta->in_place_refusal.empty() || !(records || requires_grad(output)),
+          [&] { return concat(name, "_: ", meta->in_place_refusal); });
+  }
+}
+
+void set_history(const Tensor& tensor, const std::shared_ptr<Node>& node, int output) {
+  AutogradMeta& meta = autograd_meta(tensor);
+  meta.grad_fn = node;
+  meta.output = output;
+  meta.seen_version = tensor.version();
+  tensor->requires_grad = false;
+}
+
+/// Remembers that `view` is a window of `input`.
+void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor& view,
+                bool several) {
+  if (inference_mode_enabled() || input->is_inference) return;
+  AutogradMeta& meta = autograd_meta(view);
+  const AutogradMeta* parent = find_meta(input);
+  if (parent != nullptr && parent->base.defined()) {
+    meta.base = parent->base;
+    meta.steps = parent->steps;
+    meta.in_place_refusal = parent->in_place_refusal;
+  } else {
+    meta.base = input;
+  }
+  meta.seen_version = view.version();
+  if (several || !is_float(input.dtype())) {
+    meta.in_place_refusal =
+        "output of a function that returns multiple views is being modified inplace. Such functions "
+        "do not allow the output views to be modified inplace. You should replace the inplace "
+        "operation by an out-of-place one.";
+    return;
+  }
+  if (!grad_enabled() && requires_grad(input))
+    meta.in_place_refusal =
+        "a view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+        "Such an operation is forbidden because it is ambiguous.";
+  ViewStep step;
+  step.recipe = prepared.recipe;
+  step.derivative = &prepared.recipe->derivative(input_bit(0));
+  step.forward = step.derivative->forward;
+  step.numbers = prepared.numbers;
+  step.integers = prepared.integers;
+  step.backward_integers = backward_integers(prepared, {&view, 1});
+  step.result = view.info();
+  step.offset = view->offset;
+  step.name = node_name(prepared.op->parsed.name);
+  meta.steps.push_back(std::move(step));
+}
+
+/// The node of a recorded call. `kept` are the inputs as they were before the call wrote any.
+std::shared_ptr<ProgramNode> make_node(const PreparedCall& prepared, const Derivative& derivative,
+                                       const SmallVector<Tensor, 4>& kept,
+                                       const Results& results) {
+  auto node = std::make_shared<ProgramNode>(node_name(prepared.op->parsed.name));
+  node->owner = prepared.recipe;
+  node->derivative = &derivative;
+  node->numbers = prepared.numbers;
+  node->integers = backward_integers(prepared, {results.data(), results.size()});
+  for (const int target : derivative.targets)
+    node->edges.push_back(gradient_edge(prepared.inputs[static_cast<size_t>(target)]));
+  for (const Tensor& result : results) node->add_output(result.info());
+  for (const Derivative::Source& source : derivative.sources)
+    node->saved.push_back(source.kind == Kind::Input
+                              ? SavedTensor(kept[static_cast<size_t>(source.index)], false)
+                              : SavedTensor());
+  return node;
+}
+
+/// What the call computed and its backward needs.
+void save_results(ProgramNode& node, const Results& results, const std::vector<Tensor>& saved) {
+  const auto& sources = node.derivative->sources;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const auto index = static_cast<size_t>(sources[i].index);
+    if (sources[i].kind == Kind::Result) node.saved[i] = SavedTensor(results[index], true);
+    if (sources[i].kind == Kind::Saved) node.saved[i] = SavedTensor(saved[index], false);
+  }
+}
+
+/// History of a tensor that the call wrote in place.
+void rebase(const PreparedCall& prepared, const Tensor& written,
+            const std::shared_ptr<ProgramNode>& node, int output) {
+  AutogradMeta& meta = autograd_meta(written);
+  if (!meta.base.defined()) {
+    set_history(written, node, output);
+    return;
+  }
+  int self_edge = -1;
+  for (size_t i = 0; i < node->derivative->targets.size(); ++i)
+    if (prepared.inputs[static_cast<size_t>(node->derivative->targets[i])].is_same(written))
+      self_edge = static_cast<int>(i);
+  const auto slices = std::make_shared<CopySlices>(meta.steps, node, self_edge);
+  slices->edges.push_back(requires_grad(meta.base) ? gradient_edge(meta.base) : Edge{});
+  for (size_t i = 0; i < node->edges.size(); ++i)
+    if (static_cast<int>(i) != self_edge) slices->edges.push_back(node->edges[i]);
+  slices->add_output(meta.base.info());
+  set_history(meta.base, slices, 0);
+  meta.seen_version = written.version() - 1;  // its grad_fn is made from the base's when asked for
+  written->requires_grad = false;
+}
+
+Results call_per_item(const ops::Definition& op, std::span<const ops::Argument> arguments) {
+  Results results;
+  const size_t items = ops::item_count(op, arguments);
+  for (size_t i = 0; i < items; ++i) {
+    const ops::Arguments item = ops::item_arguments(op, arguments, i);
+    const Results one = call_without_tape(op, {item.data(), item.size()});
+    results.append(one.begin(), one.end());
+  }
+  return results;
+}
+
+}  // namespace
+
+Results call(const ops::Definition& op, std::span<const ops::Argument> arguments, CallForm form,
+             std::span<const Tensor> out) {
+  if (op.per_item) return call_per_item(op, arguments);
+  const PreparedCall prepared = prepare(op, arguments, form, out);
+  uint64_t wanted = 0;
+  if (grad_enabled() && !inference_mode_enabled() && op.differentiable)
+    wanted = wanted_inputs(prepared);
+  if (!prepared.outputs.empty()) check_written(prepared, wanted != 0);
+
+  const Derivative* derivative = nullptr;
+  if (wanted != 0) {
+    derivative = &prepared.recipe->derivative(wanted);
+    if (derivative->targets.empty() && prepared.outputs.empty()) derivative = nullptr;
+  }
+  SmallVector<Tensor, 4> kept;
+  if (derivative != nullptr) {
+    kept = prepared.inputs;
+    for (const Derivative::Source& source : derivative->sources) {
+      if (source.kind != Kind::Input) continue;
+      Tensor& input = kept[static_cast<size_t>(source.index)];
+      for (const Tensor& output : prepared.outputs)
+        if (input.is_same(output)) input = clone_data(input);
+    }
+  }
+  std::vector<Tensor> saved;
+  // Edges are taken before a write changes what the inputs' histories are.
+  std::shared_ptr<ProgramNode> node;
+  if (derivative != nullptr && !prepared.outputs.empty())
+    node = make_node(prepared, *derivative, kept,
+                     Results(prepared.outputs.begin(), prepared.outputs.end()));
+  Results results = execute(prepared, derivative, &saved);
+
+  const bool views = op.returns == Returns::View || op.returns == Returns::MaybeView;
+  if (views && prepared.outputs.empty() && !prepared.inputs.empty()) {
+    const Tensor& input = prepared.inputs[0];
+    for (const Tensor& result : results)
+      if (!result.is_same(input) && result->storage == input->storage)
+        track_view(prepared, input, result, results.size() > 1);
+  }
+  if (inference_mode_enabled())
+    for (const Tensor& result : results) result->is_inference = true;
+  if (derivative == nullptr) return results;
+
+  if (!prepared.outputs.empty()) {
+    for (size_t i = 0; i < results.size(); ++i) rebase(prepared, results[i], node, static_cast<int>(i));
+  } else {
+    node = make_node(prepared, *derivative, kept, results);
+    for (size_t i = 0; i < results.size(); ++i) {
+      Tensor& result = results[i];
+      if (!is_float(result.dtype())) continue;
+      const bool is_input =
+          std::any_of(prepared.inputs.begin(), prepared.inputs.end(),
+                      [&](const Tensor& input) { return result.is_same(input); });
+      if (is_input) continue;  // nothing happened (contiguous() of a row-major tensor)
+      set_history(result, node, static_cast<int>(i));
+    }
+  }
+  save_results(*node, results, saved);
+  return results;
+}
+
+}  // namespace flambeau

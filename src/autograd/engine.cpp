@@ -1,0 +1,297 @@
+#include "autograd/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <queue>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "autograd/grad_mode.h"
+#include "autograd/program_node.h"
+#include "base/error.h"
+#include "eager/copy.h"
+#include "prim/build.h"
+#include "tensor/element.h"
+
+namespace flambeau {
+namespace {
+
+/// `gradient` summed over the axes along which `sizes` was stretched, in `dtype`.
+Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& name) {
+  if (gradient.sizes() == wanted.sizes && gradient.dtype() == wanted.dtype) return gradient;
+  const size_t rank = gradient.sizes().size();
+  bool fits = rank >= wanted.sizes.size();
+  const size_t extra = fits ? rank - wanted.sizes.size() : 0;
+  for (size_t axis = 0; fits && axis < wanted.sizes.size(); ++axis)
+    fits = wanted.sizes[axis] == gradient.sizes()[extra + axis] || wanted.sizes[axis] == 1;
+  check(fits, [&] {
+    return concat(name, ": returned an invalid gradient - got ", list_text(gradient.sizes()),
+                  " but expected shape compatible with ", list_text(wanted.sizes));
+  });
+  ir::Builder builder;
+  ir::Shape shape;
+  Ints leading;
+  Ints stretched;
+  for (size_t axis = 0; axis < rank; ++axis) {
+    shape.push_back(ir::Dim(gradient.sizes()[axis]));
+    if (axis < extra)
+      leading.push_back(static_cast<int64_t>(axis));
+    else if (wanted.sizes[axis - extra] == 1 && gradient.sizes()[axis] != 1)
+      stretched.push_back(static_cast<int64_t>(axis - extra));
+  }
+  ir::Expr value = builder.parameter(gradient.dtype(), shape);
+  value = prim::convert(value, compute_dtype(gradient.dtype()));
+  if (!leading.empty()) value = prim::sum(value, {leading.data(), leading.size()}, false);
+  if (!stretched.empty()) value = prim::sum(value, {stretched.data(), stretched.size()}, true);
+  value = prim::convert(value, wanted.dtype);
+  return run_recorded(make_executable(builder.finish({&value, 1})), {&gradient, 1}, {}, {},
+                      "SumToSizeBackward0")[0];
+}
+
+bool has_nan(const Tensor& tensor) {
+  if (!is_float(tensor.dtype())) return false;
+  const Tensor dense = contiguous(tensor);
+  const auto* bytes = static_cast<const char*>(dense.data_ptr());
+  for (int64_t i = 0; i < dense.numel(); ++i)
+    if (std::isnan(load_element(bytes + i * static_cast<int64_t>(size_of(dense.dtype())),
+                                dense.dtype())
+                       .to_double()))
+      return true;
+  return false;
+}
+
+class Engine {
+ public:
+  explicit Engine(const BackwardOptions& options) : options_(options) {}
+
+  TensorList run(std::span<const Tensor> roots, std::span<const Tensor> gradients) {
+    for (size_t i = 0; i < options_.inputs.size(); ++i) add_capture(i);
+    std::vector<std::pair<Edge, Tensor>> starts;
+    for (size_t i = 0; i < roots.size(); ++i) {
+      check(requires_grad(roots[i]), [&] {
+        return concat("backward: element ", i,
+                      " of tensors does not require grad and does not have a grad_fn");
+      });
+      starts.emplace_back(gradient_edge(roots[i]),
+                          root_gradient(roots[i], i < gradients.size() ? gradients[i] : Tensor()));
+    }
+    for (const auto& [edge, gradient] : starts) discover(edge.node);
+    for (const auto& [edge, gradient] : starts) deliver(edge, gradient);
+    // A root that no other root leads to is ready at once.
+    for (const auto& [edge, gradient] : starts)
+      if (states_[edge.node.get()].waiting == 0) push(edge.node);
+    while (!ready_.empty()) {
+      const std::shared_ptr<Node> node = ready_.top().node;
+      ready_.pop();
+      step(node);
+    }
+    return results();
+  }
+
+ private:
+  struct State {
+    int waiting = 0;       ///< edges into this node that have not delivered
+    bool needed = true;    ///< leads to a wanted input, or everything is wanted
+    bool queued = false;
+    TensorList buffer;
+  };
+  struct Capture {
+    size_t input;
+    int index;
+  };
+  struct Ready {
+    std::shared_ptr<Node> node;
+    friend bool operator<(const Ready& a, const Ready& b) {
+      return a.node->sequence < b.node->sequence;
+    }
+  };
+
+  Tensor root_gradient(const Tensor& root, Tensor gradient) {
+    if (!gradient.defined()) {
+      check(root.numel() == 1, [] {
+        return std::string("backward: grad can be implicitly created only for scalar outputs");
+      });
+      return filled(root.sizes(), root.dtype(), 1);
+    }
+    check(gradient.sizes() == root.sizes(), [&] {
+      return concat("backward: mismatch in shape: the gradient has shape ",
+                    list_text(gradient.sizes()), " and the output has shape ",
+                    list_text(root.sizes()));
+    });
+    return fit(gradient, {root.sizes(), root.dtype()}, "backward");
+  }
+
+  void add_capture(size_t i) {
+    const Tensor& input = options_.inputs[i];
+    check(requires_grad(input), [&] {
+      return std::string(options_.accumulate
+                             ? "backward: one of the inputs does not require grad"
+                             : "grad: one of the differentiated Tensors does not require grad");
+    });
+    const Edge edge = gradient_edge(input);
+    captures_[edge.node.get()].push_back({i, edge.index});
+    keep_.push_back(edge.node);
+    captured_.resize(options_.inputs.size());
+  }
+
+  /// Counts the edges into every node that can be reached, and finds which nodes are needed.
+  void discover(const std::shared_ptr<Node>& root) {
+    std::vector<std::pair<Node*, size_t>> stack;
+    if (!states_.contains(root.get())) {
+      states_[root.get()];
+      order_.push_back(root.get());
+      stack.emplace_back(root.get(), 0);
+    }
+    while (!stack.empty()) {
+      auto& [node, next] = stack.back();
+      if (next == node->edges.size()) {
+        State& state = states_[node];
+        state.needed = options_.inputs.empty() || captures_.contains(node);
+        for (const Edge& edge : node->edges)
+          if (edge.node != nullptr) state.needed |= states_[edge.node.get()].needed;
+        stack.pop_back();
+        continue;
+      }
+      const Edge& edge = node->edges[next++];
+      if (edge.node == nullptr) continue;
+      Node* child = edge.node.get();
+      const bool seen = states_.contains(child);
+      ++states_[child].waiting;
+      if (!seen) stack.emplace_back(child, 0);
+    }
+  }
+
+  void push(const std::shared_ptr<Node>& node) {
+    State& state = states_[node.get()];
+    if (state.queued) return;
+    state.queued = true;
+    ready_.push({node});
+  }
+
+  void deliver(const Edge& edge, const Tensor& gradient) {
+    State& state = states_[edge.node.get()];
+    state.buffer.resize(std::max(edge.node->outputs.size(), static_cast<size_t>(edge.index) + 1));
+    if (!gradient.defined()) return;
+    Tensor& slot = state.buffer[static_cast<size_t>(edge.index)];
+    slot = slot.defined() ? add_gradients(slot, gradient) : gradient;
+  }
+
+  void run_tensor_hooks(Node& node, TensorList& buffer) {
+    const auto apply = [&](const GradHook& hook, size_t output) {
+      if (output >= buffer.size() || !buffer[output].defined()) return;
+      const Tensor replaced = hook(buffer[output]);
+      if (replaced.defined()) buffer[output] = replaced;
+    };
+    // Hooks may add or remove hooks.
+    std::vector<Node::TensorHook> hooks;
+    for (const auto& [handle, hook] : node.tensor_hooks) hooks.push_back(hook);
+    for (const Node::TensorHook& hook : hooks) apply(hook.hook, static_cast<size_t>(hook.output));
+    if (auto* leaf = dynamic_cast<AccumulateGrad*>(&node)) {
+      std::vector<GradHook> leaf_hooks;
+      for (const auto& [handle, hook] : autograd_meta(leaf->variable).leaf_hooks)
+        leaf_hooks.push_back(hook);
+      for (const GradHook& hook : leaf_hooks) apply(hook, 0);
+    }
+  }
+
+  void step(const std::shared_ptr<Node>& node) {
+    State& state = states_[node.get()];
+    TensorList buffer = std::move(state.buffer);
+    buffer.resize(std::max(buffer.size(), node->outputs.size()));
+    TensorList outputs(node->edges.size());
+    if (state.needed) {
+      run_tensor_hooks(*node, buffer);
+      std::vector<NodePreHook> pre_hooks;
+      for (const auto& [handle, hook] : node->pre_hooks) pre_hooks.push_back(hook);
+      for (const NodePreHook& hook : pre_hooks) {
+        TensorList replaced = hook(buffer);
+        if (!replaced.empty()) buffer = std::move(replaced);
+      }
+      bool runs = options_.inputs.empty();
+      const auto captures = captures_.find(node.get());
+      if (captures != captures_.end())
+        for (const Capture& capture : captures->second) {
+          captured_[capture.input] = buffer[static_cast<size_t>(capture.index)];
+          runs |= options_.accumulate && dynamic_cast<AccumulateGrad*>(node.get()) != nullptr;
+        }
+      for (const Edge& edge : node->edges)
+        runs |= edge.node != nullptr && states_[edge.node.get()].needed;
+      if (runs) outputs = apply(*node, std::move(buffer));
+    }
+    for (size_t i = 0; i < node->edges.size(); ++i) {
+      const Edge& edge = node->edges[i];
+      if (edge.node == nullptr) continue;
+      State& next = states_[edge.node.get()];
+      if (next.needed) {
+        Tensor gradient = std::move(outputs[i]);
+        if (gradient.defined() && static_cast<size_t>(edge.index) < edge.node->outputs.size())
+          gradient = fit(gradient, edge.node->outputs[static_cast<size_t>(edge.index)],
+                         node->name());
+        deliver(edge, gradient);
+      }
+      if (--next.waiting == 0) push(edge.node);
+    }
+  }
+
+  TensorList apply(Node& node, TensorList buffer) {
+    TensorList outputs;
+    if (node.post_hooks.empty()) {
+      // The list is handed over, so that a leaf may keep the gradient itself.
+      outputs = node.apply(buffer);
+    } else {
+      outputs = node.apply(buffer);
+      std::vector<NodePostHook> post_hooks;
+      for (const auto& [handle, hook] : node.post_hooks) post_hooks.push_back(hook);
+      for (const NodePostHook& hook : post_hooks) {
+        TensorList replaced = hook(outputs, buffer);
+        if (!replaced.empty()) outputs = std::move(replaced);
+      }
+    }
+    check(outputs.size() >= node.edges.size(), [&] {
+      return concat(node.name(), ": returned an incorrect number of gradients (expected ",
+                    node.edges.size(), ", got ", outputs.size(), ")");
+    });
+    if (anomaly_enabled() && anomaly_checks_nan())
+      for (size_t i = 0; i < outputs.size(); ++i)
+        check(!outputs[i].defined() || !has_nan(outputs[i]), [&] {
+          return concat("backward: function '", node.name(), "' returned nan values in its ", i,
+                        "th output.", node.made_at.empty() ? "" : " The call was made here:\n",
+                        node.made_at);
+        });
+    if (!options_.retain_graph) node.release();
+    return outputs;
+  }
+
+  TensorList results() {
+    if (options_.accumulate) return {};
+    for (size_t i = 0; i < captured_.size(); ++i) {
+      if (captured_[i].defined()) continue;
+      check(options_.allow_unused || options_.materialize, [] {
+        return std::string(
+            "grad: one of the differentiated Tensors appears to not have been used in the graph. "
+            "Set allow_unused=True if this is the desired behavior.");
+      });
+      if (options_.materialize)
+        captured_[i] = filled(options_.inputs[i].sizes(), options_.inputs[i].dtype(), 0);
+    }
+    return captured_;
+  }
+
+  const BackwardOptions& options_;
+  std::unordered_map<Node*, State> states_;
+  std::unordered_map<Node*, std::vector<Capture>> captures_;
+  std::vector<Node*> order_;
+  std::vector<std::shared_ptr<Node>> keep_;
+  std::priority_queue<Ready> ready_;
+  TensorList captured_;
+};
+
+}  // namespace
+
+TensorList run_backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
+                        const BackwardOptions& options) {
+  const GradModeGuard guard(options.create_graph);
+  return Engine(options).run(roots, gradients);
+}
+
+}  // namespace flambeau

@@ -1,0 +1,24 @@
+#include "autograd/grad_mode.h"
+
+namespace flambeau {
+namespace {
+
+thread_local bool grad_mode = true;
+thread_local bool inference_mode = false;
+bool anomaly_mode = false;
+bool anomaly_nan = true;
+
+}  // namespace
+
+bool grad_enabled() { return grad_mode; }
+void set_grad_enabled(bool enabled) { grad_mode = enabled; }
+bool inference_mode_enabled() { return inference_mode; }
+void set_inference_mode(bool enabled) { inference_mode = enabled; }
+bool anomaly_enabled() { return anomaly_mode; }
+bool anomaly_checks_nan() { return anomaly_nan; }
+void set_anomaly_enabled(bool enabled, bool check_nan) {
+  anomaly_mode = enabled;
+  anomaly_nan = check_nan;
+}
+
+}  // namespace flambeau

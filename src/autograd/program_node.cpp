@@ -1,0 +1,200 @@
+#include "autograd/program_node.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+#include "autograd/grad_mode.h"
+#include "base/error.h"
+#include "eager/copy.h"
+#include "prim/build.h"
+
+namespace flambeau {
+
+using ir::Builder;
+using ir::Dim;
+using ir::Expr;
+using Kind = Derivative::Source::Kind;
+
+namespace {
+
+ir::Shape symbols(int parameter, int rank) {
+  ir::Shape shape;
+  for (int axis = 0; axis < rank; ++axis) shape.push_back(Dim::size(parameter, axis));
+  return shape;
+}
+
+std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
+  static std::mutex mutex;
+  static std::map<std::pair<DType, int>, std::shared_ptr<const Executable>> cache;
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<const Executable>& entry = cache[{dtype, rank}];
+  if (entry != nullptr) return entry;
+  Builder builder;
+  const ir::Shape shape = symbols(0, rank);
+  const Expr a = builder.parameter(dtype, shape);
+  const Expr b = builder.parameter(dtype, shape);
+  const DType wide = compute_dtype(dtype);
+  const Expr sum = prim::convert(prim::operator+(prim::convert(a, wide), prim::convert(b, wide)), dtype);
+  return entry = make_executable(builder.finish({&sum, 1}));
+}
+
+/// `gradient` with zeros where `mask` is not zero; recorded in grad mode.
+Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
+  Builder builder;
+  const ir::Shape shape = symbols(0, gradient.dim());
+  const Expr g = builder.parameter(gradient.dtype(), shape);
+  const Expr m = builder.parameter(gradient.dtype(), shape);
+  const DType wide = compute_dtype(gradient.dtype());
+  const Expr kept =
+      prim::select(prim::eq(prim::convert(m, wide), 0.0), prim::convert(g, wide), 0.0);
+  const Expr result = prim::convert(kept, gradient.dtype());
+  const Tensor parameters[] = {gradient, mask};
+  return run_recorded(make_executable(builder.finish({&result, 1})), parameters, {}, {},
+                      "CopySlices")[0];
+}
+
+}  // namespace
+
+TensorList ProgramNode::apply(const TensorList& gradients) {
+  if (std::none_of(gradients.begin(), gradients.end(),
+                   [](const Tensor& g) { return g.defined(); }))
+    return TensorList(edges.size());
+  const std::shared_ptr<Node> self = shared_from_this();
+  SmallVector<Tensor, 6> parameters;
+  for (size_t i = 0; i < derivative->sources.size(); ++i) {
+    const Derivative::Source& source = derivative->sources[i];
+    if (source.kind != Kind::Cotangent) {
+      parameters.push_back(saved[i].unpack(self));
+      continue;
+    }
+    const auto output = static_cast<size_t>(source.index);
+    parameters.push_back(gradients[output].defined()
+                             ? gradients[output]
+                             : filled(outputs[output].sizes, outputs[output].dtype, 0));
+  }
+  const std::span<const Tensor> inputs(parameters.data(), parameters.size());
+  const std::span<const Scalar> number_span(numbers.data(), numbers.size());
+  const std::span<const int64_t> integer_span(integers.data(), integers.size());
+  const Results results =
+      grad_enabled() ? run_recorded(derivative->backward, inputs, number_span, integer_span,
+                                    name_ + "Backward")
+                     : run(*derivative->backward, inputs, number_span, integer_span);
+  return TensorList(results.begin(), results.end());
+}
+
+void ProgramNode::release() {
+  for (SavedTensor& tensor : saved) tensor.release();
+}
+
+Results run_recorded(const std::shared_ptr<const Executable>& program,
+                     std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+                     std::span<const int64_t> integers, const std::string& name) {
+  uint64_t wanted = 0;
+  if (grad_enabled())
+    for (size_t i = 0; i < parameters.size(); ++i)
+      if (is_float(parameters[i].dtype()) && requires_grad(parameters[i])) wanted |= input_bit(i);
+  Results results = run(*program, parameters, numbers, integers);
+  if (wanted == 0) return results;
+  const std::shared_ptr<const Derivative> derivative = derive(program, wanted);
+  const auto node = std::make_shared<ProgramNode>(name);
+  node->owner = derivative;
+  node->derivative = derivative.get();
+  node->numbers = SmallVector<Scalar, 2>(numbers.begin(), numbers.end());
+  node->integers = Ints(integers.begin(), integers.end());
+  for (const Derivative::Source& source : derivative->sources)
+    node->saved.push_back(
+        source.kind == Kind::Input
+            ? SavedTensor(parameters[static_cast<size_t>(source.index)], false)
+            : SavedTensor());
+  for (const int target : derivative->targets)
+    node->edges.push_back(gradient_edge(parameters[static_cast<size_t>(target)]));
+  for (Tensor& result : results) {
+    result = result.detach();
+    const int output = node->add_output(result.info());
+    if (!is_float(result.dtype())) continue;
+    AutogradMeta& meta = autograd_meta(result);
+    meta.grad_fn = node;
+    meta.output = output;
+  }
+  return results;
+}
+
+Tensor add_gradients(const Tensor& a, const Tensor& b) {
+  const Tensor parameters[] = {a, b};
+  return run_recorded(sum_program(a.dtype(), a.dim()), parameters, {}, {}, "AddBackward0")[0];
+}
+
+void add_in_place(const Tensor& a, const Tensor& b) {
+  const Tensor parameters[] = {a, b};
+  run(*sum_program(a.dtype(), a.dim()), parameters, {}, {}, {&a, 1});
+  a.bump_version("add_");
+}
+
+Tensor filled(const Ints& sizes, DType dtype, double value) {
+  Builder builder;
+  ir::Shape shape;
+  for (size_t axis = 0; axis < sizes.size(); ++axis)
+    shape.push_back(Dim::integer(static_cast<int>(axis)));
+  const Expr number = builder.number(DType::Float64);
+  const Expr result = prim::broadcast_to(prim::convert(number, dtype), shape);
+  const Scalar scalar(value);
+  return run(*make_executable(builder.finish({&result, 1})), {}, {&scalar, 1},
+             {sizes.data(), sizes.size()})[0];
+}
+
+Tensor clone_data(const Tensor& tensor) {
+  Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
+  copy_elements(tensor, copy);
+  return copy;
+}
+
+Edge chain_edge(const std::vector<ViewStep>& steps, Edge base_edge) {
+  Edge edge = std::move(base_edge);
+  for (const ViewStep& step : steps) {
+    const auto node = std::make_shared<ProgramNode>(step.name);
+    node->owner = step.recipe;
+    node->derivative = step.derivative;
+    node->numbers = step.numbers;
+    node->integers = step.backward_integers;
+    node->saved.resize(step.derivative->sources.size());
+    node->edges.push_back(std::move(edge));
+    node->add_output(step.result);
+    edge = {node, 0};
+  }
+  return edge;
+}
+
+CopySlices::CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> written, int self_edge)
+    : steps_(std::move(steps)), written_(std::move(written)), self_edge_(self_edge) {}
+
+TensorList CopySlices::apply(const TensorList& gradients) {
+  TensorList out(edges.size());
+  if (!gradients[0].defined()) return out;
+  // The part of the base's gradient that the view sees, as a value of its own.
+  Tensor part = gradients[0];
+  for (const ViewStep& step : steps_)
+    part = run_recorded(step.forward, {&part, 1}, {step.numbers.data(), step.numbers.size()},
+                        {step.integers.data(), step.integers.size()}, step.name)[0];
+  const auto spread = [&](Tensor tensor) {
+    for (size_t i = steps_.size(); i-- > 0;) {
+      const ViewStep& step = steps_[i];
+      tensor = run_recorded(step.derivative->backward, {&tensor, 1},
+                            {step.numbers.data(), step.numbers.size()},
+                            {step.backward_integers.data(), step.backward_integers.size()},
+                            step.name)[0];
+    }
+    return tensor;
+  };
+  const TensorList inner = written_->apply({part});
+  // base gradient = gradient - what the view sees + what the write leaves of it.
+  const Tensor kept = clear_region(gradients[0], spread(filled(part.sizes(), part.dtype(), 1)));
+  Tensor region = self_edge_ >= 0 ? inner[static_cast<size_t>(self_edge_)] : Tensor();
+  out[0] = region.defined() ? add_gradients(kept, spread(region)) : kept;
+  size_t next = 1;
+  for (size_t i = 0; i < inner.size(); ++i)
+    if (static_cast<int>(i) != self_edge_) out[next++] = inner[i];
+  return out;
+}
+
+}  // namespace flambeau

@@ -1,0 +1,71 @@
+#pragma once
+// The node of a call or of a program: its backward is a program too.
+
+#include "autograd/saved_tensor.h"
+#include "eager/dispatch.h"
+
+namespace flambeau {
+
+class ProgramNode final : public Node {
+ public:
+  explicit ProgramNode(std::string name) : name_(std::move(name)) {}
+  TensorList apply(const TensorList& gradients) override;
+  std::string name() const override { return name_; }
+  void release() override;
+
+  std::shared_ptr<const void> owner;        ///< keeps `derivative` alive
+  const Derivative* derivative = nullptr;
+  std::vector<SavedTensor> saved;           ///< per source; cotangents' entries are empty
+  SmallVector<Scalar, 2> numbers;
+  Ints integers;
+
+ private:
+  std::string name_;
+};
+
+/// run(), recorded on the tape if grad mode is on and a parameter requires grad.
+Results run_recorded(const std::shared_ptr<const Executable>& program,
+                     std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+                     std::span<const int64_t> integers, const std::string& name);
+
+/// Elementwise sum of two tensors of one type; recorded in grad mode.
+Tensor add_gradients(const Tensor& a, const Tensor& b);
+/// a += b, not recorded; counts as a write of `a`.
+void add_in_place(const Tensor& a, const Tensor& b);
+/// Zeros (or ones) of a type.
+Tensor filled(const Ints& sizes, DType dtype, double value);
+/// A row-major copy that shares nothing; not recorded.
+Tensor clone_data(const Tensor& tensor);
+
+/// How a view is made from the tensor before it in its chain.
+struct ViewStep {
+  std::shared_ptr<const Recipe> recipe;
+  std::shared_ptr<const Executable> forward;
+  const Derivative* derivative = nullptr;
+  SmallVector<Scalar, 2> numbers;
+  Ints integers;           ///< of the forward
+  Ints backward_integers;
+  TensorInfo result;
+  int64_t offset = 0;
+  std::string name;
+};
+
+/// The edge for a view's gradient: nodes that map it to `base_edge`, one per step.
+Edge chain_edge(const std::vector<ViewStep>& steps, Edge base_edge);
+
+/// What happens to the base's gradient when a view of it was written in place by a call whose node
+/// is `written`: the region is taken out, handed to `written`, and its gradient put in its place.
+class CopySlices final : public Node {
+ public:
+  CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> written, int self_edge);
+  TensorList apply(const TensorList& gradients) override;
+  std::string name() const override { return "CopySlices"; }
+  void release() override { written_->release(); }
+
+ private:
+  std::vector<ViewStep> steps_;
+  std::shared_ptr<Node> written_;
+  int self_edge_;  // which edge of `written` is the view itself; -1: none
+};
+
+}  // namespace flambeau
