@@ -1,7 +1,7 @@
 # The commands of this project; `make` lists them. CI calls the same ones (.ci/run).
 
 .DEFAULT_GOAL := help
-.PHONY: help train build test test-fast bench bench-peers lint format asan tsan stubs wheel clean
+.PHONY: help train build test test-fast bench bench-peers lint format asan tsan fuzz stubs wheel clean
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
@@ -52,6 +52,15 @@ asan tsan: ## Runs the C++ tests under AddressSanitizer and UBSan, or ThreadSani
 	@cmake --preset $@ >/dev/null
 	@cmake --build --preset $@ -j $(JOBS)
 	@$(PYTHON) tools/run_tests --preset $@ --only cpp --fast
+
+fuzz: ## Feeds random input to the readers, each for FUZZ_SECONDS (60)
+	@tools/bootstrap --dev
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz -j $(JOBS)
+	@set -e; for target in build/fuzz/bin/*_fuzz; do mkdir -p $$target.corpus; \
+	  echo "== $$(basename $$target)"; \
+	  $$target -max_total_time=$(or $(FUZZ_SECONDS),60) -print_final_stats=0 -verbosity=0 \
+	    -artifact_prefix=$$target. $$target.corpus; done
 
 stubs: build ## Writes the type stubs anew from the schemas
 	@$(PYTHON) tools/make_stubs.py
