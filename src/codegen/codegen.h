@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "codegen/contraction_parts.h"
 #include "ir/loop_program.h"
 #include "runtime/cpu_features.h"
 
@@ -24,7 +25,9 @@ KernelImage compile(const ir::LoopProgram& program, Isa isa);
 
 /// What the library offers to those who open it at run time, through flambeau_codegen_api().
 struct Api {
-  KernelImage (*compile)(const ir::LoopProgram&, Isa);
+  KernelImage (*compile_loops)(const ir::LoopProgram&, Isa);
+  KernelImage (*compile_micro_kernels)(const MicroKernelPart&, Isa);
+  KernelImage (*compile_pack)(const PackPart&, Isa);
 };
 
 }  // namespace flambeau::codegen

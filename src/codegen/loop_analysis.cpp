@@ -41,10 +41,10 @@ void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& 
   for (const Statement& s : body) {
     if (s.kind == StatementKind::Compute) {
       CountingEmitter counter;
-      SmallVector<ir::Operand, 3> arguments;
+      SmallVector<ir::Operand, 4> arguments;
       for (const ValueId id : s.arguments)
         arguments.push_back({0, analysis.dtypes[static_cast<size_t>(id)]});
-      s.primitive->emit(counter, s.dtype, arguments, s.attributes);
+      ir::emit_elementwise(*s.primitive, counter, s.dtype, arguments, s.attributes);
       census.core_ops += counter.count;
     }
     if (s.kind == StatementKind::Load || s.kind == StatementKind::Store) {

@@ -55,14 +55,9 @@ void LoopCodegen::emit(const Statement& s) {
     case StatementKind::Constant:
       value_of(s.result) = emitter_.element(s.dtype, ir::container_of(s.dtype, s.attributes.value));
       return;
-    case StatementKind::Slot: {
-      Value* bits = slots_.at(static_cast<size_t>(s.slot));
-      value_of(s.result) = s.dtype == DType::Float64
-                               ? builder_.CreateBitCast(bits, builder_.getDoubleTy())
-                           : is_bool(s.dtype) ? builder_.CreateICmpNE(bits, number(0))
-                                              : bits;
+    case StatementKind::Slot:
+      value_of(s.result) = slot_value(s);
       return;
-    }
     case StatementKind::Index:
       value_of(s.result) = index_value(s.index);
       return;
@@ -84,17 +79,21 @@ void LoopCodegen::emit(const Statement& s) {
   }
 }
 
+Value* LoopCodegen::slot_value(const Statement& s) {
+  Value* bits = slots_.at(static_cast<size_t>(s.slot));
+  if (is_bool(s.dtype)) return builder_.CreateICmpNE(bits, number(0));
+  llvm::Type* type = emitter_.memory_type(s.dtype);
+  Value* low = builder_.CreateTrunc(bits, builder_.getIntNTy(type->getScalarSizeInBits()));
+  return emitter_.from_memory(builder_.CreateBitCast(low, type), s.dtype);
+}
+
 Value* LoopCodegen::emit_compute(const Statement& s) {
   emitter_.clear();
-  SmallVector<ir::Operand, 3> arguments;
+  SmallVector<ir::Operand, 4> arguments;
   for (const ir::ValueId id : s.arguments)
     arguments.push_back(emitter_.operand(value_of(id), dtype_of(id)));
-  const ir::Operand result = s.primitive->emit(emitter_, s.dtype, arguments, s.attributes);
-  check<InternalError>(result.dtype == s.dtype, [&] {
-    return concat("codegen: ", s.primitive->name, " gave ", info(result.dtype).name,
-                  " where its statement says ", info(s.dtype).name);
-  });
-  return emitter_.value(result);
+  return emitter_.value(
+      ir::emit_elementwise(*s.primitive, emitter_, s.dtype, arguments, s.attributes));
 }
 
 void LoopCodegen::emit_loop(const Statement& s) {

@@ -47,6 +47,7 @@ class LoopCodegen {
   void emit_all(const Statements& statements);
   void emit_body(const std::vector<Statement>& body);
   void emit(const Statement& s);
+  Value* slot_value(const Statement& s);
   Value* emit_compute(const Statement& s);
   void emit_loop(const Statement& s);
   void emit_vector_loop(const Statement& s, Value* begin, Value* end);

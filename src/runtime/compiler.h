@@ -1,0 +1,38 @@
+#pragma once
+// Kernels by what they compute: from memory, from the user's disk cache, or compiled. The library
+// that compiles (libflambeau_codegen.so, beside this one) is opened when it is first needed.
+
+#include <memory>
+
+#include "base/function_ref.h"
+#include "base/hash.h"
+#include "ir/loop_program.h"
+
+namespace flambeau {
+
+class ContractionLoader;
+namespace codegen {
+struct Api;
+struct KernelImage;
+}  // namespace codegen
+
+/// A function of an image, to be cast to its type.
+using CodeEntry = void (*)();
+
+/// The kernel of `program` for active_isa(). Thread safe: different programs compile at the same
+/// time, and those who ask for one that is being compiled wait for it. The code stays for the life
+/// of the process. EnvironmentError if the compiler library is needed and cannot be opened.
+ir::KernelFunction get_kernel(const ir::LoopProgram& program);
+
+/// The same for any image: the entries of the one whose content has hash `content`, made by
+/// `compile` if neither memory nor the disk cache has it.
+const CodeEntry* get_code(const Hash128& content,
+                          FunctionRef<codegen::KernelImage(const codegen::Api&)> compile);
+
+/// Loads the parts of contractions for active_isa() through get_code().
+std::unique_ptr<ContractionLoader> contraction_loader();
+
+/// Hash of the sources that decide what a kernel's code is; part of every key of the disk cache.
+Hash128 compiler_version();
+
+}  // namespace flambeau
