@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "codegen/contraction_parts.h"
 #include "ir/loop_program.h"
-#include "runtime/cpu_features.h"
 
 namespace flambeau::codegen {
 

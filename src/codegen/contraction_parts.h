@@ -11,10 +11,10 @@
 #include <cstdint>
 #include <string>
 
+#include "base/cpu_features.h"
 #include "base/dtype.h"
 #include "base/hash.h"
 #include "base/small_vector.h"
-#include "runtime/cpu_features.h"
 
 namespace flambeau::codegen {
 

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "codegen/loop_analysis.h"
 #include "codegen/vector_emitter.h"
-#include "runtime/cpu_features.h"
 
 namespace flambeau::codegen {
 

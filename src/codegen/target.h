@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "runtime/cpu_features.h"
+#include "base/cpu_features.h"
 
 namespace llvm {
 class Function;

@@ -9,10 +9,10 @@
 #include <random>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "base/dtype.h"
 #include "codegen/codegen.h"
 #include "runtime/code_memory.h"
-#include "runtime/cpu_features.h"
 
 namespace flambeau::test {
 

@@ -1,4 +1,4 @@
-#include "runtime/cpu_features.h"
+#include "base/cpu_features.h"
 
 #include <cpuid.h>
 #include <unistd.h>

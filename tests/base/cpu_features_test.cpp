@@ -1,4 +1,4 @@
-#include "runtime/cpu_features.h"
+#include "base/cpu_features.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
