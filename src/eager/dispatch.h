@@ -29,19 +29,23 @@ struct Derivative {
   /// Gives the results, then the saved values.
   std::shared_ptr<const Executable> forward;
   int saved_count = 0;
-  /// Gives one gradient per entry of `targets`. Its numbers are the forward's; its integers are
-  /// the forward's followed by the sizes of all forward inputs, flattened.
+  /// Gives one gradient per entry of `targets`. Its numbers are the forward's; its integers those
+  /// of backward_integers().
   std::shared_ptr<const Executable> backward;
   std::vector<Source> sources;  ///< one per parameter of `backward`
   std::vector<int> targets;     ///< the inputs that get a gradient; others get none
 };
+
+/// Sets of inputs are bit sets; bit 63 stands for input 63 and all that follow.
+inline uint64_t input_bit(size_t input) { return uint64_t{1} << (input < 63 ? input : 63); }
+inline bool is_wanted(uint64_t wanted, size_t input) { return (wanted & input_bit(input)) != 0; }
 
 /// What is cached for all calls of an op that agree in dtypes, ranks, extents of 1 and static
 /// arguments.
 class Recipe {
  public:
   virtual ~Recipe() = default;
-  /// The derivative with respect to the inputs in the bit set `wanted`. Built on first use.
+  /// The derivative with respect to the inputs of the set `wanted`. Built on first use.
   virtual const Derivative& derivative(uint64_t wanted) const = 0;
 };
 
@@ -50,6 +54,7 @@ struct PreparedCall {
   const ops::Definition* op = nullptr;
   std::shared_ptr<const Recipe> recipe;
   CallForm form = CallForm::Function;
+  ops::Arguments arguments;           ///< in canonical form
   SmallVector<Tensor, 4> inputs;      ///< every tensor argument, lists flattened, None skipped
   SmallVector<Scalar, 2> numbers;     ///< the dynamic numbers
   Ints integers;                      ///< the dynamic integers
@@ -63,6 +68,10 @@ struct PreparedCall {
 PreparedCall prepare(const ops::Definition& op, std::span<const ops::Argument> arguments,
                      CallForm form = CallForm::Function, std::span<const Tensor> out = {});
 
+/// The integer arguments of the backward of `prepared`, which gave `results`: its own integers,
+/// then the sizes of all inputs and of all results, flattened.
+Ints backward_integers(const PreparedCall& prepared, std::span<const Tensor> results);
+
 /// Runs a prepared call; the results (for InPlace and Out: the outputs, whose version counters go
 /// up). With `derivative`, its forward program runs and `saved` receives the saved values.
 Results execute(const PreparedCall& prepared, const Derivative* derivative = nullptr,
@@ -72,8 +81,8 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative = nul
 Results call_without_tape(const ops::Definition& op, std::span<const ops::Argument> arguments,
                           CallForm form = CallForm::Function, std::span<const Tensor> out = {});
 
-/// The derivative of a program that is not an op's (a backward, for create_graph): `forward` is
-/// the program itself, nothing is saved but inputs. Cached by hash and `wanted`.
+/// The derivative of a backward program (for create_graph): `forward` is the program itself,
+/// nothing is saved but inputs, and the integers are the same. Cached by hash and `wanted`.
 std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>& program,
                                          uint64_t wanted);
 

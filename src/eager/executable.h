@@ -19,6 +19,10 @@ class Executable;
 std::shared_ptr<const Executable> make_executable(ir::Program program);
 const ir::Program& program_of(const Executable& executable);
 
+/// True if result number `result` is a parameter itself or shares its memory (or that of another
+/// value, by index maps alone).
+bool is_alias(const Executable& executable, size_t result);
+
 /// Runs it. `parameters` fit its types (any strides), `numbers` its numbers, `integers` its integer
 /// arguments. Where `outputs[i]` is defined, result i is written there (same shape and dtype; it
 /// may share memory with parameters); else it is a fresh row-major tensor, or an alias of a

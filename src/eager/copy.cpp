@@ -1,0 +1,80 @@
+#include "eager/copy.h"
+
+#include <array>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "base/error.h"
+#include "lower/template_builder.h"
+#include "runtime/launch.h"
+
+namespace flambeau {
+namespace {
+
+/// The kernel that copies tensors of `rank` axes, none of extent 1.
+const LaunchTemplate& copy_kernel(DType dtype, int rank) {
+  static std::mutex mutex;
+  static std::map<std::pair<DType, int>, std::unique_ptr<LaunchTemplate>> cache;
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<LaunchTemplate>& entry = cache[{dtype, rank}];
+  if (entry == nullptr) {
+    ir::Builder builder;
+    ir::Shape shape;
+    SmallVector<lower::AxisIndex, 5> axes;
+    lower::Space space;
+    for (int axis = 0; axis < rank; ++axis) {
+      shape.push_back(ir::Dim::size(0, axis));
+      axes.push_back(lower::AxisIndex::loop(axis));
+      space.kept.push_back(shape.back());
+    }
+    const ir::Expr from = builder.parameter(dtype, shape);
+    const ir::Program program = builder.finish({&from, 1});
+    const std::vector<int> values{0};
+    lower::TemplateBuilder kernel(program, values, space);
+    require(kernel.store_root(program.results[0], 1, false, axes, axes), "copy: no kernel");
+    entry = std::make_unique<LaunchTemplate>(
+        std::make_shared<const lower::KernelTemplate>(kernel.finish()));
+  }
+  return *entry;
+}
+
+}  // namespace
+
+void copy_elements(const Tensor& from, const Tensor& to) {
+  require(from.sizes() == to.sizes() && from.dtype() == to.dtype(), "copy: tensors differ in type");
+  if (from.numel() == 0) return;
+  if (from.is_contiguous() && to.is_contiguous() && from.numel() < 4096) {
+    std::memcpy(to.data_ptr(), from.data_ptr(),
+                static_cast<size_t>(from.numel()) * size_of(from.dtype()));
+    return;
+  }
+  Ints sizes;
+  Ints from_strides;
+  Ints to_strides;
+  for (size_t axis = 0; axis < from.sizes().size(); ++axis) {
+    if (from.sizes()[axis] == 1) continue;
+    sizes.push_back(from.sizes()[axis]);
+    from_strides.push_back(from.strides()[axis]);
+    to_strides.push_back(to.strides()[axis]);
+  }
+  const LaunchTemplate& kernel = copy_kernel(from.dtype(), static_cast<int>(sizes.size()));
+  const int64_t* bound_sizes[] = {sizes.data()};
+  SmallVector<LaunchBuffer, 2> buffers;
+  for (const int value : kernel.kernel().buffer_values) {
+    if (value == 0)
+      buffers.push_back({from.data_ptr(), from_strides.data()});
+    else
+      buffers.push_back({to.data_ptr(), to_strides.data()});
+  }
+  kernel.launch({buffers.data(), buffers.size()}, {bound_sizes, nullptr}, {});
+}
+
+Tensor contiguous(const Tensor& tensor) {
+  if (tensor.is_contiguous()) return tensor;
+  Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
+  copy_elements(tensor, copy);
+  return copy;
+}
+
+}  // namespace flambeau

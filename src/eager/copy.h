@@ -1,0 +1,14 @@
+#pragma once
+// Copying between layouts.
+
+#include "tensor/tensor.h"
+
+namespace flambeau {
+
+/// to[i] = from[i]; equal shapes and dtypes, any strides, no common memory. No version counting.
+void copy_elements(const Tensor& from, const Tensor& to);
+
+/// A row-major copy, or `tensor` itself if it is row-major already.
+Tensor contiguous(const Tensor& tensor);
+
+}  // namespace flambeau

@@ -1,0 +1,315 @@
+#include "eager/dispatch.h"
+
+#include <algorithm>
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "eager/copy.h"
+#include "eager/host_call.h"
+#include "eager/recipe.h"
+
+namespace flambeau {
+
+using ops::Argument;
+using ops::Arguments;
+using ops::Call;
+using ops::Definition;
+using ops::Returns;
+using ops::TensorRefs;
+
+namespace {
+
+Tensor tensor_of(const TensorInfo* info) {
+  return Tensor(Ref<TensorImpl>(static_cast<TensorImpl*>(const_cast<TensorInfo*>(info))));
+}
+
+/// The bytes that calls sharing a recipe have in common.
+class KeyWriter {
+ public:
+  template <class T>
+  void add(const T& value) {
+    const auto* bytes = reinterpret_cast<const char*>(&value);
+    bytes_.append(bytes, bytes + sizeof value);
+  }
+  void add_text(std::string_view text) {
+    add(text.size());
+    bytes_.append(text.begin(), text.end());
+  }
+  void add_tensor(const TensorInfo* info, bool with_sizes) {
+    if (info == nullptr) return add<uint8_t>(0xff);
+    add(info->dtype);
+    add(static_cast<uint8_t>(info->dim()));
+    for (const int64_t size : info->sizes) {
+      if (with_sizes)
+        add(size);
+      else
+        add(size == 1);
+    }
+  }
+  std::string_view text() const { return {bytes_.data(), bytes_.size()}; }
+
+ private:
+  SmallVector<char, 192> bytes_;
+};
+
+void add_argument(KeyWriter& key, const Definition& op, size_t i, const Argument& argument) {
+  key.add(static_cast<uint8_t>(argument.index()));
+  const Definition::Role role = op.role(i, argument);
+  key.add(role);
+  if (const auto* one = std::get_if<const TensorInfo*>(&argument)) {
+    key.add_tensor(*one, op.by_shape);
+  } else if (const auto* list = std::get_if<TensorRefs>(&argument)) {
+    key.add(list->size());
+    for (const TensorInfo* info : *list) key.add_tensor(info, op.by_shape);
+  } else if (const auto* number = std::get_if<Scalar>(&argument)) {
+    key.add(number->category());
+    if (role == Definition::Role::Static) key.add(number->bits());
+  } else if (const auto* ints = std::get_if<Ints>(&argument)) {
+    key.add(ints->size());
+    if (role == Definition::Role::Static)
+      for (const int64_t value : *ints) key.add(value);
+  } else if (const auto* dtype = std::get_if<DType>(&argument)) {
+    key.add(*dtype);
+  } else if (const auto* text = std::get_if<std::string>(&argument)) {
+    key.add_text(*text);
+  } else if (const auto* reals = std::get_if<std::vector<double>>(&argument)) {
+    key.add(reals->size());
+    for (const double value : *reals) key.add(value);
+  }
+}
+
+std::shared_ptr<const CallRecipe> find_recipe(const Call& call,
+                                              const SmallVector<DType, 2>& output_dtypes) {
+  struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const {
+      return hash_bytes(text.data(), text.size()).low;
+    }
+  };
+  static std::shared_mutex mutex;
+  static std::unordered_map<std::string, std::shared_ptr<const CallRecipe>, TextHash,
+                            std::equal_to<>>
+      recipes;
+  const Definition& op = call.definition();
+  KeyWriter key;
+  key.add(op.id);
+  key.add(ops::default_dtype());
+  key.add(output_dtypes.size());
+  for (const DType dtype : output_dtypes) key.add(dtype);
+  for (size_t i = 0; i < call.arguments().size(); ++i)
+    add_argument(key, op, i, call.arguments()[i]);
+  {
+    const std::shared_lock lock(mutex);
+    const auto found = recipes.find(key.text());
+    if (found != recipes.end()) return found->second;
+  }
+  auto recipe = std::make_shared<const CallRecipe>(call, output_dtypes);
+  const std::unique_lock lock(mutex);
+  return recipes.emplace(std::string(key.text()), std::move(recipe)).first->second;
+}
+
+/// Equal but for the strides of axes of extent 1.
+bool same_strides(const Ints& sizes, const Ints& a, const Ints& b) {
+  for (size_t i = 0; i < sizes.size(); ++i)
+    if (sizes[i] > 1 && a[i] != b[i]) return false;
+  return true;
+}
+
+/// The tensors that an InPlace or Self call writes.
+void find_written(PreparedCall& prepared) {
+  const Definition& op = *prepared.op;
+  if (prepared.form == CallForm::InPlace) {
+    for (const Argument& argument : prepared.arguments) {
+      const auto* one = std::get_if<const TensorInfo*>(&argument);
+      if (one != nullptr && *one != nullptr) {
+        prepared.outputs.push_back(tensor_of(*one));
+        return;
+      }
+    }
+    throw TypeError(concat(op.parsed.name, "_: the first argument must be a tensor"));
+  }
+  for (size_t i = 0; i < prepared.arguments.size(); ++i)
+    if (op.parsed.parameters[i].written)
+      if (const auto* one = std::get_if<const TensorInfo*>(&prepared.arguments[i]))
+        prepared.outputs.push_back(tensor_of(*one));
+}
+
+void check_outputs(PreparedCall& prepared) {
+  const Definition& op = *prepared.op;
+  const std::string_view name = op.parsed.name;
+  check(prepared.outputs.size() == prepared.results.size(), [&] {
+    return concat(name, ": expected ", prepared.results.size(), " output tensors, got ",
+                  prepared.outputs.size());
+  });
+  for (size_t i = 0; i < prepared.outputs.size(); ++i) {
+    const Tensor& output = prepared.outputs[i];
+    const TensorInfo& result = prepared.results[i];
+    check(can_cast(result.dtype, output.dtype()), [&] {
+      return concat(name, ": result type ", info(result.dtype).name,
+                    " can't be cast to the desired output type ", info(output.dtype()).name);
+    });
+    if (output.sizes() == result.sizes) continue;
+    check(prepared.form == CallForm::Out, [&] {
+      return concat(name, "_: output with shape ", list_text(output.sizes()),
+                    " doesn't match the broadcast shape ", list_text(result.sizes));
+    });
+  }
+  for (const Tensor& output : prepared.outputs)
+    for (size_t axis = 0; axis < output.sizes().size(); ++axis)
+      check(output.sizes()[axis] <= 1 || output.strides()[axis] != 0, [&] {
+        return concat(name,
+                      ": unsupported operation: more than one element of the written-to tensor "
+                      "refers to a single memory location. Please clone() the tensor before "
+                      "performing the operation.");
+      });
+}
+
+/// Gives an out= tensor the shape of its result.
+void resize_output(const Tensor& output, const TensorInfo& result) {
+  if (output.sizes() == result.sizes) return;
+  const Tensor fresh = Tensor::empty_strided(result.sizes, result.strides, output.dtype());
+  output->storage = fresh->storage;
+  output->offset = 0;
+  output->sizes = fresh.sizes();
+  output->strides = fresh.strides();
+}
+
+Results finish_written(const PreparedCall& prepared) {
+  Results results;
+  for (const Tensor& output : prepared.outputs) {
+    output.bump_version(prepared.op->parsed.name.c_str());
+    results.push_back(output);
+  }
+  return results;
+}
+
+Results run_host(const PreparedCall& prepared) {
+  HostCallOnTensors host(prepared);
+  prepared.op->kernel(host);
+  Results results = host.take_outputs();
+  if (prepared.outputs.empty()) return results;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i].is_same(prepared.outputs[i])) continue;
+    resize_output(prepared.outputs[i], results[i].info());
+    copy_elements(results[i], prepared.outputs[i]);
+  }
+  return finish_written(prepared);
+}
+
+}  // namespace
+
+PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, CallForm form,
+                     std::span<const Tensor> out) {
+  PreparedCall prepared;
+  prepared.op = &op;
+  prepared.form = form;
+  prepared.arguments = Arguments(arguments.begin(), arguments.end());
+  if (ops::has_canonical_form(op)) ops::canonicalize(op, prepared.arguments);
+  const Call call(op, {prepared.arguments.data(), prepared.arguments.size()});
+  for (const Argument& argument : prepared.arguments) {
+    if (const auto* one = std::get_if<const TensorInfo*>(&argument)) {
+      if (*one != nullptr) prepared.inputs.push_back(tensor_of(*one));
+    } else if (const auto* list = std::get_if<TensorRefs>(&argument)) {
+      for (const TensorInfo* info : *list)
+        if (info != nullptr) prepared.inputs.push_back(tensor_of(info));
+    }
+  }
+  prepared.results = ops::infer(call);
+  ops::DynamicValues values = ops::dynamic_values(call);
+  prepared.numbers = std::move(values.numbers);
+  prepared.integers = std::move(values.integers);
+  if (form == CallForm::Out) {
+    for (const Tensor& output : out) prepared.outputs.push_back(output);
+  } else if (form == CallForm::InPlace || op.returns == Returns::Self) {
+    find_written(prepared);
+  }
+  SmallVector<DType, 2> output_dtypes;
+  if (!prepared.outputs.empty()) {
+    check_outputs(prepared);
+    for (const Tensor& output : prepared.outputs) output_dtypes.push_back(output.dtype());
+  }
+  if (op.checks != nullptr) {
+    HostCallOnTensors host(prepared);
+    op.checks(host);
+  }
+  prepared.recipe = find_recipe(call, output_dtypes);
+  if (op.random) prepared.numbers.push_back(Scalar(random_key(call)));
+  return prepared;
+}
+
+Ints backward_integers(const PreparedCall& prepared, std::span<const Tensor> results) {
+  Ints integers = prepared.integers;
+  for (const Tensor& input : prepared.inputs)
+    integers.append(input.sizes().begin(), input.sizes().end());
+  for (const Tensor& result : results)
+    integers.append(result.sizes().begin(), result.sizes().end());
+  return integers;
+}
+
+Results execute(const PreparedCall& prepared, const Derivative* derivative,
+                std::vector<Tensor>* saved) {
+  const Definition& op = *prepared.op;
+  if (op.kernel != nullptr) return run_host(prepared);
+  const auto& recipe = static_cast<const CallRecipe&>(*prepared.recipe);
+  const Executable& forward = derivative != nullptr ? *derivative->forward : *recipe.forward();
+  const std::span<const Tensor> inputs(prepared.inputs.data(), prepared.inputs.size());
+  const std::span<const Scalar> numbers(prepared.numbers.data(), prepared.numbers.size());
+  const std::span<const int64_t> integers(prepared.integers.data(), prepared.integers.size());
+  const size_t result_count = prepared.results.size();
+
+  if (prepared.outputs.empty() && op.alias != nullptr) {
+    ops::AliasInfo alias;
+    alias.offset = prepared.inputs[0]->offset;
+    op.alias(Call(op, {prepared.arguments.data(), prepared.arguments.size()}), alias);
+    return {prepared.inputs[0].alias(alias.sizes, alias.strides, alias.offset)};
+  }
+
+  SmallVector<Tensor, 4> outputs;
+  if (!prepared.outputs.empty()) {
+    for (size_t i = 0; i < result_count; ++i) {
+      resize_output(prepared.outputs[i], prepared.results[i]);
+      outputs.push_back(prepared.outputs[i]);
+    }
+  } else {
+    for (size_t i = 0; i < result_count; ++i) {
+      const bool may_alias = op.returns == Returns::View ||
+                             (op.returns == Returns::MaybeView && is_alias(forward, i));
+      outputs.push_back(may_alias ? Tensor()
+                                  : Tensor::empty_strided(prepared.results[i].sizes,
+                                                          prepared.results[i].strides,
+                                                          prepared.results[i].dtype));
+    }
+  }
+  Results results = run(forward, inputs, numbers, integers, {outputs.data(), outputs.size()});
+  if (saved != nullptr) saved->assign(results.begin() + result_count, results.end());
+  results.resize(result_count);
+  if (!prepared.outputs.empty()) return finish_written(prepared);
+
+  // A view that the caller must be able to tell from its input is a tensor of its own; a call that
+  // changes nothing gives the input itself, if its strides are those asked for.
+  for (size_t i = 0; i < result_count; ++i) {
+    Tensor& result = results[i];
+    const bool is_input = std::any_of(inputs.begin(), inputs.end(),
+                                      [&](const Tensor& input) { return result.is_same(input); });
+    if (!is_input) continue;
+    if (op.returns == Returns::View) {
+      result = result.alias(result.sizes(), result.strides(), result->offset);
+    } else if (!same_strides(result.sizes(), result.strides(), prepared.results[i].strides)) {
+      const Tensor copy = Tensor::empty_strided(result.sizes(), prepared.results[i].strides,
+                                                result.dtype());
+      copy_elements(result, copy);
+      result = copy;
+    }
+  }
+  return results;
+}
+
+Results call_without_tape(const Definition& op, std::span<const Argument> arguments, CallForm form,
+                          std::span<const Tensor> out) {
+  return execute(prepare(op, arguments, form, out));
+}
+
+}  // namespace flambeau

@@ -1,0 +1,36 @@
+#pragma once
+// Host kernels on tensors.
+
+#include "eager/dispatch.h"
+
+namespace flambeau {
+
+class HostCallOnTensors final : public ops::HostCall {
+ public:
+  explicit HostCallOnTensors(const PreparedCall& prepared);
+  ~HostCallOnTensors() override;
+  const ops::Call& call() const override { return call_; }
+  ops::HostTensor input(std::string_view parameter, bool contiguous) override;
+  ops::HostTensor input(std::string_view list, size_t i, bool contiguous) override;
+  ops::HostTensor output(size_t i) override;
+  ops::HostTensor output(size_t i, const TensorInfo& info) override;
+  ops::RandomSource& random() override;
+
+  /// What the kernel made, in order; for parameters marked (a!) those tensors.
+  Results take_outputs();
+
+ private:
+  class LockedRandom;
+  ops::HostTensor input(const TensorInfo* info, bool contiguous);
+
+  const PreparedCall& prepared_;
+  ops::Call call_;
+  std::vector<Tensor> copies_;  // keeps what input() made
+  Results outputs_;
+  std::unique_ptr<LockedRandom> random_;
+};
+
+/// A fresh Philox key from the generator of the call (its argument, or the default one).
+int64_t random_key(const ops::Call& call);
+
+}  // namespace flambeau

@@ -1,0 +1,270 @@
+#include "eager/recipe.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "prim/vjp.h"
+
+namespace flambeau {
+
+using ir::Builder;
+using ir::Dim;
+using ir::Expr;
+using ir::NodeId;
+using Source = Derivative::Source;
+
+namespace {
+
+/// A value of the original program that becomes a parameter of the extracted one.
+struct Cut {
+  NodeId node;
+  Source source;
+  DType dtype;   ///< of the parameter; converted to the node's
+};
+
+/// The program that computes `results` from the values at `cuts` alone. Sizes of parameters become
+/// integers: size (p, axis) is integer first_size[p] + axis.
+class Extraction {
+ public:
+  Extraction(const Builder& from, std::span<const Cut> cuts, std::span<const int> first_size)
+      : from_(from), cuts_(cuts), first_size_(first_size), copied_(from.nodes().size()) {}
+
+  ir::Program run(std::span<const Expr> results, int number_count, std::vector<Source>& sources) {
+    // Numbers keep their positions, so all are declared.
+    for (int i = 0; i < number_count; ++i)
+      for (const ir::Node& node : from_.nodes())
+        if (node.primitive == number_row() && node.attributes.index == i)
+          numbers_.push_back(builder_.number(node.type.dtype));
+    require(static_cast<int>(numbers_.size()) == number_count, "recipe: a number is missing");
+    std::vector<Expr> copies;
+    for (const Expr& result : results) copies.push_back(copy(result.id()));
+    sources = sources_;
+    return builder_.finish(copies);
+  }
+
+ private:
+  static const ir::Primitive* number_row() {
+    static const ir::Primitive* const kRow = ir::find_primitive("number");
+    return kRow;
+  }
+
+  Dim dim(const Dim& d) const {
+    return d.substitute(
+        [&](int parameter, int axis) {
+          return Dim::integer(first_size_[static_cast<size_t>(parameter)] + axis);
+        },
+        [](int slot) { return Dim::integer(slot); });
+  }
+
+  Expr copy(NodeId id) {
+    Expr& done = copied_[static_cast<size_t>(id)];
+    if (done.valid()) return done;
+    const ir::Node& node = from_.nodes()[static_cast<size_t>(id)];
+    for (const Cut& cut : cuts_) {
+      if (cut.node != id) continue;
+      ir::Shape shape;
+      for (const Dim& extent : node.type.shape) shape.push_back(dim(extent));
+      for (size_t i = 0; i < sources_.size(); ++i)
+        if (sources_[i].kind == cut.source.kind && sources_[i].index == cut.source.index)
+          return done = prim::convert(parameters_[i], node.type.dtype);
+      sources_.push_back(cut.source);
+      parameters_.push_back(builder_.parameter(cut.dtype, shape));
+      return done = prim::convert(parameters_.back(), node.type.dtype);
+    }
+    if (node.primitive == number_row())
+      return done = numbers_[static_cast<size_t>(node.attributes.index)];
+    std::vector<Expr> arguments;
+    for (const NodeId argument : node.arguments) arguments.push_back(copy(argument));
+    ir::Attributes attributes = node.attributes;
+    for (Dim& d : attributes.dims) d = dim(d);
+    return copied_[static_cast<size_t>(id)] =
+               builder_.add(node.primitive, arguments, std::move(attributes));
+  }
+
+  const Builder& from_;
+  std::span<const Cut> cuts_;
+  std::span<const int> first_size_;
+  Builder builder_;
+  std::vector<Expr> copied_;
+  std::vector<Expr> numbers_;
+  std::vector<Expr> parameters_;
+  std::vector<Source> sources_;
+};
+
+/// The result before it was rounded to its dtype.
+NodeId unrounded(const Expr& result) {
+  static const ir::Primitive* const kConvert = ir::find_primitive("convert");
+  const ir::Node& node = result.node();
+  if (node.primitive == kConvert && is_half(node.type.dtype)) return node.arguments[0];
+  return result.id();
+}
+
+}  // namespace
+
+CallRecipe::CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes)
+    : op_(call.definition()), output_dtypes_(std::move(output_dtypes)) {
+  // Keep copies of the infos, so that the stored arguments refer to something that lives.
+  size_t count = 0;
+  for (const ops::Argument& argument : call.arguments()) {
+    if (std::holds_alternative<const TensorInfo*>(argument)) ++count;
+    if (const auto* list = std::get_if<ops::TensorRefs>(&argument)) count += list->size();
+  }
+  infos_.reserve(count);
+  const auto keep = [&](const TensorInfo* info) -> const TensorInfo* {
+    if (info == nullptr) return nullptr;
+    infos_.push_back(*info);
+    return &infos_.back();
+  };
+  for (ops::Argument argument : call.arguments()) {
+    if (auto* one = std::get_if<const TensorInfo*>(&argument)) *one = keep(*one);
+    if (auto* list = std::get_if<ops::TensorRefs>(&argument))
+      for (const TensorInfo*& info : *list) info = keep(info);
+    arguments_.push_back(std::move(argument));
+  }
+  if (op_.lower == nullptr) return;
+  const ops::LoweredCall lowered = lower_call();
+  forward_ = make_executable(lowered.builder->finish(lowered.results));
+}
+
+ops::LoweredCall CallRecipe::lower_call() const {
+  ops::LoweredCall lowered = ops::lower(ops::Call(op_, arguments_));
+  for (size_t i = 0; i < output_dtypes_.size(); ++i)
+    lowered.results[i] = prim::convert(lowered.results[i], output_dtypes_[i]);
+  return lowered;
+}
+
+const Derivative& CallRecipe::derivative(uint64_t wanted) const {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<const Derivative>& entry = derivatives_[wanted];
+  if (entry != nullptr) return *entry;
+  auto derivative = std::make_unique<Derivative>();
+
+  ops::LoweredCall lowered = lower_call();
+  Builder& builder = *lowered.builder;
+  const size_t input_count = lowered.parameters.size();
+  std::vector<Cut> cuts;
+  for (size_t i = 0; i < input_count; ++i)
+    cuts.push_back({lowered.parameters[i].id(),
+                    {Source::Kind::Input, static_cast<int>(i)},
+                    lowered.parameters[i].dtype()});
+  const std::vector<Expr> results = lowered.results;
+  if (op_.saves_result || op_.lower == nullptr) {
+    for (size_t i = 0; i < results.size(); ++i) {
+      const Source source{Source::Kind::Result, static_cast<int>(i)};
+      cuts.push_back({results[i].id(), source, results[i].dtype()});
+      cuts.push_back({unrounded(results[i]), source, results[i].dtype()});
+    }
+  }
+  for (size_t i = 0; i < lowered.saved.size(); ++i)
+    cuts.push_back({lowered.saved[i].id(),
+                    {Source::Kind::Saved, static_cast<int>(i)},
+                    lowered.saved[i].dtype()});
+
+  // Cotangents arrive in the dtype of what the call returned, and go on in that of the op's result.
+  const ops::ResultInfos infos = ops::infer(ops::Call(op_, arguments_));
+  std::vector<Expr> cotangents;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (!is_float(results[i].dtype())) {
+      cotangents.emplace_back();
+      continue;
+    }
+    const Expr cotangent = builder.parameter(results[i].dtype(), results[i].shape());
+    cuts.push_back({cotangent.id(), {Source::Kind::Cotangent, static_cast<int>(i)},
+                    cotangent.dtype()});
+    cotangents.push_back(prim::convert(cotangent, infos[i].dtype));
+  }
+  const auto flags = std::make_unique<bool[]>(input_count);
+  for (size_t i = 0; i < input_count; ++i) flags[i] = is_wanted(wanted, i);
+  std::vector<Expr> gradients = ops::gradients(ops::Call(op_, arguments_), lowered, cotangents,
+                                               {flags.get(), input_count});
+  std::vector<Expr> kept;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].valid() || !flags[i]) continue;
+    derivative->targets.push_back(static_cast<int>(i));
+    kept.push_back(gradients[i]);
+  }
+
+  // Integers of the backward: the call's own, the sizes of inputs, the sizes of results.
+  std::vector<int> first_size;
+  int next = static_cast<int>(ops::dynamic_values(ops::Call(op_, arguments_)).integers.size());
+  for (const TensorInfo& info : infos_) {
+    first_size.push_back(next);
+    next += info.dim();
+  }
+  for (const Expr& result : results) {
+    first_size.push_back(next);
+    next += result.rank();
+  }
+  Extraction extraction(builder, cuts, first_size);
+  derivative->backward = make_executable(extraction.run(
+      kept, static_cast<int>(lowered.numbers.size()), derivative->sources));
+
+  bool needs_saved = false;
+  for (const Source& source : derivative->sources)
+    needs_saved |= source.kind == Source::Kind::Saved;
+  std::vector<Expr> outputs = results;
+  if (needs_saved) {
+    outputs.insert(outputs.end(), lowered.saved.begin(), lowered.saved.end());
+    derivative->saved_count = static_cast<int>(lowered.saved.size());
+  }
+  derivative->forward = needs_saved ? make_executable(builder.finish(outputs)) : forward_;
+  entry = std::move(derivative);
+  return *entry;
+}
+
+std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>& program,
+                                         uint64_t wanted) {
+  static std::mutex mutex;
+  static std::unordered_map<Hash128, std::shared_ptr<const Derivative>> cache;
+  const ir::Program& forward = program_of(*program);
+  const Hash128 key = Hasher().add(forward.hash()).add(wanted).finish();
+  {
+    const std::lock_guard lock(mutex);
+    const auto found = cache.find(key);
+    if (found != cache.end()) return found->second;
+  }
+  auto derivative = std::make_shared<Derivative>();
+  derivative->forward = program;
+  Builder builder(forward);
+  std::vector<Cut> cuts;
+  std::vector<Expr> wanted_inputs;
+  static const ir::Primitive* const kParameter = ir::find_primitive("parameter");
+  for (size_t id = 0; id < forward.nodes.size(); ++id) {
+    const ir::Node& node = forward.nodes[id];
+    if (node.primitive != kParameter) continue;
+    const int index = node.attributes.index;
+    cuts.push_back({static_cast<NodeId>(id), {Source::Kind::Input, index}, node.type.dtype});
+    if (is_wanted(wanted, static_cast<size_t>(index)) && is_float(node.type.dtype)) {
+      wanted_inputs.push_back(builder.expr(static_cast<NodeId>(id)));
+      derivative->targets.push_back(index);
+    }
+  }
+  std::vector<Expr> outputs;
+  std::vector<Expr> cotangents;
+  for (size_t i = 0; i < forward.results.size(); ++i) {
+    const Expr output = builder.expr(forward.results[i]);
+    if (!is_float(output.dtype())) continue;
+    const Expr cotangent = builder.parameter(output.dtype(), output.shape());
+    cuts.push_back({cotangent.id(), {Source::Kind::Cotangent, static_cast<int>(i)},
+                    output.dtype()});
+    outputs.push_back(output);
+    cotangents.push_back(cotangent);
+  }
+  const std::vector<Expr> gradients =
+      prim::differentiate(builder, outputs, cotangents, wanted_inputs);
+  std::vector<Expr> kept;
+  std::vector<int> targets;
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].valid()) continue;
+    kept.push_back(gradients[i]);
+    targets.push_back(derivative->targets[i]);
+  }
+  derivative->targets = std::move(targets);
+  Extraction extraction(builder, cuts, {});
+  derivative->backward = make_executable(extraction.run(
+      kept, static_cast<int>(forward.numbers.size()), derivative->sources));
+  const std::lock_guard lock(mutex);
+  return cache.emplace(key, std::move(derivative)).first->second;
+}
+
+}  // namespace flambeau

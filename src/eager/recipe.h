@@ -1,0 +1,34 @@
+#pragma once
+// The recipe of a call: its forward program and, on demand, those of its derivative.
+
+#include <mutex>
+#include <unordered_map>
+
+#include "eager/dispatch.h"
+
+namespace flambeau {
+
+/// `prepared` must be of the recipe's class whenever a program has yet to be made.
+class CallRecipe final : public Recipe {
+ public:
+  /// `call` in canonical form; `output_dtypes` of InPlace and Out forms (else empty).
+  CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes);
+
+  /// Null for ops with a host kernel.
+  const std::shared_ptr<const Executable>& forward() const { return forward_; }
+  const Derivative& derivative(uint64_t wanted) const override;
+
+ private:
+  ops::LoweredCall lower_call() const;
+
+  const ops::Definition& op_;
+  // The first call of the class, whose sizes only the program's constants depend on.
+  std::vector<TensorInfo> infos_;
+  ops::Arguments arguments_;
+  SmallVector<DType, 2> output_dtypes_;
+  std::shared_ptr<const Executable> forward_;
+  mutable std::mutex mutex_;
+  mutable std::unordered_map<uint64_t, std::unique_ptr<const Derivative>> derivatives_;
+};
+
+}  // namespace flambeau
