@@ -179,8 +179,10 @@ int TextReader::numbered(char letter, const char* wanted) {
 Scalar TextReader::scalar() {
   if (take("true")) return true;
   if (take("false")) return false;
-  if (take("nan:0x")) {
+  if (take("nan:")) {
     uint64_t bits = 0;
+    if (rest_.substr(0, 2) != "0x") fail("the bits of a NaN");
+    rest_.remove_prefix(2);
     const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + rest_.size(), bits, 16);
     if (error != std::errc{} || !std::isnan(std::bit_cast<double>(bits))) fail("the bits of a NaN");
     rest_.remove_prefix(static_cast<size_t>(end - rest_.data()));
