@@ -1,0 +1,124 @@
+// Rows of reduction. Their order of combination is ir/order.h's.
+
+#include <limits>
+
+#include "ir/order.h"
+#include "prim/structural.h"
+
+namespace flambeau::prim {
+namespace {
+
+template <RowName name, Operands allowed>
+Type infer_reduce(std::span<const Type> arguments, const Attributes& attributes) {
+  const Type& a = arguments[0];
+  common_type(name.view(), arguments, allowed);
+  check_ascending_axes(name.view(), attributes.axes, a.shape.size());
+  Type result{a.dtype, {}};
+  for (size_t i = 0; i < a.shape.size(); ++i)
+    if (!contains(attributes.axes, i)) result.shape.push_back(a.shape[i]);
+  return result;
+}
+
+ArrayValue interpret_reduce(const Node& node, std::span<const ArrayValue> arguments,
+                            const DimBindings&) {
+  const Primitive& row = *node.primitive;
+  return ir::reduce_array(arguments[0], node.attributes.axes, *row.combine,
+                          row.identity(arguments[0].dtype));
+}
+
+Expr reduce_batch(const BatchContext& c) {
+  return add_node(c.node.primitive->name, {c.arguments[0]},
+                  {.axes = shifted(c.node.attributes.axes)});
+}
+
+template <RowName name, CoreOp combine, Operands allowed>
+Primitive reduction(std::string_view doc, Scalar (*identity)(DType),
+                    Cotangents (*vjp)(const VjpContext&)) {
+  return {.name = name.view(),
+          .cls = PrimitiveClass::Reduce,
+          .arity = 1,
+          .doc = doc,
+          .infer = infer_reduce<name, allowed>,
+          .interpret = interpret_reduce,
+          .combine = combine,
+          .identity = identity,
+          .vjp = vjp,
+          .batch = reduce_batch};
+}
+
+/// A value of the result's shape at every element of the operand that it was reduced from.
+Expr spread(const VjpContext& c, const Expr& value) {
+  const Shape from = c.arguments[0].shape();
+  SmallVector<int64_t, 5> kept;
+  for (size_t i = 0; i < from.size(); ++i)
+    if (!contains(c.node.attributes.axes, i)) kept.push_back(static_cast<int64_t>(i));
+  return broadcast(value, kept, from);
+}
+
+Expr reduce_operand(const VjpContext& c, const Expr& value) {
+  return sum(value, c.node.attributes.axes, false);
+}
+
+/// The products of the other elements: result / x where no element is zero; the product of the
+/// nonzero ones at a single zero; else zero.
+Cotangents prod_vjp(const VjpContext& c) {
+  const Expr& x = c.arguments[0];
+  const Expr zero = eq(x, 0);
+  const Expr zeros = spread(c, reduce_operand(c, convert(zero, x.dtype())));
+  const Expr nonzero = select(zero, 1, x);
+  const Expr product = spread(c, prod(nonzero, c.node.attributes.axes, false));
+  const Expr at_zero = select(eq(zeros, 1), product, 0);
+  const Expr elsewhere = select(eq(zeros, 0), product / nonzero, 0);
+  return {spread(c, c.cotangent) * select(zero, at_zero, elsewhere)};
+}
+
+/// Elements that tie for the extremum share its cotangent evenly.
+Cotangents extremum_vjp(const VjpContext& c) {
+  const Expr& x = c.arguments[0];
+  const Expr ties = convert(eq(x, spread(c, c.result)), x.dtype());
+  return {ties * spread(c, c.cotangent / reduce_operand(c, ties))};
+}
+
+Scalar number(DType dtype, double of_float, int64_t of_integer, bool of_bool) {
+  if (is_float(dtype)) return of_float;
+  return is_bool(dtype) ? Scalar(of_bool) : Scalar(of_integer);
+}
+
+/// The least or greatest value of an integer dtype.
+int64_t integer_bound(DType dtype, bool greatest) {
+  const auto bits = static_cast<int>(size_of(dtype) * 8);
+  if (!info(dtype).is_signed) return greatest ? (int64_t{1} << bits) - 1 : 0;
+  const int64_t least = std::numeric_limits<int64_t>::min() >> (64 - bits);
+  return greatest ? ~least : least;
+}
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+const RegisterPrimitive kSum{reduction<"reduce_sum", CoreOp::Add, Operands::Numbers>(
+    "The sum over `axes`, which vanish.", [](DType dtype) { return number(dtype, 0, 0, false); },
+    [](const VjpContext& c) { return Cotangents{spread(c, c.cotangent)}; })};
+
+const RegisterPrimitive kProd{reduction<"reduce_prod", CoreOp::Mul, Operands::Numbers>(
+    "The product over `axes`, which vanish.",
+    [](DType dtype) { return number(dtype, 1, 1, true); }, prod_vjp)};
+
+const RegisterPrimitive kMax{reduction<"reduce_max", CoreOp::Max, Operands::Any>(
+    "The maximum over `axes`, which vanish; NaN if any is NaN; -inf or the least of nothing.",
+    [](DType dtype) { return number(dtype, -kInfinity, integer_bound(dtype, false), false); },
+    extremum_vjp)};
+
+const RegisterPrimitive kMin{reduction<"reduce_min", CoreOp::Min, Operands::Any>(
+    "The minimum over `axes`, which vanish; NaN if any is NaN; inf or the greatest of nothing.",
+    [](DType dtype) { return number(dtype, kInfinity, integer_bound(dtype, true), true); },
+    extremum_vjp)};
+
+const RegisterPrimitive kAnd{reduction<"reduce_and", CoreOp::And, Operands::BoolOrIntegers>(
+    "The conjunction over `axes`, which vanish; bitwise on integers; all ones of nothing.",
+    [](DType dtype) { return number(dtype, 0, info(dtype).is_signed ? -1 : 255, true); }, nullptr)};
+
+const RegisterPrimitive kOr{reduction<"reduce_or", CoreOp::Or, Operands::BoolOrIntegers>(
+    "The disjunction over `axes`, which vanish; bitwise on integers; zero of nothing.",
+    [](DType dtype) { return number(dtype, 0, 0, false); }, nullptr)};
+
+}  // namespace
+}  // namespace flambeau::prim
