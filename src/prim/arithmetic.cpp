@@ -46,15 +46,14 @@ const RegisterPrimitive kRemainder{core_row<"remainder", CoreOp::Rem, Numbers>(
       return Cotangents{c.cotangent, -c.cotangent * trunc(c.arguments[0] / c.arguments[1])};
     })};
 
-const RegisterPrimitive kFma{core_row<"fma", CoreOp::Fma, Floats>(
-    3, "a * b + c, rounded once.", [](const VjpContext& c) {
+const RegisterPrimitive kFma{
+    core_row<"fma", CoreOp::Fma, Floats>(3, "a * b + c, rounded once.", [](const VjpContext& c) {
       return Cotangents{c.cotangent * c.arguments[1], c.cotangent * c.arguments[0], c.cotangent};
     })};
 
 /// PyTorch's rule of both: the chosen operand gets the cotangent, equal ones half each.
 Cotangents extremum_vjp(const VjpContext& c, const Expr& loses_a, const Expr& loses_b) {
-  const Expr shared =
-      select(eq(c.arguments[0], c.arguments[1]), c.cotangent * 0.5, c.cotangent);
+  const Expr shared = select(eq(c.arguments[0], c.arguments[1]), c.cotangent * 0.5, c.cotangent);
   return {select(loses_a, 0, shared), select(loses_b, 0, shared)};
 }
 
@@ -75,26 +74,26 @@ const RegisterPrimitive kSelect{{
     .cls = PrimitiveClass::Elementwise,
     .arity = 3,
     .doc = "a where the condition (operand 0, Bool) is true, else b.",
-    .infer = [](std::span<const Type> arguments, const Attributes&) {
-      check<InternalError>(is_bool(arguments[0].dtype), [&] {
-        return concat("select: a condition of dtype ", info(arguments[0].dtype).name,
-                      "; wanted bool");
-      });
-      check_same_shape("select", arguments[0].shape, arguments[1].shape);
-      return Type{common_type("select", arguments, Any, 1).dtype, arguments[0].shape};
-    },
-    .emit = [](Emitter& emitter, DType, std::span<const Operand> a, const Attributes&) {
-      return emitter.select(a[0], a[1], a[2]);
-    },
+    .infer =
+        [](std::span<const Type> arguments, const Attributes&) {
+          check<InternalError>(is_bool(arguments[0].dtype), [&] {
+            return concat("select: a condition of dtype ", info(arguments[0].dtype).name,
+                          "; wanted bool");
+          });
+          check_same_shape("select", arguments[0].shape, arguments[1].shape);
+          return Type{common_type("select", arguments, Any, 1).dtype, arguments[0].shape};
+        },
+    .emit = [](Emitter& emitter, DType, std::span<const Operand> a,
+               const Attributes&) { return emitter.select(a[0], a[1], a[2]); },
     .vjp = [](const VjpContext& c) -> Cotangents {
-      return {Expr(), select(c.arguments[0], c.cotangent, 0), select(c.arguments[0], 0, c.cotangent)};
+      return {Expr(), select(c.arguments[0], c.cotangent, 0),
+              select(c.arguments[0], 0, c.cotangent)};
     },
 }};
 
 DType dtype_attribute(std::string_view name, const Attributes& attributes) {
-  check<InternalError>(attributes.index >= 0 && attributes.index < kDTypeCount, [&] {
-    return concat(name, ": index ", attributes.index, " is no dtype");
-  });
+  check<InternalError>(attributes.index >= 0 && attributes.index < kDTypeCount,
+                       [&] { return concat(name, ": index ", attributes.index, " is no dtype"); });
   return static_cast<DType>(attributes.index);
 }
 
@@ -104,12 +103,12 @@ const RegisterPrimitive kConvert{{
     .arity = 1,
     .doc = "The value in the dtype numbered `index`: floats round to even, float to integer "
            "truncates and saturates (NaN: 0), narrowing integers wrap, Bool is != 0.",
-    .infer = [](std::span<const Type> arguments, const Attributes& attributes) {
-      return Type{dtype_attribute("convert", attributes), arguments[0].shape};
-    },
-    .emit = [](Emitter& emitter, DType result, std::span<const Operand> a, const Attributes&) {
-      return emitter.convert(result, a[0]);
-    },
+    .infer =
+        [](std::span<const Type> arguments, const Attributes& attributes) {
+          return Type{dtype_attribute("convert", attributes), arguments[0].shape};
+        },
+    .emit = [](Emitter& emitter, DType result, std::span<const Operand> a,
+               const Attributes&) { return emitter.convert(result, a[0]); },
     .vjp = [](const VjpContext& c) -> Cotangents {
       if (!is_float(c.arguments[0].dtype())) return {Expr()};
       return {convert(c.cotangent, c.arguments[0].dtype())};
@@ -122,17 +121,17 @@ const RegisterPrimitive kBitcast{{
     .cls = PrimitiveClass::Elementwise,
     .arity = 1,
     .doc = "The same bits in the dtype numbered `index`, of the same size.",
-    .infer = [](std::span<const Type> arguments, const Attributes& attributes) {
-      const DType to = dtype_attribute("bitcast", attributes);
-      check<InternalError>(size_of(to) == size_of(arguments[0].dtype), [&] {
-        return concat("bitcast: ", info(arguments[0].dtype).name, " and ", info(to).name,
-                      " differ in size");
-      });
-      return Type{to, arguments[0].shape};
-    },
-    .emit = [](Emitter& emitter, DType result, std::span<const Operand> a, const Attributes&) {
-      return emitter.bitcast(result, a[0]);
-    },
+    .infer =
+        [](std::span<const Type> arguments, const Attributes& attributes) {
+          const DType to = dtype_attribute("bitcast", attributes);
+          check<InternalError>(size_of(to) == size_of(arguments[0].dtype), [&] {
+            return concat("bitcast: ", info(arguments[0].dtype).name, " and ", info(to).name,
+                          " differ in size");
+          });
+          return Type{to, arguments[0].shape};
+        },
+    .emit = [](Emitter& emitter, DType result, std::span<const Operand> a,
+               const Attributes&) { return emitter.bitcast(result, a[0]); },
     .raw_halves = true,
 }};
 
@@ -149,10 +148,10 @@ const RegisterPrimitive kSqrt{core_row<"sqrt", CoreOp::Sqrt, Floats>(
 
 const RegisterPrimitive kFloor{core_row<"floor", CoreOp::Floor, Floats>(
     1, "The greatest integer that is not greater.", zero_vjp)};
-const RegisterPrimitive kCeil{core_row<"ceil", CoreOp::Ceil, Floats>(
-    1, "The least integer that is not less.", zero_vjp)};
-const RegisterPrimitive kTrunc{core_row<"trunc", CoreOp::Trunc, Floats>(
-    1, "The integer next towards zero.", zero_vjp)};
+const RegisterPrimitive kCeil{
+    core_row<"ceil", CoreOp::Ceil, Floats>(1, "The least integer that is not less.", zero_vjp)};
+const RegisterPrimitive kTrunc{
+    core_row<"trunc", CoreOp::Trunc, Floats>(1, "The integer next towards zero.", zero_vjp)};
 const RegisterPrimitive kRound{core_row<"round", CoreOp::RoundEven, Floats>(
     1, "The nearest integer, ties to even.", zero_vjp)};
 

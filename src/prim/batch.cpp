@@ -78,7 +78,8 @@ class Batcher {
     }
     if (!any) return keep(builder_.add(node.primitive, arguments, changed.attributes), false);
     if (node.primitive->cls == PrimitiveClass::Elementwise) {
-      for (size_t i = 0; i < arguments.size(); ++i) arguments[i] = with_batch_axis(node.arguments[i]);
+      for (size_t i = 0; i < arguments.size(); ++i)
+        arguments[i] = with_batch_axis(node.arguments[i]);
       return keep(builder_.add(node.primitive, arguments, changed.attributes), true);
     }
     keep(node.primitive->batch({builder_, changed, arguments, batched, batch_}), true);
@@ -94,8 +95,8 @@ class Batcher {
   Dim batch_ = 1;
   ir::Builder builder_;
   std::vector<Expr> parameters_, numbers_;
-  std::vector<Expr> values_;    // of each node
-  std::vector<bool> batched_;   // whether it carries the batch axis
+  std::vector<Expr> values_;   // of each node
+  std::vector<bool> batched_;  // whether it carries the batch axis
 };
 
 }  // namespace

@@ -50,8 +50,7 @@ Expr elementwise_node(std::string_view name, std::span<const Expr> arguments,
     check<InternalError>(a.valid(), [&] { return concat(name, ": an operand is no expression"); });
   const Shape shape = broadcast_shape(name, arguments);
   SmallVector<Expr, 4> operands;
-  for (const Expr& a : arguments)
-    operands.push_back(fits(a, shape) ? a : broadcast_to(a, shape));
+  for (const Expr& a : arguments) operands.push_back(fits(a, shape) ? a : broadcast_to(a, shape));
   return add_node(name, std::span<const Expr>(operands.begin(), operands.end()),
                   std::move(attributes));
 }
@@ -128,8 +127,7 @@ Expr constant(ir::Builder& builder, DType dtype, Scalar value) {
   const Scalar canonical = is_float(dtype)  ? Scalar(value.to_double())
                            : is_bool(dtype) ? Scalar(value.to_bool())
                                             : Scalar(value.to_int());
-  return builder.add(&row("constant"), {},
-                     {.value = canonical, .index = static_cast<int>(dtype)});
+  return builder.add(&row("constant"), {}, {.value = canonical, .index = static_cast<int>(dtype)});
 }
 Expr constant(const Expr& like, DType dtype, Scalar value) {
   return constant(like.builder(), dtype, value);
@@ -267,8 +265,7 @@ Expr broadcast(const Expr& a, std::span<const int64_t> axes, const Shape& shape)
     for (const int64_t axis : node.attributes.axes) map.push_back(axes[static_cast<size_t>(axis)]);
   }
   if (map == identity_axes(map.size()) && source.shape() == shape) return source;
-  return add_node("broadcast", {source},
-                  {.axes = map, .dims = {shape.begin(), shape.end()}});
+  return add_node("broadcast", {source}, {.axes = map, .dims = {shape.begin(), shape.end()}});
 }
 Expr broadcast_to(const Expr& a, const Shape& shape) {
   check<InternalError>(a.shape().size() <= shape.size(), [&] {
@@ -317,8 +314,7 @@ Expr slice(const Expr& a, std::span<const Dim> starts, std::span<const Dim> leng
     whole = starts[i].is_zero() && lengths[i] == a.shape()[i] && steps[i].is_one();
   if (whole) return a;
   Attributes attributes;
-  for (const auto part : {starts, lengths, steps})
-    attributes.dims.append(part.begin(), part.end());
+  for (const auto part : {starts, lengths, steps}) attributes.dims.append(part.begin(), part.end());
   return add_node("slice", {a}, std::move(attributes));
 }
 Expr slice(const Expr& a, int axis, const Dim& start, const Dim& length, const Dim& step) {

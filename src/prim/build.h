@@ -45,7 +45,7 @@ Expr operator+(double a, const Expr& b);
 Expr operator-(double a, const Expr& b);
 Expr operator*(double a, const Expr& b);
 Expr operator/(double a, const Expr& b);
-Expr convert(const Expr& a, DType dtype);        ///< the same Expr if it has the dtype
+Expr convert(const Expr& a, DType dtype);  ///< the same Expr if it has the dtype
 Expr bitcast(const Expr& a, DType dtype);
 Expr select(const Expr& condition, const Expr& a, const Expr& b);
 Expr select(const Expr& condition, const Expr& a, double b);

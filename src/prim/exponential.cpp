@@ -1,8 +1,8 @@
 // Rows of exponentials and logarithms.
 //
 // e^x: x = n ln 2 + r with |r| <= ln(2)/2, by a two-part ln 2 and fused multiply-adds; a polynomial
-// for (e^r - 1 - r)/r^2; the exponent set by integer additions. log x: x = 2^k (1 + f) with 1 + f in
-// [sqrt(1/2), sqrt(2)); a polynomial (Float32) or the series of the inverse hyperbolic tangent
+// for (e^r - 1 - r)/r^2; the exponent set by integer additions. log x: x = 2^k (1 + f) with 1 + f
+// in [sqrt(1/2), sqrt(2)); a polynomial (Float32) or the series of the inverse hyperbolic tangent
 // (Float64, as in fdlibm). The coefficients are minimax for the relative error of the result.
 
 #include "prim/exponential.h"
@@ -21,6 +21,17 @@ constexpr double kLn2 = std::numbers::ln2;
 
 double pick(const Value& x, double of_float32, double of_float64) {
   return x.is_double() ? of_float64 : of_float32;
+}
+
+/// (e^r - 1 - r) / r^2 for |r| <= 0.35.
+Value expm1_quotient(const Value& r) {
+  return r.is_double()
+             ? horner(r, {0x1p-1, 0x1.5555555555559p-3, 0x1.5555555555558p-5, 0x1.111111110f71cp-7,
+                          0x1.6c16c16c17632p-10, 0x1.a01a01af98fafp-13, 0x1.a01a0198e2720p-16,
+                          0x1.71ddf93420979p-19, 0x1.27e505443e5d9p-22, 0x1.af5d23c6daf1cp-26,
+                          0x1.1f250c356b28fp-29})
+             : horner(r,
+                      {0x1.fffffep-2, 0x1.5554aap-3, 0x1.55579ap-5, 0x1.122c3ap-7, 0x1.6ac09ap-10});
 }
 
 /// x = n ln 2 + r.
@@ -50,9 +61,9 @@ Value exp2_value(const Value& x) {
 }
 
 Value expm1_value(const Value& x) {
-  const Value clamped = at_least(x, pick(x, -18, -38));
-  const Value y = half_expm1(clamped) * 2;
-  // There e^x - 1 rounds to x; half_expm1 would lose -0 and a bit of denormals.
+  const Value clamped = at_least(at_most(x, pick(x, 89, 710)), pick(x, -18, -38));
+  const Value y = expm1_scaled(clamped, 1) * 2;
+  // There e^x - 1 rounds to x; scaling would lose -0 and a bit of denormals.
   return select(abs(x) < pick(x, 0x1p-60, 0x1p-100), x, y);
 }
 
@@ -66,8 +77,7 @@ LogParts log_parts(const Value& x) {
   const Value is_denormal = x < format.least_normal;
   const double offset = exponent_offset(format);
   const Value normal = select(is_denormal, x * 0x1p54, x);
-  const Parts parts =
-      split(normal, select(is_denormal, x.number(offset + 54), x.number(offset)));
+  const Parts parts = split(normal, select(is_denormal, x.number(offset + 54), x.number(offset)));
   return {parts.exponent, parts.significand - 1};
 }
 
@@ -103,8 +113,8 @@ Value log2_value(const Value& x) {
 
 Value log10_value(const Value& x) {
   static constexpr Base kFloat{0x1.bcb7b2p-2, -0x1.5b235ep-27, 0x1.344136p-2, -0x1.ec10c0p-27};
-  static constexpr Base kDouble{0x1.bcb7b1526e50ep-2, 0x1.95355baaafad3p-57,
-                                0x1.34413509f79ffp-2, -0x1.9dc1da994fd21p-59};
+  static constexpr Base kDouble{0x1.bcb7b1526e50ep-2, 0x1.95355baaafad3p-57, 0x1.34413509f79ffp-2,
+                                -0x1.9dc1da994fd21p-59};
   return log_to_base(x, x.is_double() ? kDouble : kFloat);
 }
 
@@ -113,53 +123,45 @@ Value log10_value(const Value& x) {
 double ln2_high(const Value& x) { return pick(x, 0x1.62e430p-1, 0x1.62e42fefa39efp-1); }
 double ln2_low(const Value& x) { return pick(x, -0x1.05c610p-29, 0x1.abc9e3b39803fp-56); }
 
-Value expm1_kernel(const Value& r) {
-  const Value q =
-      r.is_double()
-          ? horner(r, {0x1p-1, 0x1.5555555555559p-3, 0x1.5555555555558p-5, 0x1.111111110f71cp-7,
-                       0x1.6c16c16c17632p-10, 0x1.a01a01af98fafp-13, 0x1.a01a0198e2720p-16,
-                       0x1.71ddf93420979p-19, 0x1.27e505443e5d9p-22, 0x1.af5d23c6daf1cp-26,
-                       0x1.1f250c356b28fp-29})
-          : horner(r, {0x1.fffffep-2, 0x1.5554aap-3, 0x1.55579ap-5, 0x1.122c3ap-7, 0x1.6ac09ap-10});
-  return fma(r * r, q, r);
-}
+Value expm1_kernel(const Value& r) { return fma(r * r, expm1_quotient(r), r); }
 
 Value exp_value(const Value& x) {
   const auto [shifted, r] = reduce(clamp_exponent(x));
   return scale(expm1_kernel(r) + 1, shifted);
 }
 
-Value exp_value(const Value& x, const Value& tail) {
+Value exp_times(const Value& x, const Value& tail, const Value& factor) {
   const auto [shifted, r] = reduce(clamp_exponent(x));
-  return scale(expm1_kernel(r + tail) + 1, shifted);
+  return scale(fma(factor, expm1_kernel(r + tail), factor), shifted);
 }
 
-Value half_expm1(const Value& x) {
-  const auto [shifted, r] = reduce(at_most(x, pick(x, 89, 710)));
-  const Value half_power = power_of_two(shifted, -1);
-  return fma(half_power, expm1_kernel(r), half_power - 0.5);
+Value expm1_scaled(const Value& x, int divisor) {
+  const auto [shifted, r] = reduce(x);
+  const Value power = power_of_two(shifted, -divisor);
+  // r and the rest of the kernel apart: near |r| = ln(2)/2 their sum's rounding would be doubled.
+  const Value main = fma(power, r, power - (divisor == 1 ? 0.5 : 0.25));
+  return fma(power, r * r * expm1_quotient(r), main);
 }
+
+Value half_expm1(const Value& x) { return expm1_scaled(at_most(x, pick(x, 89.7, 710.7)), 2) * 2; }
 
 Value half_exp(const Value& x) {
-  const auto [shifted, r] = reduce(at_most(x, pick(x, 90, 711)));
-  // 2^(n-1) is in range; the clamp leaves room for the last value before overflow.
-  return power_of_two(shifted, -1) * (expm1_kernel(r) + 1);
+  const auto [shifted, r] = reduce(at_most(x, pick(x, 89.7, 710.7)));
+  return power_of_two(shifted, -2) * (expm1_kernel(r) + 1) * 2;
 }
 
 Value log1p_rest(const Value& f) {
   if (!f.is_double()) {
-    const Value g =
-        horner(f, {0x1.555546p-2, -0x1p-2, 0x1.99a578p-3, -0x1.555ffcp-3, 0x1.232a76p-3,
-                   -0x1.fb8778p-4, 0x1.e7158ep-4, -0x1.e20a62p-4, 0x1.18b738p-4});
+    const Value g = horner(f, {0x1.555546p-2, -0x1p-2, 0x1.99a578p-3, -0x1.555ffcp-3, 0x1.232a76p-3,
+                               -0x1.fb8778p-4, 0x1.e7158ep-4, -0x1.e20a62p-4, 0x1.18b738p-4});
     return f * f * fma(f, g, -0.5);
   }
   const Value s = f / (f + 2);
   const Value z = s * s;
   const Value half_square = f * f * 0.5;
-  const Value series =
-      horner(z, {0x1.5555555555593p-1, 0x1.999999997f98bp-2, 0x1.2492494234214p-2,
-                 0x1.c71c51cd7da79p-3, 0x1.74664c2f91282p-3, 0x1.39a04c96eaf65p-3,
-                 0x1.2f14a9d4584b3p-3});
+  const Value series = horner(
+      z, {0x1.5555555555593p-1, 0x1.999999997f98bp-2, 0x1.2492494234214p-2, 0x1.c71c51cd7da79p-3,
+          0x1.74664c2f91282p-3, 0x1.39a04c96eaf65p-3, 0x1.2f14a9d4584b3p-3});
   return fma(s, fma(z, series, half_square), -half_square);
 }
 
@@ -176,8 +178,8 @@ Value log1p_value(const Value& x) {
   const Value inverse_power =
       float_of(format, (integer(biased, 2 * static_cast<uint64_t>(format.bias)) - biased)
                            << integer(biased, static_cast<uint64_t>(format.mantissa)));
-  const Value f = select(x > 0x1p60, parts.significand - 1,
-                         fma(x, inverse_power, inverse_power - 1));
+  const Value f =
+      select(x > 0x1p60, parts.significand - 1, fma(x, inverse_power, inverse_power - 1));
   const Value y = log_edges(x, -1, log_sum(parts.exponent, f));
   return select(abs(x) < pick(x, 0x1p-60, 0x1p-100), x, y);
 }
@@ -202,8 +204,8 @@ const RegisterPrimitive kLog2{float_row<"log2", log2_value>(
     "The logarithm to base 2.",
     [](const VjpContext& c) { return Cotangents{c.cotangent / (c.arguments[0] * kLn2)}; })};
 
-const RegisterPrimitive kLog10{float_row<"log10", log10_value>(
-    "The logarithm to base 10.", [](const VjpContext& c) {
+const RegisterPrimitive kLog10{
+    float_row<"log10", log10_value>("The logarithm to base 10.", [](const VjpContext& c) {
       return Cotangents{c.cotangent / (c.arguments[0] * std::numbers::ln10)};
     })};
 

@@ -13,12 +13,13 @@ double ln2_low(const Value& x);
 Value expm1_kernel(const Value& r);
 
 Value exp_value(const Value& x);
-/// e^(x + tail) for a tail that is small beside x.
-Value exp_value(const Value& x, const Value& tail);
-/// (e^x - 1) / 2, which is finite where the row's value overflows by less than a factor 2. Denormal
-/// x lose a bit.
+/// factor * e^(x + tail) for a tail that is small beside x and a factor in [2^-10, 2^10].
+Value exp_times(const Value& x, const Value& tail, const Value& factor);
+/// (e^x - 1) * 2^-divisor, for a `divisor` of 1 or 2, where neither e^x 2^-divisor overflows nor
+/// e^x is below 2^-100. Denormal x lose bits.
+Value expm1_scaled(const Value& x, int divisor);
+/// (e^x - 1) / 2 and e^x / 2 for x >= 0, infinite where they overflow.
 Value half_expm1(const Value& x);
-/// e^x / 2, likewise, for x >= -80 (Float32) or -700 (Float64).
 Value half_exp(const Value& x);
 Value log_value(const Value& x);
 Value log1p_value(const Value& x);

@@ -8,14 +8,14 @@ namespace flambeau::prim {
 /// The layout of a float dtype.
 struct FloatFormat {
   DType dtype;
-  DType integer;           ///< of the same size
-  int mantissa;            ///< stored bits of the significand
-  int bias;                ///< of the exponent
-  double shifter;          ///< 1.5 * 2^mantissa: x + shifter has round(x) in its low bits
+  DType integer;   ///< of the same size
+  int mantissa;    ///< stored bits of the significand
+  int bias;        ///< of the exponent
+  double shifter;  ///< 1.5 * 2^mantissa: x + shifter has round(x) in its low bits
   double least_normal;
-  uint64_t one;            ///< bits of 1
-  uint64_t sqrt_half;      ///< bits of the float below the square root of 1/2
-  uint64_t sign;           ///< the sign bit
+  uint64_t one;        ///< bits of 1
+  uint64_t sqrt_half;  ///< bits of the float below the square root of 1/2
+  uint64_t sign;       ///< the sign bit
 
   uint64_t mantissa_mask() const { return (uint64_t{1} << mantissa) - 1; }
 };
@@ -23,9 +23,8 @@ struct FloatFormat {
 inline constexpr FloatFormat kFloat32Format{
     DType::Float32, DType::Int32, 23, 127, 0x1.8p23, 0x1p-126, 0x3f800000, 0x3f3504f3, 0x80000000};
 inline constexpr FloatFormat kFloat64Format{
-    DType::Float64,        DType::Int64,          52,
-    1023,                  0x1.8p52,              0x1p-1022,
-    0x3ff0000000000000,    0x3fe6a09e667f3bcc,    0x8000000000000000};
+    DType::Float64,     DType::Int64,      52, 1023, 0x1.8p52, 0x1p-1022, 0x3ff0000000000000,
+    0x3fe6a09e667f3bcc, 0x8000000000000000};
 
 inline const FloatFormat& format_of(const Value& x) {
   return x.is_double() ? kFloat64Format : kFloat32Format;
@@ -49,7 +48,7 @@ inline Value power_of_two(const Value& shifted, int offset = 0) {
                               integer(bits, exponent));
 }
 
-/// p * 2^n rounded once, for p in [1/2, 2] and `shifted` = n + shifter; overflow and denormal
+/// p * 2^n rounded once, for p in [2^-10, 2^10] and `shifted` = n + shifter; overflow and denormal
 /// results included.
 inline Value scale(const Value& p, const Value& shifted) {
   const FloatFormat& format = format_of(p);
@@ -57,8 +56,10 @@ inline Value scale(const Value& p, const Value& shifted) {
   const Value width = integer(bits, static_cast<uint64_t>(format.mantissa));
   // Two factors, since 2^n alone can be out of range. The shifter's own bits leave at the top.
   const Value half = bits >> integer(bits, 1);
-  const Value rest = ((bits - half) << width) + integer(bits, format.one);
-  return float_of(format, bits_of(p) + (half << width)) * float_of(format, rest);
+  const Value one = integer(bits, format.one);
+  const Value first = float_of(format, (half << width) + one);
+  const Value second = float_of(format, ((bits - half) << width) + one);
+  return p * first * second;
 }
 
 /// x = significand * 2^exponent, significand in [sqrt(1/2), sqrt(2)).
@@ -84,8 +85,7 @@ inline Parts split(const Value& x, const Value& more) {
 
 /// What `split` must subtract to give the plain exponent.
 inline double exponent_offset(const FloatFormat& format) {
-  return static_cast<double>((uint64_t{1} << format.mantissa) +
-                             static_cast<uint64_t>(format.bias));
+  return static_cast<double>((uint64_t{1} << format.mantissa) + static_cast<uint64_t>(format.bias));
 }
 
 /// `magnitude` >= +0 with the sign bit of `sign`.

@@ -9,18 +9,27 @@
 namespace flambeau::prim {
 namespace {
 
-/// Odd, by h = (e^(2|x|) - 1) / 2: tanh |x| = h / (h + 1).
+/// Odd, by h = (e^(2|x|) - 1) / 2: tanh |x| = h / (1 + h).
 Value tanh_value(const Value& x) {
   // Beyond the bound the quotient rounds to 1.
   const Value magnitude = at_most(abs(x), x.is_double() ? 20 : 10);
-  const Value h = half_expm1(magnitude + magnitude);
-  return with_sign_of(h / (h + 1), x);
+  const Value h = expm1_scaled(magnitude + magnitude, 1);
+  const Value d = h + 1;
+  const Value quotient = h / d;
+  // What rounding took from d, taken out of the quotient while it counts: 1/d is 1 - quotient.
+  const Value lost = select(h < 1, (1 - d) + h, 0);
+  return with_sign_of(fma(-quotient * lost, 1 - quotient, quotient), x);
 }
 
 /// Odd, by h = (e^|x| - 1) / 2: sinh |x| = h + h / (2h + 1).
 Value sinh_value(const Value& x) {
   const Value h = half_expm1(abs(x));
-  const Value y = h + h / fma(h, 2, 1);
+  const Value d = fma(h, 2, 1);
+  const Value quotient = h / d;
+  // As in tanh; 1/d is 1 - 2 quotient.
+  const Value lost = fma(h, 2, 1 - d);
+  const Value exact = fma(-quotient * lost, fma(quotient, -2, 1), quotient);
+  const Value y = select(h < 0x1p100, h + exact, h);
   return select(abs(x) < (x.is_double() ? 0x1p-100 : 0x1p-60), x, with_sign_of(y, x));
 }
 
@@ -30,7 +39,7 @@ Value cosh_value(const Value& x) {
 }
 
 /// Where asinh and acosh are log(2x) to the last bit, and x * x could overflow.
-double large(const Value& x) { return x.is_double() ? 0x1p30 : 0x1p15; }
+double large(const Value& x) { return x.is_double() ? 0x1p60 : 0x1p30; }
 
 /// Odd, by log1p(a + a^2 / (1 + sqrt(1 + a^2))) of a = |x|.
 Value asinh_value(const Value& x) {
@@ -60,9 +69,8 @@ Value atanh_value(const Value& x) {
 }
 
 const RegisterPrimitive kTanh{float_row<"tanh", tanh_value>(
-    "The hyperbolic tangent.", [](const VjpContext& c) {
-      return Cotangents{c.cotangent * (1 - c.result * c.result)};
-    })};
+    "The hyperbolic tangent.",
+    [](const VjpContext& c) { return Cotangents{c.cotangent * (1 - c.result * c.result)}; })};
 
 const RegisterPrimitive kSinh{float_row<"sinh", sinh_value>(
     "The hyperbolic sine.",
@@ -72,8 +80,8 @@ const RegisterPrimitive kCosh{float_row<"cosh", cosh_value>(
     "The hyperbolic cosine.",
     [](const VjpContext& c) { return Cotangents{c.cotangent * sinh(c.arguments[0])}; })};
 
-const RegisterPrimitive kAsinh{float_row<"asinh", asinh_value>(
-    "The inverse hyperbolic sine.", [](const VjpContext& c) {
+const RegisterPrimitive kAsinh{
+    float_row<"asinh", asinh_value>("The inverse hyperbolic sine.", [](const VjpContext& c) {
       const Expr& x = c.arguments[0];
       return Cotangents{c.cotangent / sqrt(x * x + 1)};
     })};

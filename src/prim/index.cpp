@@ -45,7 +45,8 @@ SmallVector<Expr, 4> batched_indices(const BatchContext& c, size_t count) {
   return indices;
 }
 
-// ---- gather --------------------------------------------------------------------------------------
+// ---- gather
+// --------------------------------------------------------------------------------------
 
 Type infer_gather(std::span<const Type> arguments, const Attributes&) {
   check_indices("gather", arguments, arguments.size() - 1);
@@ -89,12 +90,14 @@ const RegisterPrimitive kGather{{
     .batch = gather_batch,
 }};
 
-// ---- scatter -------------------------------------------------------------------------------------
+// ---- scatter
+// -------------------------------------------------------------------------------------
 
 template <RowName name>
 Type infer_scatter(std::span<const Type> arguments, const Attributes&) {
   check<InternalError>(arguments.size() >= 3, [&] {
-    return concat(name.view(), ": ", arguments.size(), " operands; wanted an array, an index for "
+    return concat(name.view(), ": ", arguments.size(),
+                  " operands; wanted an array, an index for "
                   "each of its axes, and a source");
   });
   check_indices(name.view(), arguments, arguments.size() - 2);
@@ -153,12 +156,13 @@ const RegisterPrimitive kScatterAdd{{
            "operand's shape) hold. Indices are in range.",
     .infer = infer_scatter<"scatter_add">,
     .interpret = interpret_scatter<"scatter_add", true>,
-    .vjp = [](const VjpContext& c) {
-      Cotangents result(c.arguments.size());
-      result[0] = c.cotangent;
-      result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
-      return result;
-    },
+    .vjp =
+        [](const VjpContext& c) {
+          Cotangents result(c.arguments.size());
+          result[0] = c.cotangent;
+          result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
+          return result;
+        },
     .batch = scatter_batch<"scatter_add">,
 }};
 
@@ -170,13 +174,14 @@ const RegisterPrimitive kScatterSet{{
            "Every writer of an element gets its cotangent.",
     .infer = infer_scatter<"scatter_set">,
     .interpret = interpret_scatter<"scatter_set", false>,
-    .vjp = [](const VjpContext& c) {
-      const Expr zeros = filled_like(c.arguments.back(), 0);
-      Cotangents result(c.arguments.size());
-      result[0] = scatter_set(c.cotangent, indices_of(c), zeros);
-      result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
-      return result;
-    },
+    .vjp =
+        [](const VjpContext& c) {
+          const Expr zeros = filled_like(c.arguments.back(), 0);
+          Cotangents result(c.arguments.size());
+          result[0] = scatter_set(c.cotangent, indices_of(c), zeros);
+          result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
+          return result;
+        },
     .batch = scatter_batch<"scatter_set">,
 }};
 

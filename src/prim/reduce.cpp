@@ -99,8 +99,8 @@ const RegisterPrimitive kSum{reduction<"reduce_sum", CoreOp::Add, Operands::Numb
     [](const VjpContext& c) { return Cotangents{spread(c, c.cotangent)}; })};
 
 const RegisterPrimitive kProd{reduction<"reduce_prod", CoreOp::Mul, Operands::Numbers>(
-    "The product over `axes`, which vanish.",
-    [](DType dtype) { return number(dtype, 1, 1, true); }, prod_vjp)};
+    "The product over `axes`, which vanish.", [](DType dtype) { return number(dtype, 1, 1, true); },
+    prod_vjp)};
 
 const RegisterPrimitive kMax{reduction<"reduce_max", CoreOp::Max, Operands::Any>(
     "The maximum over `axes`, which vanish; NaN if any is NaN; -inf or the least of nothing.",

@@ -5,40 +5,44 @@
 namespace flambeau::prim {
 namespace {
 
-// ---- reshape -------------------------------------------------------------------------------------
+// ---- reshape
+// -------------------------------------------------------------------------------------
 
 const RegisterPrimitive kReshape{{
     .name = "reshape",
     .cls = PrimitiveClass::Reshape,
     .arity = 1,
     .doc = "The same elements in row-major order under the shape `dims`.",
-    .infer = [](std::span<const Type> arguments, const Attributes& attributes) {
-      const Shape shape(attributes.dims.begin(), attributes.dims.end());
-      const Dim from = ir::element_count(arguments[0].shape);
-      const Dim to = ir::element_count(shape);
-      check<InternalError>(!from.is_constant() || !to.is_constant() || from == to, [&] {
-        return concat("reshape: ", from.text(), " elements to ", to.text());
-      });
-      return Type{arguments[0].dtype, shape};
-    },
-    .interpret = [](const Node& node, std::span<const ArrayValue> arguments,
-                    const DimBindings& bindings) {
-      ArrayValue out = arguments[0];
-      out.shape = ir::evaluate(node.type.shape, bindings);
-      check<InternalError>(out.size() == arguments[0].size(), [&] {
-        return concat("reshape: ", list_text(arguments[0].shape), " to ", list_text(out.shape));
-      });
-      return out;
-    },
+    .infer =
+        [](std::span<const Type> arguments, const Attributes& attributes) {
+          const Shape shape(attributes.dims.begin(), attributes.dims.end());
+          const Dim from = ir::element_count(arguments[0].shape);
+          const Dim to = ir::element_count(shape);
+          check<InternalError>(!from.is_constant() || !to.is_constant() || from == to, [&] {
+            return concat("reshape: ", from.text(), " elements to ", to.text());
+          });
+          return Type{arguments[0].dtype, shape};
+        },
+    .interpret =
+        [](const Node& node, std::span<const ArrayValue> arguments, const DimBindings& bindings) {
+          ArrayValue out = arguments[0];
+          out.shape = ir::evaluate(node.type.shape, bindings);
+          check<InternalError>(out.size() == arguments[0].size(), [&] {
+            return concat("reshape: ", list_text(arguments[0].shape), " to ", list_text(out.shape));
+          });
+          return out;
+        },
     .vjp = [](const VjpContext& c) -> Cotangents {
       return {reshape(c.cotangent, c.arguments[0].shape())};
     },
-    .batch = [](const BatchContext& c) {
-      return reshape(c.arguments[0], with_batch(c, c.node.attributes.dims));
-    },
+    .batch =
+        [](const BatchContext& c) {
+          return reshape(c.arguments[0], with_batch(c, c.node.attributes.dims));
+        },
 }};
 
-// ---- pad -----------------------------------------------------------------------------------------
+// ---- pad
+// -----------------------------------------------------------------------------------------
 
 /// The first, second or third part of pad's `dims`: low, high, interior.
 std::span<const Dim> part(const Attributes& attributes, size_t which) {
@@ -49,8 +53,7 @@ std::span<const Dim> part(const Attributes& attributes, size_t which) {
 Type infer_pad(std::span<const Type> arguments, const Attributes& attributes) {
   const Type& a = arguments[0];
   bool good = attributes.dims.size() == 3 * a.shape.size();
-  for (const Dim& dim : attributes.dims)
-    good = good && (!dim.is_constant() || dim.constant() >= 0);
+  for (const Dim& dim : attributes.dims) good = good && (!dim.is_constant() || dim.constant() >= 0);
   check<InternalError>(good, [&] {
     return concat("pad: ", attributes.dims.size(), " dims for an operand of rank ", a.shape.size(),
                   "; wanted low, high and interior of each axis, not negative");
@@ -70,8 +73,8 @@ Type infer_pad(std::span<const Type> arguments, const Attributes& attributes) {
 ArrayValue interpret_pad(const Node& node, std::span<const ArrayValue> arguments,
                          const DimBindings& bindings) {
   const ArrayValue& a = arguments[0];
-  ArrayValue out = ir::full(a.dtype, ir::evaluate(node.type.shape, bindings),
-                            ir::element(arguments[1], 0));
+  ArrayValue out =
+      ir::full(a.dtype, ir::evaluate(node.type.shape, bindings), ir::element(arguments[1], 0));
   const Ints to = ir::strides_of(out.shape);
   int64_t offset = 0;
   Ints strides;
@@ -131,7 +134,8 @@ const RegisterPrimitive kPad{{
     .batch = pad_batch,
 }};
 
-// ---- concatenate ---------------------------------------------------------------------------------
+// ---- concatenate
+// ---------------------------------------------------------------------------------
 
 Type infer_concatenate(std::span<const Type> arguments, const Attributes& attributes) {
   check<InternalError>(!arguments.empty() && attributes.axes.size() == 1, [&] {
@@ -181,22 +185,24 @@ const RegisterPrimitive kConcatenate{{
     .doc = "The operands one after the other along axes[0].",
     .infer = infer_concatenate,
     .interpret = interpret_concatenate,
-    .vjp = [](const VjpContext& c) {
-      const auto axis = static_cast<int>(c.node.attributes.axes[0]);
-      Cotangents result;
-      Dim start = 0;
-      for (const Expr& a : c.arguments) {
-        const Dim length = a.dim(axis);
-        result.push_back(slice(c.cotangent, axis, start, length));
-        start = start + length;
-      }
-      return result;
-    },
-    .batch = [](const BatchContext& c) {
-      SmallVector<Expr, 4> parts;
-      for (size_t i = 0; i < c.arguments.size(); ++i) parts.push_back(batched_argument(c, i));
-      return concatenate(parts, static_cast<int>(c.node.attributes.axes[0]) + 1);
-    },
+    .vjp =
+        [](const VjpContext& c) {
+          const auto axis = static_cast<int>(c.node.attributes.axes[0]);
+          Cotangents result;
+          Dim start = 0;
+          for (const Expr& a : c.arguments) {
+            const Dim length = a.dim(axis);
+            result.push_back(slice(c.cotangent, axis, start, length));
+            start = start + length;
+          }
+          return result;
+        },
+    .batch =
+        [](const BatchContext& c) {
+          SmallVector<Expr, 4> parts;
+          for (size_t i = 0; i < c.arguments.size(); ++i) parts.push_back(batched_argument(c, i));
+          return concatenate(parts, static_cast<int>(c.node.attributes.axes[0]) + 1);
+        },
 }};
 
 }  // namespace

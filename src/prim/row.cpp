@@ -51,9 +51,7 @@ Type common_type(std::string_view name, std::span<const Type> arguments, Operand
   return first;
 }
 
-Cotangents zero_vjp(const VjpContext& context) {
-  return {filled_like(context.arguments[0], 0)};
-}
+Cotangents zero_vjp(const VjpContext& context) { return {filled_like(context.arguments[0], 0)}; }
 
 const Primitive& row(std::string_view name) {
   const Primitive* found = ir::find_primitive(name);
@@ -68,8 +66,7 @@ Expr add_node(std::string_view name, std::span<const Expr> arguments, Attributes
   return arguments[0].builder().add(&row(name), arguments, std::move(attributes));
 }
 
-Expr add_node(std::string_view name, std::initializer_list<Expr> arguments,
-              Attributes attributes) {
+Expr add_node(std::string_view name, std::initializer_list<Expr> arguments, Attributes attributes) {
   return add_node(name, std::span<const Expr>(arguments.begin(), arguments.size()),
                   std::move(attributes));
 }

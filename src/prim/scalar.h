@@ -54,9 +54,9 @@ inline Value apply(CoreOp op, const Value& a, double b) { return a.apply(op, a.n
 inline Value apply(CoreOp op, double a, const Value& b) { return b.number(a).apply(op, b); }
 
 // An operator on two Values, or on a Value and a number.
-#define FLAMBEAU_VALUE_OPERATOR(symbol, core)                                                    \
-  inline Value operator symbol(const Value& a, const Value& b) { return apply(core, a, b); }     \
-  inline Value operator symbol(const Value& a, double b) { return apply(core, a, b); }           \
+#define FLAMBEAU_VALUE_OPERATOR(symbol, core)                                                \
+  inline Value operator symbol(const Value& a, const Value& b) { return apply(core, a, b); } \
+  inline Value operator symbol(const Value& a, double b) { return apply(core, a, b); }       \
   inline Value operator symbol(double a, const Value& b) { return apply(core, a, b); }
 FLAMBEAU_VALUE_OPERATOR(+, CoreOp::Add)
 FLAMBEAU_VALUE_OPERATOR(-, CoreOp::Sub)
@@ -86,8 +86,7 @@ inline Value round_even(const Value& a) { return a.apply(CoreOp::RoundEven); }
 /// a * b + c, rounded once.
 template <ValueOrNumber B, ValueOrNumber C>
 Value fma(const Value& a, const B& b, const C& c) {
-  return {a.emitter(),
-          a.emitter().fma(a.operand(), lift(a, b).operand(), lift(a, c).operand())};
+  return {a.emitter(), a.emitter().fma(a.operand(), lift(a, b).operand(), lift(a, c).operand())};
 }
 
 inline Value select(const Value& condition, const Value& a, const Value& b) {

@@ -11,7 +11,8 @@ std::span<const Dim> part(const Attributes& attributes, size_t which) {
   return {attributes.dims.data() + which * rank, rank};
 }
 
-// ---- broadcast -----------------------------------------------------------------------------------
+// ---- broadcast
+// -----------------------------------------------------------------------------------
 
 Type infer_broadcast(std::span<const Type> arguments, const Attributes& attributes) {
   const Shape& from = arguments[0].shape;
@@ -54,8 +55,7 @@ Cotangents broadcast_vjp(const VjpContext& c) {
   SmallVector<int64_t, 5> reduced;
   SmallVector<int64_t, 5> kept;  // axes of the operand that the reduction leaves
   for (size_t axis = 0, i = 0; axis < to.size(); ++axis) {
-    const bool mapped =
-        i < from.size() && c.node.attributes.axes[i] == static_cast<int64_t>(axis);
+    const bool mapped = i < from.size() && c.node.attributes.axes[i] == static_cast<int64_t>(axis);
     if (mapped && !(from[i].is_one() && !to[axis].is_one()))
       kept.push_back(static_cast<int64_t>(i));
     else
@@ -83,7 +83,8 @@ const RegisterPrimitive kBroadcast{{
     .batch = broadcast_batch,
 }};
 
-// ---- permute -------------------------------------------------------------------------------------
+// ---- permute
+// -------------------------------------------------------------------------------------
 
 Type infer_permute(std::span<const Type> arguments, const Attributes& attributes) {
   const Shape& from = arguments[0].shape;
@@ -110,28 +111,31 @@ const RegisterPrimitive kPermute{{
     .arity = 1,
     .doc = "Axis i of the result is axis axes[i] of the operand.",
     .infer = infer_permute,
-    .interpret = [](const Node& node, std::span<const ArrayValue> arguments,
-                    const DimBindings& bindings) {
-      const Ints from = ir::strides_of(arguments[0].shape);
-      Ints strides;
-      for (const int64_t axis : node.attributes.axes)
-        strides.push_back(from[static_cast<size_t>(axis)]);
-      return ir::strided_copy(arguments[0], ir::evaluate(node.type.shape, bindings), 0, strides);
-    },
+    .interpret =
+        [](const Node& node, std::span<const ArrayValue> arguments, const DimBindings& bindings) {
+          const Ints from = ir::strides_of(arguments[0].shape);
+          Ints strides;
+          for (const int64_t axis : node.attributes.axes)
+            strides.push_back(from[static_cast<size_t>(axis)]);
+          return ir::strided_copy(arguments[0], ir::evaluate(node.type.shape, bindings), 0,
+                                  strides);
+        },
     .vjp = [](const VjpContext& c) -> Cotangents {
       SmallVector<int64_t, 5> inverse(c.node.attributes.axes.size());
       for (size_t i = 0; i < inverse.size(); ++i)
         inverse[static_cast<size_t>(c.node.attributes.axes[i])] = static_cast<int64_t>(i);
       return {permute(c.cotangent, inverse)};
     },
-    .batch = [](const BatchContext& c) {
-      SmallVector<int64_t, 5> axes = shifted(c.node.attributes.axes);
-      axes.insert(0, 0);
-      return permute(c.arguments[0], axes);
-    },
+    .batch =
+        [](const BatchContext& c) {
+          SmallVector<int64_t, 5> axes = shifted(c.node.attributes.axes);
+          axes.insert(0, 0);
+          return permute(c.arguments[0], axes);
+        },
 }};
 
-// ---- slice ---------------------------------------------------------------------------------------
+// ---- slice
+// ---------------------------------------------------------------------------------------
 
 Type infer_slice(std::span<const Type> arguments, const Attributes& attributes) {
   const Shape& from = arguments[0].shape;
@@ -162,18 +166,18 @@ const RegisterPrimitive kSlice{{
     .doc = "Along each axis `length` elements from `start` in steps of `step` > 0; `dims` are all "
            "starts, all lengths, all steps.",
     .infer = infer_slice,
-    .interpret = [](const Node& node, std::span<const ArrayValue> arguments,
-                    const DimBindings& bindings) {
-      const Ints from = ir::strides_of(arguments[0].shape);
-      int64_t offset = 0;
-      Ints strides;
-      for (size_t i = 0; i < from.size(); ++i) {
-        offset += part(node.attributes, 0)[i].evaluate(bindings) * from[i];
-        strides.push_back(part(node.attributes, 2)[i].evaluate(bindings) * from[i]);
-      }
-      return ir::strided_copy(arguments[0], ir::evaluate(node.type.shape, bindings), offset,
-                              strides);
-    },
+    .interpret =
+        [](const Node& node, std::span<const ArrayValue> arguments, const DimBindings& bindings) {
+          const Ints from = ir::strides_of(arguments[0].shape);
+          int64_t offset = 0;
+          Ints strides;
+          for (size_t i = 0; i < from.size(); ++i) {
+            offset += part(node.attributes, 0)[i].evaluate(bindings) * from[i];
+            strides.push_back(part(node.attributes, 2)[i].evaluate(bindings) * from[i]);
+          }
+          return ir::strided_copy(arguments[0], ir::evaluate(node.type.shape, bindings), offset,
+                                  strides);
+        },
     .vjp = [](const VjpContext& c) -> Cotangents {
       const Shape from = c.arguments[0].shape();
       Shape high;
@@ -190,75 +194,80 @@ const RegisterPrimitive kSlice{{
       return {pad(c.cotangent, constant(c.cotangent, c.cotangent.dtype(), Scalar(0.0)),
                   part(c.node.attributes, 0), high, interior)};
     },
-    .batch = [](const BatchContext& c) {
-      Shape starts{Dim(0)};
-      Shape lengths{c.batch};
-      Shape steps{Dim(1)};
-      starts.append(part(c.node.attributes, 0).begin(), part(c.node.attributes, 0).end());
-      lengths.append(part(c.node.attributes, 1).begin(), part(c.node.attributes, 1).end());
-      steps.append(part(c.node.attributes, 2).begin(), part(c.node.attributes, 2).end());
-      return slice(c.arguments[0], starts, lengths, steps);
-    },
+    .batch =
+        [](const BatchContext& c) {
+          Shape starts{Dim(0)};
+          Shape lengths{c.batch};
+          Shape steps{Dim(1)};
+          starts.append(part(c.node.attributes, 0).begin(), part(c.node.attributes, 0).end());
+          lengths.append(part(c.node.attributes, 1).begin(), part(c.node.attributes, 1).end());
+          steps.append(part(c.node.attributes, 2).begin(), part(c.node.attributes, 2).end());
+          return slice(c.arguments[0], starts, lengths, steps);
+        },
 }};
 
-// ---- flip ----------------------------------------------------------------------------------------
+// ---- flip
+// ----------------------------------------------------------------------------------------
 
 const RegisterPrimitive kFlip{{
     .name = "flip",
     .cls = PrimitiveClass::View,
     .arity = 1,
     .doc = "The elements in reverse order along `axes`.",
-    .infer = [](std::span<const Type> arguments, const Attributes& attributes) {
-      check_ascending_axes("flip", attributes.axes, arguments[0].shape.size());
-      return arguments[0];
-    },
-    .interpret = [](const Node& node, std::span<const ArrayValue> arguments, const DimBindings&) {
-      Ints strides = ir::strides_of(arguments[0].shape);
-      int64_t offset = 0;
-      for (const int64_t a : node.attributes.axes) {
-        const auto axis = static_cast<size_t>(a);
-        offset += (arguments[0].shape[axis] - 1) * strides[axis];
-        strides[axis] = -strides[axis];
-      }
-      return ir::strided_copy(arguments[0], arguments[0].shape, offset, strides);
-    },
+    .infer =
+        [](std::span<const Type> arguments, const Attributes& attributes) {
+          check_ascending_axes("flip", attributes.axes, arguments[0].shape.size());
+          return arguments[0];
+        },
+    .interpret =
+        [](const Node& node, std::span<const ArrayValue> arguments, const DimBindings&) {
+          Ints strides = ir::strides_of(arguments[0].shape);
+          int64_t offset = 0;
+          for (const int64_t a : node.attributes.axes) {
+            const auto axis = static_cast<size_t>(a);
+            offset += (arguments[0].shape[axis] - 1) * strides[axis];
+            strides[axis] = -strides[axis];
+          }
+          return ir::strided_copy(arguments[0], arguments[0].shape, offset, strides);
+        },
     .vjp = [](const VjpContext& c) -> Cotangents {
       return {flip(c.cotangent, c.node.attributes.axes)};
     },
-    .batch = [](const BatchContext& c) {
-      return flip(c.arguments[0], shifted(c.node.attributes.axes));
-    },
+    .batch =
+        [](const BatchContext& c) { return flip(c.arguments[0], shifted(c.node.attributes.axes)); },
 }};
 
-// ---- squeeze -------------------------------------------------------------------------------------
+// ---- squeeze
+// -------------------------------------------------------------------------------------
 
 const RegisterPrimitive kSqueeze{{
     .name = "squeeze",
     .cls = PrimitiveClass::View,
     .arity = 1,
     .doc = "The operand without its `axes`, which have extent 1.",
-    .infer = [](std::span<const Type> arguments, const Attributes& attributes) {
-      const Shape& from = arguments[0].shape;
-      check_ascending_axes("squeeze", attributes.axes, from.size());
-      Shape shape;
-      for (size_t i = 0; i < from.size(); ++i) {
-        if (!contains(attributes.axes, i)) {
-          shape.push_back(from[i]);
-          continue;
-        }
-        check<InternalError>(!from[i].is_constant() || from[i].is_one(), [&] {
-          return concat("squeeze: axis ", i, " has extent ", from[i].text(), "; wanted 1");
-        });
-      }
-      return Type{arguments[0].dtype, shape};
-    },
-    .interpret = [](const Node& node, std::span<const ArrayValue> arguments,
-                    const DimBindings& bindings) {
-      ArrayValue out = arguments[0];
-      out.shape = ir::evaluate(node.type.shape, bindings);
-      require(out.size() == arguments[0].size(), "squeeze: an axis does not have extent 1");
-      return out;
-    },
+    .infer =
+        [](std::span<const Type> arguments, const Attributes& attributes) {
+          const Shape& from = arguments[0].shape;
+          check_ascending_axes("squeeze", attributes.axes, from.size());
+          Shape shape;
+          for (size_t i = 0; i < from.size(); ++i) {
+            if (!contains(attributes.axes, i)) {
+              shape.push_back(from[i]);
+              continue;
+            }
+            check<InternalError>(!from[i].is_constant() || from[i].is_one(), [&] {
+              return concat("squeeze: axis ", i, " has extent ", from[i].text(), "; wanted 1");
+            });
+          }
+          return Type{arguments[0].dtype, shape};
+        },
+    .interpret =
+        [](const Node& node, std::span<const ArrayValue> arguments, const DimBindings& bindings) {
+          ArrayValue out = arguments[0];
+          out.shape = ir::evaluate(node.type.shape, bindings);
+          require(out.size() == arguments[0].size(), "squeeze: an axis does not have extent 1");
+          return out;
+        },
     .vjp = [](const VjpContext& c) -> Cotangents {
       const Shape from = c.arguments[0].shape();
       SmallVector<int64_t, 5> kept;
@@ -266,9 +275,10 @@ const RegisterPrimitive kSqueeze{{
         if (!contains(c.node.attributes.axes, i)) kept.push_back(static_cast<int64_t>(i));
       return {broadcast(c.cotangent, kept, from)};
     },
-    .batch = [](const BatchContext& c) {
-      return squeeze(c.arguments[0], shifted(c.node.attributes.axes));
-    },
+    .batch =
+        [](const BatchContext& c) {
+          return squeeze(c.arguments[0], shifted(c.node.attributes.axes));
+        },
 }};
 
 }  // namespace
