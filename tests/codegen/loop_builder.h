@@ -27,19 +27,25 @@ using ir::ValueId;
 /// An elementwise row that is one core operation.
 inline const Primitive* core_row(CoreOp op) {
   constexpr int kCount = static_cast<int>(CoreOp::MulHigh) + 1;
+  static constexpr auto is_raw = [](CoreOp o) {
+    return o == CoreOp::Convert || o == CoreOp::Bitcast || o == CoreOp::Select;
+  };
   static const auto rows = []<int... i>(std::integer_sequence<int, i...>) {
     return std::array<Primitive, kCount>{[] {
       Primitive row{};
       row.name = ir::name_of(static_cast<CoreOp>(i));
       row.cls = ir::PrimitiveClass::Elementwise;
       row.arity = -1;
-      // On the 16-bit floats themselves, as far as that is defined.
-      row.raw_halves = static_cast<CoreOp>(i) == CoreOp::Convert ||
-                       static_cast<CoreOp>(i) == CoreOp::Bitcast ||
-                       static_cast<CoreOp>(i) == CoreOp::Select;
+      row.raw_halves = is_raw(static_cast<CoreOp>(i));
       row.emit = [](ir::Emitter& e, DType result, std::span<const ir::Operand> arguments,
                     const ir::Attributes&) {
-        return e.core(static_cast<CoreOp>(i), result, arguments);
+        constexpr auto op = static_cast<CoreOp>(i);
+        // On the 16-bit floats themselves, as far as that is defined; else in float32.
+        return e.core(op, is_raw(op) ? result : compute_dtype(result), arguments);
+      };
+      // Attribute `index` is the result's dtype.
+      row.infer = [](std::span<const ir::Type>, const ir::Attributes& attributes) {
+        return ir::Type{static_cast<DType>(attributes.index), {}};
       };
       return row;
     }()...};
@@ -123,6 +129,7 @@ class LoopBuilder {
   ValueId compute(const Primitive* row, DType result, std::initializer_list<ValueId> arguments) {
     Statement st = make(StatementKind::Compute, result);
     st.primitive = row;
+    st.attributes.index = static_cast<int>(result);
     st.arguments = arguments;
     return add(std::move(st));
   }
