@@ -97,7 +97,7 @@ class LoopFuzz : public testing::TestWithParam<KernelShape> {};
 
 TEST_P(LoopFuzz, KernelsEqualTheInterpreter) {
   const char* more = std::getenv("FLAMBEAU_FUZZ_RUNS");
-  const uint64_t runs = more != nullptr ? std::strtoull(more, nullptr, 10) : 40;
+  const uint64_t runs = more != nullptr ? std::strtoull(more, nullptr, 10) : 16;
   const uint64_t first = 1000003ULL * (static_cast<uint64_t>(GetParam()) + 1);
   for (uint64_t i = 0; i < runs && !HasFailure(); ++i) check_random_kernel(GetParam(), first + i);
 }
