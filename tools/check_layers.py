@@ -7,8 +7,8 @@
 * Outside src/ops and the front ends (FRONT_ENDS; tests, examples, benchmarks, docs and Python are
   front ends too), no string literal and no enumerator equals the name of an operation. The names
   are read from the schemas of src/ops: string literals of the form "name(...) -> ..." or
-  "name.overload(...) -> ...". A name that an operation shares with a primitive (a row `.name = `
-  of src/prim) or with a core operation (`enum class CoreOp`) is a word of the two IRs as well and
+  "name.overload(...) -> ...". A name that an operation shares with a primitive (the first literal
+  of a RegisterPrimitive of src/prim) or with a core operation (`enum class CoreOp`) is a word of the two IRs as well and
   may stand in VOCABULARY_LAYERS.
 * No hand-written file has more than MAX_LINES lines, none says that something is left to do.
 
@@ -153,11 +153,8 @@ class Tree:
         names = set()
         for path, source in self.sources.items():
             if path.startswith("src/prim/"):
-                by_line: dict[int, list[str]] = {}
-                for line, text in source.literals:
-                    by_line.setdefault(line, []).append(text)
-                for line, _ in source.find(r"\.name\s*=\s*"):
-                    names.update(by_line.get(line, [])[:1])
+                for line, _ in source.find(r"\bRegisterPrimitive\s+\w+\s*\{"):
+                    names.add(next((text for at, text in source.literals if at >= line), ""))
             if path.startswith("src/ir/"):
                 names.update(name for _, name in source.enumerators("CoreOp"))
         return names
