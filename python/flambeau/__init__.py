@@ -1,0 +1,69 @@
+"""Flambeau: deep learning with PyTorch's programming model."""
+
+from __future__ import annotations
+
+import sys as _sys
+import types as _types
+
+from . import _C
+from ._C import *  # noqa: F403
+from ._C import Tensor, UntypedStorage, __version__, device, dtype, layout, memory_format  # noqa: F401
+
+__all__: list[str] = []
+
+
+def _add_functions() -> None:
+    """Puts every operation where its path says; folders that have no file of their own are made."""
+    for path, function in _C._functions.items():
+        folder, _, name = path.rpartition(".")
+        if not folder:
+            globals().setdefault(name, function)
+        elif folder.partition(".")[0] not in _OWN_FILES:
+            _folder(folder).__dict__.setdefault(name, function)
+
+
+# Packages that take their operations from `_C._functions` themselves.
+_OWN_FILES = {"nn"}
+
+
+def _folder(path: str) -> _types.ModuleType:
+    module = _sys.modules[__name__]
+    for part in path.split("."):
+        full_name = f"{module.__name__}.{part}"
+        child = _sys.modules.get(full_name)
+        if child is None:
+            child = _types.ModuleType(full_name)
+            _sys.modules[full_name] = child
+            setattr(module, part, child)
+        module = child
+    return module
+
+
+_add_functions()
+
+# Short names of dtypes.
+float = _C.float32
+double = _C.float64
+half = _C.float16
+short = _C.int16
+int = _C.int32
+long = _C.int64
+
+from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
+from . import autograd  # noqa: E402
+from ._construct import (  # noqa: E402
+    as_tensor,
+    asarray,
+    from_dlpack,
+    is_tensor,
+    numel,
+    set_printoptions,
+    tensor,
+)
+from ._numbers import e, finfo, iinfo, inf, nan, newaxis, pi  # noqa: E402
+from .autograd.grad_mode import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)

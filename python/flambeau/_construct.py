@@ -1,0 +1,127 @@
+"""Tensors from Python values, and how tensors are printed."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from . import _C
+
+__all__ = [
+    "as_tensor",
+    "asarray",
+    "from_dlpack",
+    "is_tensor",
+    "numel",
+    "set_printoptions",
+    "tensor",
+]
+
+
+def _check_device(function: str, device: Any) -> None:
+    if device is None:
+        return
+    kind = device if isinstance(device, _C.device) else _C.device(device)
+    if kind.type != "cpu":
+        raise RuntimeError(f"{function}: device '{kind}' is not available in this build")
+
+
+def tensor(
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> _C.Tensor:
+    """A copy of `data`: nested sequences of numbers, a NumPy array, a number."""
+    _check_device("tensor", device)
+    if isinstance(data, _C.Tensor):
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() "
+            "or sourceTensor.detach().clone().requires_grad_(True), rather than "
+            "torch.tensor(sourceTensor).",
+            UserWarning,
+            stacklevel=2,
+        )
+    return _C._tensor(data, dtype, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> _C.Tensor:
+    """`data` as a tensor, on the same memory where it is a tensor or an array of this dtype."""
+    _check_device("as_tensor", device)
+    if isinstance(data, _C.Tensor):
+        return data if dtype is None else data.to(dtype)
+    return _C._as_tensor(data, dtype)
+
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> _C.Tensor:
+    """`obj` as a tensor; `copy` says whether memory is shared (None: where possible)."""
+    _check_device("asarray", device)
+    if isinstance(obj, _C.Tensor):
+        result = obj if dtype is None else obj.to(dtype)
+    elif hasattr(obj, "__dlpack__") and type(obj).__module__ != "numpy":
+        result = from_dlpack(obj)
+    else:
+        result = _C._as_tensor(obj, dtype)
+    shared = result is obj or not isinstance(obj, (list, tuple, int, float, bool))
+    if copy and shared:
+        result = result.clone()
+    if copy is False and not shared:
+        raise ValueError("asarray: cannot make a tensor of this object without a copy")
+    return result.requires_grad_() if requires_grad else result
+
+
+def from_dlpack(ext_tensor: Any) -> _C.Tensor:
+    """A tensor on the memory of another library's tensor, or of a DLPack capsule."""
+    if hasattr(ext_tensor, "__dlpack__"):
+        ext_tensor = ext_tensor.__dlpack__()
+    return _C._from_dlpack(ext_tensor)
+
+
+def is_tensor(obj: Any) -> bool:
+    """True if `obj` is a tensor."""
+    return isinstance(obj, _C.Tensor)
+
+
+def numel(input: _C.Tensor) -> int:
+    """The number of elements."""
+    return input.numel()
+
+
+_PROFILES: dict[str, dict[str, float]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+    "full": {"precision": 4, "threshold": float("inf"), "edgeitems": 3, "linewidth": 80},
+}
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How tensors are printed, as in PyTorch."""
+    options = _C._print_options()
+    if profile is not None:
+        options.update(_PROFILES[profile])
+    given = {
+        "precision": precision,
+        "threshold": threshold,
+        "edgeitems": edgeitems,
+        "linewidth": linewidth,
+    }
+    options.update({name: value for name, value in given.items() if value is not None})
+    options["sci_mode"] = sci_mode
+    options["threshold"] = int(min(options["threshold"], 2**62))
+    _C._set_print_options(**options)

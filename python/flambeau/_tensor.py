@@ -1,0 +1,170 @@
+"""Methods of Tensor that are not operations and need no speed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from . import _C
+from ._C import Tensor
+from .autograd.hooks import RemovableHandle
+
+
+def _rebuild_tensor(
+    storage: Any, offset: int, size: Any, stride: Any, dtype: Any, requires_grad: bool
+) -> Tensor:
+    tensor = _C._from_storage(storage, offset, tuple(size), tuple(stride), dtype)
+    return tensor.requires_grad_() if requires_grad else tensor
+
+
+def _reduce_ex(self: Tensor, protocol: int) -> tuple[Any, ...]:
+    parts = (
+        self.untyped_storage(),
+        self.storage_offset(),
+        tuple(self.size()),
+        self.stride(),
+        self.dtype,
+        self.requires_grad,
+    )
+    state = self.__dict__ or None
+    if type(self) is Tensor:
+        return _rebuild_tensor, parts, state
+    return _rebuild_subclass, (type(self), *parts), state
+
+
+def _rebuild_subclass(cls: type, *parts: Any) -> Tensor:
+    *rest, requires_grad = parts
+    return Tensor._make_subclass(cls, _rebuild_tensor(*rest, False), requires_grad)
+
+
+def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    if id(self) in memo:
+        return memo[id(self)]
+    if not self.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
+            "protocol at the moment"
+        )
+    rebuild, parts, state = _reduce_ex(self, 2)
+    result = rebuild(*copy.deepcopy(parts, memo))
+    memo[id(self)] = result
+    if self.grad is not None:
+        result.grad = copy.deepcopy(self.grad, memo)
+    if state is not None:
+        result.__dict__.update(copy.deepcopy(state, memo))
+    return result
+
+
+def _format(self: Tensor, spec: str) -> str:
+    if self.dim() == 0:
+        return format(self.item(), spec)
+    return object.__format__(self, spec)
+
+
+def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
+    array = self.numpy()
+    return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def _array_wrap(self: Tensor, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+    return _C._as_tensor(array, None)
+
+
+def _contains(self: Tensor, element: Any) -> bool:
+    if isinstance(element, (Tensor, int, float, bool)):
+        return bool((element == self).any().item())
+    raise RuntimeError(
+        f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+    )
+
+
+def _reversed(self: Tensor) -> Tensor:
+    return self if self.dim() == 0 else self.flip(0)
+
+
+def _dlpack(self: Tensor, stream: Any = None, **_: Any) -> Any:
+    if self.requires_grad:
+        raise BufferError(
+            "Can't export tensors that require gradient, use tensor.detach()"
+        )
+    return self._dlpack_capsule()
+
+
+def _dlpack_device(self: Tensor) -> tuple[int, int]:
+    return 1, 0
+
+
+def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    handle = _C._register_hook(self, hook)
+    return RemovableHandle(lambda: _C._remove_hook(self, handle))
+
+
+def _register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], None]
+) -> RemovableHandle:
+    handle = _C._register_post_accumulate_hook(self, hook)
+    return RemovableHandle(lambda: _C._remove_post_accumulate_hook(self, handle))
+
+
+def _backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Sequence[Tensor] | Tensor | None = None,
+) -> None:
+    from . import autograd
+
+    autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+
+_TYPE_NAMES = {
+    _C.float32: "FloatTensor",
+    _C.float64: "DoubleTensor",
+    _C.float16: "HalfTensor",
+    _C.bfloat16: "BFloat16Tensor",
+    _C.uint8: "ByteTensor",
+    _C.int8: "CharTensor",
+    _C.int16: "ShortTensor",
+    _C.int32: "IntTensor",
+    _C.int64: "LongTensor",
+    _C.bool: "BoolTensor",
+}
+
+
+def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    if dtype is None:
+        return "torch." + _TYPE_NAMES[self.dtype]
+    if isinstance(dtype, str):
+        names = {"torch." + name: known for known, name in _TYPE_NAMES.items()}
+        if dtype not in names:
+            raise ValueError(f"type: invalid type: '{dtype}'")
+        dtype = names[dtype]
+    return self.to(dtype)
+
+
+def _as_subclass(self: Tensor, cls: type) -> Tensor:
+    return Tensor._make_subclass(cls, self, self.requires_grad)
+
+
+
+Tensor.__reduce_ex__ = _reduce_ex
+Tensor.__deepcopy__ = _deepcopy
+Tensor.__format__ = _format
+Tensor.__array__ = _array
+Tensor.__array_wrap__ = _array_wrap
+Tensor.__array_priority__ = 1000
+Tensor.__contains__ = _contains
+Tensor.__reversed__ = _reversed
+Tensor.__dlpack__ = _dlpack
+Tensor.__dlpack_device__ = _dlpack_device
+Tensor.register_hook = _register_hook
+Tensor.register_post_accumulate_grad_hook = _register_post_accumulate_grad_hook
+Tensor.backward = _backward
+Tensor.type = _type
+Tensor.as_subclass = _as_subclass
+Tensor.grad_fn = property(_C._grad_fn, doc="The node that made the tensor, or None.")
+Tensor._base = property(_C._base, doc="The tensor that this is a view of, or None.")
+Tensor.retains_grad = property(_C._retains_grad, doc="True after retain_grad().")
+Tensor.output_nr = property(_C._output_number, doc="Which output of grad_fn this is.")

@@ -1,0 +1,127 @@
+// The extension module `_C`.
+
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/string_view.h>
+
+#include "base/version.h"
+#include "bind/autograd.h"
+#include "bind/casters.h"
+#include "bind/construct.h"
+#include "bind/dlpack.h"
+#include "bind/operation.h"
+#include "bind/registry_dump.h"
+#include "bind/storage_type.h"
+#include "ops/registry.h"
+#include "runtime/allocator.h"
+#include "runtime/thread_pool.h"
+#include "tensor/print.h"
+
+namespace nb = nanobind;
+using namespace nanobind::literals;
+
+namespace flambeau::bind {
+namespace {
+
+Tensor made(Tensor tensor, bool needs_grad) {
+  check(!needs_grad || is_float(tensor.dtype()),
+        [] { return std::string("Only Tensors of floating point dtype can require gradients"); });
+  if (needs_grad) tensor->requires_grad = true;
+  return tensor;
+}
+
+void add_construction(nb::module_& module) {
+  module.def(
+      "_tensor",
+      [](nb::handle data, std::optional<DType> dtype, bool requires_grad) {
+        return made(tensor_from_data(data.ptr(), dtype), requires_grad);
+      },
+      "data"_a, "dtype"_a.none(), "requires_grad"_a);
+  module.def(
+      "_as_tensor",
+      [](nb::handle data, std::optional<DType> dtype) { return as_tensor(data.ptr(), dtype); },
+      "data"_a, "dtype"_a.none());
+  module.def(
+      "from_numpy", [](nb::handle array) { return tensor_from_numpy(array.ptr()); }, "ndarray"_a,
+      "A tensor on the memory of a NumPy array.");
+  module.def(
+      "frombuffer",
+      [](nb::handle buffer, DType dtype, int64_t count, int64_t offset, bool requires_grad) {
+        return made(tensor_from_buffer(buffer.ptr(), dtype, count, offset), requires_grad);
+      },
+      "buffer"_a, nb::kw_only(), "dtype"_a, "count"_a = -1, "offset"_a = 0,
+      "requires_grad"_a = false, "A 1-dim tensor on the memory of a buffer.");
+  module.def("_from_dlpack", [](nb::handle capsule) { return from_dlpack(capsule.ptr()); });
+  module.def("_from_storage", [](nb::handle storage, int64_t offset, const Ints& sizes,
+                                 const Ints& strides, DType dtype) {
+    const Ref<Storage> memory = storage_from(storage.ptr());
+    // A tensor of the whole storage, of which alias() checks the window.
+    const auto elements = static_cast<int64_t>(memory->bytes() / size_of(dtype));
+    const Tensor all(make_ref<TensorImpl>(memory, TensorInfo{dtype, {elements}, {1}}, 0));
+    return all.alias(sizes, strides, offset).variable_data();
+  });
+}
+
+void add_settings(nb::module_& module) {
+  module.def("get_num_threads", get_num_threads, "Threads of the CPU pool.");
+  module.def("set_num_threads", set_num_threads, "int"_a);
+  module.def("get_default_dtype", ops::default_dtype, "The dtype of float results of numbers.");
+  module.def("set_default_dtype", ops::set_default_dtype, "d"_a);
+  module.def("promote_types", promote_types, "type1"_a, "type2"_a,
+             "The smallest dtype that both convert to.");
+  module.def("can_cast", can_cast, "from_"_a, "to"_a,
+             "Whether a result of one dtype may be written to another.");
+  module.def("_print_options", [] {
+    const PrintOptions options = print_options();
+    nb::dict result;
+    result["precision"] = options.precision;
+    result["threshold"] = options.threshold;
+    result["edgeitems"] = options.edge_items;
+    result["linewidth"] = options.line_width;
+    result["sci_mode"] = options.scientific;
+    return result;
+  });
+  module.def(
+      "_set_print_options",
+      [](int64_t precision, int64_t threshold, int64_t edgeitems, int64_t linewidth,
+         std::optional<bool> sci_mode) {
+        set_print_options({precision, threshold, edgeitems, linewidth, sci_mode});
+      },
+      "precision"_a, "threshold"_a, "edgeitems"_a, "linewidth"_a, "sci_mode"_a.none());
+  module.def("_memory_stats", [] {
+    const MemoryStats stats = memory_stats();
+    nb::dict result;
+    result["allocated_bytes"] = stats.allocated_bytes;
+    result["reserved_bytes"] = stats.reserved_bytes;
+    result["peak_bytes"] = stats.peak_bytes;
+    return result;
+  });
+  module.def("_empty_cache", empty_cache);
+}
+
+void translate(const std::exception_ptr& error, void* /*unused*/) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Error&) {
+    set_python_error();
+  } catch (const PythonError&) {
+    set_python_error();
+  }
+}
+
+}  // namespace
+}  // namespace flambeau::bind
+
+NB_MODULE(_C, module) {
+  using namespace flambeau::bind;
+  nb::register_exception_translator(translate);
+  module.attr("__version__") = nb::str(flambeau::version().data(), flambeau::version().size());
+  add_constants(module.ptr());
+  add_storage_type(module.ptr());
+  add_tensor_type(module.ptr());
+  add_operations(module.ptr());
+  add_construction(module);
+  add_settings(module);
+  add_autograd(module);
+  add_registry_dump(module);
+}

@@ -1,0 +1,278 @@
+#include "bind/operation.h"
+
+#include <structmember.h>
+
+#include <array>
+#include <cstddef>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "bind/arguments.h"
+#include "bind/results.h"
+#include "bind/tensor_type.h"
+
+namespace flambeau::bind {
+namespace {
+
+/// What one Python callable does; lives for ever.
+struct Operation {
+  std::string path;  ///< "Tensor.add", "nn.functional.gelu"
+  std::string name;  ///< the last part of the path
+  std::vector<Overload> overloads;
+  bool method = false;
+  bool is_operator = false;  ///< gives NotImplemented for operands of foreign types
+};
+
+struct OperationObject {
+  PyObject_HEAD vectorcallfunc vectorcall;
+  const Operation* operation;
+};
+
+PyTypeObject* function_type = nullptr;
+PyTypeObject* method_type = nullptr;
+
+const Operation& operation_of(PyObject* self) {
+  return *reinterpret_cast<OperationObject*>(self)->operation;
+}
+
+[[noreturn]] void no_overload_fits(const Operation& operation, PyObject* const* args,
+                                   Py_ssize_t count, PyObject* keywords) {
+  if (operation.overloads.size() == 1) {
+    Mismatch mismatch{true, {}};
+    BoundArguments bound;
+    if (!bind_arguments(operation.overloads[0], args, count, keywords, bound, mismatch))
+      throw TypeError(mismatch.text);
+  }
+  const Py_ssize_t self = operation.method ? 1 : 0;
+  std::string text =
+      concat(operation.name, "() received an invalid combination of arguments - got (",
+             given_types(args + self, count - self, keywords), "), but expected one of:");
+  for (const Overload& overload : operation.overloads) text += "\n * " + overload.signature();
+  throw TypeError(text);
+}
+
+Object run(const Overload& overload, BoundArguments& bound) {
+  Results results;
+  {
+    const ReleaseLock others_may_run;
+    results = call(*overload.op, {bound.arguments.data(), bound.arguments.size()},
+                   bound.out.empty() ? overload.form : CallForm::Out,
+                   {bound.out.data(), bound.out.size()});
+    if (bound.requires_grad) {
+      check(is_float(results[0].dtype()), [&] {
+        return concat(overload.op->parsed.name,
+                      ": only Tensors of floating point dtype can require gradients, got ",
+                      info(results[0].dtype()).name);
+      });
+      results[0]->requires_grad = true;
+    }
+  }
+  return results_object(*overload.op, results);
+}
+
+PyObject* call_operation(PyObject* self, PyObject* const* args, size_t flagged_count,
+                         PyObject* keywords) {
+  const Operation& operation = operation_of(self);
+  const Py_ssize_t count = PyVectorcall_NARGS(flagged_count);
+  return guarded([&]() -> PyObject* {
+    if (operation.method && (count == 0 || !is_tensor(args[0])))
+      throw TypeError(concat("descriptor '", operation.name,
+                             "' for 'Tensor' objects needs a Tensor, got ",
+                             count == 0 ? "nothing" : type_name(args[0])));
+    BoundArguments bound;
+    Mismatch mismatch;
+    for (const Overload& overload : operation.overloads) {
+      if (bind_arguments(overload, args, count, keywords, bound, mismatch))
+        return run(overload, bound).release();
+      bound.clear();
+    }
+    if (operation.is_operator) Py_RETURN_NOTIMPLEMENTED;
+    no_overload_fits(operation, args, count, keywords);
+  });
+}
+
+std::string documentation(const Operation& operation) {
+  std::string text;
+  for (const Overload& overload : operation.overloads)
+    text += concat(operation.name, overload.signature(), " -> ", return_text(*overload.op), "\n");
+  return concat(text, "\n", operation.overloads[0].op->doc, "\n");
+}
+
+PyObject* get_doc(PyObject* self, void* /*unused*/) {
+  return guarded([&] { return to_python(documentation(operation_of(self))).release(); });
+}
+PyObject* get_name(PyObject* self, void* /*unused*/) {
+  return guarded([&] { return to_python(operation_of(self).name).release(); });
+}
+PyObject* get_qualified_name(PyObject* self, void* /*unused*/) {
+  return guarded([&] {
+    const Operation& operation = operation_of(self);
+    return to_python(operation.method ? operation.path : operation.name).release();
+  });
+}
+PyObject* get_module(PyObject* self, void* /*unused*/) {
+  return guarded([&] {
+    const Operation& operation = operation_of(self);
+    const size_t dot = operation.path.rfind('.');
+    if (operation.method || dot == std::string::npos) return to_python("flambeau").release();
+    return to_python("flambeau." + operation.path.substr(0, dot)).release();
+  });
+}
+PyObject* repr(PyObject* self) {
+  return guarded([&] {
+    const Operation& operation = operation_of(self);
+    const char* kind = operation.method ? "method" : "function";
+    return to_python(concat("<", kind, " flambeau.", operation.path, ">")).release();
+  });
+}
+// Pickled and copied by name.
+PyObject* reduce(PyObject* self, PyObject* /*unused*/) { return get_qualified_name(self, nullptr); }
+
+PyObject* bind_method(PyObject* self, PyObject* instance, PyObject* /*type*/) {
+  if (instance != nullptr && instance != Py_None) return PyMethod_New(self, instance);
+  Py_INCREF(self);
+  return self;
+}
+PyObject* bind_nothing(PyObject* self, PyObject* /*instance*/, PyObject* /*type*/) {
+  Py_INCREF(self);
+  return self;
+}
+
+std::array<PyMemberDef, 2> members{{
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(OperationObject, vectorcall), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+}};
+std::array<PyGetSetDef, 5> attributes{{
+    {"__doc__", get_doc, nullptr, nullptr, nullptr},
+    {"__name__", get_name, nullptr, nullptr, nullptr},
+    {"__qualname__", get_qualified_name, nullptr, nullptr, nullptr},
+    {"__module__", get_module, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+}};
+std::array<PyMethodDef, 2> methods{{
+    {"__reduce__", reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+}};
+
+PyTypeObject* make_type(const char* name, descrgetfunc get, unsigned long flags) {
+  const auto slot = [](auto function) { return reinterpret_cast<void*>(function); };
+  std::array<PyType_Slot, 7> slots{{
+      {Py_tp_call, slot(PyVectorcall_Call)},
+      {Py_tp_descr_get, slot(get)},
+      {Py_tp_repr, slot(repr)},
+      {Py_tp_members, members.data()},
+      {Py_tp_getset, attributes.data()},
+      {Py_tp_methods, methods.data()},
+      {0, nullptr},
+  }};
+  PyType_Spec spec{
+      name, sizeof(OperationObject), 0,
+      static_cast<unsigned int>(Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | flags),
+      slots.data()};
+  return reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)).release());
+}
+
+Object make_callable(const Operation* operation) {
+  PyTypeObject* type = operation->method ? method_type : function_type;
+  Object object = checked(type->tp_alloc(type, 0));
+  auto* self = reinterpret_cast<OperationObject*>(object.get());
+  self->vectorcall = call_operation;
+  self->operation = operation;
+  return object;
+}
+
+// ---- paths
+// ---------------------------------------------------------------------------------------
+
+/// Python's binary operators, which have a reflected and an in-place form.
+constexpr std::array<std::string_view, 13> kOperators{
+    "add", "sub", "mul", "truediv", "floordiv", "mod",   "pow",
+    "and", "or",  "xor", "lshift",  "rshift",   "matmul"};
+/// The comparisons, which Python reflects itself.
+constexpr std::array<std::string_view, 6> kComparisons{"eq", "ne", "lt", "le", "gt", "ge"};
+
+constexpr std::string_view kMethodPrefix = "Tensor.";
+
+/// "add" of "Tensor.__add__"; empty for other paths.
+std::string special_name(std::string_view path) {
+  if (!path.starts_with("Tensor.__") || !path.ends_with("__")) return {};
+  path.remove_prefix(9);
+  path.remove_suffix(2);
+  return std::string(path);
+}
+
+template <class List>
+bool contains(const List& list, std::string_view name) {
+  return std::find(list.begin(), list.end(), name) != list.end();
+}
+
+using Paths = std::map<std::string, Operation, std::less<>>;
+
+void add_overload(Paths& paths, const std::string& path, const ops::Definition& op, CallForm form,
+                  bool reflected = false) {
+  Operation& operation = paths[path];
+  operation.path = path;
+  operation.name = path.substr(path.rfind('.') + 1);
+  operation.method = path.starts_with(kMethodPrefix);
+  operation.overloads.emplace_back(op, form, operation.method, reflected);
+}
+
+bool has_self(const ops::Definition& op) {
+  for (const ops::Parameter& parameter : op.parsed.parameters)
+    if (parameter.name == "self") return true;
+  return false;
+}
+
+void add_paths(Paths& paths, Paths& reflected, const ops::Definition& op) {
+  const std::string& name = op.parsed.name;
+  const ops::Variants& variants = op.variants;
+  std::vector<std::string> own;
+  if (variants.function) own.push_back(name);
+  if (variants.method && has_self(op)) own.push_back(std::string(kMethodPrefix) + name);
+  own.insert(own.end(), variants.aliases.begin(), variants.aliases.end());
+  // What only writes its parameters has no other form.
+  const CallForm form = op.returns == ops::Returns::Self ? CallForm::InPlace : CallForm::Function;
+  for (const std::string& path : own) {
+    add_overload(paths, path, op, form);
+    const std::string special = special_name(path);
+    if (contains(kOperators, special)) {
+      if (variants.in_place)
+        add_overload(paths, "Tensor.__i" + special + "__", op, CallForm::InPlace);
+      add_overload(reflected, "Tensor.__r" + special + "__", op, form, true);
+    } else if (variants.in_place && special.empty()) {
+      add_overload(paths, path + "_", op, CallForm::InPlace);
+    }
+  }
+}
+
+bool is_operator(std::string_view path) {
+  std::string special = special_name(path);
+  if (contains(kComparisons, special) || contains(kOperators, special)) return true;
+  return (special.starts_with('r') || special.starts_with('i')) &&
+         contains(kOperators, std::string_view(special).substr(1));
+}
+
+}  // namespace
+
+void add_operations(PyObject* module) {
+  function_type = make_type("flambeau.Function", bind_nothing, 0);
+  method_type = make_type("flambeau.Method", bind_method, Py_TPFLAGS_METHOD_DESCRIPTOR);
+  auto* paths = new Paths();
+  Paths reflected;
+  for (const ops::Definition* op : ops::all_definitions()) add_paths(*paths, reflected, *op);
+  paths->merge(reflected);  // Only where no definition names the reflected operator itself.
+  const Object functions = checked(PyDict_New());
+  for (auto& [path, operation] : *paths) {
+    operation.is_operator = is_operator(path);
+    const Object callable = make_callable(&operation);
+    if (operation.method)
+      checked(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type),
+                                     operation.name.c_str(), callable.get()));
+    else
+      checked(PyDict_SetItemString(functions.get(), path.c_str(), callable.get()));
+  }
+  checked(PyObject_SetAttrString(module, "_functions", functions.get()));
+}
+
+}  // namespace flambeau::bind

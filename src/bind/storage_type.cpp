@@ -1,0 +1,111 @@
+#include "bind/storage_type.h"
+
+#include <array>
+#include <cstring>
+
+#include "base/error.h"
+#include "bind/constants.h"
+
+namespace flambeau::bind {
+namespace {
+
+struct StorageObject {
+  PyObject_HEAD Storage* storage;
+};
+
+PyTypeObject* storage_type = nullptr;
+
+Storage* storage_of(PyObject* self) { return reinterpret_cast<StorageObject*>(self)->storage; }
+
+void dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  delete storage_of(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyObject* byte_count(PyObject* self, PyObject* /*unused*/) {
+  return PyLong_FromSize_t(storage_of(self)->bytes());
+}
+Py_ssize_t length(PyObject* self) { return static_cast<Py_ssize_t>(storage_of(self)->bytes()); }
+PyObject* data_pointer(PyObject* self, PyObject* /*unused*/) {
+  return PyLong_FromVoidPtr(storage_of(self)->data());
+}
+PyObject* device(PyObject* /*self*/, void* /*unused*/) {
+  return guarded([] { return device_object("cpu").release(); });
+}
+
+/// A storage with a copy of the bytes.
+PyObject* from_bytes(PyObject* /*type*/, PyObject* bytes) {
+  return guarded([&] {
+    Py_buffer view;
+    checked(PyObject_GetBuffer(bytes, &view, PyBUF_SIMPLE));
+    const Ref<Storage> storage = make_ref<Storage>(static_cast<size_t>(view.len));
+    if (view.len > 0) std::memcpy(storage->data(), view.buf, storage->bytes());
+    PyBuffer_Release(&view);
+    return wrap_storage(storage);
+  });
+}
+
+// Tensors that share a storage share it again when pickled or copied together: a storage has one
+// object, which pickle and deepcopy remember.
+PyObject* reduce(PyObject* self, PyObject* /*unused*/) {
+  return guarded([&] {
+    const Storage* storage = storage_of(self);
+    const Object bytes = checked(PyBytes_FromStringAndSize(
+        static_cast<const char*>(storage->data()), static_cast<Py_ssize_t>(storage->bytes())));
+    const Object make =
+        checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(storage_type), "_from_bytes"));
+    return checked(Py_BuildValue("(O(O))", make.get(), bytes.get())).release();
+  });
+}
+
+std::array<PyMethodDef, 5> methods{{
+    {"nbytes", byte_count, METH_NOARGS, "The number of bytes."},
+    {"data_ptr", data_pointer, METH_NOARGS, "The address."},
+    {"_from_bytes", from_bytes, METH_O | METH_STATIC, "A storage with a copy of the bytes."},
+    {"__reduce__", reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+}};
+std::array<PyGetSetDef, 2> attributes{{
+    {"device", device, nullptr, "Where the memory is.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+}};
+
+}  // namespace
+
+void add_storage_type(PyObject* module) {
+  const auto slot = [](auto function) { return reinterpret_cast<void*>(function); };
+  std::array<PyType_Slot, 6> slots{{
+      {Py_tp_dealloc, slot(dealloc)},
+      {Py_tp_methods, methods.data()},
+      {Py_tp_getset, attributes.data()},
+      {Py_sq_length, slot(length)},
+      {Py_tp_doc, const_cast<char*>("A block of memory that tensors share.")},
+      {0, nullptr},
+  }};
+  PyType_Spec spec{"flambeau.UntypedStorage", sizeof(StorageObject), 0, Py_TPFLAGS_DEFAULT,
+                   slots.data()};
+  storage_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)).release());
+  storage_type->tp_new = nullptr;  // Tensors make them.
+  checked(
+      PyObject_SetAttrString(module, "UntypedStorage", reinterpret_cast<PyObject*>(storage_type)));
+}
+
+PyObject* wrap_storage(const Ref<Storage>& storage) {
+  if (auto* object = static_cast<PyObject*>(storage->wrapper()))
+    return Object::borrow(object).release();
+  PyObject* object = checked(storage_type->tp_alloc(storage_type, 0)).release();
+  reinterpret_cast<StorageObject*>(object)->storage = storage.get();
+  storage->set_wrapper(object);
+  return object;
+}
+
+Ref<Storage> storage_from(PyObject* object) {
+  check<TypeError>(Py_TYPE(object) == storage_type, [&] {
+    return concat("expected UntypedStorage, not ", Py_TYPE(object)->tp_name);
+  });
+  return Ref<Storage>(storage_of(object));
+}
+
+}  // namespace flambeau::bind

@@ -1,0 +1,131 @@
+#include "bind/tensor_type.h"
+
+#include <structmember.h>
+
+#include <array>
+#include <cstddef>
+
+#include "bind/construct.h"
+#include "bind/tensor_methods.h"
+
+namespace flambeau::bind {
+
+PyTypeObject* tensor_type = nullptr;
+
+namespace {
+
+TensorObject* cast(PyObject* self) { return reinterpret_cast<TensorObject*>(self); }
+
+void increase(void* wrapper) noexcept {
+  if (PyGILState_Check() != 0) {
+    Py_INCREF(static_cast<PyObject*>(wrapper));
+  } else if (Py_IsInitialized() != 0) {
+    const AcquireLock lock;
+    Py_INCREF(static_cast<PyObject*>(wrapper));
+  }
+}
+
+void decrease(void* wrapper) noexcept {
+  if (PyGILState_Check() != 0) {
+    Py_DECREF(static_cast<PyObject*>(wrapper));
+  } else if (Py_IsInitialized() != 0) {
+    const AcquireLock lock;
+    Py_DECREF(static_cast<PyObject*>(wrapper));
+  }
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(cast(self)->dict);
+  return 0;
+}
+
+int clear(PyObject* self) {
+  Py_CLEAR(cast(self)->dict);
+  return 0;
+}
+
+void dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  if (cast(self)->weak_references != nullptr) PyObject_ClearWeakRefs(self);
+  Py_CLEAR(cast(self)->dict);
+  delete std::exchange(cast(self)->impl, nullptr);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+Py_hash_t hash(PyObject* self) { return _Py_HashPointer(self); }
+
+/// The legacy constructor: Tensor(2, 3), Tensor([1, 2]), Tensor(other).
+PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  return guarded([&] { return wrap_as(construct_legacy(args, kwargs), type); });
+}
+
+// The offsets' names are how a heap type's specification gives them.
+std::array<PyMemberDef, 3> members{{
+    {"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weak_references), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+}};
+
+}  // namespace
+
+void add_tensor_type(PyObject* module) {
+  const auto slot = [](auto function) { return reinterpret_cast<void*>(function); };
+  std::array<PyType_Slot, 32> slots{};
+  size_t count = 0;
+  const auto add = [&](int id, void* value) { slots.at(count++) = {id, value}; };
+  add(Py_tp_new, slot(make));
+  add(Py_tp_dealloc, slot(dealloc));
+  add(Py_tp_traverse, slot(traverse));
+  add(Py_tp_clear, slot(clear));
+  add(Py_tp_hash, slot(hash));
+  add(Py_tp_members, members.data());
+  add(Py_tp_methods, tensor_methods());
+  add(Py_tp_getset, tensor_attributes());
+  add(Py_tp_repr, slot(tensor_repr));
+  add(Py_tp_iter, slot(tensor_iterator));
+  add(Py_mp_length, slot(tensor_length));
+  add(Py_mp_subscript, slot(tensor_get_item));
+  add(Py_mp_ass_subscript, slot(tensor_set_item));
+  add(Py_nb_bool, slot(tensor_bool));
+  add(Py_nb_int, slot(tensor_int));
+  add(Py_nb_float, slot(tensor_float));
+  add(Py_nb_index, slot(tensor_index));
+  add(Py_bf_getbuffer, slot(tensor_get_buffer));
+  add(Py_bf_releasebuffer, slot(tensor_release_buffer));
+  add(Py_tp_doc, const_cast<char*>("A multi-dimensional array of one dtype with autograd."));
+  PyType_Spec spec{"flambeau.Tensor", sizeof(TensorObject), 0,
+                   Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots.data()};
+  tensor_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)).release());
+  checked(PyObject_SetAttrString(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type)));
+  wrapper_hooks = {.increase = increase, .decrease = decrease};
+}
+
+PyObject* wrap_as(const Tensor& tensor, PyTypeObject* type) {
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) throw PythonError();
+  cast(object)->impl = tensor.impl();
+  tensor->set_wrapper(object);
+  return object;
+}
+
+PyObject* wrap(const Tensor& tensor) {
+  if (!tensor.defined()) Py_RETURN_NONE;
+  if (auto* object = static_cast<PyObject*>(tensor->wrapper())) {
+    Py_INCREF(object);
+    return object;
+  }
+  return wrap_as(tensor, tensor_type);
+}
+
+Object int_tuple(const Ints& values) {
+  Object tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
+  for (size_t i = 0; i < values.size(); ++i)
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i),
+                     checked(PyLong_FromLongLong(values[i])).release());
+  return tuple;
+}
+
+}  // namespace flambeau::bind
