@@ -20,14 +20,14 @@ class HostCallOnTensors final : public ops::HostCall {
   Results take_outputs();
 
  private:
-  class GeneratorSource;
+  class LockedRandom;
   ops::HostTensor input(const TensorInfo* info, bool contiguous);
 
   const PreparedCall& prepared_;
   ops::Call call_;
   std::vector<Tensor> copies_;  // keeps what input() made
   Results outputs_;
-  std::unique_ptr<GeneratorSource> random_;
+  std::unique_ptr<LockedRandom> random_;
 };
 
 /// A fresh Philox key from the generator of the call (its argument, or the default one).

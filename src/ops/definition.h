@@ -162,20 +162,15 @@ struct VjpLowering {
   std::vector<Expr> gradients;
 };
 
-/// Where host kernels of random ops draw from: PyTorch's CPU stream (tensor/generator.h implements
-/// it and says what each function does).
+/// The stream of a generator, which the host kernels of random ops draw from (PyTorch's mt19937).
 class RandomSource {
  public:
   virtual ~RandomSource() = default;
-  virtual void uniform(void* data, DType dtype, int64_t count, double from, double to) = 0;
-  virtual void normal(void* data, DType dtype, int64_t count, double mean, double std) = 0;
-  virtual void exponential(void* data, DType dtype, int64_t count, double lambda) = 0;
-  virtual void bernoulli(void* data, DType dtype, int64_t count, double p) = 0;
-  virtual void bernoulli(void* data, DType dtype, int64_t count, const void* p, DType p_dtype) = 0;
-  virtual void random_from_to(void* data, DType dtype, int64_t count, int64_t from, int64_t to) = 0;
-  virtual void randperm(void* data, DType dtype, int64_t n) = 0;
-  virtual void multinomial(int64_t* out, const void* probabilities, DType dtype, int64_t rows,
-                           int64_t categories, int64_t samples, bool replacement) = 0;
+  virtual uint32_t random() = 0;
+  virtual uint64_t random64() = 0;
+  /// The second value of the last pair that Box-Muller gave and nobody has used.
+  virtual std::optional<double>& next_normal() = 0;
+  virtual std::optional<float>& next_normal_float() = 0;
 };
 
 /// One strided operand of a host kernel.
@@ -195,7 +190,7 @@ class HostCall {
   /// Result `i`, allocated row-major with the type the shape rule gave, or with this one.
   virtual HostTensor output(size_t i) = 0;
   virtual HostTensor output(size_t i, const TensorInfo& info) = 0;
-  /// The generator argument, or the default one.
+  /// The generator argument, or the default one; locked until the kernel returns.
   virtual RandomSource& random() = 0;
 };
 

@@ -1,0 +1,230 @@
+// Programs run through plans and compiled kernels give the interpreter's bits.
+
+#include "eager/executable.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "ir/interpreter.h"
+#include "prim/build.h"
+
+namespace flambeau {
+namespace {
+
+using ir::ArrayValue;
+using ir::Builder;
+using ir::Dim;
+using ir::Expr;
+using ir::Program;
+using ir::Shape;
+
+Shape shape_of(int parameter, const Ints& sizes) {
+  Shape shape;
+  for (size_t i = 0; i < sizes.size(); ++i)
+    shape.push_back(sizes[i] == 1 ? Dim(1) : Dim::size(parameter, static_cast<int>(i)));
+  return shape;
+}
+
+Tensor random_tensor(const Ints& sizes, DType dtype, uint32_t seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  Tensor t = Tensor::empty(sizes, dtype);
+  for (int64_t i = 0; i < t.numel(); ++i) {
+    const float value = normal(engine);
+    if (dtype == DType::Float32) t.data<float>()[i] = value;
+    if (dtype == DType::Float64) t.data<double>()[i] = value;
+    if (dtype == DType::Int64) t.data<int64_t>()[i] = static_cast<int64_t>(value * 10);
+  }
+  return t;
+}
+
+ArrayValue array_of(const Tensor& tensor) {
+  ArrayValue array(tensor.dtype(), tensor.sizes());
+  const auto size = static_cast<int64_t>(size_of(tensor.dtype()));
+  Ints index(tensor.sizes().size());
+  for (int64_t i = 0; i < tensor.numel(); ++i) {
+    int64_t rest = i;
+    int64_t offset = 0;
+    for (size_t axis = index.size(); axis-- > 0;) {
+      offset += rest % tensor.sizes()[axis] * tensor.strides()[axis];
+      rest /= tensor.sizes()[axis];
+    }
+    std::memcpy(array.data.data() + i * size,
+                static_cast<const char*>(tensor.data_ptr()) + offset * size,
+                static_cast<size_t>(size));
+  }
+  return array;
+}
+
+void expect_interpreter_bits(const Program& program, const std::vector<Tensor>& parameters,
+                             const std::vector<int64_t>& integers = {}) {
+  std::vector<ArrayValue> arrays;
+  for (const Tensor& parameter : parameters) arrays.push_back(array_of(parameter));
+  const std::vector<ArrayValue> wanted = ir::interpret(program, arrays, {}, integers);
+  const Results got = run(*make_executable(program), parameters, {}, integers);
+  ASSERT_EQ(got.size(), wanted.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    const ArrayValue have = array_of(got[i]);
+    ASSERT_EQ(have.shape, wanted[i].shape);
+    EXPECT_EQ(have.data, wanted[i].data) << program.text();
+  }
+}
+
+Tensor transposed(const Tensor& t) {
+  const size_t last = t.sizes().size() - 1;
+  Ints sizes = t.sizes();
+  Ints strides = t.strides();
+  std::swap(sizes[0], sizes[last]);
+  std::swap(strides[0], strides[last]);
+  return t.alias(sizes, strides, t->offset);
+}
+
+/// sizes x {row-major, transposed}
+class Layouts : public testing::TestWithParam<std::pair<std::vector<int64_t>, bool>> {
+ protected:
+  Tensor input(uint32_t seed = 1) const {
+    Ints sizes(GetParam().first.begin(), GetParam().first.end());
+    if (!GetParam().second) return random_tensor(sizes, DType::Float32, seed);
+    std::swap(sizes[0], sizes[sizes.size() - 1]);
+    return transposed(random_tensor(sizes, DType::Float32, seed));
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Layouts,
+    testing::Values(std::pair(std::vector<int64_t>{3, 5}, false),
+                    std::pair(std::vector<int64_t>{3, 5}, true),
+                    std::pair(std::vector<int64_t>{1, 7}, false),
+                    std::pair(std::vector<int64_t>{7, 1}, false),
+                    std::pair(std::vector<int64_t>{17, 33}, true),
+                    std::pair(std::vector<int64_t>{130, 70}, false),
+                    std::pair(std::vector<int64_t>{2, 3, 40}, false),
+                    std::pair(std::vector<int64_t>{4, 3, 5}, true),
+                    std::pair(std::vector<int64_t>{1500, 3}, false),
+                    std::pair(std::vector<int64_t>{2, 40000}, false),
+                    std::pair(std::vector<int64_t>{0, 4}, false),
+                    std::pair(std::vector<int64_t>{4, 0}, false)));
+
+TEST_P(Layouts, PointwiseChain) {
+  const Tensor x = input(1);
+  const Tensor y = input(2);
+  Builder b;
+  const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+  const Expr c = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+  using namespace prim;  // NOLINT
+  const Expr result = exp(a * 0.5) + tanh(c) / (abs(a) + 1.0);
+  expect_interpreter_bits(b.finish({&result, 1}), {x, y});
+}
+
+TEST_P(Layouts, SoftmaxOverEachAxis) {
+  const Tensor x = input();
+  for (int64_t axis = 0; axis < x.dim(); ++axis) {
+    Builder b;
+    const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+    using namespace prim;  // NOLINT
+    const int64_t axes[] = {axis};
+    const Expr e = exp(a - amax(a, axes));
+    const Expr result = e / sum(e, axes);
+    expect_interpreter_bits(b.finish({&result, 1}), {x});
+  }
+}
+
+TEST_P(Layouts, SumsOverAxisSets) {
+  const Tensor x = input();
+  std::vector<std::vector<int64_t>> sets{{0}, {x.dim() - 1}};
+  std::vector<int64_t> all;
+  for (int64_t axis = 0; axis < x.dim(); ++axis) all.push_back(axis);
+  sets.push_back(all);
+  if (x.dim() == 3) sets.push_back({0, 2});
+  for (const std::vector<int64_t>& axes : sets) {
+    Builder b;
+    const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+    using namespace prim;  // NOLINT
+    const Expr total = sum(a * a, axes, false);
+    const Expr greatest = amax(a, axes, false);
+    const Expr root = sqrt(total) + greatest;
+    const Expr results[] = {total, root};
+    expect_interpreter_bits(b.finish(results), {x});
+  }
+}
+
+TEST_P(Layouts, ViewsPadsAndConcatenation) {
+  const Tensor x = input();
+  Builder b;
+  const Shape shape = shape_of(0, x.sizes());
+  const Expr a = b.parameter(DType::Float32, shape);
+  using namespace prim;  // NOLINT
+  std::vector<Dim> low(shape.size(), Dim(1));
+  std::vector<Dim> high(shape.size(), Dim(2));
+  std::vector<Dim> interior(shape.size(), Dim(0));
+  interior.back() = Dim(1);
+  const Expr padded = pad(a, constant(a, DType::Float32, 7.0), low, high, interior);
+  const int64_t last[] = {static_cast<int64_t>(shape.size()) - 1};
+  const Expr flipped = flip(a * 2.0, last);
+  const Expr parts[] = {a, flipped, exp(a)};
+  const Expr joined = concatenate(parts, 0);
+  const Expr sliced = slice(joined, 0, Dim::integer(0), shape[0] * 2, Dim(1));
+  const Expr results[] = {padded, flipped, joined, sliced,
+                          transpose(a, 0, static_cast<int>(shape.size()) - 1) + 1.0};
+  expect_interpreter_bits(b.finish(results), {x}, {x.size(0) > 1 ? 1 : 0});
+}
+
+TEST(Executable, GatherAndScatterOfRows) {
+  const Tensor table = random_tensor({11, 6}, DType::Float32, 3);
+  Tensor ids = Tensor::empty({2, 9}, DType::Int64);
+  for (int64_t i = 0; i < 18; ++i) ids.data<int64_t>()[i] = i * 7 % 11 % 5;
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr weights = b.parameter(DType::Float32, shape_of(0, table.sizes()));
+  const Expr index = b.parameter(DType::Int64, shape_of(1, ids.sizes()));
+  const Shape out{index.dim(0), index.dim(1), weights.dim(1)};
+  const int64_t leading[] = {0, 1};
+  const Expr indices[] = {broadcast(index, leading, out), iota(b, out, 2)};
+  const Expr rows = gather(weights, indices);
+  const Expr zeros = broadcast_to(constant(b, DType::Float32, 0.0), weights.shape());
+  const Expr back = scatter_add(zeros, indices, rows * 0.1);
+  const Expr results[] = {rows, back};
+  expect_interpreter_bits(b.finish(results), {table, ids});
+}
+
+TEST(Executable, ContractionsOfViews) {
+  const Tensor x = random_tensor({2, 5, 300}, DType::Float32, 4);
+  const Tensor w = random_tensor({7, 300}, DType::Float32, 5);
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+  const Expr c = b.parameter(DType::Float32, shape_of(1, w.sizes()));
+  const Expr flat = reshape(a, {a.dim(0) * a.dim(1), a.dim(2)});
+  const Expr product = contract(flat, transpose(c, 0, 1)) + 1.0;
+  const Expr batched = contract(a, transpose(exp(a * 0.1), 1, 2));
+  const Expr results[] = {reshape(product, {a.dim(0), a.dim(1), c.dim(0)}), batched};
+  expect_interpreter_bits(b.finish(results), {x, w});
+}
+
+TEST(Executable, ResultsOfIndexMapsShareMemory) {
+  const Tensor x = random_tensor({4, 6}, DType::Float32, 6);
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+  const Expr result = transpose(slice(a, 1, Dim(2), Dim(3)), 0, 1);
+  const Results got = run(*make_executable(b.finish({&result, 1})), {&x, 1}, {}, {});
+  EXPECT_EQ(got[0].data_ptr(), x.data<float>() + 2);
+  EXPECT_EQ(got[0].strides(), (Ints{1, 6}));
+}
+
+TEST(Executable, WritesOverAnInputOnlyWhereThatIsSafe) {
+  const Tensor x = random_tensor({40, 40}, DType::Float32, 7);
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+  const Expr result = a + transpose(a, 0, 1);
+  const Program program = b.finish({&result, 1});
+  const std::vector<ArrayValue> wanted = ir::interpret(program, {{array_of(x)}}, {}, {});
+  run(*make_executable(program), {&x, 1}, {}, {}, {&x, 1});
+  EXPECT_EQ(array_of(x).data, wanted[0].data);
+}
+
+}  // namespace
+}  // namespace flambeau
