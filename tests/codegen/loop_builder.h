@@ -126,10 +126,18 @@ class LoopBuilder {
   ValueId convert(DType to, ValueId value) {
     return dtype(value) == to ? value : compute(core_row(CoreOp::Convert), to, {value});
   }
+  /// A core_row: its dtype is in the attributes.
   ValueId compute(const Primitive* row, DType result, std::initializer_list<ValueId> arguments) {
+    ir::Attributes attributes;
+    attributes.index = static_cast<int>(result);
+    return this->row(row, result, arguments, attributes);
+  }
+  /// A row of the primitive table.
+  ValueId row(const Primitive* row, DType result, std::initializer_list<ValueId> arguments,
+              const ir::Attributes& attributes = {}) {
     Statement st = make(StatementKind::Compute, result);
     st.primitive = row;
-    st.attributes.index = static_cast<int>(result);
+    st.attributes = attributes;
     st.arguments = arguments;
     return add(std::move(st));
   }

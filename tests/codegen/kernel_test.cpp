@@ -1,0 +1,162 @@
+// What a kernel must do that random programs reach seldom: exact order at each size, no
+// contraction, work in place, and images that refuse outside symbols.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "codegen/image.h"
+#include "ir/order.h"
+#include "tests/codegen/kernel_run.h"
+#include "tests/codegen/loop_builder.h"
+
+namespace flambeau::test {
+namespace {
+
+constexpr DType kF32 = DType::Float32;
+constexpr int64_t kSizes[] = {0,  1,  7,  8,   9,    15,   16,   17,   31,   32,  33,
+                              63, 64, 65, 127, 1023, 1024, 1025, 2047, 3000, 9000};
+
+std::vector<float> random_floats(size_t count, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> out(count);
+  for (float& v : out) v = normal(random);
+  return out;
+}
+
+GuardedBuffer guarded(const std::vector<float>& values) {
+  GuardedBuffer out(values.size() * sizeof(float));
+  if (!values.empty()) std::memcpy(out.data(), values.data(), out.size());
+  return out;
+}
+
+TEST(Levels, AtLeastOneRuns) {
+  std::string ran;
+  for (const Isa isa : runnable_isas()) ran += concat(' ', isa_name(isa));
+  RecordProperty("levels", ran);
+  printf("levels that ran:%s\n", ran.c_str());
+  EXPECT_THAT(runnable_isas(), testing::Contains(Isa::Avx2));
+}
+
+TEST(Order, OfARowIsTheInterpretersAtEverySize) {
+  LoopBuilder b;
+  const int x = b.buffer(kF32), out = b.buffer(kF32, true);
+  const IntOperand length = b.slot();
+  b.loop(LoopMark::Parallel, c(0), [&](LoopVar) {
+    b.store(out, {}, b.reduce(CoreOp::Add, LoopMark::Vector, length, [&](LoopVar v) {
+      return b.load(x, {at(v)});
+    }));
+  });
+  const ir::LoopProgram program = b.finish();
+  for (const Isa isa : runnable_isas()) {
+    const auto kernel = load_kernel(codegen::compile(program, isa));
+    for (const int64_t size : kSizes) {
+      const std::vector<float> values = random_floats(static_cast<size_t>(size), 3);
+      GuardedBuffer row = guarded(values), result(sizeof(float));
+      void* const buffers[] = {row.data(), result.data()};
+      kernel(buffers, &size, 0, 1, 0, 0);
+      std::vector<ir::Container> containers;
+      for (const float v : values) containers.push_back(ir::load_element(kF32, &v));
+      EXPECT_EQ(ir::load_element(kF32, result.data()),
+                ir::reduce_in_order(CoreOp::Add, kF32, 0, containers))
+          << isa_name(isa) << ' ' << size;
+    }
+  }
+}
+
+TEST(Order, OfColumnsIsTheInterpretersAtEverySize) {
+  LoopBuilder b;
+  const int x = b.buffer(kF32), out = b.buffer(kF32, true);
+  const IntOperand length = b.slot(), width = b.slot();
+  b.loop(LoopMark::ParallelInner, c(0), [&](LoopVar column) {
+    b.store(out, {at(column)}, b.reduce(CoreOp::Add, LoopMark::Serial, length, [&](LoopVar v) {
+      return b.load(x, {at(v, width), at(column)});
+    }));
+  });
+  const ir::LoopProgram program = b.finish();
+  constexpr int64_t kWidth = 83;
+  for (const Isa isa : runnable_isas()) {
+    const auto kernel = load_kernel(codegen::compile(program, isa));
+    for (const int64_t size : kSizes) {
+      const std::vector<float> values = random_floats(static_cast<size_t>(size * kWidth), 4);
+      GuardedBuffer matrix = guarded(values), result(kWidth * sizeof(float));
+      void* const buffers[] = {matrix.data(), result.data()};
+      const int64_t ints[] = {size, kWidth};
+      kernel(buffers, ints, 0, 1, 0, kWidth);
+      for (int64_t column = 0; column < kWidth; ++column) {
+        std::vector<ir::Container> containers;
+        for (int64_t i = 0; i < size; ++i)
+          containers.push_back(
+              ir::load_element(kF32, &values[static_cast<size_t>(i * kWidth + column)]));
+        ASSERT_EQ(ir::load_element(kF32, result.data() + column * 4),
+                  ir::reduce_in_order(CoreOp::Add, kF32, 0, containers))
+            << isa_name(isa) << ' ' << size << ' ' << column;
+      }
+    }
+  }
+}
+
+TEST(Arithmetic, MultiplyAndAddAreNotContracted) {
+  LoopBuilder b;
+  const int x = b.buffer(kF32), y = b.buffer(kF32), z = b.buffer(kF32), out = b.buffer(kF32, true);
+  b.loop(LoopMark::ParallelInner, c(0), [&](LoopVar v) {
+    const ValueId product = b.op(CoreOp::Mul, {b.load(x, {at(v)}), b.load(y, {at(v)})});
+    b.store(out, {at(v)}, b.op(CoreOp::Add, {product, b.load(z, {at(v)})}));
+  });
+  constexpr size_t kCount = 1000;
+  const auto a = random_floats(kCount, 1), m = random_floats(kCount, 2),
+             s = random_floats(kCount, 3);
+  for (const Isa isa : runnable_isas()) {
+    const auto kernel = load_kernel(codegen::compile(b.finish(), isa));
+    GuardedBuffer ga = guarded(a), gm = guarded(m), gs = guarded(s), result(kCount * sizeof(float));
+    void* const buffers[] = {ga.data(), gm.data(), gs.data(), result.data()};
+    kernel(buffers, nullptr, 0, 1, 0, kCount);
+    int would_show = 0;
+    for (size_t i = 0; i < kCount; ++i) {
+      const volatile float product = a[i] * m[i];
+      const float expected = product + s[i];
+      float got;
+      std::memcpy(&got, result.data() + i * sizeof got, sizeof got);
+      ASSERT_EQ(got, expected) << isa_name(isa) << ' ' << i;
+      would_show += std::fma(a[i], m[i], s[i]) != expected ? 1 : 0;
+    }
+    EXPECT_GT(would_show, 50);  // or else the comparison proves nothing
+  }
+}
+
+TEST(InPlace, OutputMayBeAnInput) {
+  LoopBuilder b;
+  const int x = b.buffer(kF32), out = b.buffer(kF32, true);
+  const IntOperand row = b.slot(), length = b.slot();
+  b.loop(LoopMark::Parallel, c(0), [&](LoopVar r) {
+    const ValueId most = b.reduce(CoreOp::Max, LoopMark::Vector, length,
+                                  [&](LoopVar v) { return b.load(x, {at(r, row), at(v)}); });
+    b.loop(LoopMark::Vector, length, [&](LoopVar v) {
+      b.store(out, {at(r, row), at(v)}, b.op(CoreOp::Sub, {b.load(x, {at(r, row), at(v)}), most}));
+    });
+  });
+  constexpr int64_t kRows = 3, kLength = 77;
+  const std::vector<float> values = random_floats(kRows * kLength, 9);
+  for (const Isa isa : runnable_isas()) {
+    const auto kernel = load_kernel(codegen::compile(b.finish(), isa));
+    GuardedBuffer memory = guarded(values);
+    void* const buffers[] = {memory.data(), memory.data()};
+    const int64_t ints[] = {kLength, kLength};
+    kernel(buffers, ints, 0, kRows, 0, 0);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const float* first = values.data() + r * kLength;
+      const float most = *std::max_element(first, first + kLength);
+      for (int64_t i = 0; i < kLength; ++i) {
+        float got;
+        std::memcpy(&got, memory.data() + (r * kLength + i) * 4, sizeof got);
+        ASSERT_EQ(got, first[i] - most) << isa_name(isa) << ' ' << r << ' ' << i;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace flambeau::test
