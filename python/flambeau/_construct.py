@@ -96,10 +96,11 @@ def numel(input: _C.Tensor) -> int:
     return input.numel()
 
 
-_PROFILES: dict[str, dict[str, float]] = {
-    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
-    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
-    "full": {"precision": 4, "threshold": float("inf"), "edgeitems": 3, "linewidth": 80},
+# Precision, threshold, edge items, line width.
+_PROFILES: dict[str, tuple[float, ...]] = {
+    "default": (4, 1000, 3, 80),
+    "short": (2, 1000, 2, 80),
+    "full": (4, float("inf"), 3, 80),
 }
 
 
@@ -112,16 +113,8 @@ def set_printoptions(
     sci_mode: bool | None = None,
 ) -> None:
     """How tensors are printed, as in PyTorch."""
-    options = _C._print_options()
-    if profile is not None:
-        options.update(_PROFILES[profile])
-    given = {
-        "precision": precision,
-        "threshold": threshold,
-        "edgeitems": edgeitems,
-        "linewidth": linewidth,
-    }
-    options.update({name: value for name, value in given.items() if value is not None})
-    options["sci_mode"] = sci_mode
-    options["threshold"] = int(min(options["threshold"], 2**62))
-    _C._set_print_options(**options)
+    current = _C._print_options()[:4] if profile is None else _PROFILES[profile]
+    given = (precision, threshold, edgeitems, linewidth)
+    chosen = [old if new is None else new for old, new in zip(current, given)]
+    chosen[1] = min(chosen[1], 2**62)
+    _C._set_print_options(*(int(value) for value in chosen), sci_mode)

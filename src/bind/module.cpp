@@ -71,23 +71,19 @@ void add_settings(nb::module_& module) {
              "The smallest dtype that both convert to.");
   module.def("can_cast", can_cast, "from_"_a, "to"_a,
              "Whether a result of one dtype may be written to another.");
+  // Precision, threshold, edge items, line width, scientific.
   module.def("_print_options", [] {
     const PrintOptions options = print_options();
-    nb::dict result;
-    result["precision"] = options.precision;
-    result["threshold"] = options.threshold;
-    result["edgeitems"] = options.edge_items;
-    result["linewidth"] = options.line_width;
-    result["sci_mode"] = options.scientific;
-    return result;
+    return nb::make_tuple(options.precision, options.threshold, options.edge_items,
+                          options.line_width, options.scientific);
   });
   module.def(
       "_set_print_options",
-      [](int64_t precision, int64_t threshold, int64_t edgeitems, int64_t linewidth,
-         std::optional<bool> sci_mode) {
-        set_print_options({precision, threshold, edgeitems, linewidth, sci_mode});
+      [](int64_t precision, int64_t threshold, int64_t edge_items, int64_t line_width,
+         std::optional<bool> scientific) {
+        set_print_options({precision, threshold, edge_items, line_width, scientific});
       },
-      "precision"_a, "threshold"_a, "edgeitems"_a, "linewidth"_a, "sci_mode"_a.none());
+      nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none());
   module.def("_memory_stats", [] {
     const MemoryStats stats = memory_stats();
     nb::dict result;

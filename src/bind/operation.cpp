@@ -2,10 +2,10 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <map>
-#include <set>
 
 #include "base/error.h"
 #include "bind/arguments.h"
@@ -185,26 +185,31 @@ Object make_callable(const Operation* operation) {
 // ---- paths
 // ---------------------------------------------------------------------------------------
 
-/// Python's binary operators, which have a reflected and an in-place form.
+/// Python's binary operators. "__add__" has a reflected form "__radd__" and an in-place form
+/// "__iadd__".
 constexpr std::array<std::string_view, 13> kOperators{
-    "add", "sub", "mul", "truediv", "floordiv", "mod",   "pow",
-    "and", "or",  "xor", "lshift",  "rshift",   "matmul"};
+    "__add__", "__sub__", "__mul__", "__truediv__", "__floordiv__", "__mod__",   "__pow__",
+    "__and__", "__or__",  "__xor__", "__lshift__",  "__rshift__",   "__matmul__"};
 /// The comparisons, which Python reflects itself.
-constexpr std::array<std::string_view, 6> kComparisons{"eq", "ne", "lt", "le", "gt", "ge"};
+constexpr std::array<std::string_view, 6> kComparisons{"__eq__", "__ne__", "__lt__",
+                                                       "__le__", "__gt__", "__ge__"};
 
 constexpr std::string_view kMethodPrefix = "Tensor.";
 
-/// "add" of "Tensor.__add__"; empty for other paths.
-std::string special_name(std::string_view path) {
-  if (!path.starts_with("Tensor.__") || !path.ends_with("__")) return {};
-  path.remove_prefix(9);
-  path.remove_suffix(2);
-  return std::string(path);
+bool contains(std::span<const std::string_view> names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-template <class List>
-bool contains(const List& list, std::string_view name) {
-  return std::find(list.begin(), list.end(), name) != list.end();
+/// "__radd__" of "__add__" for the letter 'r'.
+std::string operator_form(std::string_view plain, char letter) {
+  return concat("__", letter, plain.substr(2));
+}
+
+bool is_operator(std::string_view name) {
+  if (contains(kComparisons, name) || contains(kOperators, name)) return true;
+  return std::any_of(kOperators.begin(), kOperators.end(), [&](std::string_view plain) {
+    return name == operator_form(plain, 'r') || name == operator_form(plain, 'i');
+  });
 }
 
 using Paths = std::map<std::string, Operation, std::less<>>;
@@ -235,22 +240,16 @@ void add_paths(Paths& paths, Paths& reflected, const ops::Definition& op) {
   const CallForm form = op.returns == ops::Returns::Self ? CallForm::InPlace : CallForm::Function;
   for (const std::string& path : own) {
     add_overload(paths, path, op, form);
-    const std::string special = special_name(path);
-    if (contains(kOperators, special)) {
+    const std::string last = path.substr(path.rfind('.') + 1);
+    if (path.starts_with(kMethodPrefix) && contains(kOperators, last)) {
+      const std::string prefix(kMethodPrefix);
       if (variants.in_place)
-        add_overload(paths, "Tensor.__i" + special + "__", op, CallForm::InPlace);
-      add_overload(reflected, "Tensor.__r" + special + "__", op, form, true);
-    } else if (variants.in_place && special.empty()) {
+        add_overload(paths, prefix + operator_form(last, 'i'), op, CallForm::InPlace);
+      add_overload(reflected, prefix + operator_form(last, 'r'), op, form, true);
+    } else if (variants.in_place && !path.ends_with("__")) {
       add_overload(paths, path + "_", op, CallForm::InPlace);
     }
   }
-}
-
-bool is_operator(std::string_view path) {
-  std::string special = special_name(path);
-  if (contains(kComparisons, special) || contains(kOperators, special)) return true;
-  return (special.starts_with('r') || special.starts_with('i')) &&
-         contains(kOperators, std::string_view(special).substr(1));
 }
 
 }  // namespace
@@ -264,7 +263,7 @@ void add_operations(PyObject* module) {
   paths->merge(reflected);  // Only where no definition names the reflected operator itself.
   const Object functions = checked(PyDict_New());
   for (auto& [path, operation] : *paths) {
-    operation.is_operator = is_operator(path);
+    operation.is_operator = operation.method && is_operator(operation.name);
     const Object callable = make_callable(&operation);
     if (operation.method)
       checked(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type),
