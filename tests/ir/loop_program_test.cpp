@@ -104,9 +104,9 @@ TEST(LoopProgramText, DamagedTextNeverCrashes) {
   const std::string letters = "%{}[](),:=0129bvi.+-*/ \nadef";
   std::mt19937 engine(6);
   int read = 0;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 8000; ++i) {
     std::string damaged = i % 2 == 0 ? kRows : kAll;
-    for (unsigned edits = 1 + engine() % 3; edits > 0; --edits) {
+    for (size_t edits = 1 + engine() % 3; edits > 0; --edits) {
       const size_t at = engine() % damaged.size();
       const char letter = letters[engine() % letters.size()];
       switch (engine() % 3) {
