@@ -1,87 +1,13 @@
 #include "ir/core_function.h"
 
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <type_traits>
 
 #include "base/error.h"
-#include "base/half.h"
+#include "ir/core_carrier.h"
 
 namespace flambeau::ir {
 namespace {
-
-/// Carriers of the 16-bit floats, on which only Convert and Bitcast are defined.
-struct Half {
-  uint16_t bits;
-};
-struct Brain {
-  uint16_t bits;
-};
-
-template <class T>
-constexpr bool kIsHalf = std::is_same_v<T, Half> || std::is_same_v<T, Brain>;
-template <class T>
-constexpr bool kIsFloat = std::is_floating_point_v<T>;
-template <class T>
-constexpr bool kIsBool = std::is_same_v<T, bool>;
-template <class T>
-constexpr bool kIsInteger = std::is_integral_v<T> && !kIsBool<T>;
-
-template <class T>
-T unpack(Container c) {
-  if constexpr (kIsHalf<T>)
-    return T{static_cast<uint16_t>(c)};
-  else if constexpr (std::is_same_v<T, float>)
-    return std::bit_cast<float>(static_cast<uint32_t>(c));
-  else if constexpr (std::is_same_v<T, double>)
-    return std::bit_cast<double>(c);
-  else if constexpr (kIsBool<T>)
-    return c != 0;
-  else
-    return static_cast<T>(c);
-}
-
-template <class T>
-Container pack(T v) {
-  if constexpr (kIsHalf<T>)
-    return v.bits;
-  else if constexpr (std::is_same_v<T, float>)
-    return std::bit_cast<uint32_t>(v);
-  else if constexpr (std::is_same_v<T, double>)
-    return std::bit_cast<uint64_t>(v);
-  else
-    return static_cast<Container>(static_cast<int64_t>(v));
-}
-
-/// Calls fn.operator()<T>() with the C++ type of `dtype`.
-template <class Fn>
-decltype(auto) with_type(DType dtype, const Fn& fn) {
-  switch (dtype) {
-    case DType::Bool:
-      return fn.template operator()<bool>();
-    case DType::UInt8:
-      return fn.template operator()<uint8_t>();
-    case DType::Int8:
-      return fn.template operator()<int8_t>();
-    case DType::Int16:
-      return fn.template operator()<int16_t>();
-    case DType::Int32:
-      return fn.template operator()<int32_t>();
-    case DType::Int64:
-      return fn.template operator()<int64_t>();
-    case DType::Float16:
-      return fn.template operator()<Half>();
-    case DType::BFloat16:
-      return fn.template operator()<Brain>();
-    case DType::Float32:
-      return fn.template operator()<float>();
-    case DType::Float64:
-      return fn.template operator()<double>();
-  }
-  throw InternalError("core function: unknown dtype");
-}
 
 // Integer arithmetic is done on uint64_t, where it wraps, and cut to the width by unpack.
 template <class T>
@@ -310,95 +236,6 @@ Container run(Container ca, Container cb, Container cc) {
   }
 }
 
-template <class To, class From>
-To to_integer(From v) {
-  if (std::isnan(v)) return To{0};
-  // The bounds as floats: the maximum may round up to the next power of two, which is outside.
-  constexpr From kLow = static_cast<From>(std::numeric_limits<To>::min());
-  const From high = std::ldexp(From{1}, std::numeric_limits<To>::digits);
-  if (v <= kLow) return std::numeric_limits<To>::min();
-  if (v >= high) return std::numeric_limits<To>::max();
-  return static_cast<To>(v);
-}
-
-template <class T>
-float widen_half(T v) {
-  if constexpr (std::is_same_v<T, Half>)
-    return float16_to_float(v.bits);
-  else
-    return bfloat16_to_float(v.bits);
-}
-
-/// `v` rounded to odd: what a double has beyond a float leaves the last bit set, so that rounding
-/// on to 16 bits gives what rounding `v` itself would.
-float float_rounded_to_odd(double v) {
-  const auto nearest = static_cast<float>(v);
-  if (std::isnan(v) || static_cast<double>(nearest) == v) return nearest;
-  const bool away = std::fabs(static_cast<double>(nearest)) > std::fabs(v);
-  return std::bit_cast<float>((std::bit_cast<uint32_t>(nearest) - (away ? 1U : 0U)) | 1U);
-}
-
-template <class To>
-To narrow_to_half(double v) {
-  const float f = float_rounded_to_odd(v);
-  if constexpr (std::is_same_v<To, Half>)
-    return {float_to_float16(f)};
-  else
-    return {float_to_bfloat16(f)};
-}
-
-/// A double that rounds to a 16-bit float as `v` does: an int64 has too many digits for a double,
-/// so the digits that are cut leave a sticky one.
-inline double sticky_double(int64_t v) {
-  const bool negative = v < 0;
-  uint64_t magnitude = negative ? 0 - static_cast<uint64_t>(v) : static_cast<uint64_t>(v);
-  constexpr uint64_t kCut = 0xfff;
-  if (magnitude >> 52 != 0)
-    magnitude = (magnitude & ~kCut) | ((magnitude & kCut) != 0 ? 0x1000 : 0);
-  const auto d = static_cast<double>(magnitude);
-  return negative ? -d : d;
-}
-
-template <class To, class From>
-Container convert(Container c, Container, Container) {
-  const From v = unpack<From>(c);
-  if constexpr (kIsHalf<From>) {
-    if constexpr (std::is_same_v<To, From>)
-      return c;
-    else
-      return convert<To, float>(pack<float>(widen_half(v)), 0, 0);
-  } else if constexpr (kIsBool<To>) {
-    return v != From{0};
-  } else if constexpr (kIsHalf<To>) {
-    if constexpr (kIsFloat<From>)
-      return pack<To>(narrow_to_half<To>(v));
-    else
-      return pack<To>(narrow_to_half<To>(sticky_double(static_cast<int64_t>(v))));
-  } else if constexpr (kIsInteger<To> && kIsFloat<From>) {
-    return pack<To>(to_integer<To, From>(v));
-  } else {
-    return pack<To>(static_cast<To>(v));
-  }
-}
-
-/// The bits of any dtype, without the sign extension of containers, and back.
-template <class T>
-uint64_t raw_bits(Container c) {
-  if constexpr (sizeof(T) == 8)
-    return c;
-  else
-    return c & ((uint64_t{1} << (8 * sizeof(T))) - 1);
-}
-
-template <class To, class From>
-Container bitcast(Container c, Container, Container) {
-  const uint64_t bits = raw_bits<From>(c);
-  if constexpr (kIsInteger<To>)
-    return pack<To>(static_cast<To>(bits));
-  else
-    return bits;
-}
-
 template <CoreOp op>
 CoreFunction find(DType dtype) {
   return with_type(dtype, []<class T>() -> CoreFunction {
@@ -406,23 +243,6 @@ CoreFunction find(DType dtype) {
       return run<op, T>;
     else
       return nullptr;
-  });
-}
-
-CoreFunction find_conversion(DType to, DType from) {
-  return with_type(to, [&]<class To>() -> CoreFunction {
-    return with_type(from, []<class From>() -> CoreFunction { return convert<To, From>; });
-  });
-}
-
-CoreFunction find_bitcast(DType to, DType from) {
-  return with_type(to, [&]<class To>() -> CoreFunction {
-    return with_type(from, []<class From>() -> CoreFunction {
-      if constexpr (sizeof(To) == sizeof(From) && kIsBool<To> == kIsBool<From>)
-        return bitcast<To, From>;
-      else
-        return nullptr;
-    });
   });
 }
 
@@ -520,49 +340,6 @@ int core_arity(CoreOp op) {
     default:
       return 2;
   }
-}
-
-Container load_element(DType dtype, const void* address) {
-  return with_type(dtype, [&]<class T>() -> Container {
-    if constexpr (kIsBool<T>) {
-      // Read as a byte: a buffer may hold any non-zero byte for true.
-      uint8_t byte;
-      std::memcpy(&byte, address, 1);
-      return byte != 0;
-    } else {
-      T value;
-      std::memcpy(&value, address, sizeof value);
-      return pack<T>(value);
-    }
-  });
-}
-
-void store_element(DType dtype, void* address, Container value) {
-  // Little-endian: the element is the low bytes of its container.
-  std::memcpy(address, &value, size_of(dtype));
-}
-
-Container container_of(DType dtype, double value) {
-  return convert_element(dtype, DType::Float64, std::bit_cast<uint64_t>(value));
-}
-
-Container container_of(DType dtype, const Scalar& value) {
-  return convert_element(dtype, value.dtype(), value.bits());
-}
-
-Container container_of_bits(DType dtype, uint64_t bits) {
-  return with_type(dtype, [&]<class T>() -> Container {
-    if constexpr (kIsBool<T>)
-      return bits != 0;
-    else if constexpr (kIsInteger<T>)
-      return pack<T>(static_cast<T>(bits));
-    else
-      return raw_bits<T>(bits);
-  });
-}
-
-double to_double(DType dtype, Container value) {
-  return std::bit_cast<double>(convert_element(DType::Float64, dtype, value));
 }
 
 }  // namespace flambeau::ir
