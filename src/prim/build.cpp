@@ -254,6 +254,8 @@ FLAMBEAU_BINARY(philox)
 #undef FLAMBEAU_BINARY
 #undef FLAMBEAU_UNARY
 
+Expr polygamma(int order, const Expr& a) { return add_node("polygamma", {a}, {.index = order}); }
+
 Expr broadcast(const Expr& a, std::span<const int64_t> axes, const Shape& shape) {
   const ir::Node& node = a.node();
   SmallVector<int64_t, 5> map(axes.begin(), axes.end());

@@ -103,6 +103,7 @@ Expr erfc(const Expr& a);
 Expr erfinv(const Expr& a);
 Expr lgamma(const Expr& a);
 Expr digamma(const Expr& a);
+Expr polygamma(int order, const Expr& a);  ///< derivative `order` (1 to 20) of digamma
 Expr pow(const Expr& a, const Expr& b);
 Expr is_nan(const Expr& a);
 Expr stop_gradient(const Expr& a);

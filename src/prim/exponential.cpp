@@ -67,20 +67,6 @@ Value expm1_value(const Value& x) {
   return select(abs(x) < pick(x, 0x1p-60, 0x1p-100), x, y);
 }
 
-/// x = 2^k (1 + f), for positive finite x, denormals included.
-struct LogParts {
-  Value k, f;
-};
-
-LogParts log_parts(const Value& x) {
-  const FloatFormat& format = format_of(x);
-  const Value is_denormal = x < format.least_normal;
-  const double offset = exponent_offset(format);
-  const Value normal = select(is_denormal, x * 0x1p54, x);
-  const Parts parts = split(normal, select(is_denormal, x.number(offset + 54), x.number(offset)));
-  return {parts.exponent, parts.significand - 1};
-}
-
 /// `y` where log is finite, else log's value.
 Value log_edges(const Value& x, double pole, const Value& y) {
   const Value outside = select(x == pole, x.number(-kInfinity), kNaN);
@@ -124,6 +110,15 @@ double ln2_high(const Value& x) { return pick(x, 0x1.62e430p-1, 0x1.62e42fefa39e
 double ln2_low(const Value& x) { return pick(x, -0x1.05c610p-29, 0x1.abc9e3b39803fp-56); }
 
 Value expm1_kernel(const Value& r) { return fma(r * r, expm1_quotient(r), r); }
+
+LogParts log_parts(const Value& x) {
+  const FloatFormat& format = format_of(x);
+  const Value is_denormal = x < format.least_normal;
+  const double offset = exponent_offset(format);
+  const Value normal = select(is_denormal, x * 0x1p54, x);
+  const Parts parts = split(normal, select(is_denormal, x.number(offset + 54), x.number(offset)));
+  return {parts.exponent, parts.significand - 1};
+}
 
 Value exp_value(const Value& x) {
   const auto [shifted, r] = reduce(clamp_exponent(x));

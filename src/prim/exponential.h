@@ -21,6 +21,12 @@ Value expm1_scaled(const Value& x, int divisor);
 /// (e^x - 1) / 2 and e^x / 2 for x >= 0, infinite where they overflow.
 Value half_expm1(const Value& x);
 Value half_exp(const Value& x);
+/// x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), for positive finite x, denormals included.
+struct LogParts {
+  Value k, f;
+};
+LogParts log_parts(const Value& x);
+
 Value log_value(const Value& x);
 Value log1p_value(const Value& x);
 /// The part of log(1 + f) beyond f, for 1 + f in [sqrt(1/2), sqrt(2)].
