@@ -80,4 +80,4 @@ def _make(name: str, function: str, defaults: dict[str, Any]) -> type[_Activatio
 for _name, (_function, _defaults) in _TABLE.items():
     globals()[_name] = _make(_name, _function, _defaults)
 
-__all__ = [*_TABLE]  # noqa: PLE0604
+__all__ = [*_TABLE]

@@ -75,4 +75,4 @@ def _make(name: str, row: tuple[str, tuple[str, ...], dict[str, Any]]) -> type[_
 for _name, _row in _TABLE.items():
     globals()[_name] = _make(_name, _row)
 
-__all__ = [*_TABLE]  # noqa: PLE0604
+__all__ = [*_TABLE]
