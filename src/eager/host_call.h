@@ -14,7 +14,7 @@ class HostCallOnTensors final : public ops::HostCall {
   ops::HostTensor input(std::string_view list, size_t i, bool contiguous) override;
   ops::HostTensor output(size_t i) override;
   ops::HostTensor output(size_t i, const TensorInfo& info) override;
-  ops::RandomSource& random() override;
+  RandomSource& random() override;
 
   /// What the kernel made, in order; for parameters marked (a!) those tensors.
   Results take_outputs();

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/random_source.h"
 #include "ops/schema.h"
 #include "prim/build.h"
 
@@ -162,17 +163,6 @@ struct VjpLowering {
   std::vector<Expr> gradients;
 };
 
-/// The stream of a generator, which the host kernels of random ops draw from (PyTorch's mt19937).
-class RandomSource {
- public:
-  virtual ~RandomSource() = default;
-  virtual uint32_t random() = 0;
-  virtual uint64_t random64() = 0;
-  /// The second value of the last pair that Box-Muller gave and nobody has used.
-  virtual std::optional<double>& next_normal() = 0;
-  virtual std::optional<float>& next_normal_float() = 0;
-};
-
 /// One strided operand of a host kernel.
 struct HostTensor {
   TensorInfo info;
@@ -191,7 +181,7 @@ class HostCall {
   virtual HostTensor output(size_t i) = 0;
   virtual HostTensor output(size_t i, const TensorInfo& info) = 0;
   /// The generator argument, or the default one; locked until the kernel returns.
-  virtual RandomSource& random() = 0;
+  virtual flambeau::RandomSource& random() = 0;
 };
 
 /// The geometry of an alias: sizes, strides and the place of element 0, in elements from the

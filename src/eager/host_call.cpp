@@ -1,0 +1,88 @@
+#include "eager/host_call.h"
+
+#include <mutex>
+
+#include "base/error.h"
+#include "eager/copy.h"
+#include "tensor/generator.h"
+
+namespace flambeau {
+
+using ops::HostTensor;
+
+namespace {
+
+Tensor tensor_of(const TensorInfo* info) {
+  return Tensor(Ref<TensorImpl>(static_cast<TensorImpl*>(const_cast<TensorInfo*>(info))));
+}
+
+HostTensor host(const Tensor& tensor) { return {tensor.info(), tensor.data_ptr()}; }
+
+/// The generator given to the call, or the default one.
+Generator& generator_of(const ops::Call& call) {
+  for (const ops::Argument& argument : call.arguments())
+    if (void* const* given = std::get_if<void*>(&argument))
+      if (*given != nullptr) return *static_cast<Generator*>(*given);
+  return default_generator();
+}
+
+}  // namespace
+
+/// A generator, locked for the length of the call.
+class HostCallOnTensors::LockedRandom {
+ public:
+  explicit LockedRandom(Generator& generator) : generator_(generator), lock_(generator.mutex()) {}
+  Generator& generator() { return generator_; }
+
+ private:
+  Generator& generator_;
+  std::lock_guard<std::mutex> lock_;
+};
+
+HostCallOnTensors::HostCallOnTensors(const PreparedCall& prepared)
+    : prepared_(prepared),
+      call_(*prepared.op, {prepared.arguments.data(), prepared.arguments.size()}) {}
+
+HostCallOnTensors::~HostCallOnTensors() = default;
+
+HostTensor HostCallOnTensors::input(const TensorInfo* info, bool contiguous) {
+  Tensor tensor = tensor_of(info);
+  if (contiguous) tensor = flambeau::contiguous(tensor);
+  copies_.push_back(tensor);
+  return host(tensor);
+}
+
+HostTensor HostCallOnTensors::input(std::string_view parameter, bool contiguous) {
+  return input(&call_.tensor(parameter), contiguous);
+}
+
+HostTensor HostCallOnTensors::input(std::string_view list, size_t i, bool contiguous) {
+  return input(call_.tensors(list)[i], contiguous);
+}
+
+HostTensor HostCallOnTensors::output(size_t i) { return output(i, prepared_.results[i]); }
+
+HostTensor HostCallOnTensors::output(size_t i, const TensorInfo& info) {
+  if (outputs_.size() <= i) outputs_.resize(i + 1);
+  Tensor& output = outputs_[i];
+  // A tensor that is written gets its values directly if it is laid out as the kernel writes.
+  if (i < prepared_.outputs.size() && prepared_.outputs[i].sizes() == info.sizes &&
+      prepared_.outputs[i].dtype() == info.dtype && prepared_.outputs[i].is_contiguous())
+    output = prepared_.outputs[i];
+  else
+    output = Tensor::empty(info.sizes, info.dtype);
+  return host(output);
+}
+
+RandomSource& HostCallOnTensors::random() {
+  if (random_ == nullptr) random_ = std::make_unique<LockedRandom>(generator_of(call_));
+  return random_->generator();
+}
+
+Results HostCallOnTensors::take_outputs() { return std::move(outputs_); }
+
+int64_t random_key(const ops::Call& call) {
+  return static_cast<int64_t>(next_philox_key(generator_of(call)));
+}
+
+}  // namespace flambeau
