@@ -100,7 +100,7 @@ Value pow_value(const Value& x, const Value& y) {
   const Value grows = (a > 1) ^ (y < 0);  // towards infinity as |y| does
   // Magnitudes at the ends of either operand.
   const Value is_end = (a == 0) | (a == kInfinity) | (abs(y) == kInfinity);
-  const Value end = select(grows, kInfinity, select(a == 1, x.number(1), 0));
+  const Value end = select(a == 1, 1, select(grows, x.number(kInfinity), 0));
   const Value magnitude = select(is_end, end, power_of_magnitude(a, y));
 
   const Value is_integer = floor(y) == y;
