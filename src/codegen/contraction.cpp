@@ -51,8 +51,7 @@ KernelImage compile(const PackPart& part, Isa isa) {
         const int entry = PackPart::entry(unit, columns);
         require(entry == static_cast<int>(names.size()), "order of packing functions");
         names.push_back(concat("pack_", entry));
-        emitter.emit_pack(names.back(), part.source, unit,
-                          columns ? tile.vectors : tile.packed_rows / tile.lanes);
+        emitter.emit_pack(names.back(), part.source, unit, columns);
       }
   });
 }

@@ -19,8 +19,7 @@ class ContractionEmitter {
 
   void emit_micro_kernel(const std::string& name, RowLayout layout, int rows, int vectors,
                          bool whole);
-  /// For panels of `vectors` vectors.
-  void emit_pack(const std::string& name, DType source, PackStride unit, int vectors);
+  void emit_pack(const std::string& name, DType source, PackStride unit, bool columns);
 
  private:
   /// Starts a function; 'p' in `parameters` is a pointer, 'i' an Int64.
@@ -46,14 +45,23 @@ class ContractionEmitter {
   /// A scalar or a vector of `source` as the accumulator's dtype.
   llvm::Value* widen(llvm::Value* value, DType source);
 
-  struct PackArguments {
-    llvm::Value *source, *lane_stride, *k_stride, *lanes, *k, *panel;
+  struct Pack {
+    DType from;
+    llvm::Type* type;  // of an element of the source
+    int64_t step;      // lanes from one panel to the next
+    int64_t width;     // lanes of a panel
+    llvm::Value *source, *lane_stride, *k_stride, *k;
+    llvm::Value *panel, *panel_stride;
+    llvm::Value* readable;  // lanes from `source` on
   };
-  void emit_pack_lanes(const PackArguments& arguments, DType source, int vectors);
-  void emit_pack_transposed(const PackArguments& arguments, DType source, int vectors);
+  /// Whole panels, a row of the source at a time.
+  void emit_pack_lanes(const Pack& pack, llvm::Value* panels);
+  // One panel.
+  void emit_pack_transposed(const Pack& pack);
+  /// Transposes the elements of `mixed` in every 128-bit lane.
+  void transpose_pieces(Values& mixed);
   /// One element at a time, for k from `first`.
-  void emit_pack_elements(const PackArguments& arguments, DType source, int vectors,
-                          llvm::Value* first);
+  void emit_pack_elements(const Pack& pack, llvm::Value* first);
 
   llvm::LLVMContext& context_;
   llvm::Module& module_;

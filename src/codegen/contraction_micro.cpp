@@ -1,3 +1,5 @@
+#include <llvm/IR/Intrinsics.h>
+
 #include "codegen/contraction_emit.h"
 
 namespace flambeau::codegen {
@@ -41,6 +43,18 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, RowLayout la
     carried.push_back(
         g == 0 ? a : at(element_, a, builder_.CreateMul(a_stride, integer(g * kRowGroup))));
   carried.push_back(b);
+
+  if (whole && rows == tile_.rows(layout)) {
+    // The lines of c arrive while the chains run.
+    Value* row = c;
+    for (int i = 0; i < rows; ++i) {
+      for (int v = 0; v < vectors; ++v)
+        builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
+                                 {at(element_, row, v * tile_.lanes), builder_.getInt32(1),
+                                  builder_.getInt32(3), builder_.getInt32(1)});
+      row = at(element_, row, c_stride);
+    }
+  }
 
   auto steps = [&](int count) {
     for (int step = 0; step < count; ++step) {

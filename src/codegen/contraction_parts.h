@@ -42,11 +42,15 @@ using MicroKernel = void (*)(const void* a, int64_t a_stride, const void* b, int
                              void* c, int64_t c_stride, int64_t k, int64_t columns,
                              int64_t accumulate);
 
-/// Copies `lanes` >= 1 rows (or columns) of `k` elements, element (i, k) at
-/// source[i * lane_stride + k * k_stride], to panel[k * width + i], where width is the panel's;
-/// elements from `lanes` to the width are left as they are or repeat others.
+/// Copies rows (or columns), called lanes, of `k` elements into panels. Panel p holds `width` lanes
+/// from p * step on, where step is the height of the tallest kernel (or tile.columns()) and width
+/// packed_rows (or tile.columns()): element (i, k) of the source at
+/// source[i * lane_stride + k * k_stride] goes to panels[p * panel_stride + k * width + i - p *
+/// step]. There are enough panels for `lanes` >= 1 lanes; `readable` >= lanes exist. Places of
+/// lanes that do not exist are left as they are or repeat others.
 using PackFunction = void (*)(const void* source, int64_t lane_stride, int64_t k_stride,
-                              int64_t lanes, int64_t k, void* panel);
+                              int64_t lanes, int64_t readable, int64_t k, void* panels,
+                              int64_t panel_stride);
 
 /// Micro-kernels, compiled together as one image.
 struct MicroKernelPart {

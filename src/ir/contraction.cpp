@@ -84,4 +84,18 @@ LoopProgram epilogue_program(const Contraction& contraction, bool transposed) {
   return program;
 }
 
+std::string Contraction::text() const {
+  return concat("contraction(", info(a).ir_name, ", ", info(b).ir_name, ") ",
+                epilogue_program(*this, false).text());
+}
+
+Hash128 Contraction::hash() const {
+  return Hasher()
+      .add(std::string_view("contraction"))
+      .add(a)
+      .add(b)
+      .add(epilogue_program(*this, false).hash())
+      .finish();
+}
+
 }  // namespace flambeau::ir

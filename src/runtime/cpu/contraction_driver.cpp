@@ -34,7 +34,11 @@ constexpr int64_t kMultiplyAddsPerChunk = 1024 * 1024;
 constexpr int64_t kMultiplyAddsPerNanosecond = 16;
 
 constexpr int64_t kPackedElementsPerNanosecond = 1;
-constexpr int64_t kPackBlock = 1024;  // of k, in one piece of packing work
+// A piece of packing work, in elements.
+constexpr int64_t kPackLength = 1024;
+constexpr int64_t kPackWidth = 32;
+// Between panels, in bytes: keeps them out of each other's cache sets when k is a power of 2.
+constexpr int64_t kPanelPadding = 128;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -84,10 +88,13 @@ class Runner {
   struct Tile {
     int64_t batch, row, column;
   };
-  /// Packed columns from `first` on, whole k, panel after panel.
-  struct SharedPanels {
-    const char* data = nullptr;
-    int64_t first = 0;
+  /// What is done between two barriers: columns and a range of k whose columns are packed
+  /// together (PackedShared), or everything.
+  struct Group {
+    char* panels;  // panel after panel
+    char* sums;    // of all rows and the group's columns, or null
+    int64_t column, column_end;
+    int64_t k, k_end;
   };
 
   Side make_side(bool of_b, bool is_columns, bool packs);
@@ -105,9 +112,9 @@ class Runner {
   int64_t local_bytes() const;
 
   void run_shared();
-  void run_tile(const Tile& tile, const SharedPanels& shared, char* local);
-  void pack_tile_rows(const char* source, int64_t row, int64_t row_end, int64_t k, int64_t length,
-                      char* panel) const;
+  void run_group(int64_t batch, const Group& group);
+  void pack_group(int64_t batch, const Group& group);
+  void run_tile(const Tile& tile, const Group& group, char* local);
   void zero_sums(const Tile& tile, int64_t row_end, int64_t column_end, char* sums) const;
   void run_epilogue(const Tile& tile, int64_t row_end, int64_t column, int64_t column_end,
                     char* sums) const;
@@ -123,6 +130,7 @@ class Runner {
   int64_t width_ = 0;   // of a panel of columns
   int64_t height_ = 0;  // rows of a full panel of rows
   int64_t row_tiles_ = 0;
+  int64_t shared_stride_ = 0;     // between shared panels of columns, in elements
   int64_t sums_stride_ = 0;       // between rows of sums, in elements
   SmallVector<int64_t, 8> ints_;  // of the epilogue
 };
@@ -209,6 +217,7 @@ void Runner::run() {
   const int64_t tiles = batch_ * row_tiles_ * column_tiles;
   const int64_t tile_work = std::max<int64_t>(work_ / (row_tiles_ * column_tiles), 1);
   const int64_t per_chunk = std::clamp<int64_t>(kMultiplyAddsPerChunk / tile_work, 1, tiles);
+  const Group everything{nullptr, nullptr, 0, plan_.columns, 0, k_};
   parallel_for(
       ceil_div(tiles, per_chunk),
       [&](int64_t chunk, int) {
@@ -217,42 +226,63 @@ void Runner::run() {
         for (int64_t t = chunk * per_chunk; t < end; ++t)
           run_tile({t / (row_tiles_ * column_tiles), t % row_tiles_ * plan_.tile_rows,
                     t / row_tiles_ % column_tiles * plan_.tile_columns},
-                   {}, local.data());
+                   everything, local.data());
       },
       batch_ * work_ / kMultiplyAddsPerNanosecond);
 }
 
 void Runner::run_shared() {
-  const int64_t group_panels = ceil_div(std::min(plan_.group_columns, plan_.columns), width_);
-  const Workspace shared(group_panels * width_ * k_ * size_);
-  for (int64_t batch = 0; batch < batch_; ++batch) {
-    const char* source = batch_base(columns_, batch);
-    for (int64_t first = 0; first < plan_.columns; first += plan_.group_columns) {
-      const int64_t columns = std::min(plan_.group_columns, plan_.columns - first);
-      const int64_t panels = ceil_div(columns, width_);
-      const int64_t pieces = ceil_div(k_, kPackBlock);
-      parallel_for(
-          panels * pieces,
-          [&](int64_t chunk, int) {
-            const int64_t lane = first + chunk / pieces * width_;
-            const int64_t k = chunk % pieces * kPackBlock;
-            columns_.pack(columns_.at(source, lane, k), columns_.lane_stride, columns_.k_stride,
-                          std::min(width_, plan_.columns - lane), std::min(kPackBlock, k_ - k),
-                          shared.data() + ((lane - first) * k_ + k * width_) * size_);
-          },
-          columns * k_ / kPackedElementsPerNanosecond);
-      const int64_t column_tiles = ceil_div(columns, plan_.tile_columns);
-      parallel_for(
-          row_tiles_ * column_tiles,
-          [&](int64_t t, int) {
-            const Workspace local(local_bytes());
-            run_tile({batch, t % row_tiles_ * plan_.tile_rows,
-                      first + t / row_tiles_ * plan_.tile_columns},
-                     {shared.data(), first}, local.data());
-          },
-          plan_.rows * columns * k_ / kMultiplyAddsPerNanosecond);
-    }
-  }
+  const int64_t group_columns = std::min(plan_.group_columns, plan_.columns);
+  const int64_t group_k = std::min(plan_.group_k, k_);
+  shared_stride_ = group_k * width_ + kPanelPadding / size_;
+  const Workspace panels(ceil_div(group_columns, width_) * shared_stride_ * size_);
+  // Sums that neither the output nor a tile can hold from one group of k to the next.
+  const bool keeps_sums = !plan_.direct_output && group_k < k_;
+  if (keeps_sums) sums_stride_ = ints_.back() = ceil_div(group_columns, width_) * width_;
+  const Workspace sums(keeps_sums ? plan_.rows * sums_stride_ * size_ : 0);
+  for (int64_t batch = 0; batch < batch_; ++batch)
+    for (int64_t column = 0; column < plan_.columns; column += group_columns)
+      for (int64_t k = 0; k < std::max<int64_t>(k_, 1); k += std::max<int64_t>(group_k, 1))
+        run_group(batch,
+                  {panels.data(), sums.data(), column,
+                   std::min(plan_.columns, column + group_columns), k, std::min(k_, k + group_k)});
+}
+
+void Runner::run_group(int64_t batch, const Group& group) {
+  pack_group(batch, group);
+  const int64_t columns = group.column_end - group.column;
+  parallel_for(
+      row_tiles_ * ceil_div(columns, plan_.tile_columns),
+      [&](int64_t t, int) {
+        const Workspace local(local_bytes());
+        run_tile({batch, t % row_tiles_ * plan_.tile_rows,
+                  group.column + t / row_tiles_ * plan_.tile_columns},
+                 group, local.data());
+      },
+      plan_.rows * columns * (group.k_end - group.k) / kMultiplyAddsPerNanosecond);
+}
+
+void Runner::pack_group(int64_t batch, const Group& group) {
+  const char* source = batch_base(columns_, batch);
+  // A piece is long in the direction in which the source is.
+  const bool along_k = columns_.lane_stride != 1;
+  const int64_t piece_columns = along_k ? width_ : kPackLength / width_ * width_;
+  const int64_t piece_k = along_k ? kPackLength : kPackWidth;
+  const int64_t columns = group.column_end - group.column;
+  const int64_t length = group.k_end - group.k;
+  const int64_t pieces = ceil_div(length, piece_k);
+  parallel_for(
+      ceil_div(columns, piece_columns) * pieces,
+      [&](int64_t chunk, int) {
+        const int64_t column = chunk / pieces * piece_columns;
+        const int64_t k = chunk % pieces * piece_k;
+        const int64_t lanes = std::min(piece_columns, columns - column);
+        columns_.pack(columns_.at(source, group.column + column, group.k + k), columns_.lane_stride,
+                      columns_.k_stride, lanes, lanes, std::min(piece_k, length - k),
+                      group.panels + (column / width_ * shared_stride_ + k * width_) * size_,
+                      shared_stride_);
+      },
+      columns * length / kPackedElementsPerNanosecond);
 }
 
 int64_t Runner::rows_bytes() const {
@@ -269,16 +299,7 @@ int64_t Runner::local_bytes() const {
   return rows_bytes() + columns_bytes() + sums;
 }
 
-void Runner::pack_tile_rows(const char* source, int64_t row, int64_t row_end, int64_t k,
-                            int64_t length, char* panel) const {
-  for (; row < row_end; row += height_) {
-    rows_.pack(rows_.at(source, row, k), rows_.lane_stride, rows_.k_stride,
-               std::min<int64_t>(tile_.packed_rows, plan_.rows - row), length, panel);
-    panel += tile_.packed_rows * kBlock * size_;
-  }
-}
-
-void Runner::run_tile(const Tile& tile, const SharedPanels& shared, char* local) {
+void Runner::run_tile(const Tile& tile, const Group& group, char* local) {
   const int64_t row_end = std::min(plan_.rows, tile.row + plan_.tile_rows);
   const int64_t column_end = std::min(plan_.columns, tile.column + plan_.tile_columns);
   const char* row_source = batch_base(rows_, tile.batch);
@@ -287,7 +308,9 @@ void Runner::run_tile(const Tile& tile, const SharedPanels& shared, char* local)
   char* packed_columns = packed_rows + rows_bytes();
   // The element of the sums at (tile.row, tile.column).
   char* sums = packed_columns + columns_bytes();
-  if (plan_.direct_output) {
+  if (group.sums != nullptr) {
+    sums = group.sums + (tile.row * sums_stride_ + tile.column - group.column) * size_;
+  } else if (plan_.direct_output) {
     const int64_t lane =
         plan_.transposed ? arguments_.out.row_stride : arguments_.out.column_stride;
     sums = batch_base(arguments_.out, size_, tile.batch) +
@@ -296,9 +319,12 @@ void Runner::run_tile(const Tile& tile, const SharedPanels& shared, char* local)
   if (k_ == 0) return zero_sums(tile, row_end, column_end, sums);
 
   const Strips strips = make_strips(row_end - tile.row);
-  for (int64_t k = 0; k < k_; k += kBlock) {
-    const int64_t length = std::min(kBlock, k_ - k);
-    if (plan_.pack_rows) pack_tile_rows(row_source, tile.row, row_end, k, length, packed_rows);
+  for (int64_t k = group.k; k < group.k_end; k += kBlock) {
+    const int64_t length = std::min(kBlock, group.k_end - k);
+    if (plan_.pack_rows)
+      rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
+                 row_end - tile.row, plan_.rows - tile.row, length, packed_rows,
+                 tile_.packed_rows * kBlock);
     for (int64_t column = tile.column; column < column_end; column += width_) {
       const int64_t columns = std::min(width_, column_end - column);
       const char* panel;
@@ -310,11 +336,13 @@ void Runner::run_tile(const Tile& tile, const SharedPanels& shared, char* local)
           break;
         case ColumnSource::PackedInTile:
           columns_.pack(columns_.at(column_source, column, k), columns_.lane_stride,
-                        columns_.k_stride, columns, length, packed_columns);
+                        columns_.k_stride, columns, columns, length, packed_columns, 0);
           panel = packed_columns;
           break;
         case ColumnSource::PackedShared:
-          panel = shared.data + ((column - shared.first) * k_ + k * width_) * size_;
+          panel =
+              group.panels +
+              ((column - group.column) / width_ * shared_stride_ + (k - group.k) * width_) * size_;
           break;
       }
       const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));

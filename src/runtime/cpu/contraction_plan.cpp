@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "ir/interpreter.h"
+
 namespace flambeau {
 
 using codegen::ContractionTile;
 using codegen::RowLayout;
 
 namespace {
-
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
@@ -22,9 +23,13 @@ constexpr int64_t kDirectRowColumns = 256;
 constexpr int64_t kSmallProduct = 16 * 1024 * 1024;  // multiply-adds
 constexpr int64_t kTileRowsInBatch = 256;
 constexpr int64_t kStripsPerTile = 4;
-constexpr int64_t kTileColumns = 512;
-constexpr int64_t kGroupElements = 8 * 1024 * 1024;  // of packed columns
-constexpr int64_t kGroupColumns = 4096;
+// Enough pieces for threads to end together, but not so narrow that packing rows again for every
+// piece of columns costs much.
+constexpr int64_t kTiles = 24;
+constexpr int64_t kLeastTilePanels = 8;
+// Packed columns that every row tile reads anew: half of a usual second-level cache.
+constexpr int64_t kGroupElements = 256 * 1024;
+constexpr int64_t kGroupColumns = 2048;
 
 /// True if the columns of the output should be the rows of micro-kernels.
 bool should_transpose(const ContractionShape& shape, int64_t lanes) {
@@ -70,15 +75,18 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     plan.tile_columns = plan.columns;
   } else {
     plan.tile_rows = std::min(plan.rows, kStripsPerTile * height);
-    const int64_t pieces = strips <= kStripsPerTile
-                               ? std::min<int64_t>(16, ceil_div(plan.columns, 2 * width))
-                               : std::max<int64_t>(1, plan.columns / kTileColumns);
-    plan.tile_columns = round_up(ceil_div(plan.columns, pieces), width);
+    const int64_t pieces =
+        strips <= kStripsPerTile
+            ? std::min<int64_t>(kTiles, ceil_div(plan.columns, 2 * width))
+            : std::clamp<int64_t>(ceil_div(kTiles, ceil_div(plan.rows, plan.tile_rows)), 1,
+                                  std::max<int64_t>(plan.columns / (kLeastTilePanels * width), 1));
+    plan.tile_columns = std::min(round_up(ceil_div(plan.columns, pieces), width), kGroupColumns);
   }
-  plan.group_columns = std::clamp(kGroupElements / std::max<int64_t>(shape.k, 1) / width * width,
-                                  2 * width, kGroupColumns);
-  plan.group_columns =
-      std::max(plan.tile_columns, plan.group_columns / plan.tile_columns * plan.tile_columns);
+  plan.group_columns = std::max<int64_t>(kGroupColumns / plan.tile_columns, 1) * plan.tile_columns;
+  plan.group_k =
+      std::max<int64_t>(
+          kGroupElements / std::min(plan.group_columns, plan.columns) / ir::kContractBlock, 1) *
+      ir::kContractBlock;
 
   // Rows.
   const bool unit_row = !rows_convert && (row_lane == 1 || plan.rows == 1);

@@ -33,7 +33,9 @@ struct ContractionPlan {
   codegen::RowLayout layout = codegen::RowLayout::UnitRow;
   ColumnSource column_source = ColumnSource::Direct;
   int64_t tile_rows = 0, tile_columns = 0;  ///< of one piece of work
-  int64_t group_columns = 0;                ///< PackedShared: columns packed at a time
+  /// PackedShared: columns and k that are packed at a time; a multiple of tile_columns, and of
+  /// ir::kContractBlock.
+  int64_t group_columns = 0, group_k = 0;
 };
 
 ContractionPlan plan_contraction(const ContractionShape& shape,

@@ -1,0 +1,132 @@
+#include "tests/codegen/contraction_support.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/thread_pool.h"
+
+namespace flambeau::testing {
+namespace {
+
+ContractionKernel make_kernel(const ir::Contraction& contraction, Isa isa) {
+  return {contraction, isa, std::make_unique<DirectLoader>(isa)};
+}
+
+/// Kernels of float32 products, made once.
+const ContractionKernel& float_kernel(Isa isa) {
+  static const ContractionKernel avx2 =
+      make_kernel(ir::plain_contraction(DType::Float32, DType::Float32, DType::Float32), Isa::Avx2);
+  if (isa == Isa::Avx2) return avx2;
+  static const ContractionKernel avx512 = make_kernel(
+      ir::plain_contraction(DType::Float32, DType::Float32, DType::Float32), Isa::Avx512);
+  return avx512;
+}
+
+std::vector<Isa> isas() {
+  if (cpu_features().isa == Isa::Avx512) return {Isa::Avx2, Isa::Avx512};
+  return {Isa::Avx2};
+}
+
+struct Case {
+  int64_t batch, m, n, k;
+  Layout a, b, out;
+};
+
+/// Runs `test` and compares every element with the definition, to the bit.
+void check_float(const Case& test) {
+  std::mt19937 generator(static_cast<unsigned>(test.m * 1000003 + test.n * 1009 + test.k));
+  std::normal_distribution<float> normal;
+  auto random = [&] { return normal(generator); };
+  Matrix<float> a(Geometry(test.a, test.batch, test.m, std::max<int64_t>(test.k, 1)));
+  Matrix<float> b(Geometry(test.b, test.batch, std::max<int64_t>(test.k, 1), test.n),
+                  test.k % 2 == 0);
+  a.fill(random);
+  b.fill(random);
+  const Geometry out_geometry(test.out, test.batch, test.m, test.n);
+  std::vector<float> expected(static_cast<size_t>(test.batch * test.m * test.n));
+  size_t next = 0;
+  for (int64_t p = 0; p < test.batch; ++p)
+    for (int64_t i = 0; i < test.m; ++i)
+      for (int64_t j = 0; j < test.n; ++j)
+        expected[next++] = contract_element<float>(
+            test.k, [&](int64_t k) { return a(p, i, k); }, [&](int64_t k) { return b(p, k, j); });
+  for (const Isa isa : isas()) {
+    Matrix<float> out(out_geometry);
+    out.fill([] { return -77.0f; });
+    ContractionArguments arguments;
+    arguments.a = a.argument();
+    arguments.b = b.argument();
+    arguments.out = out.argument();
+    arguments.batch = {test.batch};
+    arguments.m = test.m;
+    arguments.n = test.n;
+    arguments.k = test.k;
+    run_contraction(float_kernel(isa), arguments);
+    next = 0;
+    int64_t wrong = 0;
+    for (int64_t p = 0; p < test.batch; ++p)
+      for (int64_t i = 0; i < test.m; ++i)
+        for (int64_t j = 0; j < test.n; ++j) {
+          const float want = expected[next++], got = out(p, i, j);
+          wrong += std::memcmp(&want, &got, sizeof want) != 0;
+          out(p, i, j) = -77.0f;
+        }
+    EXPECT_EQ(wrong, 0) << isa_name(isa) << " batch " << test.batch << " m " << test.m << " n "
+                        << test.n << " k " << test.k << " layouts " << static_cast<int>(test.a)
+                        << static_cast<int>(test.b) << static_cast<int>(test.out);
+    // Nothing between the output's elements was written.
+    for (int64_t i = 0; i < out_geometry.elements(); ++i)
+      ASSERT_EQ(out.data()[i], -77.0f) << "gap " << i;
+  }
+}
+
+TEST(Contraction, SmallShapesFollowTheDefinition) {
+  std::mt19937 generator(1);
+  const Layout inputs[] = {Layout::RowMajor, Layout::ColumnMajor, Layout::Padded, Layout::Strided,
+                           Layout::Broadcast};
+  const Layout outputs[] = {Layout::RowMajor, Layout::ColumnMajor, Layout::Padded};
+  auto extent = [&] { return static_cast<int64_t>(generator() % 40 + 1); };
+  for (int i = 0; i < 600; ++i)
+    check_float({static_cast<int64_t>(generator() % 3 + 1), extent(), extent(), extent(),
+                 inputs[generator() % 5], inputs[generator() % 5], outputs[generator() % 3]});
+}
+
+TEST(Contraction, BlocksOfKAreSummedInOrder) {
+  for (const int64_t k : {255, 256, 257, 511, 512, 513, 1031})
+    for (const Layout layout : {Layout::RowMajor, Layout::ColumnMajor, Layout::Strided})
+      check_float({1, 37, 41, k, layout, layout, Layout::RowMajor});
+}
+
+TEST(Contraction, LargeShapes) {
+  check_float({1, 211, 307, 521, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
+  check_float({1, 211, 1201, 67, Layout::ColumnMajor, Layout::ColumnMajor, Layout::RowMajor});
+  check_float({1, 131, 137, 300, Layout::Strided, Layout::Strided, Layout::Padded});
+  check_float({3, 131, 67, 300, Layout::RowMajor, Layout::Broadcast, Layout::RowMajor});
+  check_float({1, 307, 5, 300, Layout::RowMajor, Layout::RowMajor, Layout::ColumnMajor});
+}
+
+TEST(Contraction, Vectors) {
+  for (const int64_t k : {1, 7, 300})
+    for (const Layout layout : {Layout::RowMajor, Layout::ColumnMajor, Layout::Strided}) {
+      check_float({1, 1, 701, k, layout, layout, Layout::RowMajor});
+      check_float({1, 701, 1, k, layout, layout, Layout::ColumnMajor});
+      check_float({1, 1, 1, k, layout, layout, Layout::RowMajor});
+    }
+}
+
+TEST(Contraction, EmptyExtents) {
+  check_float({2, 5, 7, 0, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
+  ContractionArguments arguments;  // no memory at all
+  arguments.a.batch_strides = arguments.b.batch_strides = arguments.out.batch_strides = {1};
+  arguments.m = arguments.n = arguments.k = 3;
+  arguments.batch = {0};
+  run_contraction(float_kernel(Isa::Avx2), arguments);
+  arguments.batch = {2};
+  arguments.m = 0;
+  run_contraction(float_kernel(Isa::Avx2), arguments);
+  arguments.m = 3;
+  arguments.n = 0;
+  run_contraction(float_kernel(Isa::Avx2), arguments);
+}
+
+}  // namespace
+}  // namespace flambeau::testing
