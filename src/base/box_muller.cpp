@@ -1,7 +1,8 @@
 #include "base/box_muller.h"
 
+#include <immintrin.h>
+
 #include <bit>
-#include <cmath>
 #include <numbers>
 
 // Functions of this file are compiled for these instructions; no other code is, so that a CPU
@@ -84,8 +85,13 @@ FLAMBEAU_FMA void scale_and_shift(double* data, int64_t count, double scale, dou
 }
 
 FLAMBEAU_FMA void normal_block(float* data, float mean, float std) {
+  // std::sqrt may set errno, which would keep the loop from being vectorised.
+  alignas(32) float squares[8];
+  for (int j = 0; j < 8; ++j) squares[j] = -2.0f * log_of(1.0f - data[j]);
+  alignas(32) float radii[8];
+  _mm256_store_ps(radii, _mm256_sqrt_ps(_mm256_load_ps(squares)));
   for (int j = 0; j < 8; ++j) {
-    const float radius = std::sqrt(-2.0f * log_of(1.0f - data[j]));
+    const float radius = radii[j];
     const SineCosine angle = sine_cosine(2.0f * std::numbers::pi_v<float> * data[j + 8]);
     data[j] = fma(radius * angle.cosine, std, mean);
     data[j + 8] = fma(radius * angle.sine, std, mean);

@@ -63,10 +63,14 @@ T element(Value value) {
 template <class Body>
 void with_float_type(const char* what, DType dtype, Body body) {
   switch (dtype) {
-    case DType::Float16: return body(Float16(0));
-    case DType::BFloat16: return body(BFloat16(0));
-    case DType::Float32: return body(float{});
-    case DType::Float64: return body(double{});
+    case DType::Float16:
+      return body(Float16(0));
+    case DType::BFloat16:
+      return body(BFloat16(0));
+    case DType::Float32:
+      return body(float{});
+    case DType::Float64:
+      return body(double{});
     default:
       throw NotImplementedError(concat(what, ": dtype ", info(dtype).name,
                                        " has no such numbers, expected a float dtype"));
@@ -76,13 +80,20 @@ void with_float_type(const char* what, DType dtype, Body body) {
 template <class Body>
 void with_type(DType dtype, Body body) {
   switch (dtype) {
-    case DType::Bool: return body(bool{});
-    case DType::UInt8: return body(uint8_t{});
-    case DType::Int8: return body(int8_t{});
-    case DType::Int16: return body(int16_t{});
-    case DType::Int32: return body(int32_t{});
-    case DType::Int64: return body(int64_t{});
-    default: return with_float_type("random", dtype, body);
+    case DType::Bool:
+      return body(bool{});
+    case DType::UInt8:
+      return body(uint8_t{});
+    case DType::Int8:
+      return body(int8_t{});
+    case DType::Int16:
+      return body(int16_t{});
+    case DType::Int32:
+      return body(int32_t{});
+    case DType::Int64:
+      return body(int64_t{});
+    default:
+      return with_float_type("random", dtype, body);
   }
 }
 
@@ -297,8 +308,7 @@ void fill_normal(RandomSource& source, void* data, DType dtype, int64_t count, d
   });
 }
 
-void fill_exponential(RandomSource& source, void* data, DType dtype, int64_t count,
-                      double lambda) {
+void fill_exponential(RandomSource& source, void* data, DType dtype, int64_t count, double lambda) {
   check(lambda > 0, [&] { return concat("exponential_: lambda is ", lambda, ", expected > 0"); });
   with_float_type("exponential_", dtype, [&]<class T>(T) {
     T* const out = static_cast<T*>(data);
@@ -323,9 +333,8 @@ void fill_bernoulli(RandomSource& source, void* data, DType dtype, int64_t count
     const P* const chances = static_cast<const P*>(p);
     for (int64_t i = 0; i < count; ++i) {
       const auto chance = static_cast<Draw>(chances[i]);
-      check(chance >= 0 && chance <= 1, [&] {
-        return concat("bernoulli: p[", i, "] is ", chance, ", expected 0 to 1");
-      });
+      check(chance >= 0 && chance <= 1,
+            [&] { return concat("bernoulli: p[", i, "] is ", chance, ", expected 0 to 1"); });
     }
     with_type(dtype, [&]<class T>(T) {
       T* const out = static_cast<T*>(data);
@@ -369,9 +378,8 @@ void fill_permutation(RandomSource& source, void* data, DType dtype, int64_t cou
 
 void draw_categories(RandomSource& source, int64_t* out, const void* probabilities, DType dtype,
                      int64_t rows, int64_t categories, int64_t samples, bool replacement) {
-  check(samples > 0, [&] {
-    return concat("multinomial: num_samples is ", samples, ", expected more than 0");
-  });
+  check(samples > 0,
+        [&] { return concat("multinomial: num_samples is ", samples, ", expected more than 0"); });
   check(replacement || samples <= categories, [&] {
     return concat("multinomial: cannot draw ", samples, " different samples from ", categories,
                   " categories without replacement");
@@ -408,7 +416,7 @@ void draw_categories(RandomSource& source, int64_t* out, const void* probabiliti
   });
 }
 
-PhiloxWords philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high) {
+std::array<uint32_t, 4> philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high) {
   uint32_t key0 = static_cast<uint32_t>(key);
   uint32_t key1 = static_cast<uint32_t>(key >> 32);
   uint32_t c0 = static_cast<uint32_t>(counter_low);
@@ -425,7 +433,7 @@ PhiloxWords philox4x32(uint64_t key, uint64_t counter_low, uint64_t counter_high
     key0 += 0x9E3779B9;
     key1 += 0xBB67AE85;
   }
-  return {{c0, c1, c2, c3}};
+  return {c0, c1, c2, c3};
 }
 
 }  // namespace flambeau
