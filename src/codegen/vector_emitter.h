@@ -64,6 +64,8 @@ class VectorEmitter final : public ir::Emitter {
   Value* float_min_max(bool is_max, Value* a, Value* b);
   Value* float_remainder(Value* x, Value* y);
   Value* integer_divide(DType type, Value* a, Value* b, bool remainder);
+  Value* divide_as_real(Value* a, Value* b, bool is_signed);
+  Value* divide_wide(Value* a, Value* b);
   Value* multiply_high(Value* a, Value* b);
   Value* float_to_integer(Value* value, DType to);
   Value* integer_to_half(Value* value, DType from, DType half);

@@ -41,19 +41,12 @@ Value* VectorEmitter::integer_divide(DType type, Value* a, Value* b, bool remain
   Value* divisor = builder_.CreateSelect(special, integer(b, 1), b);
 
   Value* quotient = nullptr;
-  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(a->getType());
-  if (vector != nullptr && size_of(type) <= 4) {
-    // A quotient of 32-bit integers differs from the next integer by more than a double's rounding
-    // error, so that truncating it is exact.
-    llvm::Type* real = register_type(DType::Float64, vector->getNumElements());
-    const auto to_real = [&](Value* v) {
-      return is_signed ? builder_.CreateSIToFP(v, real) : builder_.CreateUIToFP(v, real);
-    };
-    Value* exact = builder_.CreateFDiv(to_real(a), to_real(divisor));
-    quotient = is_signed ? builder_.CreateFPToSI(exact, a->getType())
-                         : builder_.CreateFPToUI(exact, a->getType());
-  } else {
+  if (!a->getType()->isVectorTy()) {
     quotient = is_signed ? builder_.CreateSDiv(a, divisor) : builder_.CreateUDiv(a, divisor);
+  } else if (size_of(type) <= 4) {
+    quotient = divide_as_real(a, divisor, is_signed);
+  } else {
+    quotient = divide_wide(a, divisor);
   }
   if (remainder) {
     Value* rest = builder_.CreateSub(a, builder_.CreateMul(quotient, divisor));
@@ -61,6 +54,46 @@ Value* VectorEmitter::integer_divide(DType type, Value* a, Value* b, bool remain
   }
   if (is_signed) quotient = builder_.CreateSelect(by_minus_one, builder_.CreateNeg(a), quotient);
   return builder_.CreateSelect(by_zero, zero, quotient);
+}
+
+Value* VectorEmitter::divide_as_real(Value* a, Value* b, bool is_signed) {
+  // A quotient of 32-bit integers differs from the next integer by more than a double's rounding
+  // error, so that truncating it is exact.
+  const auto* vector = llvm::cast<llvm::FixedVectorType>(a->getType());
+  llvm::Type* real = register_type(DType::Float64, vector->getNumElements());
+  const auto to_real = [&](Value* v) {
+    return is_signed ? builder_.CreateSIToFP(v, real) : builder_.CreateUIToFP(v, real);
+  };
+  Value* exact = builder_.CreateFDiv(to_real(a), to_real(b));
+  return is_signed ? builder_.CreateFPToSI(exact, a->getType())
+                   : builder_.CreateFPToUI(exact, a->getType());
+}
+
+Value* VectorEmitter::divide_wide(Value* a, Value* b) {
+  // x86 divides 64-bit integers one at a time. Indices, which is what is mostly divided, fit in 32.
+  llvm::Type* type = a->getType();
+  llvm::Type* narrow = type->getWithNewBitWidth(32);
+  const auto outside = [&](Value* v) {
+    return builder_.CreateLShr(builder_.CreateAdd(v, integer(v, 0x80000000)), uint64_t{32});
+  };
+  Value* any = builder_.CreateOrReduce(builder_.CreateOr(outside(a), outside(b)));
+  llvm::Function* function = builder_.GetInsertBlock()->getParent();
+  auto* fast = llvm::BasicBlock::Create(builder_.getContext(), "divide32", function);
+  auto* slow = llvm::BasicBlock::Create(builder_.getContext(), "divide64", function);
+  auto* after = llvm::BasicBlock::Create(builder_.getContext(), "divided", function);
+  builder_.CreateCondBr(builder_.CreateICmpEQ(any, builder_.getInt64(0)), fast, slow);
+  builder_.SetInsertPoint(fast);
+  Value* short_quotient = builder_.CreateSExt(
+      divide_as_real(builder_.CreateTrunc(a, narrow), builder_.CreateTrunc(b, narrow), true), type);
+  builder_.CreateBr(after);
+  builder_.SetInsertPoint(slow);
+  Value* long_quotient = builder_.CreateSDiv(a, b);
+  builder_.CreateBr(after);
+  builder_.SetInsertPoint(after);
+  llvm::PHINode* quotient = builder_.CreatePHI(type, 2);
+  quotient->addIncoming(short_quotient, fast);
+  quotient->addIncoming(long_quotient, slow);
+  return quotient;
 }
 
 Value* VectorEmitter::multiply_high(Value* a, Value* b) {
