@@ -39,14 +39,7 @@ struct Census {
 void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& analysis,
            Census& census) {
   for (const Statement& s : body) {
-    if (s.kind == StatementKind::Compute) {
-      CountingEmitter counter;
-      SmallVector<ir::Operand, 4> arguments;
-      for (const ValueId id : s.arguments)
-        arguments.push_back({0, analysis.dtypes[static_cast<size_t>(id)]});
-      ir::emit_elementwise(*s.primitive, counter, s.dtype, arguments, s.attributes);
-      census.core_ops += counter.count;
-    }
+    if (s.kind == StatementKind::Compute) census.core_ops += count_core_ops(s, analysis);
     if (s.kind == StatementKind::Load || s.kind == StatementKind::Store) {
       census.narrowest = std::min(census.narrowest, size_of(s.dtype));
       for (const auto& term : s.index.dynamic)
@@ -100,6 +93,15 @@ class Analyser {
 };
 
 }  // namespace
+
+int count_core_ops(const Statement& compute, const LoopAnalysis& analysis) {
+  CountingEmitter counter;
+  SmallVector<ir::Operand, 4> arguments;
+  for (const ValueId id : compute.arguments)
+    arguments.push_back({0, analysis.dtypes[static_cast<size_t>(id)]});
+  ir::emit_elementwise(*compute.primitive, counter, compute.dtype, arguments, compute.attributes);
+  return counter.count;
+}
 
 LoopAnalysis analyse(const ir::LoopProgram& program) { return Analyser(program).result; }
 

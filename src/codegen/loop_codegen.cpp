@@ -10,11 +10,11 @@ using ir::LoopMark;
 using ir::StatementKind;
 using llvm::Value;
 
-LoopCodegen::LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module)
-    : program_(program),
+LoopCodegen::LoopCodegen(ir::LoopProgram program, Isa isa, llvm::Module& module)
+    : program_(std::move(program)),
       isa_(isa),
       module_(module),
-      analysis_(analyse(program)),
+      analysis_(analyse(program_)),
       builder_(module.getContext()),
       emitter_(builder_) {}
 

@@ -16,7 +16,7 @@ namespace flambeau::codegen {
 
 class LoopCodegen {
  public:
-  LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module);
+  LoopCodegen(ir::LoopProgram program, Isa isa, llvm::Module& module);
   /// Adds the program as function `name`, of type ir::KernelFunction, to the module.
   void generate(const std::string& name);
 
@@ -104,7 +104,7 @@ class LoopCodegen {
   DType dtype_of(ir::ValueId id) const { return analysis_.dtypes[static_cast<size_t>(id)]; }
   bool varies(ir::ValueId id) const { return analysis_.varying[static_cast<size_t>(id)]; }
 
-  const ir::LoopProgram& program_;
+  const ir::LoopProgram program_;
   const Isa isa_;
   llvm::Module& module_;
   LoopAnalysis analysis_;
