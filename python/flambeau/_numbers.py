@@ -62,8 +62,7 @@ class iinfo:
     def __init__(self, type: Any) -> None:
         if type not in _INTEGERS:
             raise TypeError(
-                "torch.iinfo() requires an integer input type. Use torch.finfo to handle "
-                f"'{type}'"
+                f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'"
             )
         self.bits = type.itemsize * 8
         self.max = 2 ** (self.bits - type.is_signed) - 1

@@ -67,7 +67,9 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
-def _array_wrap(self: Tensor, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+def _array_wrap(
+    self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
+) -> Tensor:
     return _C._as_tensor(array, None)
 
 
@@ -85,9 +87,7 @@ def _reversed(self: Tensor) -> Tensor:
 
 def _dlpack(self: Tensor, stream: Any = None, **_: Any) -> Any:
     if self.requires_grad:
-        raise BufferError(
-            "Can't export tensors that require gradient, use tensor.detach()"
-        )
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     return self._dlpack_capsule()
 
 
@@ -146,7 +146,6 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 def _as_subclass(self: Tensor, cls: type) -> Tensor:
     return Tensor._make_subclass(cls, self, self.requires_grad)
-
 
 
 Tensor.__reduce_ex__ = _reduce_ex

@@ -42,15 +42,17 @@ void check_written(const PreparedCall& prepared, bool records) {
   const std::string& name = prepared.op->parsed.name;
   for (const Tensor& output : prepared.outputs) {
     check(!output->is_inference || inference_mode_enabled(), [&] {
-      return concat(name, ": inplace update to inference tensor outside InferenceMode is not "
-                          "allowed. You can make a clone to get a normal tensor before doing "
-                          "inplace update.");
+      return concat(name,
+                    ": inplace update to inference tensor outside InferenceMode is not "
+                    "allowed. You can make a clone to get a normal tensor before doing "
+                    "inplace update.");
     });
     if (!grad_enabled()) continue;
     if (prepared.form == CallForm::Out) {
       check(!records && !requires_grad(output), [&] {
-        return concat(name, ": functions with out=... arguments don't support automatic "
-                            "differentiation, but one of the arguments requires grad.");
+        return concat(name,
+                      ": functions with out=... arguments don't support automatic "
+                      "differentiation, but one of the arguments requires grad.");
       });
       continue;
     }
@@ -64,8 +66,9 @@ void check_written(const PreparedCall& prepared, bool records) {
     });
     if (!is_view) continue;
     check(!(meta->base->requires_grad && is_leaf(meta->base)), [&] {
-      return concat(name, "_: a view of a leaf Variable that requires grad is being used in an "
-                          "in-place operation.");
+      return concat(name,
+                    "_: a view of a leaf Variable that requires grad is being used in an "
+                    "in-place operation.");
     });
     check(meta->in_place_refusal.empty() || !(records || requires_grad(output)),
           [&] { return concat(name, "_: ", meta->in_place_refusal); });
@@ -96,7 +99,8 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
   meta.seen_version = view.version();
   if (several || !is_float(input.dtype())) {
     meta.in_place_refusal =
-        "output of a function that returns multiple views is being modified inplace. Such functions "
+        "output of a function that returns multiple views is being modified inplace. Such "
+        "functions "
         "do not allow the output views to be modified inplace. You should replace the inplace "
         "operation by an out-of-place one.";
     return;
@@ -120,8 +124,7 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
 
 /// The node of a recorded call. `kept` are the inputs as they were before the call wrote any.
 std::shared_ptr<ProgramNode> make_node(const PreparedCall& prepared, const Derivative& derivative,
-                                       const SmallVector<Tensor, 4>& kept,
-                                       const Results& results) {
+                                       const SmallVector<Tensor, 4>& kept, const Results& results) {
   auto node = std::make_shared<ProgramNode>(node_name(prepared.op->parsed.name));
   node->owner = prepared.recipe;
   node->derivative = &derivative;
@@ -226,15 +229,15 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   if (derivative == nullptr) return results;
 
   if (!prepared.outputs.empty()) {
-    for (size_t i = 0; i < results.size(); ++i) rebase(prepared, results[i], node, static_cast<int>(i));
+    for (size_t i = 0; i < results.size(); ++i)
+      rebase(prepared, results[i], node, static_cast<int>(i));
   } else {
     node = make_node(prepared, *derivative, kept, results);
     for (size_t i = 0; i < results.size(); ++i) {
       Tensor& result = results[i];
       if (!is_float(result.dtype())) continue;
-      const bool is_input =
-          std::any_of(prepared.inputs.begin(), prepared.inputs.end(),
-                      [&](const Tensor& input) { return result.is_same(input); });
+      const bool is_input = std::any_of(prepared.inputs.begin(), prepared.inputs.end(),
+                                        [&](const Tensor& input) { return result.is_same(input); });
       if (is_input) continue;  // nothing happened (contiguous() of a row-major tensor)
       set_history(result, node, static_cast<int>(i));
     }

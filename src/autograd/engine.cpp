@@ -53,9 +53,9 @@ bool has_nan(const Tensor& tensor) {
   const Tensor dense = contiguous(tensor);
   const auto* bytes = static_cast<const char*>(dense.data_ptr());
   for (int64_t i = 0; i < dense.numel(); ++i)
-    if (std::isnan(load_element(bytes + i * static_cast<int64_t>(size_of(dense.dtype())),
-                                dense.dtype())
-                       .to_double()))
+    if (std::isnan(
+            load_element(bytes + i * static_cast<int64_t>(size_of(dense.dtype())), dense.dtype())
+                .to_double()))
       return true;
   return false;
 }
@@ -90,8 +90,8 @@ class Engine {
 
  private:
   struct State {
-    int waiting = 0;       ///< edges into this node that have not delivered
-    bool needed = true;    ///< leads to a wanted input, or everything is wanted
+    int waiting = 0;     ///< edges into this node that have not delivered
+    bool needed = true;  ///< leads to a wanted input, or everything is wanted
     bool queued = false;
     TensorList buffer;
   };
@@ -225,8 +225,8 @@ class Engine {
       if (next.needed) {
         Tensor gradient = std::move(outputs[i]);
         if (gradient.defined() && static_cast<size_t>(edge.index) < edge.node->outputs.size())
-          gradient = fit(gradient, edge.node->outputs[static_cast<size_t>(edge.index)],
-                         node->name());
+          gradient =
+              fit(gradient, edge.node->outputs[static_cast<size_t>(edge.index)], node->name());
         deliver(edge, gradient);
       }
       if (--next.waiting == 0) push(edge.node);

@@ -24,7 +24,8 @@ Node::~Node() {
   std::vector<std::shared_ptr<Node>> doomed;
   const auto take = [&](std::vector<Edge>& from) {
     for (Edge& edge : from)
-      if (edge.node != nullptr && edge.node.use_count() == 1) doomed.push_back(std::move(edge.node));
+      if (edge.node != nullptr && edge.node.use_count() == 1)
+        doomed.push_back(std::move(edge.node));
     from.clear();
   };
   take(edges);
@@ -85,12 +86,14 @@ void set_requires_grad(const Tensor& tensor, bool value) {
   });
   check(is_leaf(tensor), [&] {
     return concat("requires_grad: you can only change requires_grad flags of leaf variables.",
-                  value ? "" : " If you want to use a computed variable in a subgraph that doesn't "
-                               "require differentiation use var_no_grad = var.detach().");
+                  value ? ""
+                        : " If you want to use a computed variable in a subgraph that doesn't "
+                          "require differentiation use var_no_grad = var.detach().");
   });
   check(!value || !tensor->is_inference || inference_mode_enabled(), [] {
-    return std::string("requires_grad: setting requires_grad=True on an inference tensor outside "
-                       "InferenceMode is not allowed.");
+    return std::string(
+        "requires_grad: setting requires_grad=True on an inference tensor outside "
+        "InferenceMode is not allowed.");
   });
   tensor->requires_grad = value;
 }
@@ -147,8 +150,9 @@ void set_grad(const Tensor& tensor, const Tensor& gradient) {
 
 int64_t register_hook(const Tensor& tensor, GradHook hook) {
   check(requires_grad(tensor), [] {
-    return std::string("register_hook: cannot register a hook on a tensor that doesn't require "
-                       "gradient");
+    return std::string(
+        "register_hook: cannot register a hook on a tensor that doesn't require "
+        "gradient");
   });
   if (std::shared_ptr<Node> node = grad_fn(tensor))
     return node->tensor_hooks.add({find_meta(tensor)->output, std::move(hook)});
@@ -165,8 +169,9 @@ void remove_hook(const Tensor& tensor, int64_t handle) {
 int64_t register_post_accumulate_hook(const Tensor& tensor,
                                       std::function<void(const Tensor&)> hook) {
   check(requires_grad(tensor) && is_leaf(tensor), [] {
-    return std::string("register_post_accumulate_grad_hook: post accumulate grad hooks cannot be "
-                       "registered on non-leaf tensors");
+    return std::string(
+        "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be "
+        "registered on non-leaf tensors");
   });
   return autograd_meta(tensor).after_accumulate.add(std::move(hook));
 }

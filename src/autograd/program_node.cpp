@@ -35,7 +35,8 @@ std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
   const Expr a = builder.parameter(dtype, shape);
   const Expr b = builder.parameter(dtype, shape);
   const DType wide = compute_dtype(dtype);
-  const Expr sum = prim::convert(prim::operator+(prim::convert(a, wide), prim::convert(b, wide)), dtype);
+  const Expr sum =
+      prim::convert(prim::operator+(prim::convert(a, wide), prim::convert(b, wide)), dtype);
   return entry = make_executable(builder.finish({&sum, 1}));
 }
 
@@ -57,8 +58,7 @@ Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
 }  // namespace
 
 TensorList ProgramNode::apply(const TensorList& gradients) {
-  if (std::none_of(gradients.begin(), gradients.end(),
-                   [](const Tensor& g) { return g.defined(); }))
+  if (std::none_of(gradients.begin(), gradients.end(), [](const Tensor& g) { return g.defined(); }))
     return TensorList(edges.size());
   const std::shared_ptr<Node> self = shared_from_this();
   SmallVector<Tensor, 6> parameters;
@@ -76,10 +76,10 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
   const std::span<const Tensor> inputs(parameters.data(), parameters.size());
   const std::span<const Scalar> number_span(numbers.data(), numbers.size());
   const std::span<const int64_t> integer_span(integers.data(), integers.size());
-  const Results results =
-      grad_enabled() ? run_recorded(derivative->backward, inputs, number_span, integer_span,
-                                    name_ + "Backward")
-                     : run(*derivative->backward, inputs, number_span, integer_span);
+  const Results results = grad_enabled()
+                              ? run_recorded(derivative->backward, inputs, number_span,
+                                             integer_span, name_ + "Backward")
+                              : run(*derivative->backward, inputs, number_span, integer_span);
   return TensorList(results.begin(), results.end());
 }
 
@@ -103,10 +103,9 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
   node->numbers = SmallVector<Scalar, 2>(numbers.begin(), numbers.end());
   node->integers = Ints(integers.begin(), integers.end());
   for (const Derivative::Source& source : derivative->sources)
-    node->saved.push_back(
-        source.kind == Kind::Input
-            ? SavedTensor(parameters[static_cast<size_t>(source.index)], false)
-            : SavedTensor());
+    node->saved.push_back(source.kind == Kind::Input
+                              ? SavedTensor(parameters[static_cast<size_t>(source.index)], false)
+                              : SavedTensor());
   for (const int target : derivative->targets)
     node->edges.push_back(gradient_edge(parameters[static_cast<size_t>(target)]));
   for (Tensor& result : results) {
@@ -179,10 +178,9 @@ TensorList CopySlices::apply(const TensorList& gradients) {
   const auto spread = [&](Tensor tensor) {
     for (size_t i = steps_.size(); i-- > 0;) {
       const ViewStep& step = steps_[i];
-      tensor = run_recorded(step.derivative->backward, {&tensor, 1},
-                            {step.numbers.data(), step.numbers.size()},
-                            {step.backward_integers.data(), step.backward_integers.size()},
-                            step.name)[0];
+      tensor = run_recorded(
+          step.derivative->backward, {&tensor, 1}, {step.numbers.data(), step.numbers.size()},
+          {step.backward_integers.data(), step.backward_integers.size()}, step.name)[0];
     }
     return tensor;
   };

@@ -11,8 +11,9 @@ std::vector<std::shared_ptr<SavedTensorHooks>>& saved_tensor_hooks() {
 
 SavedTensor::SavedTensor(const Tensor& tensor, bool is_output) : is_output_(is_output) {
   check(!tensor->is_inference, [] {
-    return std::string("backward: inference tensors cannot be saved for backward. To work around "
-                       "you can make a clone to get a normal tensor and use it in autograd.");
+    return std::string(
+        "backward: inference tensors cannot be saved for backward. To work around "
+        "you can make a clone to get a normal tensor and use it in autograd.");
   });
   version_ = tensor.version();
   is_leaf_ = !is_output && is_leaf(tensor);

@@ -275,8 +275,8 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
     }
   } else {
     for (size_t i = 0; i < result_count; ++i) {
-      const bool may_alias = op.returns == Returns::View ||
-                             (op.returns == Returns::MaybeView && is_alias(forward, i));
+      const bool may_alias =
+          op.returns == Returns::View || (op.returns == Returns::MaybeView && is_alias(forward, i));
       outputs.push_back(may_alias ? Tensor()
                                   : Tensor::empty_strided(prepared.results[i].sizes,
                                                           prepared.results[i].strides,
@@ -298,8 +298,8 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
     if (op.returns == Returns::View) {
       result = result.alias(result.sizes(), result.strides(), result->offset);
     } else if (!same_strides(result.sizes(), result.strides(), prepared.results[i].strides)) {
-      const Tensor copy = Tensor::empty_strided(result.sizes(), prepared.results[i].strides,
-                                                result.dtype());
+      const Tensor copy =
+          Tensor::empty_strided(result.sizes(), prepared.results[i].strides, result.dtype());
       copy_elements(result, copy);
       result = copy;
     }

@@ -42,8 +42,8 @@ class Executable {
 
   ir::Program program;
   lower::Plan plan;
-  std::vector<std::unique_ptr<LaunchTemplate>> launches;         // per step
-  std::vector<std::optional<ContractionKernel>> contractions;    // per step
+  std::vector<std::unique_ptr<LaunchTemplate>> launches;       // per step
+  std::vector<std::optional<ContractionKernel>> contractions;  // per step
 };
 
 namespace {
@@ -136,8 +136,9 @@ class Run {
     launch_template.launch({buffers.data(), buffers.size()}, bindings_, numbers_);
   }
 
-  ContractionArguments::Matrix matrix(const ContractStep& step, const ContractStep::Operand& operand,
-                                      int row_loop, int column_loop) {
+  ContractionArguments::Matrix matrix(const ContractStep& step,
+                                      const ContractStep::Operand& operand, int row_loop,
+                                      int column_loop) {
     const Tensor& value = ensure(operand.value);
     ContractionArguments::Matrix out;
     out.batch_strides.resize(static_cast<size_t>(step.batch_rank), 0);
@@ -181,8 +182,7 @@ class Run {
 
   void alias(const AliasStep& step) {
     const Tensor& value = ensure(step.value);
-    const Ints sizes =
-        evaluate(executable_.plan.values[static_cast<size_t>(step.result)].shape);
+    const Ints sizes = evaluate(executable_.plan.values[static_cast<size_t>(step.result)].shape);
     Tensor& result = values_[static_cast<size_t>(step.result)];
     if (step.reshape) {
       if (const std::optional<Ints> strides = ops::view_strides(value.info(), sizes)) {

@@ -19,7 +19,7 @@ namespace {
 struct Cut {
   NodeId node;
   Source source;
-  DType dtype;   ///< of the parameter; converted to the node's
+  DType dtype;  ///< of the parameter; converted to the node's
 };
 
 /// The program that computes `results` from the values at `cuts` alone. Sizes of parameters become
@@ -169,14 +169,14 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
       continue;
     }
     const Expr cotangent = builder.parameter(results[i].dtype(), results[i].shape());
-    cuts.push_back({cotangent.id(), {Source::Kind::Cotangent, static_cast<int>(i)},
-                    cotangent.dtype()});
+    cuts.push_back(
+        {cotangent.id(), {Source::Kind::Cotangent, static_cast<int>(i)}, cotangent.dtype()});
     cotangents.push_back(prim::convert(cotangent, infos[i].dtype));
   }
   const auto flags = std::make_unique<bool[]>(input_count);
   for (size_t i = 0; i < input_count; ++i) flags[i] = is_wanted(wanted, i);
-  std::vector<Expr> gradients = ops::gradients(ops::Call(op_, arguments_), lowered, cotangents,
-                                               {flags.get(), input_count});
+  std::vector<Expr> gradients =
+      ops::gradients(ops::Call(op_, arguments_), lowered, cotangents, {flags.get(), input_count});
   std::vector<Expr> kept;
   for (size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i].valid() || !flags[i]) continue;
@@ -196,8 +196,8 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
     next += result.rank();
   }
   Extraction extraction(builder, cuts, first_size);
-  derivative->backward = make_executable(extraction.run(
-      kept, static_cast<int>(lowered.numbers.size()), derivative->sources));
+  derivative->backward = make_executable(
+      extraction.run(kept, static_cast<int>(lowered.numbers.size()), derivative->sources));
 
   bool needs_saved = false;
   for (const Source& source : derivative->sources)
@@ -245,8 +245,8 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
     const Expr output = builder.expr(forward.results[i]);
     if (!is_float(output.dtype())) continue;
     const Expr cotangent = builder.parameter(output.dtype(), output.shape());
-    cuts.push_back({cotangent.id(), {Source::Kind::Cotangent, static_cast<int>(i)},
-                    output.dtype()});
+    cuts.push_back(
+        {cotangent.id(), {Source::Kind::Cotangent, static_cast<int>(i)}, output.dtype()});
     outputs.push_back(output);
     cotangents.push_back(cotangent);
   }
@@ -261,8 +261,8 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
   }
   derivative->targets = std::move(targets);
   Extraction extraction(builder, cuts, {});
-  derivative->backward = make_executable(extraction.run(
-      kept, static_cast<int>(forward.numbers.size()), derivative->sources));
+  derivative->backward = make_executable(
+      extraction.run(kept, static_cast<int>(forward.numbers.size()), derivative->sources));
   const std::lock_guard lock(mutex);
   return cache.emplace(key, std::move(derivative)).first->second;
 }

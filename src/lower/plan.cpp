@@ -103,16 +103,21 @@ class Planner {
       return true;
     }
     switch (n.primitive->cls) {
-      case PrimitiveClass::Contract: return plan_contract(id);
-      case PrimitiveClass::Scatter: return plan_scatter(id);
-      case PrimitiveClass::Concatenate: return plan_concatenate(id);
+      case PrimitiveClass::Contract:
+        return plan_contract(id);
+      case PrimitiveClass::Scatter:
+        return plan_scatter(id);
+      case PrimitiveClass::Concatenate:
+        return plan_concatenate(id);
       case PrimitiveClass::View:
       case PrimitiveClass::Gather:
-      case PrimitiveClass::Reshape: return plan_alias(id);
+      case PrimitiveClass::Reshape:
+        return plan_alias(id);
       case PrimitiveClass::Scan:
       case PrimitiveClass::BlockScan:
         throw InternalError(concat("lower: '", n.primitive->name, "' has no kernel yet"));
-      default: return plan_kernel(id);
+      default:
+        return plan_kernel(id);
     }
   }
 
@@ -224,8 +229,7 @@ class Planner {
     TemplateBuilder builder(program_, value_of_, root.space);
     if (!builder.store_root(part, value, false, root.axes, target(root.axes)))
       return refuse(builder.offender());
-    plan_.steps.emplace_back(
-        KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
+    plan_.steps.emplace_back(KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
     return true;
   }
 
@@ -254,8 +258,7 @@ class Planner {
     const ScatterSpace scatter = scatter_space(program_, id);
     TemplateBuilder builder(program_, value_of_, scatter.space);
     if (!builder.store_scatter(id, value, scatter.axes)) return refuse(builder.offender());
-    plan_.steps.emplace_back(
-        KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
+    plan_.steps.emplace_back(KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
     return true;
   }
 
@@ -380,13 +383,15 @@ class Planner {
       if (!kernel || !ready_before(*kernel, group.step)) continue;
       group = joined;
       producer_[static_cast<size_t>(value)] = group.step;
-      plan_.steps[group.step] = KernelStep{std::make_shared<const KernelTemplate>(std::move(*kernel))};
+      plan_.steps[group.step] =
+          KernelStep{std::make_shared<const KernelTemplate>(std::move(*kernel))};
       return true;
     }
     Group group{*root, {{id, value}}, step};
     std::optional<KernelTemplate> kernel = build(group, offender);
     if (!kernel) return refuse(offender);
-    plan_.steps.emplace_back(KernelStep{std::make_shared<const KernelTemplate>(std::move(*kernel))});
+    plan_.steps.emplace_back(
+        KernelStep{std::make_shared<const KernelTemplate>(std::move(*kernel))});
     groups_.push_back(std::move(group));
     return true;
   }
@@ -407,8 +412,7 @@ class Planner {
   }
 
   void finish() {
-    for (const NodeId result : program_.results)
-      plan_.results.push_back(value_of_[index(result)]);
+    for (const NodeId result : program_.results) plan_.results.push_back(value_of_[index(result)]);
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       const auto step = static_cast<int>(i);
       if (const auto* kernel = std::get_if<KernelStep>(&plan_.steps[i])) {

@@ -36,8 +36,12 @@ class Specialiser {
       case KernelKind::Row:
         for (const Section& section : kernel_.sections) add_section(section, outer.body);
         break;
-      case KernelKind::Blocks: add_blocks(outer.body); break;
-      case KernelKind::Tree: add_tree(outer.body); break;
+      case KernelKind::Blocks:
+        add_blocks(outer.body);
+        break;
+      case KernelKind::Tree:
+        add_tree(outer.body);
+        break;
     }
     program().body.push_back(std::move(outer));
     program().slot_count = static_cast<int>(out_.slots.size());
@@ -82,9 +86,12 @@ class Specialiser {
 
   IntOperand coefficient(StrideClass stride, SlotBinding binding) {
     switch (stride) {
-      case StrideClass::Zero: return IntOperand::constant(0);
-      case StrideClass::Unit: return IntOperand::constant(1);
-      case StrideClass::Other: break;
+      case StrideClass::Zero:
+        return IntOperand::constant(0);
+      case StrideClass::Unit:
+        return IntOperand::constant(1);
+      case StrideClass::Other:
+        break;
     }
     return slot(binding);
   }
@@ -106,14 +113,14 @@ class Specialiser {
                coefficient(layout_.inner[a], {SlotBinding::Kind::InnerStride, access_number, 0}));
     if (reduced_ >= 0) {
       if (level_values_.empty()) {
-        add_term(index, reduced_,
-                 coefficient(layout_.reduced[a],
-                             {SlotBinding::Kind::ReducedStride, access_number, 0}));
+        add_term(
+            index, reduced_,
+            coefficient(layout_.reduced[a], {SlotBinding::Kind::ReducedStride, access_number, 0}));
       } else if (layout_.reduced[a] != StrideClass::Zero) {
         for (size_t level = 0; level < level_values_.size(); ++level)
           index.dynamic.push_back(
-              {level_values_[level], slot({SlotBinding::Kind::ReducedStride, access_number,
-                                           static_cast<int>(level)})});
+              {level_values_[level],
+               slot({SlotBinding::Kind::ReducedStride, access_number, static_cast<int>(level)})});
       }
     }
     int term = 0;
@@ -142,7 +149,8 @@ class Specialiser {
         case StatementKind::Slot:
           s.slot = static_cast<int>(slot({SlotBinding::Kind::Source, s.slot, 0}).value);
           break;
-        default: break;
+        default:
+          break;
       }
       to.push_back(std::move(s));
     }

@@ -95,7 +95,8 @@ std::optional<IndexEnv> operand_env(const Program& program, const Node& node, co
     for (size_t i = 0; i < rank; ++i)
       if (!operand[i].is_one()) out.axes[i] = env.axes[static_cast<size_t>(attributes.axes[i])];
   } else if (node.primitive == r.permute) {
-    for (size_t i = 0; i < rank; ++i) out.axes[static_cast<size_t>(attributes.axes[i])] = env.axes[i];
+    for (size_t i = 0; i < rank; ++i)
+      out.axes[static_cast<size_t>(attributes.axes[i])] = env.axes[i];
   } else if (node.primitive == r.slice) {
     for (size_t i = 0; i < rank; ++i)
       out.axes[i] = plus(times(env.axes[i], attributes.dims[2 * rank + i]),
@@ -161,8 +162,7 @@ ValueId TemplateBuilder::emit(Statement statement, bool statement_varies) {
 
 int TemplateBuilder::access(Access a) {
   const auto same = std::find(kernel_.accesses.begin(), kernel_.accesses.end(), a);
-  if (same != kernel_.accesses.end())
-    return static_cast<int>(same - kernel_.accesses.begin());
+  if (same != kernel_.accesses.end()) return static_cast<int>(same - kernel_.accesses.begin());
   kernel_.accesses.push_back(std::move(a));
   return static_cast<int>(kernel_.accesses.size()) - 1;
 }
@@ -230,8 +230,8 @@ ValueId TemplateBuilder::index_value(const AxisIndex& index) {
 ValueId TemplateBuilder::load(int value, const IndexEnv& env) {
   Statement s;
   s.kind = StatementKind::Load;
-  const NodeId holder = static_cast<NodeId>(
-      std::find(value_of_.begin(), value_of_.end(), value) - value_of_.begin());
+  const NodeId holder =
+      static_cast<NodeId>(std::find(value_of_.begin(), value_of_.end(), value) - value_of_.begin());
   s.dtype = node_at(program_, holder).type.dtype;
   s.buffer = buffer_of(value, s.dtype, false);
   s.mask = env.mask;
@@ -243,10 +243,8 @@ ValueId TemplateBuilder::load(int value, const IndexEnv& env) {
 
 ValueId TemplateBuilder::in_range(const AxisIndex& index, const Dim& extent, ValueId mask) {
   const ValueId position = index_value(index);
-  const ValueId low =
-      compute("ge", DType::Bool, {position, constant(DType::Int64, int64_t{0})});
-  const ValueId high =
-      compute("lt", DType::Bool, {position, index_value(constant_index(extent))});
+  const ValueId low = compute("ge", DType::Bool, {position, constant(DType::Int64, int64_t{0})});
+  const ValueId high = compute("lt", DType::Bool, {position, index_value(constant_index(extent))});
   const ValueId both = compute("logical_and", DType::Bool, {low, high});
   return mask < 0 ? both : compute("logical_and", DType::Bool, {mask, both});
 }
@@ -296,14 +294,18 @@ ValueId TemplateBuilder::eval_new(NodeId id, const IndexEnv& env) {
       if (!inner) return fail(id);
       return eval(node.arguments[0], *inner);
     }
-    case PrimitiveClass::Pad: return eval_pad(node, env);
-    case PrimitiveClass::Concatenate: return eval_concatenate(node, env);
+    case PrimitiveClass::Pad:
+      return eval_pad(node, env);
+    case PrimitiveClass::Concatenate:
+      return eval_concatenate(node, env);
     case PrimitiveClass::Gather: {
       const std::optional<IndexEnv> inner = gather_env(node, env);
       return inner ? eval(node.arguments[0], *inner) : -1;
     }
-    case PrimitiveClass::Reduce: return eval_reduce(id, env);
-    default: return fail(id);
+    case PrimitiveClass::Reduce:
+      return eval_reduce(id, env);
+    default:
+      return fail(id);
   }
 }
 
@@ -377,10 +379,8 @@ ValueId TemplateBuilder::eval_pad(const Node& node, const IndexEnv& env) {
       const ValueId position = index_value(index);
       const ValueId step = index_value(constant_index(interior + 1));
       const ValueId rest = compute("remainder", DType::Int64, {position, step});
-      const ValueId hit =
-          compute("eq", DType::Bool, {rest, constant(DType::Int64, int64_t{0})});
-      inner.mask =
-          inner.mask < 0 ? hit : compute("logical_and", DType::Bool, {inner.mask, hit});
+      const ValueId hit = compute("eq", DType::Bool, {rest, constant(DType::Int64, int64_t{0})});
+      inner.mask = inner.mask < 0 ? hit : compute("logical_and", DType::Bool, {inner.mask, hit});
       index = {};
       index.dynamic.push_back({compute("div", DType::Int64, {position, step}), Dim(1)});
     }

@@ -46,11 +46,11 @@ struct LaunchTemplate::Bound {
     int64_t extent;
     Numbers strides;  // per access
   };
-  SmallVector<Level, 4> kept;     // outermost first
-  SmallVector<Level, 2> reduced;  // logical order
-  SmallVector<void*, 8> base;     // per access; null for index accesses
-  Numbers offset;                 // per access: start of index accesses
-  Numbers dynamic;                // stride factors of dynamic terms, access by access
+  SmallVector<Level, 4> kept;            // outermost first
+  SmallVector<Level, 2> reduced;         // logical order
+  SmallVector<void*, 8> base;            // per access; null for index accesses
+  Numbers offset;                        // per access: start of index accesses
+  Numbers dynamic;                       // stride factors of dynamic terms, access by access
   SmallVector<size_t, 8> first_dynamic;  // per access: where its factors begin
   SmallVector<size_t, 8> element_size;
   int64_t reduced_count = 1;
@@ -79,9 +79,9 @@ const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout
   fresh->slots = std::move(special.slots);
   for (size_t a = 0; a < kernel_->accesses.size(); ++a) {
     const Access& access = kernel_->accesses[a];
-    const bool seen =
-        std::any_of(kernel_->accesses.begin(), kernel_->accesses.begin() + static_cast<ptrdiff_t>(a),
-                    [&](const Access& o) { return o.buffer == access.buffer && o.axes == access.axes; });
+    const bool seen = std::any_of(
+        kernel_->accesses.begin(), kernel_->accesses.begin() + static_cast<ptrdiff_t>(a),
+        [&](const Access& o) { return o.buffer == access.buffer && o.axes == access.axes; });
     if (access.buffer >= 0 && !seen) fresh->pointers.push_back(static_cast<int>(a));
   }
   fresh->function = get_kernel(special.program);
@@ -128,8 +128,7 @@ void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::Dim
       for (const AxisIndex::Dynamic& term : index.dynamic)
         bound.dynamic.push_back(stride * term.coefficient.evaluate(bindings));
     }
-    const size_t size =
-        is_index ? 0 : size_of(k.buffers[static_cast<size_t>(access.buffer)].dtype);
+    const size_t size = is_index ? 0 : size_of(k.buffers[static_cast<size_t>(access.buffer)].dtype);
     bound.element_size.push_back(size);
     bound.offset[a] = offset;
     bound.base.push_back(is_index ? nullptr
@@ -233,7 +232,8 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
     const bool serial = k.has_section(lower::Section::Kind::Serial);
     const bool column = !bound.kept.empty() && (serial || along_kept > along_reduced);
     layout.kind = column ? KernelKind::Column : KernelKind::Row;
-    layout.reduced_levels = static_cast<uint8_t>(bound.reduced.size() > 1 ? bound.reduced.size() : 1);
+    layout.reduced_levels =
+        static_cast<uint8_t>(bound.reduced.size() > 1 ? bound.reduced.size() : 1);
     if (column) take_inner();
   }
   take_longest();
@@ -248,11 +248,10 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
   size_t reduce_sections = 0;
   for (const lower::Section& s : k.sections)
     reduce_sections += s.kind == lower::Section::Kind::Reduce;
-  const bool split = layout.kind == KernelKind::Row && reduce_sections == 1 &&
-                     layout.reduced_levels == 1 && rows <= 4 &&
-                     bound.reduced_count >= 16 * ir::kReduceBlock &&
-                     !k.has_section(lower::Section::Kind::Full) &&
-                     !k.has_section(lower::Section::Kind::Serial);
+  const bool split =
+      layout.kind == KernelKind::Row && reduce_sections == 1 && layout.reduced_levels == 1 &&
+      rows <= 4 && bound.reduced_count >= 16 * ir::kReduceBlock &&
+      !k.has_section(lower::Section::Kind::Full) && !k.has_section(lower::Section::Kind::Serial);
   if (split) {
     if (outer != nullptr) walked.push_back(outer);
     outer = nullptr;
@@ -295,12 +294,16 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
                       ? bound.reduced[0].strides[a] * ir::kReduceBlock
                       : strides_of(outer, a);
           break;
-        case SlotBinding::Kind::InnerStride: value = strides_of(inner, a); break;
+        case SlotBinding::Kind::InnerStride:
+          value = strides_of(inner, a);
+          break;
         case SlotBinding::Kind::ReducedStride:
           value = bound.reduced[static_cast<size_t>(slot.level)].strides[a];
           break;
-        case SlotBinding::Kind::Offset: value = bound.offset[a]; break;
-        case SlotBinding::Kind::DynamicStride: 
+        case SlotBinding::Kind::Offset:
+          value = bound.offset[a];
+          break;
+        case SlotBinding::Kind::DynamicStride:
           value = bound.dynamic[bound.first_dynamic[a] + static_cast<size_t>(slot.level)];
           break;
       }
@@ -352,13 +355,12 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
       place(blocks, walk, pointers, ints);
       pointers.push_back(partial.get());
       const int64_t step = std::max<int64_t>(1, kChunkWork / (ir::kReduceBlock * k.cost / 4 + 1));
-      parallel_for(
-          (block_count + step - 1) / step,
-          [&](int64_t chunk, int) {
-            blocks.function(pointers.data(), ints.data(), chunk * step,
-                            std::min((chunk + 1) * step, block_count), 0, 1);
-          },
-          bound.reduced_count * k.cost / 8);
+      parallel_for((block_count + step - 1) / step,
+                   [&](int64_t chunk, int) {
+                     blocks.function(pointers.data(), ints.data(), chunk * step,
+                                     std::min((chunk + 1) * step, block_count), 0, 1);
+                   },
+                   bound.reduced_count * k.cost / 8);
       SmallVector<void*, 8> tree_pointers;
       ints = tree_ints;
       place(tree, walk, tree_pointers, ints);
@@ -379,7 +381,8 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
   int64_t outer_step = 1;
   if (row_work > kChunkWork && inner != nullptr) {
     const int64_t pieces = (row_work + kChunkWork - 1) / kChunkWork;
-    inner_step = ((inner_extent + pieces - 1) / pieces + kInnerPiece - 1) / kInnerPiece * kInnerPiece;
+    inner_step =
+        ((inner_extent + pieces - 1) / pieces + kInnerPiece - 1) / kInnerPiece * kInnerPiece;
   } else if (row_work < kChunkWork) {
     outer_step = kChunkWork / std::max<int64_t>(row_work, 1);
   }

@@ -110,9 +110,9 @@ void Generator::set_state(std::span<const std::byte> bytes) {
   constexpr auto kLast = static_cast<int32_t>(kWords);
   // `next` and `left` count the same words from both ends, but before the first refill.
   const bool fresh = state.left == 1;
-  const bool possible = state.seeded == 1 && state.left >= 1 && state.left <= kLast &&
-                        (fresh ? state.next <= kWords
-                               : state.next + static_cast<uint64_t>(state.left) == kWords + 1);
+  const bool possible =
+      state.seeded == 1 && state.left >= 1 && state.left <= kLast &&
+      (fresh ? state.next <= kWords : state.next + static_cast<uint64_t>(state.left) == kWords + 1);
   check(possible, [&] {
     return concat("set_state: not the state of a generator (seeded ", state.seeded, ", left ",
                   state.left, ", next ", state.next, ")");

@@ -92,20 +92,19 @@ class Layouts : public testing::TestWithParam<std::pair<std::vector<int64_t>, bo
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Sizes, Layouts,
-    testing::Values(std::pair(std::vector<int64_t>{3, 5}, false),
-                    std::pair(std::vector<int64_t>{3, 5}, true),
-                    std::pair(std::vector<int64_t>{1, 7}, false),
-                    std::pair(std::vector<int64_t>{7, 1}, false),
-                    std::pair(std::vector<int64_t>{17, 33}, true),
-                    std::pair(std::vector<int64_t>{130, 70}, false),
-                    std::pair(std::vector<int64_t>{2, 3, 40}, false),
-                    std::pair(std::vector<int64_t>{4, 3, 5}, true),
-                    std::pair(std::vector<int64_t>{1500, 3}, false),
-                    std::pair(std::vector<int64_t>{2, 40000}, false),
-                    std::pair(std::vector<int64_t>{0, 4}, false),
-                    std::pair(std::vector<int64_t>{4, 0}, false)));
+INSTANTIATE_TEST_SUITE_P(Sizes, Layouts,
+                         testing::Values(std::pair(std::vector<int64_t>{3, 5}, false),
+                                         std::pair(std::vector<int64_t>{3, 5}, true),
+                                         std::pair(std::vector<int64_t>{1, 7}, false),
+                                         std::pair(std::vector<int64_t>{7, 1}, false),
+                                         std::pair(std::vector<int64_t>{17, 33}, true),
+                                         std::pair(std::vector<int64_t>{130, 70}, false),
+                                         std::pair(std::vector<int64_t>{2, 3, 40}, false),
+                                         std::pair(std::vector<int64_t>{4, 3, 5}, true),
+                                         std::pair(std::vector<int64_t>{1500, 3}, false),
+                                         std::pair(std::vector<int64_t>{2, 40000}, false),
+                                         std::pair(std::vector<int64_t>{0, 4}, false),
+                                         std::pair(std::vector<int64_t>{4, 0}, false)));
 
 TEST_P(Layouts, PointwiseChain) {
   const Tensor x = input(1);

@@ -59,9 +59,7 @@ class BackwardHook:
 
     def _through(self, values: Any, backward: Callable[..., Any]) -> tuple[Any, bool]:
         listed = values if isinstance(values, tuple) else (values,)
-        at = [
-            i for i, v in enumerate(listed) if isinstance(v, flambeau.Tensor) and v.requires_grad
-        ]
+        at = [i for i, v in enumerate(listed) if isinstance(v, flambeau.Tensor) and v.requires_grad]
         if not at or not flambeau.is_grad_enabled():
             return values, False
 

@@ -18,7 +18,9 @@ class CausalSelfAttention(Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0, bias: bool = True) -> None:
         super().__init__()
         if width % heads != 0:
-            raise ValueError(f"CausalSelfAttention: width {width} is not a multiple of {heads} heads")
+            raise ValueError(
+                f"CausalSelfAttention: width {width} is not a multiple of {heads} heads"
+            )
         self.heads = heads
         self.dropout = dropout
         self.qkv = Linear(width, 3 * width, bias=bias)
@@ -29,7 +31,5 @@ class CausalSelfAttention(Module):
         qkv = self.qkv(x).view(batch, time, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=dropout, is_causal=True
-        )
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
