@@ -34,6 +34,7 @@ Contraction plain_contraction(DType a, DType b, DType out) {
   contraction.b = b;
   contraction.buffers = {{out, true}};
   contraction.slot_count = 2;
+  contraction.is_plain = true;
   Statement store = make_statement(StatementKind::Store, out);
   store.buffer = 0;
   store.index.terms = {{0, IntOperand::slot(0)}, {1, IntOperand::slot(1)}};
@@ -94,6 +95,7 @@ Hash128 Contraction::hash() const {
       .add(std::string_view("contraction"))
       .add(a)
       .add(b)
+      .add(is_plain)
       .add(epilogue_program(*this, false).hash())
       .finish();
 }

@@ -27,13 +27,16 @@ struct Contraction {
   std::vector<Statement> epilogue;
   int slot_count = 0;   ///< slots that the epilogue uses
   int value_count = 1;  ///< SSA values of the epilogue, the sum included
+  /// Nothing but a conversion to the output's dtype: whoever runs it fills the slots.
+  bool is_plain = false;
 
   std::string text() const;
   /// Hash of all fields.
   Hash128 hash() const;
 };
 
-/// The product alone, converted to `out`: its slots 0 and 1 are the output's strides.
+/// The product alone, converted to `out`: its slots 0 and 1 are the output's strides
+/// along m and n.
 Contraction plain_contraction(DType a, DType b, DType out);
 
 /// The dtype in which products of operands of `dtype` are summed: float32 for the 16-bit floats,

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -18,30 +19,30 @@
 
 namespace flambeau::testing {
 
-/// Compiles every part anew.
+/// Compiles every part once per process and instruction set.
 class DirectLoader : public ContractionLoader {
  public:
   explicit DirectLoader(Isa isa) : isa_(isa) {}
-  const CodeEntry* load(const codegen::MicroKernelPart& part) override {
-    return place(codegen::compile(part, isa_));
-  }
-  const CodeEntry* load(const codegen::PackPart& part) override {
-    return place(codegen::compile(part, isa_));
-  }
+  const CodeEntry* load(const codegen::MicroKernelPart& part) override { return find(part); }
+  const CodeEntry* load(const codegen::PackPart& part) override { return find(part); }
   ir::KernelFunction load(const ir::LoopProgram& epilogue) override {
-    return reinterpret_cast<ir::KernelFunction>(place(codegen::compile(epilogue, isa_))[0]);
+    return reinterpret_cast<ir::KernelFunction>(find(epilogue)[0]);
   }
 
  private:
-  const CodeEntry* place(const codegen::KernelImage& image) {
-    const auto base = reinterpret_cast<uintptr_t>(load_code(image.code));
-    auto& entries = tables_.emplace_back();
-    for (const uint32_t entry : image.entries)
-      entries.push_back(reinterpret_cast<CodeEntry>(base + entry));
+  template <class Part>
+  const CodeEntry* find(const Part& part) {
+    static std::map<std::pair<Isa, std::string>, std::vector<CodeEntry>> tables;
+    auto& entries = tables[{isa_, part.hash().text()}];
+    if (entries.empty()) {
+      const codegen::KernelImage image = codegen::compile(part, isa_);
+      const auto base = reinterpret_cast<uintptr_t>(load_code(image.code));
+      for (const uint32_t entry : image.entries)
+        entries.push_back(reinterpret_cast<CodeEntry>(base + entry));
+    }
     return entries.data();
   }
   Isa isa_;
-  std::vector<std::vector<CodeEntry>> tables_;
 };
 
 /// `bytes` that end (or, with `at_start`, begin) at a page that cannot be touched.

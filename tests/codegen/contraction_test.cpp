@@ -26,6 +26,19 @@ std::vector<Isa> isas() {
   return {Isa::Avx2};
 }
 
+ContractionArguments arguments_of(const Matrix<float>& a, const Matrix<float>& b,
+                                  const Matrix<float>& out) {
+  ContractionArguments arguments;
+  arguments.a = a.argument();
+  arguments.b = b.argument();
+  arguments.out = out.argument();
+  arguments.batch = {out.geometry.batch};
+  arguments.m = out.geometry.rows;
+  arguments.n = out.geometry.columns;
+  arguments.k = a.geometry.columns;
+  return arguments;
+}
+
 struct Case {
   int64_t batch, m, n, k;
   Layout a, b, out;
@@ -52,13 +65,7 @@ void check_float(const Case& test) {
   for (const Isa isa : isas()) {
     Matrix<float> out(out_geometry);
     out.fill([] { return -77.0f; });
-    ContractionArguments arguments;
-    arguments.a = a.argument();
-    arguments.b = b.argument();
-    arguments.out = out.argument();
-    arguments.batch = {test.batch};
-    arguments.m = test.m;
-    arguments.n = test.n;
+    ContractionArguments arguments = arguments_of(a, b, out);
     arguments.k = test.k;
     run_contraction(float_kernel(isa), arguments);
     next = 0;
@@ -111,6 +118,83 @@ TEST(Contraction, Vectors) {
       check_float({1, 701, 1, k, layout, layout, Layout::ColumnMajor});
       check_float({1, 1, 1, k, layout, layout, Layout::RowMajor});
     }
+}
+
+/// Restores the number of threads.
+class ThreadCount {
+ public:
+  ~ThreadCount() { set_num_threads(before_); }
+
+ private:
+  int before_ = get_num_threads();
+};
+
+TEST(Contraction, ThreadsChangeNoBit) {
+  const ThreadCount restore;
+  Matrix<float> a(Geometry(Layout::RowMajor, 1, 300, 700));
+  Matrix<float> b(Geometry(Layout::ColumnMajor, 1, 700, 900));
+  std::mt19937 generator(3);
+  std::normal_distribution<float> normal;
+  a.fill([&] { return normal(generator); });
+  b.fill([&] { return normal(generator); });
+  std::vector<std::vector<float>> results;
+  for (const int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    Matrix<float> out(Geometry(Layout::RowMajor, 1, 300, 900));
+    run_contraction(float_kernel(Isa::Avx2), arguments_of(a, b, out));
+    results.emplace_back(out.data(), out.data() + out.geometry.elements());
+  }
+  EXPECT_EQ(std::memcmp(results[0].data(), results[1].data(), results[0].size() * 4), 0);
+  EXPECT_EQ(std::memcmp(results[0].data(), results[2].data(), results[0].size() * 4), 0);
+}
+
+TEST(Contraction, ARowAloneIsTheRowInItsBatch) {
+  Matrix<float> a(Geometry(Layout::RowMajor, 1, 137, 600));
+  Matrix<float> b(Geometry(Layout::RowMajor, 1, 600, 333));
+  Matrix<float> out(Geometry(Layout::RowMajor, 1, 137, 333));
+  Matrix<float> row(Geometry(Layout::RowMajor, 1, 1, 333));
+  std::mt19937 generator(4);
+  std::normal_distribution<float> normal;
+  a.fill([&] { return normal(generator); });
+  b.fill([&] { return normal(generator); });
+  for (const Isa isa : isas()) {
+    run_contraction(float_kernel(isa), arguments_of(a, b, out));
+    for (const int64_t i : {0, 13, 14, 100, 136}) {
+      ContractionArguments one = arguments_of(a, b, row);
+      one.a.data = &a(0, i, 0);
+      one.m = 1;
+      run_contraction(float_kernel(isa), one);
+      EXPECT_EQ(std::memcmp(row.data(), &out(0, i, 0), 333 * sizeof(float)), 0) << i;
+    }
+  }
+}
+
+// Batches that share b are rows of one product (or, sharing a, columns); strides may forbid it.
+TEST(Contraction, SharedOperandsOfABatch) {
+  for (const Layout layout : {Layout::RowMajor, Layout::Padded, Layout::ColumnMajor}) {
+    check_float({5, 9, 20, 33, layout, Layout::Broadcast, Layout::RowMajor});
+    check_float({5, 9, 20, 33, Layout::Broadcast, layout, Layout::ColumnMajor});
+    check_float({5, 1, 20, 33, layout, Layout::Broadcast, Layout::RowMajor});
+    check_float({5, 9, 1, 33, Layout::Broadcast, layout, Layout::RowMajor});
+  }
+  // Dense batches, so that rows do merge; and two batch axes.
+  Matrix<float> a(Geometry(Layout::RowMajor, 1, 24, 30));
+  Matrix<float> b(Geometry(Layout::RowMajor, 1, 30, 50));
+  Matrix<float> whole(Geometry(Layout::RowMajor, 1, 24, 50));
+  Matrix<float> batched(Geometry(Layout::RowMajor, 1, 24, 50));
+  std::mt19937 generator(5);
+  std::normal_distribution<float> normal;
+  a.fill([&] { return normal(generator); });
+  b.fill([&] { return normal(generator); });
+  run_contraction(float_kernel(Isa::Avx2), arguments_of(a, b, whole));
+  ContractionArguments arguments = arguments_of(a, b, batched);
+  arguments.batch = {2, 1, 3};
+  arguments.m = 4;
+  arguments.a.batch_strides = {12 * 30, 7, 4 * 30};
+  arguments.b.batch_strides = {0, 5, 0};
+  arguments.out.batch_strides = {12 * 50, 3, 4 * 50};
+  run_contraction(float_kernel(Isa::Avx2), arguments);
+  EXPECT_EQ(std::memcmp(whole.data(), batched.data(), 24 * 50 * sizeof(float)), 0);
 }
 
 TEST(Contraction, EmptyExtents) {

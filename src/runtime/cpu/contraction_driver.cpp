@@ -97,6 +97,16 @@ class Runner {
     int64_t k, k_end;
   };
 
+  /// Where a tile's data lies.
+  struct Place {
+    const Tile& tile;
+    int64_t row_end, column_end;
+    const char *row_source, *column_source;
+    char *packed_rows, *packed_columns;
+    char* sums;  // of the tile's first element
+    const Strips& strips;
+  };
+
   Side make_side(bool of_b, bool is_columns, bool packs);
   int64_t batch_offset(const Ints& strides, int64_t batch) const;
   char* batch_base(const ContractionArguments::Matrix& matrix, int64_t size, int64_t batch) const {
@@ -115,6 +125,8 @@ class Runner {
   void run_group(int64_t batch, const Group& group);
   void pack_group(int64_t batch, const Group& group);
   void run_tile(const Tile& tile, const Group& group, char* local);
+  /// One panel of columns of a tile over one block of k.
+  void run_panel(const Place& place, const Group& group, int64_t column, int64_t k);
   void zero_sums(const Tile& tile, int64_t row_end, int64_t column_end, char* sums) const;
   void run_epilogue(const Tile& tile, int64_t row_end, int64_t column, int64_t column_end,
                     char* sums) const;
@@ -132,6 +144,7 @@ class Runner {
   int64_t row_tiles_ = 0;
   int64_t shared_stride_ = 0;     // between shared panels of columns, in elements
   int64_t sums_stride_ = 0;       // between rows of sums, in elements
+  Strips strips_;                // of a tile of tile_rows
   SmallVector<int64_t, 8> ints_;  // of the epilogue
 };
 
@@ -153,7 +166,7 @@ Runner::Runner(ContractionKernel::State& state, const ContractionArguments& argu
                             .out_column = out.column_stride,
                             .a_converts = contraction.a != accumulator,
                             .b_converts = contraction.b != accumulator,
-                            .has_epilogue = !state.is_plain()},
+                            .has_epilogue = !state.sums_are_output()},
                            tile_);
   rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
   columns_ = make_side(!plan_.transposed, true, plan_.column_source != ColumnSource::Direct);
@@ -163,9 +176,10 @@ Runner::Runner(ContractionKernel::State& state, const ContractionArguments& argu
   width_ = tile_.columns();
   height_ = tile_.rows(RowLayout::UnitRow);
   row_tiles_ = ceil_div(plan_.rows, plan_.tile_rows);
+  strips_ = make_strips(plan_.tile_rows);
   sums_stride_ = plan_.direct_output ? (plan_.transposed ? out.column_stride : out.row_stride)
                                      : ceil_div(plan_.tile_columns, width_) * width_;
-  if (state.is_plain()) {
+  if (contraction.is_plain) {
     ints_ = {out.row_stride, out.column_stride};
   } else {
     ints_.append(arguments.ints, arguments.ints + contraction.slot_count);
@@ -191,6 +205,7 @@ Runner::Side Runner::make_side(bool of_b, bool is_columns, bool packs) {
 }
 
 int64_t Runner::batch_offset(const Ints& strides, int64_t batch) const {
+  if (strides.size() == 1) return batch * strides[0];
   int64_t offset = 0;
   for (size_t axis = strides.size(); axis-- > 0;) {
     offset += batch % arguments_.batch[axis] * strides[axis];
@@ -318,60 +333,70 @@ void Runner::run_tile(const Tile& tile, const Group& group, char* local) {
   }
   if (k_ == 0) return zero_sums(tile, row_end, column_end, sums);
 
-  const Strips strips = make_strips(row_end - tile.row);
-  for (int64_t k = group.k; k < group.k_end; k += kBlock) {
-    const int64_t length = std::min(kBlock, group.k_end - k);
-    if (plan_.pack_rows)
-      rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
-                 row_end - tile.row, plan_.rows - tile.row, length, packed_rows,
-                 tile_.packed_rows * kBlock);
-    for (int64_t column = tile.column; column < column_end; column += width_) {
-      const int64_t columns = std::min(width_, column_end - column);
-      const char* panel;
-      int64_t panel_stride = width_;
-      switch (plan_.column_source) {
-        case ColumnSource::Direct:
-          panel = columns_.at(column_source, column, k);
-          panel_stride = columns_.k_stride;
-          break;
-        case ColumnSource::PackedInTile:
-          columns_.pack(columns_.at(column_source, column, k), columns_.lane_stride,
-                        columns_.k_stride, columns, columns, length, packed_columns, 0);
-          panel = packed_columns;
-          break;
-        case ColumnSource::PackedShared:
-          panel =
-              group.panels +
-              ((column - group.column) / width_ * shared_stride_ + (k - group.k) * width_) * size_;
-          break;
-      }
-      const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
-      // Surplus columns of packed panels may be computed where the sums have room for them.
-      const bool whole = columns == vectors * tile_.lanes ||
-                         (plan_.column_source != ColumnSource::Direct && !plan_.direct_output);
-      const CodeEntry* kernels = state_.micro_kernels(plan_.layout, whole);
-      char* sums_of_column = sums + (column - tile.column) * size_;
-      for (const Strip& strip : strips) {
-        const char* rows;
-        int64_t row_stride = tile_.packed_rows;
-        if (plan_.pack_rows) {
-          rows =
-              packed_rows +
-              (strip.first / height_ * tile_.packed_rows * kBlock + strip.first % height_) * size_;
-        } else {
-          rows = rows_.at(row_source, tile.row + strip.first, k);
-          row_stride = plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
-        }
-        const auto kernel = reinterpret_cast<MicroKernel>(
-            kernels[MicroKernelPart::entry(tile_, strip.height_index, vectors)]);
-        kernel(rows, row_stride, panel, panel_stride,
-               sums_of_column + strip.first * sums_stride_ * size_, sums_stride_, length, columns,
-               k > 0);
-      }
-      if (!plan_.direct_output && k + length == k_)
-        run_epilogue(tile, row_end, column, column + columns, sums);
-    }
+  Strips rest;
+  const bool is_last = row_end - tile.row < plan_.tile_rows;
+  if (is_last) rest = make_strips(row_end - tile.row);
+  const Strips& strips = is_last ? rest : strips_;
+  Place place{tile,        row_end,        column_end, row_source, column_source,
+              packed_rows, packed_columns, sums,       strips};
+  if (!plan_.pack_rows) {
+    // Whole k for one panel after the other: long reads of b, and sums that stay in the cache.
+    for (int64_t column = tile.column; column < column_end; column += width_)
+      for (int64_t k = group.k; k < group.k_end; k += kBlock) run_panel(place, group, column, k);
+    return;
   }
+  for (int64_t k = group.k; k < group.k_end; k += kBlock) {
+    rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
+               row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
+               packed_rows, tile_.packed_rows * kBlock);
+    for (int64_t column = tile.column; column < column_end; column += width_)
+      run_panel(place, group, column, k);
+  }
+}
+
+void Runner::run_panel(const Place& place, const Group& group, int64_t column, int64_t k) {
+  const int64_t length = std::min(kBlock, group.k_end - k);
+  const int64_t columns = std::min(width_, place.column_end - column);
+  const char* panel = nullptr;
+  int64_t panel_stride = width_;
+  switch (plan_.column_source) {
+    case ColumnSource::Direct:
+      panel = columns_.at(place.column_source, column, k);
+      panel_stride = columns_.k_stride;
+      break;
+    case ColumnSource::PackedInTile:
+      columns_.pack(columns_.at(place.column_source, column, k), columns_.lane_stride,
+                    columns_.k_stride, columns, columns, length, place.packed_columns, 0);
+      panel = place.packed_columns;
+      break;
+    case ColumnSource::PackedShared:
+      panel = group.panels +
+              ((column - group.column) / width_ * shared_stride_ + (k - group.k) * width_) * size_;
+      break;
+  }
+  const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
+  // Surplus columns of packed panels may be computed where the sums have room for them.
+  const bool whole = columns == vectors * tile_.lanes ||
+                     (plan_.column_source != ColumnSource::Direct && !plan_.direct_output);
+  const CodeEntry* kernels = state_.micro_kernels(plan_.layout, whole);
+  char* sums = place.sums + (column - place.tile.column) * size_;
+  for (const Strip& strip : place.strips) {
+    const char* rows;
+    int64_t row_stride = tile_.packed_rows;
+    if (plan_.pack_rows) {
+      rows = place.packed_rows +
+             (strip.first / height_ * tile_.packed_rows * kBlock + strip.first % height_) * size_;
+    } else {
+      rows = rows_.at(place.row_source, place.tile.row + strip.first, k);
+      row_stride = plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+    }
+    const auto kernel = reinterpret_cast<MicroKernel>(
+        kernels[MicroKernelPart::entry(tile_, strip.height_index, vectors)]);
+    kernel(rows, row_stride, panel, panel_stride, sums + strip.first * sums_stride_ * size_,
+           sums_stride_, length, columns, k > 0);
+  }
+  if (!plan_.direct_output && k + length == k_)
+    run_epilogue(place.tile, place.row_end, column, column + columns, place.sums);
 }
 
 void Runner::zero_sums(const Tile& tile, int64_t row_end, int64_t column_end, char* sums) const {
@@ -399,13 +424,47 @@ void Runner::run_epilogue(const Tile& tile, int64_t row_end, int64_t column, int
                                     column_end);
 }
 
+/// Drops the last batch axis by making it part of the rows (or columns) of the product, where all
+/// of the axis use the same b (or a) and strides allow it.
+bool merge_last_batch_axis(ContractionArguments& x) {
+  const auto stride = [](const ContractionArguments::Matrix& matrix) {
+    return matrix.batch_strides.back();
+  };
+  const int64_t extent = x.batch.back();
+  const auto merge = [&](ContractionArguments::Matrix& varying, int64_t& varying_stride,
+                         const ContractionArguments::Matrix& fixed, int64_t& out_stride,
+                         int64_t& length) {
+    if (stride(fixed) != 0) return false;
+    if (length == 1) {
+      varying_stride = stride(varying);
+      out_stride = stride(x.out);
+    } else if (stride(varying) != length * varying_stride || stride(x.out) != length * out_stride) {
+      return false;
+    }
+    length *= extent;
+    return true;
+  };
+  if (extent != 1 && !merge(x.a, x.a.row_stride, x.b, x.out.row_stride, x.m) &&
+      !merge(x.b, x.b.column_stride, x.a, x.out.column_stride, x.n))
+    return false;
+  for (Ints* strides : {&x.a.batch_strides, &x.b.batch_strides, &x.out.batch_strides, &x.batch})
+    strides->pop_back();
+  return true;
+}
+
 }  // namespace
 
 void run_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments) {
   if (arguments.m == 0 || arguments.n == 0) return;
   for (const int64_t extent : arguments.batch)
     if (extent == 0) return;
-  Runner(kernel.state(), arguments).run();
+  // Operands of an epilogue would have to merge as well.
+  if (arguments.batch.empty() || !kernel.contraction().is_plain)
+    return Runner(kernel.state(), arguments).run();
+  ContractionArguments merged = arguments;
+  while (!merged.batch.empty() && merge_last_batch_axis(merged)) {
+  }
+  Runner(kernel.state(), merged).run();
 }
 
 }  // namespace flambeau

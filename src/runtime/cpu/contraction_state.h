@@ -23,7 +23,10 @@ class ContractionKernel::State {
   const ir::Contraction& contraction() const { return contraction_; }
   DType accumulator() const { return accumulator_; }
   const codegen::ContractionTile& tile() const { return tile_; }
-  bool is_plain() const { return is_plain_; }
+  /// True if a tile of sums is a tile of the output.
+  bool sums_are_output() const {
+    return contraction_.is_plain && contraction_.buffers[0].dtype == accumulator_;
+  }
 
   const CodeEntry* micro_kernels(codegen::RowLayout layout, bool whole) {
     return once(micro_[static_cast<int>(layout)][whole ? 1 : 0], [&] {
@@ -56,8 +59,6 @@ class ContractionKernel::State {
   const DType accumulator_;
   const codegen::ContractionTile tile_;
   const std::unique_ptr<ContractionLoader> loader_;
-  const bool is_plain_ = contraction_.epilogue.size() == 1 && contraction_.slot_count == 2 &&
-                         contraction_.buffers.size() == 1;
   std::mutex mutex_;
   std::atomic<const CodeEntry*> micro_[2][2] = {};
   std::atomic<const CodeEntry*> pack_[2] = {};
