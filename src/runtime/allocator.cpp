@@ -226,7 +226,7 @@ MemoryStats Central::stats() {
   MemoryStats stats;
   stats.allocated_bytes = static_cast<size_t>(std::max<int64_t>(0, allocated));
   stats.reserved_bytes = small_.reserved_bytes() + large_.reserved_bytes();
-  stats.peak_bytes = static_cast<size_t>(std::max<int64_t>({0, allocated, peak_.load()}));
+  stats.peak_bytes = static_cast<size_t>(std::max({int64_t{0}, allocated, peak_.load()}));
   return stats;
 }
 

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <thread>
 
+#include "base/error.h"
+
 namespace flambeau {
 namespace {
 
@@ -81,6 +83,7 @@ std::optional<double> cgroup_core_limit(const std::string& root) {
   const auto take = [&](std::optional<double> limit) {
     if (limit && (!least || *limit < *least)) least = limit;
   };
+  const std::string mount = root + "/sys/fs/cgroup";
   std::ifstream groups(root + "/proc/self/cgroup");
   // Each line is "ID:CONTROLLERS:PATH"; v2 has one line, "0::PATH".
   for (std::string line; std::getline(groups, line);) {
@@ -90,10 +93,10 @@ std::optional<double> cgroup_core_limit(const std::string& root) {
     const std::string controllers = line.substr(first + 1, second - first - 1);
     const std::string path = line.substr(second + 1);
     if (controllers.empty()) {
-      take(least_limit(root + "/sys/fs/cgroup", path, limit_v2));
+      take(least_limit(mount, path, limit_v2));
     } else if (has_controller(controllers, "cpu")) {
-      take(least_limit(root + "/sys/fs/cgroup/" + controllers, path, limit_v1));
-      take(least_limit(root + "/sys/fs/cgroup/cpu", path, limit_v1));
+      take(least_limit(concat(mount, '/', controllers), path, limit_v1));
+      take(least_limit(mount + "/cpu", path, limit_v1));
     }
   }
   return least;

@@ -122,7 +122,7 @@ void KernelCache::State::after_fork_in_child() {
   // The threads that were at work on these are not in the child.
   std::erase_if(values_, [](const auto& item) { return item.second == nullptr; });
   // A condition on which threads of the parent wait cannot be destroyed here.
-  static_cast<void>(settled_.release());
+  [[maybe_unused]] const auto* const left_behind = settled_.release();
   settled_ = std::make_unique<std::condition_variable>();
   log_.reopen_locks();
 }

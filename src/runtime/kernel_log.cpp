@@ -309,7 +309,7 @@ void KernelLog::append(const Hash128& key, std::span<const std::byte> payload) {
   const ByteLock lock(lock_fd_.get(), 0, kWritePatience);
   if (!lock.held()) return;
   refresh(true);
-  if (!log_fd_ || index_.count(key) != 0) return;
+  if (!log_fd_ || index_.contains(key)) return;
   if (end_ + bytes > max_bytes_ && !make_room(bytes)) return;
   if (write_record(key, payload)) return;
   const std::string reason = system_error();

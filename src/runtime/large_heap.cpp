@@ -62,13 +62,13 @@ void LargeHeap::deallocate(void* block, size_t bytes) {
   const auto next = free_by_address_.lower_bound(address);
   // Arenas may lie side by side; a free block never crosses from one into the other.
   if (next != free_by_address_.end() && next->first == address + bytes &&
-      arenas_.count(next->first) == 0) {
+      !arenas_.contains(next->first)) {
     const size_t next_bytes = next->second;
     erase_free(address + bytes, next_bytes);
     bytes += next_bytes;
   }
   const auto after = free_by_address_.lower_bound(address);
-  if (after != free_by_address_.begin() && arenas_.count(address) == 0) {
+  if (after != free_by_address_.begin() && !arenas_.contains(address)) {
     const auto [before, before_bytes] = *std::prev(after);
     if (before + before_bytes == address) {
       erase_free(before, before_bytes);

@@ -3,11 +3,11 @@
 #include <immintrin.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <exception>
 #include <memory>
 #include <string>
@@ -152,7 +152,7 @@ void Team::start(int workers) {
     auto begin = std::make_unique<Start>(Start{shared_from_this(), started + 1});
     Slot& place = slot(started + 1);
     if (pthread_create(&place.thread, &attributes, &Team::thread_main, begin.get()) != 0) break;
-    static_cast<void>(begin.release());
+    [[maybe_unused]] const Start* const taken_over = begin.release();
     pthread_setname_np(place.thread, concat("flambeau-", started + 1).c_str());
     if (pinned) {
       place.core = cores[static_cast<size_t>(started)];

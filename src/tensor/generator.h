@@ -35,7 +35,7 @@ class Generator final : public RandomSource {
   /// The state in PyTorch's layout, and back. set_state throws RuntimeError for a state of another
   /// size or with values that no generator has, and then changes nothing.
   std::vector<std::byte> get_state() const;
-  void set_state(std::span<const std::byte> state);
+  void set_state(std::span<const std::byte> bytes);
 
   std::mutex& mutex() const { return mutex_; }
   uint32_t random() override;
