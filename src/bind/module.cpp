@@ -9,6 +9,7 @@
 #include "bind/casters.h"
 #include "bind/construct.h"
 #include "bind/dlpack.h"
+#include "bind/io.h"
 #include "bind/operation.h"
 #include "bind/registry_dump.h"
 #include "bind/storage_type.h"
@@ -120,4 +121,5 @@ NB_MODULE(_C, module) {
   add_settings(module);
   add_autograd(module);
   add_registry_dump(module);
+  add_io(module);
 }
