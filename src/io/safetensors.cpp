@@ -4,6 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 
 #include "base/error.h"
 #include "eager/copy.h"
@@ -112,8 +113,8 @@ TensorPlace parse_place(const std::string& name, const Json& value, const std::s
 
 void check_cover(std::vector<TensorPlace>& tensors, uint64_t data_bytes,
                  const std::string& source) {
-  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorPlace& a, const TensorPlace& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  std::sort(tensors.begin(), tensors.end(), [](const TensorPlace& a, const TensorPlace& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });
   uint64_t expected = 0;
   for (const TensorPlace& tensor : tensors) {
@@ -136,8 +137,10 @@ void check_cover(std::vector<TensorPlace>& tensors, uint64_t data_bytes,
 std::vector<NamedTensors::const_pointer> in_file_order(const NamedTensors& tensors) {
   std::vector<NamedTensors::const_pointer> order;
   for (const auto& entry : tensors) order.push_back(&entry);
-  std::stable_sort(order.begin(), order.end(), [](auto* a, auto* b) {
-    return size_of(a->second.dtype()) > size_of(b->second.dtype());
+  std::sort(order.begin(), order.end(), [](auto* a, auto* b) {
+    const size_t size_a = size_of(a->second.dtype());
+    const size_t size_b = size_of(b->second.dtype());
+    return size_a != size_b ? size_a > size_b : a->first < b->first;
   });
   return order;
 }
