@@ -266,8 +266,9 @@ TEST(Accuracy, EveryTranscendentalRowHasABound) {
   for (const PairFunction& function : kPairFunctions) bounded[function.name] = true;
   for (const std::string_view name : rows_tested_exactly()) bounded[name] = true;
   for (const ir::Primitive* row : ir::all_primitives())
-    if (row->cls == ir::PrimitiveClass::Elementwise && !row->name.starts_with("test_"))
+    if (row->cls == ir::PrimitiveClass::Elementwise && !row->name.starts_with("test_")) {
       EXPECT_TRUE(bounded[row->name]) << row->name;
+    }
 }
 
 }  // namespace

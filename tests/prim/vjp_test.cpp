@@ -114,8 +114,9 @@ Point check_gradients(const Point& point, double step, double tolerance, const s
 
 TEST(Vjp, EveryRowHasSamples) {
   for (const ir::Primitive* row : ir::all_primitives())
-    if (row != ir::parameter_row() && row != ir::number_row() && !row->name.starts_with("test_"))
+    if (row != ir::parameter_row() && row != ir::number_row() && !row->name.starts_with("test_")) {
       EXPECT_FALSE(samples_of(row->name).empty()) << row->name;
+    }
 }
 
 TEST(Vjp, RowsWithoutOneGiveNoFloatsOrCutGradients) {
@@ -123,8 +124,9 @@ TEST(Vjp, RowsWithoutOneGiveNoFloatsOrCutGradients) {
     for (const Sample& sample : samples_of(row->name)) {
       const Program program = program_of(*row, sample);
       const bool gives_float = is_float(program.nodes.back().type.dtype);
-      if (row->vjp == nullptr && gives_float && row->cls != ir::PrimitiveClass::Source)
+      if (row->vjp == nullptr && gives_float && row->cls != ir::PrimitiveClass::Source) {
         EXPECT_EQ(row->name, "stop_gradient");
+      }
     }
 }
 
