@@ -7,8 +7,8 @@ namespace flambeau::ops {
 int64_t integer_at(const HostTensor& contiguous, int64_t position) {
   const DType dtype = contiguous.info.dtype;
   const auto* bytes = static_cast<const std::byte*>(contiguous.data);
-  return static_cast<int64_t>(ir::load_element(
-      dtype, bytes + position * static_cast<int64_t>(size_of(dtype))));
+  return static_cast<int64_t>(
+      ir::load_element(dtype, bytes + position * static_cast<int64_t>(size_of(dtype))));
 }
 
 std::optional<int64_t> find_outside(HostCall& host, std::string_view parameter, int64_t low,
@@ -29,8 +29,7 @@ void check_divisor(HostCall& host) {
     zero = number->to_int() == 0;
   } else {
     const HostTensor divisor = host.input("other");
-    for (int64_t i = 0; i < divisor.info.numel() && !zero; ++i)
-      zero = integer_at(divisor, i) == 0;
+    for (int64_t i = 0; i < divisor.info.numel() && !zero; ++i) zero = integer_at(divisor, i) == 0;
   }
   check(!zero, [&] { return concat(call.name(), ": ZeroDivisionError (division by zero)"); });
 }

@@ -99,12 +99,14 @@ struct LoweredParameter {
 class Lowering {
  public:
   Lowering(Builder& builder, const Call& call, DType common,
-           std::vector<LoweredParameter> parameters, Expr random_key)
+           std::vector<LoweredParameter> parameters, Expr random_key,
+           std::vector<Shape> result_shapes)
       : builder_(builder),
         call_(call),
         common_(common),
         parameters_(std::move(parameters)),
-        random_key_(random_key) {}
+        random_key_(random_key),
+        result_shapes_(std::move(result_shapes)) {}
 
   Builder& builder() { return builder_; }
   /// The concrete call. Only static arguments, dtypes, ranks and which extents are 1 may be looked
@@ -122,6 +124,8 @@ class Lowering {
   Expr number(std::string_view parameter) const;
   /// The Int64 key of the random bits of this call; only where `random` is set.
   const Expr& random_key() const { return random_key_; }
+  /// The extents of result `i`; only where `result_sizes` is set.
+  const Shape& result_shape(size_t i) const { return result_shapes_[i]; }
   /// All tensors of a Tensor[] parameter.
   std::vector<Expr> tensors(std::string_view parameter) const;
   /// A dynamic int parameter (listed in `dynamic`).
@@ -147,6 +151,7 @@ class Lowering {
   DType common_;
   std::vector<LoweredParameter> parameters_;  // in schema order
   Expr random_key_;
+  std::vector<Shape> result_shapes_;
   std::vector<Expr> results_;
   std::vector<Expr> saved_;
 };
@@ -184,12 +189,14 @@ class HostCall {
   virtual flambeau::RandomSource& random() = 0;
 };
 
-/// The geometry of an alias: sizes, strides and the place of element 0, in elements from the
+/// The geometry of an alias of the first tensor: sizes, strides and the place of element 0, in
+/// elements of the result's dtype, counted from the input's element 0 or, if `absolute`, from the
 /// beginning of the storage.
 struct AliasInfo {
-  Ints sizes;
-  Ints strides;
+  Ints sizes = {};
+  Ints strides = {};
   int64_t offset = 0;
+  bool absolute = false;
 };
 
 enum class Returns : uint8_t {
@@ -279,8 +286,8 @@ struct Definition {
   void (*kernel)(HostCall&) = nullptr;
   /// Errors that depend on values (indices out of range): reads buffers before anything runs.
   void (*checks)(HostCall&) = nullptr;
-  /// Geometry of a view that depends on the storage itself (as_strided). Where set, calls alias by
-  /// it, and `lower` serves derivatives and recordings, where the input is row-major.
+  /// Geometry of a view that index maps cannot say (diagonals, windows, as_strided, another dtype).
+  /// Where set, calls alias by it, and `lower` computes the same elements for derivatives.
   void (*alias)(const Call&, AliasInfo&) = nullptr;
   /// PyTorch keeps the result for the backward (in-place errors show it): relu, exp, tanh.
   bool saves_result = false;
@@ -292,6 +299,9 @@ struct Definition {
   /// Every extent and integer is a constant of the program, which then serves one shape only. For
   /// views whose number of results depends on extents (chunk), and what else Dims cannot say.
   bool by_shape = false;
+  /// The results' extents follow from numbers (arange): they are further run-time integers of the
+  /// program, after those of the arguments, which Lowering::result_shape gives.
+  bool result_sizes = false;
   /// The op draws random bits: each call takes an Int64 key from the generator, which is the last
   /// of the program's numbers.
   bool random = false;

@@ -21,8 +21,8 @@ Expr softplus(const Expr& x) {
 
 Expr log_add_exp(const Expr& a, const Expr& b) {
   const Expr m = stop_gradient(maximum(a, b));
-  const Expr shift = replace_where(logical_not(lt(abs(m), std::numeric_limits<double>::infinity())),
-                                   m, 0.0);
+  const Expr shift =
+      replace_where(logical_not(lt(abs(m), std::numeric_limits<double>::infinity())), m, 0.0);
   return log(exp(a - shift) + exp(b - shift)) + shift;
 }
 

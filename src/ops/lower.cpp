@@ -163,6 +163,9 @@ DynamicValues dynamic_values(const Call& call) {
         values.integers.append(list->begin(), list->end());
     }
   }
+  if (d.result_sizes)
+    for (const TensorInfo& info : infer(call))
+      values.integers.append(info.sizes.begin(), info.sizes.end());
   return values;
 }
 

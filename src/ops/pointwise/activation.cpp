@@ -32,12 +32,13 @@ Definition activation(std::string_view schema, std::string_view doc, void (*lowe
 
 // 0 has slope 0 and NaN stays, which a maximum would give otherwise.
 Definition relu_definition() {
-  Definition d = activation("relu(Tensor self) -> Tensor", "max(self, 0); slope 0 at 0.",
-                            [](Lowering& l) {
-                              const Expr x = l["self"];
-                              l.result(select(le(x, 0.0), 0.0, x));
-                            },
-                            {"nn.functional.relu", "nn.functional.relu_"}, true, true);
+  Definition d = activation(
+      "relu(Tensor self) -> Tensor", "max(self, 0); slope 0 at 0.",
+      [](Lowering& l) {
+        const Expr x = l["self"];
+        l.result(select(le(x, 0.0), 0.0, x));
+      },
+      {"nn.functional.relu", "nn.functional.relu_"}, true, true);
   d.accepts = Accepts::NumbersNoBool;
   d.saves_result = true;
   d.errors = [] {
@@ -61,11 +62,11 @@ Expr hard_limit(const Expr& x, const Expr& low, const Expr& high) {
   return select(le(x, low), low, select(ge(x, high), high, x));
 }
 Definition hardtanh_definition() {
-  Definition d = activation(
-      "hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor",
-      "self limited to [min_val, max_val]; slope 0 at both ends.",
-      [](Lowering& l) { l.result(hard_limit(l["self"], l["min_val"], l["max_val"])); },
-      {"nn.functional.hardtanh", "nn.functional.hardtanh_"});
+  Definition d =
+      activation("hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor",
+                 "self limited to [min_val, max_val]; slope 0 at both ends.",
+                 [](Lowering& l) { l.result(hard_limit(l["self"], l["min_val"], l["max_val"])); },
+                 {"nn.functional.hardtanh", "nn.functional.hardtanh_"});
   d.accepts = Accepts::NumbersNoBool;
   d.canonical = check_range;
   d.errors = [] {
@@ -79,33 +80,35 @@ Expr relu6(const Expr& x) { return hard_limit(x, full_like(x, 0.0), full_like(x,
 const Register kRelu6(activation("relu6(Tensor self) -> Tensor", "min(max(self, 0), 6).",
                                  [](Lowering& l) { l.result(relu6(l["self"])); },
                                  {"nn.functional.relu6"}));
-const Register kHardsigmoid(activation(
-    "hardsigmoid(Tensor self) -> Tensor", "min(max(self + 3, 0), 6) / 6.",
-    [](Lowering& l) { l.result(relu6(l["self"] + 3.0) / 6.0); }, {"nn.functional.hardsigmoid"}));
-const Register kHardswish(activation(
-    "hardswish(Tensor self) -> Tensor", "self * min(max(self + 3, 0), 6) / 6.",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      const Expr middle = x * (x + 3.0) / 6.0;
-      l.result(select(lt(x, -3.0), 0.0, select(le(x, 3.0), middle, x)));
-    },
-    {"nn.functional.hardswish"}));
+const Register kHardsigmoid(activation("hardsigmoid(Tensor self) -> Tensor",
+                                       "min(max(self + 3, 0), 6) / 6.",
+                                       [](Lowering& l) { l.result(relu6(l["self"] + 3.0) / 6.0); },
+                                       {"nn.functional.hardsigmoid"}));
+const Register kHardswish(activation("hardswish(Tensor self) -> Tensor",
+                                     "self * min(max(self + 3, 0), 6) / 6.",
+                                     [](Lowering& l) {
+                                       const Expr x = l["self"];
+                                       const Expr middle = x * (x + 3.0) / 6.0;
+                                       l.result(
+                                           select(lt(x, -3.0), 0.0, select(le(x, 3.0), middle, x)));
+                                     },
+                                     {"nn.functional.hardswish"}));
 
 Definition gelu_definition() {
-  Definition d = activation(
-      "gelu(Tensor self, *, str approximate=\"none\") -> Tensor",
-      "self * P(N(0, 1) <= self), exactly by erf (\"none\") or by a tanh (\"tanh\"). "
-      "Hendrycks and Gimpel, 2016.",
-      [](Lowering& l) {
-        const Expr x = l["self"];
-        if (l.call().string("approximate") == "tanh") {
-          constexpr double kBeta = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
-          const Expr inner = (x + x * x * x * 0.044715) * kBeta;
-          return l.result(x * 0.5 * (tanh(inner) + 1.0));
-        }
-        l.result(x * 0.5 * (erf(x * (1 / std::numbers::sqrt2)) + 1.0));
-      },
-      {"nn.functional.gelu"});
+  Definition d =
+      activation("gelu(Tensor self, *, str approximate=\"none\") -> Tensor",
+                 "self * P(N(0, 1) <= self), exactly by erf (\"none\") or by a tanh (\"tanh\"). "
+                 "Hendrycks and Gimpel, 2016.",
+                 [](Lowering& l) {
+                   const Expr x = l["self"];
+                   if (l.call().string("approximate") == "tanh") {
+                     constexpr double kBeta = std::numbers::sqrt2 * std::numbers::inv_sqrtpi;
+                     const Expr inner = (x + x * x * x * 0.044715) * kBeta;
+                     return l.result(x * 0.5 * (tanh(inner) + 1.0));
+                   }
+                   l.result(x * 0.5 * (erf(x * (1 / std::numbers::sqrt2)) + 1.0));
+                 },
+                 {"nn.functional.gelu"});
   d.canonical = [](const Call& call, Arguments&) {
     const std::string& how = call.string("approximate");
     check(how == "none" || how == "tanh", [&] {
@@ -147,68 +150,70 @@ const Register kSoftplus(activation(
 const Register kLogsigmoid(activation(
     "log_sigmoid(Tensor self) -> Tensor", "log(sigmoid(self)).",
     [](Lowering& l) { l.result(-softplus(-l["self"])); }, {"nn.functional.logsigmoid"}, false));
-const Register kSoftsign(activation("softsign(Tensor self) -> Tensor", "self / (1 + |self|).",
-                                    [](Lowering& l) {
-                                      const Expr x = l["self"];
-                                      l.result(x / (abs(x) + 1.0));
-                                    },
-                                    {"nn.functional.softsign"}, false));
-const Register kTanhshrink(activation("tanhshrink(Tensor self) -> Tensor", "self - tanh(self).",
-                                      [](Lowering& l) {
-                                        const Expr x = l["self"];
-                                        l.result(x - tanh(x));
-                                      },
-                                      {"nn.functional.tanhshrink"}, false));
+const Register kSoftsign(activation(
+    "softsign(Tensor self) -> Tensor", "self / (1 + |self|).",
+    [](Lowering& l) {
+      const Expr x = l["self"];
+      l.result(x / (abs(x) + 1.0));
+    },
+    {"nn.functional.softsign"}, false));
+const Register kTanhshrink(activation(
+    "tanhshrink(Tensor self) -> Tensor", "self - tanh(self).",
+    [](Lowering& l) {
+      const Expr x = l["self"];
+      l.result(x - tanh(x));
+    },
+    {"nn.functional.tanhshrink"}, false));
 
-const Register kElu(activation(
-    "elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor",
-    "scale * (self if self > 0 else alpha * (exp(input_scale * self) - 1)).",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      const Expr above = gt(x, 0.0);
-      const Expr bounded = replace_where(above, x, 0.0);
-      const Expr low = expm1(bounded * l["input_scale"]) * (l["alpha"] * l["scale"]);
-      l.result(select(above, x * l["scale"], low));
-    },
-    {"nn.functional.elu", "nn.functional.elu_"}));
-const Register kSelu(activation(
-    "selu(Tensor self) -> Tensor",
-    "1.0507 * (self if self > 0 else 1.6733 * (exp(self) - 1)). Klambauer et al., 2017.",
-    [](Lowering& l) {
-      constexpr double kAlpha = 1.6732632423543772848170429916717;
-      constexpr double kScale = 1.0507009873554804934193349852946;
-      const Expr x = l["self"];
-      const Expr above = gt(x, 0.0);
-      const Expr low = expm1(replace_where(above, x, 0.0)) * (kAlpha * kScale);
-      l.result(select(above, x * kScale, low));
-    },
-    {"selu", "selu_", "nn.functional.selu", "nn.functional.selu_"}));
-const Register kCelu(activation(
-    "celu(Tensor self, Scalar alpha=1.0) -> Tensor",
-    "max(0, self) + min(0, alpha * (exp(self / alpha) - 1)). Barron, 2017.",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      const Expr alpha = l["alpha"];
-      const Expr above = gt(x, 0.0);
-      l.result(select(above, x, alpha * expm1(replace_where(above, x, 0.0) / alpha)));
-    },
-    {"celu", "celu_", "nn.functional.celu", "nn.functional.celu_"}));
-const Register kLeakyRelu(activation(
-    "leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor",
-    "self where it is positive, negative_slope * self elsewhere.",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      l.result(select(gt(x, 0.0), x, x * l["negative_slope"]));
-    },
-    {"nn.functional.leaky_relu", "nn.functional.leaky_relu_"}));
-const Register kThreshold(activation(
-    "threshold(Tensor self, Scalar threshold=0, Scalar value=0) -> Tensor",
-    "self where it is above threshold, value elsewhere.",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      l.result(select(le(x, l["threshold"]), l["value"], x));
-    },
-    {"threshold", "threshold_", "nn.functional.threshold", "nn.functional.threshold_"}));
+const Register kElu(
+    activation("elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor",
+               "scale * (self if self > 0 else alpha * (exp(input_scale * self) - 1)).",
+               [](Lowering& l) {
+                 const Expr x = l["self"];
+                 const Expr above = gt(x, 0.0);
+                 const Expr bounded = replace_where(above, x, 0.0);
+                 const Expr low = expm1(bounded * l["input_scale"]) * (l["alpha"] * l["scale"]);
+                 l.result(select(above, x * l["scale"], low));
+               },
+               {"nn.functional.elu", "nn.functional.elu_"}));
+const Register kSelu(
+    activation("selu(Tensor self) -> Tensor",
+               "1.0507 * (self if self > 0 else 1.6733 * (exp(self) - 1)). Klambauer et al., 2017.",
+               [](Lowering& l) {
+                 constexpr double kAlpha = 1.6732632423543772848170429916717;
+                 constexpr double kScale = 1.0507009873554804934193349852946;
+                 const Expr x = l["self"];
+                 const Expr above = gt(x, 0.0);
+                 const Expr low = expm1(replace_where(above, x, 0.0)) * (kAlpha * kScale);
+                 l.result(select(above, x * kScale, low));
+               },
+               {"selu", "selu_", "nn.functional.selu", "nn.functional.selu_"}));
+const Register kCelu(
+    activation("celu(Tensor self, Scalar alpha=1.0) -> Tensor",
+               "max(0, self) + min(0, alpha * (exp(self / alpha) - 1)). Barron, 2017.",
+               [](Lowering& l) {
+                 const Expr x = l["self"];
+                 const Expr alpha = l["alpha"];
+                 const Expr above = gt(x, 0.0);
+                 l.result(select(above, x, alpha * expm1(replace_where(above, x, 0.0) / alpha)));
+               },
+               {"celu", "celu_", "nn.functional.celu", "nn.functional.celu_"}));
+const Register kLeakyRelu(
+    activation("leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor",
+               "self where it is positive, negative_slope * self elsewhere.",
+               [](Lowering& l) {
+                 const Expr x = l["self"];
+                 l.result(select(gt(x, 0.0), x, x * l["negative_slope"]));
+               },
+               {"nn.functional.leaky_relu", "nn.functional.leaky_relu_"}));
+const Register kThreshold(
+    activation("threshold(Tensor self, Scalar threshold=0, Scalar value=0) -> Tensor",
+               "self where it is above threshold, value elsewhere.",
+               [](Lowering& l) {
+                 const Expr x = l["self"];
+                 l.result(select(le(x, l["threshold"]), l["value"], x));
+               },
+               {"threshold", "threshold_", "nn.functional.threshold", "nn.functional.threshold_"}));
 const Register kHardshrink(activation(
     "hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor",
     "self where |self| > lambd, 0 elsewhere.",
@@ -240,9 +245,10 @@ const Register kPrelu({
           const TensorInfo& weight = call.tensor("weight");
           const int64_t channels = x.dim() > 1 ? x.sizes[1] : 1;
           check(weight.numel() == 1 || weight.numel() == channels, [&] {
-            return concat(call.name(), ": Mismatch of parameter numbers and input channel size. "
-                          "Found parameter numbers = ", weight.numel(),
-                          " and channel size = ", channels);
+            return concat(call.name(),
+                          ": Mismatch of parameter numbers and input channel size. "
+                          "Found parameter numbers = ",
+                          weight.numel(), " and channel size = ", channels);
           });
           TensorInfo info = x;
           info.strides.clear();
@@ -261,9 +267,7 @@ const Register kPrelu({
           l.result(select(gt(x, 0.0), x, x * weight));
         },
     .samples =
-        [] {
-          return SampleList{{{t({2, 3}), t({3})}}, {{t({2, 3}), t({1})}}, {{t({}), t({1})}}};
-        },
+        [] { return SampleList{{{t({2, 3}), t({3})}}, {{t({2, 3}), t({1})}}, {{t({}), t({1})}}}; },
 });
 
 const Register kGlu({
@@ -275,9 +279,8 @@ const Register kGlu({
     .shape =
         [](const Call& call, ResultInfos& results) {
           const TensorInfo& x = call.tensor("self");
-          check(x.dim() > 0, [&] {
-            return concat(call.name(), ": does not support 0-dimensional tensors");
-          });
+          check(x.dim() > 0,
+                [&] { return concat(call.name(), ": does not support 0-dimensional tensors"); });
           TensorInfo info{x.dtype, x.sizes, {}};
           int64_t& extent = info.sizes[static_cast<size_t>(call.integer("dim"))];
           check(extent % 2 == 0, [&] {

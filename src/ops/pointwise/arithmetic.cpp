@@ -15,9 +15,8 @@ using namespace prim;
 void check_alpha(const Call& call, Arguments&) {
   const Scalar alpha = call.number("alpha");
   const DType common = common_dtype(call);
-  check(alpha.category() != DTypeCategory::Bool || is_bool(common), [&] {
-    return concat(call.name(), ": Boolean alpha only supported for Boolean results.");
-  });
+  check(alpha.category() != DTypeCategory::Bool || is_bool(common),
+        [&] { return concat(call.name(), ": Boolean alpha only supported for Boolean results."); });
   check(is_float(common) || !alpha.is_float(), [&] {
     return concat(call.name(),
                   ": For integral input tensors, argument alpha must not be a floating point "
@@ -120,7 +119,8 @@ void check_mode(const Call& call, Arguments&) {
 // Before the overload without a mode, which every call fits that gives none.
 const Register kDivMode({
     .schema = "div.Tensor_mode(Tensor self, Tensor other, *, str rounding_mode) -> Tensor",
-    .doc = "self / other rounded towards zero (\"trunc\") or down (\"floor\"), in the common dtype.",
+    .doc =
+        "self / other rounded towards zero (\"trunc\") or down (\"floor\"), in the common dtype.",
     .variants = {.in_place = true, .out = true, .aliases = {"divide", "Tensor.divide"}},
     .promotion = Promotion::Promote,
     .numbers = {"other"},
@@ -246,8 +246,8 @@ Expr integer_power(const Expr& base, const Expr& exponent) {
   }
   // 1 / base truncated: only 1 and -1 have an inverse.
   const Expr parity = ne(logical_and(exponent, full_like(exponent, 1.0)), 0.0);
-  const Expr inverse = select(eq(base, 1.0), one,
-                              select(eq(base, -1.0), select(parity, -one, one), one - one));
+  const Expr inverse =
+      select(eq(base, 1.0), one, select(eq(base, -1.0), select(parity, -one, one), one - one));
   return select(lt(exponent, 0.0), inverse, result);
 }
 
@@ -286,9 +286,7 @@ const std::vector<double> kSpecialExponents = {0, 1, 2, 3, 0.5, -0.5, -1, -2};
 const Register kPow({
     .schema = "pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor",
     .doc = "self to the power of exponent, broadcast.",
-    .variants = {.in_place = true,
-                 .out = true,
-                 .aliases = {"Tensor.__pow__", "Tensor.__ipow__"}},
+    .variants = {.in_place = true, .out = true, .aliases = {"Tensor.__pow__", "Tensor.__ipow__"}},
     .promotion = Promotion::Promote,
     .numbers = {"exponent"},
     .canonical = check_exponent,
@@ -318,9 +316,9 @@ const Register kPowScalar({
         [](Lowering& l) {
           const Expr base = l["self"];
           const Expr exponent = l["exponent"];
-          l.result(is_float(base.dtype()) ? pow(base, exponent)
-                                          : integer_power(broadcast_to(base, exponent.shape()),
-                                                          exponent));
+          l.result(is_float(base.dtype())
+                       ? pow(base, exponent)
+                       : integer_power(broadcast_to(base, exponent.shape()), exponent));
         },
     .samples = [] { return SampleList{{{1.5, t({2, 3})}}}; },
 });
@@ -334,9 +332,9 @@ const Register kRpow({
         [](Lowering& l) {
           const Expr base = l["other"];
           const Expr exponent = l["self"];
-          l.result(is_float(base.dtype()) ? pow(base, exponent)
-                                          : integer_power(broadcast_to(base, exponent.shape()),
-                                                          exponent));
+          l.result(is_float(base.dtype())
+                       ? pow(base, exponent)
+                       : integer_power(broadcast_to(base, exponent.shape()), exponent));
         },
     .samples = positive_binary_samples,
 });
@@ -370,8 +368,7 @@ const Register kAddcmul({
     .doc = "self + value * tensor1 * tensor2, broadcast.",
     .variants = {.in_place = true, .out = true},
     .promotion = Promotion::Promote,
-    .lower =
-        [](Lowering& l) { l.result(l["self"] + l["value"] * l["tensor1"] * l["tensor2"]); },
+    .lower = [](Lowering& l) { l.result(l["self"] + l["value"] * l["tensor1"] * l["tensor2"]); },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), t({3}), t({2, 1})}},
@@ -390,8 +387,7 @@ const Register kAddcdiv({
                           info(common_dtype(call)).name, " tensors");
           });
         },
-    .lower =
-        [](Lowering& l) { l.result(l["self"] + l["value"] * (l["tensor1"] / l["tensor2"])); },
+    .lower = [](Lowering& l) { l.result(l["self"] + l["value"] * (l["tensor1"] / l["tensor2"])); },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), t({3}), t({2, 1}, 0.5, 2)}},

@@ -61,15 +61,18 @@ Definition logical(std::string_view schema, std::string_view doc, void (*lower)(
 }
 Expr truth(const Expr& x) { return convert(x, DType::Bool); }
 
-const Register kLogicalAnd(logical(
-    "logical_and(Tensor self, Tensor other) -> Tensor", "True where both are not 0.",
-    [](Lowering& l) { l.result(logical_and(truth(l["self"]), truth(l["other"]))); }));
-const Register kLogicalOr(logical(
-    "logical_or(Tensor self, Tensor other) -> Tensor", "True where one of the two is not 0.",
-    [](Lowering& l) { l.result(logical_or(truth(l["self"]), truth(l["other"]))); }));
-const Register kLogicalXor(logical(
-    "logical_xor(Tensor self, Tensor other) -> Tensor", "True where exactly one is not 0.",
-    [](Lowering& l) { l.result(logical_xor(truth(l["self"]), truth(l["other"]))); }));
+const Register kLogicalAnd(logical("logical_and(Tensor self, Tensor other) -> Tensor",
+                                   "True where both are not 0.", [](Lowering& l) {
+                                     l.result(logical_and(truth(l["self"]), truth(l["other"])));
+                                   }));
+const Register kLogicalOr(logical("logical_or(Tensor self, Tensor other) -> Tensor",
+                                  "True where one of the two is not 0.", [](Lowering& l) {
+                                    l.result(logical_or(truth(l["self"]), truth(l["other"])));
+                                  }));
+const Register kLogicalXor(logical("logical_xor(Tensor self, Tensor other) -> Tensor",
+                                   "True where exactly one is not 0.", [](Lowering& l) {
+                                     l.result(logical_xor(truth(l["self"]), truth(l["other"])));
+                                   }));
 const Register kLogicalNot({
     .schema = "logical_not(Tensor self) -> Tensor",
     .doc = "True where self is 0.",
@@ -96,28 +99,31 @@ Definition bitwise(std::string_view schema, std::string_view doc, void (*lower)(
           .numbers = {"other"},
           .lower = lower,
           .differentiable = false,
-          .samples = accepts == Accepts::Integers ? integer_samples : [] {
-            return SampleList{{{indices({2, 3}, 9), indices({3}, 5)}}};
-          },
-          .errors = [] {
-            return std::vector<ErrorSample>{
-                {{{typed({2}, DType::Float32, 0, 1), typed({2}, DType::Float32, 0, 1)}},
-                 "RuntimeError",
-                 "not implemented for 'Float'"}};
-          }};
+          .samples = accepts == Accepts::Integers
+                         ? integer_samples
+                         : [] { return SampleList{{{indices({2, 3}, 9), indices({3}, 5)}}}; },
+          .errors =
+              [] {
+                return std::vector<ErrorSample>{
+                    {{{typed({2}, DType::Float32, 0, 1), typed({2}, DType::Float32, 0, 1)}},
+                     "RuntimeError",
+                     "not implemented for 'Float'"}};
+              }};
 }
-const Register kBitwiseAnd(bitwise(
-    "bitwise_and.Tensor(Tensor self, Tensor other) -> Tensor", "The bits that both have.",
-    [](Lowering& l) { l.result(logical_and(l["self"], l["other"])); },
-    {"Tensor.__and__", "Tensor.__rand__", "Tensor.__iand__"}));
-const Register kBitwiseOr(bitwise(
-    "bitwise_or.Tensor(Tensor self, Tensor other) -> Tensor", "The bits that one of the two has.",
-    [](Lowering& l) { l.result(logical_or(l["self"], l["other"])); },
-    {"Tensor.__or__", "Tensor.__ror__", "Tensor.__ior__"}));
-const Register kBitwiseXor(bitwise(
-    "bitwise_xor.Tensor(Tensor self, Tensor other) -> Tensor", "The bits that exactly one has.",
-    [](Lowering& l) { l.result(logical_xor(l["self"], l["other"])); },
-    {"Tensor.__xor__", "Tensor.__rxor__", "Tensor.__ixor__"}));
+const Register kBitwiseAnd(
+    bitwise("bitwise_and.Tensor(Tensor self, Tensor other) -> Tensor", "The bits that both have.",
+            [](Lowering& l) { l.result(logical_and(l["self"], l["other"])); },
+            {"Tensor.__and__", "Tensor.__rand__", "Tensor.__iand__"}));
+const Register kBitwiseOr(bitwise("bitwise_or.Tensor(Tensor self, Tensor other) -> Tensor",
+                                  "The bits that one of the two has.",
+                                  [](Lowering& l) { l.result(logical_or(l["self"], l["other"])); },
+                                  {"Tensor.__or__", "Tensor.__ror__", "Tensor.__ior__"}));
+const Register kBitwiseXor(bitwise("bitwise_xor.Tensor(Tensor self, Tensor other) -> Tensor",
+                                   "The bits that exactly one has.",
+                                   [](Lowering& l) {
+                                     l.result(logical_xor(l["self"], l["other"]));
+                                   },
+                                   {"Tensor.__xor__", "Tensor.__rxor__", "Tensor.__ixor__"}));
 const Register kLeftShift(bitwise(
     "bitwise_left_shift.Tensor(Tensor self, Tensor other) -> Tensor", "self * 2^other.",
     [](Lowering& l) {
@@ -226,8 +232,7 @@ const Register kSignbit(question(
     "signbit(Tensor self) -> Tensor", "True where the sign bit is set, -0 included.",
     [](Lowering& l) {
       const Expr x = l["self"];
-      if (!is_float(x.dtype()))
-        return l.result(is_bool(x.dtype()) ? never(x) : lt(x, 0.0));
+      if (!is_float(x.dtype())) return l.result(is_bool(x.dtype()) ? never(x) : lt(x, 0.0));
       const DType bits = x.dtype() == DType::Float64 ? DType::Int64 : DType::Int32;
       l.result(lt(bitcast(x, bits), 0.0));
     },
@@ -243,8 +248,10 @@ const Register kIsclose({
           check_same_dtype(call, {"self", "other"});
           for (const char* name : {"rtol", "atol"})
             check(call.real(name) >= 0, [&] {
-              return concat(call.name(), ": ", name, " must be greater than or equal to zero, but "
-                            "got ", call.real(name));
+              return concat(call.name(), ": ", name,
+                            " must be greater than or equal to zero, but "
+                            "got ",
+                            call.real(name));
             });
         },
     .lower =
@@ -257,8 +264,8 @@ const Register kIsclose({
           const DType wide = is_float(a.dtype()) ? a.dtype() : default_dtype();
           const Expr x = convert(a, wide);
           const Expr y = convert(b, wide);
-          const Expr allowed = convert(l.number("atol"), wide) +
-                               abs(convert(l.number("rtol"), wide) * y);
+          const Expr allowed =
+              convert(l.number("atol"), wide) + abs(convert(l.number("rtol"), wide) * y);
           const Expr error = abs(x - y);
           const Expr finite = lt(error, kInfinity);
           l.result(logical_or(close, logical_and(finite, le(error, allowed))));

@@ -35,15 +35,14 @@ const Register kRsqrt(function(
 const Register kReciprocal(function(
     "reciprocal(Tensor self) -> Tensor", "1 / self.",
     [](Lowering& l) { l.result(1.0 / l["self"]); }, positive_samples));
-const Register kExp(function(
-    "exp(Tensor self) -> Tensor", "e to the power of self.",
-    [](Lowering& l) { l.result(exp(l["self"])); }));
-const Register kExp2(function(
-    "exp2(Tensor self) -> Tensor", "2 to the power of self.",
-    [](Lowering& l) { l.result(exp2(l["self"])); }, unary_samples, {"special.exp2"}));
-const Register kExpm1(function(
-    "expm1(Tensor self) -> Tensor", "exp(self) - 1, exact near 0.",
-    [](Lowering& l) { l.result(expm1(l["self"])); }, unary_samples, {"special.expm1"}));
+const Register kExp(function("exp(Tensor self) -> Tensor", "e to the power of self.",
+                             [](Lowering& l) { l.result(exp(l["self"])); }));
+const Register kExp2(function("exp2(Tensor self) -> Tensor", "2 to the power of self.",
+                              [](Lowering& l) { l.result(exp2(l["self"])); }, unary_samples,
+                              {"special.exp2"}));
+const Register kExpm1(function("expm1(Tensor self) -> Tensor", "exp(self) - 1, exact near 0.",
+                               [](Lowering& l) { l.result(expm1(l["self"])); }, unary_samples,
+                               {"special.expm1"}));
 const Register kLog(function(
     "log(Tensor self) -> Tensor", "The natural logarithm.",
     [](Lowering& l) { l.result(log(l["self"])); }, positive_samples));
@@ -53,33 +52,32 @@ const Register kLog2(function(
 const Register kLog10(function(
     "log10(Tensor self) -> Tensor", "The logarithm to base 10.",
     [](Lowering& l) { l.result(log10(l["self"])); }, positive_samples));
-const Register kLog1p(function(
-    "log1p(Tensor self) -> Tensor", "log(1 + self), exact near 0.",
-    [](Lowering& l) { l.result(log1p(l["self"])); }, positive_samples, {"special.log1p"}));
-const Register kSin(function(
-    "sin(Tensor self) -> Tensor", "The sine of an angle in radians.",
-    [](Lowering& l) { l.result(sin(l["self"])); }));
-const Register kCos(function(
-    "cos(Tensor self) -> Tensor", "The cosine of an angle in radians.",
-    [](Lowering& l) { l.result(cos(l["self"])); }));
+const Register kLog1p(function("log1p(Tensor self) -> Tensor", "log(1 + self), exact near 0.",
+                               [](Lowering& l) { l.result(log1p(l["self"])); }, positive_samples,
+                               {"special.log1p"}));
+const Register kSin(function("sin(Tensor self) -> Tensor", "The sine of an angle in radians.",
+                             [](Lowering& l) { l.result(sin(l["self"])); }));
+const Register kCos(function("cos(Tensor self) -> Tensor", "The cosine of an angle in radians.",
+                             [](Lowering& l) { l.result(cos(l["self"])); }));
 const Register kTan(function(
     "tan(Tensor self) -> Tensor", "The tangent of an angle in radians.",
     [](Lowering& l) { l.result(tan(l["self"])); }, unit_samples));
-const Register kAsin(function(
-    "asin(Tensor self) -> Tensor", "The angle in [-pi/2, pi/2] whose sine is self.",
-    [](Lowering& l) { l.result(asin(l["self"])); }, unit_samples, {"arcsin", "Tensor.arcsin"}));
-const Register kAcos(function(
-    "acos(Tensor self) -> Tensor", "The angle in [0, pi] whose cosine is self.",
-    [](Lowering& l) { l.result(acos(l["self"])); }, unit_samples, {"arccos", "Tensor.arccos"}));
-const Register kAtan(function(
-    "atan(Tensor self) -> Tensor", "The angle in (-pi/2, pi/2) whose tangent is self.",
-    [](Lowering& l) { l.result(atan(l["self"])); }, unary_samples, {"arctan", "Tensor.arctan"}));
-const Register kSinh(function(
-    "sinh(Tensor self) -> Tensor", "(exp(self) - exp(-self)) / 2.",
-    [](Lowering& l) { l.result(sinh(l["self"])); }));
-const Register kCosh(function(
-    "cosh(Tensor self) -> Tensor", "(exp(self) + exp(-self)) / 2.",
-    [](Lowering& l) { l.result(cosh(l["self"])); }));
+const Register kAsin(function("asin(Tensor self) -> Tensor",
+                              "The angle in [-pi/2, pi/2] whose sine is self.",
+                              [](Lowering& l) { l.result(asin(l["self"])); }, unit_samples,
+                              {"arcsin", "Tensor.arcsin"}));
+const Register kAcos(function("acos(Tensor self) -> Tensor",
+                              "The angle in [0, pi] whose cosine is self.",
+                              [](Lowering& l) { l.result(acos(l["self"])); }, unit_samples,
+                              {"arccos", "Tensor.arccos"}));
+const Register kAtan(function("atan(Tensor self) -> Tensor",
+                              "The angle in (-pi/2, pi/2) whose tangent is self.",
+                              [](Lowering& l) { l.result(atan(l["self"])); }, unary_samples,
+                              {"arctan", "Tensor.arctan"}));
+const Register kSinh(function("sinh(Tensor self) -> Tensor", "(exp(self) - exp(-self)) / 2.",
+                              [](Lowering& l) { l.result(sinh(l["self"])); }));
+const Register kCosh(function("cosh(Tensor self) -> Tensor", "(exp(self) + exp(-self)) / 2.",
+                              [](Lowering& l) { l.result(cosh(l["self"])); }));
 Definition tanh_definition() {
   Definition d = function("tanh(Tensor self) -> Tensor", "sinh(self) / cosh(self).",
                           [](Lowering& l) { l.result(tanh(l["self"])); });
@@ -87,56 +85,60 @@ Definition tanh_definition() {
   return d;
 }
 const Register kTanh(tanh_definition());
-const Register kAsinh(function(
-    "asinh(Tensor self) -> Tensor", "The number whose sinh is self.",
-    [](Lowering& l) { l.result(asinh(l["self"])); }, unary_samples, {"arcsinh", "Tensor.arcsinh"}));
-const Register kAcosh(function(
-    "acosh(Tensor self) -> Tensor", "The number >= 0 whose cosh is self.",
-    [](Lowering& l) { l.result(acosh(l["self"])); }, above_one_samples,
-    {"arccosh", "Tensor.arccosh"}));
-const Register kAtanh(function(
-    "atanh(Tensor self) -> Tensor", "The number whose tanh is self.",
-    [](Lowering& l) { l.result(atanh(l["self"])); }, unit_samples, {"arctanh", "Tensor.arctanh"}));
-const Register kErf(function(
-    "erf(Tensor self) -> Tensor", "2 / sqrt(pi) times the integral of exp(-t^2) from 0 to self.",
-    [](Lowering& l) { l.result(erf(l["self"])); }, unary_samples, {"special.erf"}));
-const Register kErfc(function(
-    "erfc(Tensor self) -> Tensor", "1 - erf(self), exact where that is small.",
-    [](Lowering& l) { l.result(erfc(l["self"])); }, unary_samples, {"special.erfc"}));
-const Register kErfinv(function(
-    "erfinv(Tensor self) -> Tensor", "The number whose erf is self, which is in (-1, 1).",
-    [](Lowering& l) { l.result(erfinv(l["self"])); }, unit_samples, {"special.erfinv"}));
-const Register kLgamma(function(
-    "lgamma(Tensor self) -> Tensor", "The logarithm of the absolute value of the gamma function.",
-    [](Lowering& l) { l.result(lgamma(l["self"])); }, positive_samples, {"special.gammaln"}));
-const Register kDigamma(function(
-    "digamma(Tensor self) -> Tensor", "The derivative of lgamma.",
-    [](Lowering& l) { l.result(digamma(l["self"])); }, positive_samples,
-    {"special.digamma", "special.psi"}));
-const Register kDeg2rad(function(
-    "deg2rad(Tensor self) -> Tensor", "Degrees as radians: self * pi / 180.",
-    [](Lowering& l) { l.result(l["self"] * (std::numbers::pi / 180)); }));
-const Register kRad2deg(function(
-    "rad2deg(Tensor self) -> Tensor", "Radians as degrees: self * 180 / pi.",
-    [](Lowering& l) { l.result(l["self"] * (180 / std::numbers::pi)); }));
+const Register kAsinh(function("asinh(Tensor self) -> Tensor", "The number whose sinh is self.",
+                               [](Lowering& l) { l.result(asinh(l["self"])); }, unary_samples,
+                               {"arcsinh", "Tensor.arcsinh"}));
+const Register kAcosh(function("acosh(Tensor self) -> Tensor",
+                               "The number >= 0 whose cosh is self.",
+                               [](Lowering& l) { l.result(acosh(l["self"])); }, above_one_samples,
+                               {"arccosh", "Tensor.arccosh"}));
+const Register kAtanh(function("atanh(Tensor self) -> Tensor", "The number whose tanh is self.",
+                               [](Lowering& l) { l.result(atanh(l["self"])); }, unit_samples,
+                               {"arctanh", "Tensor.arctanh"}));
+const Register kErf(function("erf(Tensor self) -> Tensor",
+                             "2 / sqrt(pi) times the integral of exp(-t^2) from 0 to self.",
+                             [](Lowering& l) { l.result(erf(l["self"])); }, unary_samples,
+                             {"special.erf"}));
+const Register kErfc(function("erfc(Tensor self) -> Tensor",
+                              "1 - erf(self), exact where that is small.",
+                              [](Lowering& l) { l.result(erfc(l["self"])); }, unary_samples,
+                              {"special.erfc"}));
+const Register kErfinv(function("erfinv(Tensor self) -> Tensor",
+                                "The number whose erf is self, which is in (-1, 1).",
+                                [](Lowering& l) { l.result(erfinv(l["self"])); }, unit_samples,
+                                {"special.erfinv"}));
+const Register kLgamma(function("lgamma(Tensor self) -> Tensor",
+                                "The logarithm of the absolute value of the gamma function.",
+                                [](Lowering& l) { l.result(lgamma(l["self"])); }, positive_samples,
+                                {"special.gammaln"}));
+const Register kDigamma(function("digamma(Tensor self) -> Tensor", "The derivative of lgamma.",
+                                 [](Lowering& l) { l.result(digamma(l["self"])); },
+                                 positive_samples, {"special.digamma", "special.psi"}));
+const Register kDeg2rad(function("deg2rad(Tensor self) -> Tensor",
+                                 "Degrees as radians: self * pi / 180.", [](Lowering& l) {
+                                   l.result(l["self"] * (std::numbers::pi / 180));
+                                 }));
+const Register kRad2deg(function("rad2deg(Tensor self) -> Tensor",
+                                 "Radians as degrees: self * 180 / pi.", [](Lowering& l) {
+                                   l.result(l["self"] * (180 / std::numbers::pi));
+                                 }));
 
 // sin(x) / x has no value at 0, where both it and its slope are continued.
-const Register kSinc(function(
-    "sinc(Tensor self) -> Tensor", "sin(pi * self) / (pi * self), 1 at 0.",
-    [](Lowering& l) {
-      const Expr x = l["self"] * std::numbers::pi;
-      const Expr zero = eq(x, 0.0);
-      const Expr safe = replace_where(zero, x, 1.0);
-      l.result(select(zero, 1.0, sin(safe) / safe));
-    },
-    unary_samples, {"special.sinc"}));
+const Register kSinc(function("sinc(Tensor self) -> Tensor",
+                              "sin(pi * self) / (pi * self), 1 at 0.",
+                              [](Lowering& l) {
+                                const Expr x = l["self"] * std::numbers::pi;
+                                const Expr zero = eq(x, 0.0);
+                                const Expr safe = replace_where(zero, x, 1.0);
+                                l.result(select(zero, 1.0, sin(safe) / safe));
+                              },
+                              unary_samples, {"special.sinc"}));
 
 // The derivative from the result needs neither the exponential nor the input again.
 Definition sigmoid_definition() {
-  Definition d = function(
-      "sigmoid(Tensor self) -> Tensor", "1 / (1 + exp(-self)).",
-      [](Lowering& l) { l.result(sigmoid(l["self"])); }, unary_samples,
-      {"special.expit", "nn.functional.sigmoid"});
+  Definition d = function("sigmoid(Tensor self) -> Tensor", "1 / (1 + exp(-self)).",
+                          [](Lowering& l) { l.result(sigmoid(l["self"])); }, unary_samples,
+                          {"special.expit", "nn.functional.sigmoid"});
   d.saves_result = true;
   d.vjp = [](VjpLowering& v) {
     const Expr& s = v.results[0];
@@ -172,10 +174,12 @@ const Register kEntr(function(
       l.result(select(gt(x, 0.0), value, select(eq(x, 0.0), 0.0, select(is_nan(x), x, -INFINITY))));
     },
     positive_samples, {"special.entr"}));
-const Register kNdtr(function(
-    "special_ndtr(Tensor self) -> Tensor", "The distribution function of the standard normal.",
-    [](Lowering& l) { l.result(erfc(l["self"] * -std::numbers::sqrt2 * 0.5) * 0.5); }, unary_samples,
-    {"special.ndtr"}));
+const Register kNdtr(function("special_ndtr(Tensor self) -> Tensor",
+                              "The distribution function of the standard normal.",
+                              [](Lowering& l) {
+                                l.result(erfc(l["self"] * -std::numbers::sqrt2 * 0.5) * 0.5);
+                              },
+                              unary_samples, {"special.ndtr"}));
 const Register kNdtri(function(
     "special_ndtri(Tensor self) -> Tensor", "The number whose special.ndtr is self.",
     [](Lowering& l) { l.result(erfinv(l["self"] * 2.0 - 1.0) * std::numbers::sqrt2); },

@@ -32,9 +32,9 @@ const Register kAbs(function("abs(Tensor self) -> Tensor", "The absolute value."
                              {"absolute", "Tensor.absolute", "Tensor.__abs__"}));
 
 Definition neg_definition() {
-  Definition d = function("neg(Tensor self) -> Tensor", "-self.",
-                          [](Lowering& l) { l.result(-l["self"]); }, Accepts::All,
-                          {"negative", "Tensor.negative", "Tensor.__neg__"});
+  Definition d =
+      function("neg(Tensor self) -> Tensor", "-self.", [](Lowering& l) { l.result(-l["self"]); },
+               Accepts::All, {"negative", "Tensor.negative", "Tensor.__neg__"});
   d.canonical = [](const Call& call, Arguments&) {
     check(!is_bool(call.tensor("self").dtype), [&] {
       return concat(call.name(),
@@ -49,17 +49,19 @@ Definition neg_definition() {
 }
 const Register kNeg(neg_definition());
 
-const Register kSign(function("sign(Tensor self) -> Tensor", "-1, 0 or 1.",
-                              [](Lowering& l) { l.result(sign(l["self"])); }, Accepts::All));
-const Register kSgn(function("sgn(Tensor self) -> Tensor",
-                             "-1, 0 or 1 (sign, for dtypes without a direction).",
-                             [](Lowering& l) { l.result(sign(l["self"])); }, Accepts::All));
-const Register kSquare(function("square(Tensor self) -> Tensor", "self * self.",
-                                [](Lowering& l) {
-                                  const Expr x = l["self"];
-                                  l.result(is_bool(x.dtype()) ? convert(x, DType::Int64) : x * x);
-                                },
-                                Accepts::NumbersNoBool));
+const Register kSign(function(
+    "sign(Tensor self) -> Tensor", "-1, 0 or 1.", [](Lowering& l) { l.result(sign(l["self"])); },
+    Accepts::All));
+const Register kSgn(function(
+    "sgn(Tensor self) -> Tensor", "-1, 0 or 1 (sign, for dtypes without a direction).",
+    [](Lowering& l) { l.result(sign(l["self"])); }, Accepts::All));
+const Register kSquare(function(
+    "square(Tensor self) -> Tensor", "self * self.",
+    [](Lowering& l) {
+      const Expr x = l["self"];
+      l.result(is_bool(x.dtype()) ? convert(x, DType::Int64) : x * x);
+    },
+    Accepts::NumbersNoBool));
 
 /// Rounding keeps integers as they are.
 template <class Fn>
@@ -80,18 +82,17 @@ const Register kTrunc(function("trunc(Tensor self) -> Tensor", "The integer part
                                  round_with(l, [](const Expr& x) { return trunc(x); });
                                },
                                Accepts::NumbersNoBool, {"fix", "Tensor.fix"}));
-const Register kFrac(function("frac(Tensor self) -> Tensor", "self - trunc(self).",
-                              [](Lowering& l) {
-                                const Expr x = l["self"];
-                                l.result(x - trunc(x));
-                              },
-                              Accepts::Floats));
-const Register kRound(function("round(Tensor self) -> Tensor",
-                               "The nearest integer, the even one of two.",
-                               [](Lowering& l) {
-                                 round_with(l, [](const Expr& x) { return round(x); });
-                               },
-                               Accepts::NumbersNoBool, {"special.round"}));
+const Register kFrac(function(
+    "frac(Tensor self) -> Tensor", "self - trunc(self).",
+    [](Lowering& l) {
+      const Expr x = l["self"];
+      l.result(x - trunc(x));
+    },
+    Accepts::Floats));
+const Register kRound(
+    function("round(Tensor self) -> Tensor", "The nearest integer, the even one of two.",
+             [](Lowering& l) { round_with(l, [](const Expr& x) { return round(x); }); },
+             Accepts::NumbersNoBool, {"special.round"}));
 const Register kRoundDecimals({
     .schema = "round.decimals(Tensor self, *, int decimals) -> Tensor",
     .doc = "The nearest multiple of 10^-decimals.",
@@ -124,8 +125,7 @@ const Register kPositive({
             return concat(call.name(), ": The `+` operator, on a bool tensor is not supported.");
           });
         },
-    .shape = [](const Call& call,
-                ResultInfos& results) { results.push_back(call.tensor("self")); },
+    .shape = [](const Call& call, ResultInfos& results) { results.push_back(call.tensor("self")); },
     .lower = [](Lowering& l) { l.result(l["self"]); },
     .samples = [] { return SampleList{{{t({2, 3})}}}; },
 });
@@ -155,8 +155,8 @@ const Register kNanToNum({
         },
     .samples =
         [] {
-          return SampleList{{{t({2, 3})}}, {{special_values({17})}},
-                            {{special_values({17}), 1.0, 2.0, -2.0}}};
+          return SampleList{
+              {{t({2, 3})}}, {{special_values({17})}}, {{special_values({17}), 1.0, 2.0, -2.0}}};
         },
 });
 

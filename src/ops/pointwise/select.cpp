@@ -17,8 +17,10 @@ using Aliases = std::vector<std::string>;
 void check_condition(const Call& call, Arguments&) {
   const TensorInfo& condition = call.tensor("condition");
   check(is_bool(condition.dtype) || condition.dtype == DType::UInt8, [&] {
-    return concat(call.name(), ": expected condition to be a boolean tensor, but got a tensor "
-                  "with dtype ", info(condition.dtype).name);
+    return concat(call.name(),
+                  ": expected condition to be a boolean tensor, but got a tensor "
+                  "with dtype ",
+                  info(condition.dtype).name);
   });
 }
 const Register kWhere({
@@ -41,9 +43,9 @@ const Register kWhere({
         },
     .errors =
         [] {
-          return std::vector<ErrorSample>{
-              {{{typed({2}, DType::Float32, 0, 1), t({2}), t({2})}}, "RuntimeError",
-               "condition to be a boolean tensor"}};
+          return std::vector<ErrorSample>{{{{typed({2}, DType::Float32, 0, 1), t({2}), t({2})}},
+                                           "RuntimeError",
+                                           "condition to be a boolean tensor"}};
         },
 });
 // The method has the condition in the middle.
@@ -77,8 +79,10 @@ const Register kMaskedFill({
           });
           const auto* value = std::get_if<const TensorInfo*>(&call["value"]);
           check(value == nullptr || (*value)->dim() == 0, [&] {
-            return concat(call.name(), ": only supports a 0-dimensional value tensor, but got "
-                          "tensor with ", (*value)->dim(), " dimension(s).");
+            return concat(call.name(),
+                          ": only supports a 0-dimensional value tensor, but got "
+                          "tensor with ",
+                          (*value)->dim(), " dimension(s).");
           });
         },
     .shape =
@@ -126,35 +130,32 @@ Definition with_numbers(Definition d, std::vector<std::string_view> numbers, boo
   return d;
 }
 
-const Register kMaximum(binary(
-    "maximum(Tensor self, Tensor other) -> Tensor",
-    "The larger of two numbers, NaN if one is NaN; the gradient is shared at ties.",
-    [](Lowering& l) { l.result(maximum(l["self"], l["other"])); }));
-const Register kMinimum(binary(
-    "minimum(Tensor self, Tensor other) -> Tensor",
-    "The smaller of two numbers, NaN if one is NaN; the gradient is shared at ties.",
-    [](Lowering& l) { l.result(minimum(l["self"], l["other"])); }));
+const Register kMaximum(
+    binary("maximum(Tensor self, Tensor other) -> Tensor",
+           "The larger of two numbers, NaN if one is NaN; the gradient is shared at ties.",
+           [](Lowering& l) { l.result(maximum(l["self"], l["other"])); }));
+const Register kMinimum(
+    binary("minimum(Tensor self, Tensor other) -> Tensor",
+           "The smaller of two numbers, NaN if one is NaN; the gradient is shared at ties.",
+           [](Lowering& l) { l.result(minimum(l["self"], l["other"])); }));
 
 Expr nan_of(const Expr& x) {
-  return is_float(x.dtype()) ? is_nan(x)
-                             : broadcast_to(constant(x, DType::Bool, false), x.shape());
+  return is_float(x.dtype()) ? is_nan(x) : broadcast_to(constant(x, DType::Bool, false), x.shape());
 }
-const Register kFmax(binary(
-    "fmax(Tensor self, Tensor other) -> Tensor",
-    "The larger of two numbers; the number if the other is NaN.",
-    [](Lowering& l) {
-      const Expr a = l["self"];
-      const Expr b = l["other"];
-      l.result(select(logical_or(ge(a, b), nan_of(b)), a, b));
-    }));
-const Register kFmin(binary(
-    "fmin(Tensor self, Tensor other) -> Tensor",
-    "The smaller of two numbers; the number if the other is NaN.",
-    [](Lowering& l) {
-      const Expr a = l["self"];
-      const Expr b = l["other"];
-      l.result(select(logical_or(le(a, b), nan_of(b)), a, b));
-    }));
+const Register kFmax(binary("fmax(Tensor self, Tensor other) -> Tensor",
+                            "The larger of two numbers; the number if the other is NaN.",
+                            [](Lowering& l) {
+                              const Expr a = l["self"];
+                              const Expr b = l["other"];
+                              l.result(select(logical_or(ge(a, b), nan_of(b)), a, b));
+                            }));
+const Register kFmin(binary("fmin(Tensor self, Tensor other) -> Tensor",
+                            "The smaller of two numbers; the number if the other is NaN.",
+                            [](Lowering& l) {
+                              const Expr a = l["self"];
+                              const Expr b = l["other"];
+                              l.result(select(logical_or(le(a, b), nan_of(b)), a, b));
+                            }));
 
 /// self between bounds, each of which may be missing; a NaN stays, a NaN bound wins.
 void lower_clamp(Lowering& l, const char* min, const char* max) {
@@ -192,51 +193,54 @@ const Register kClamp({
     .errors =
         [] { return std::vector<ErrorSample>{{{{t({2})}}, "RuntimeError", "At least one of"}}; },
 });
-const Register kClampMin(with_numbers(
-    binary("clamp_min(Tensor self, Tensor min) -> Tensor", "max(self, min).",
-           [](Lowering& l) { lower_clamp(l, "min", nullptr); }),
-    {"min"}, true));
-const Register kClampMax(with_numbers(
-    binary("clamp_max(Tensor self, Tensor max) -> Tensor", "min(self, max).",
-           [](Lowering& l) { lower_clamp(l, nullptr, "max"); }),
-    {"max"}, true));
+const Register kClampMin(with_numbers(binary("clamp_min(Tensor self, Tensor min) -> Tensor",
+                                             "max(self, min).",
+                                             [](Lowering& l) { lower_clamp(l, "min", nullptr); }),
+                                      {"min"}, true));
+const Register kClampMax(with_numbers(binary("clamp_max(Tensor self, Tensor max) -> Tensor",
+                                             "min(self, max).",
+                                             [](Lowering& l) { lower_clamp(l, nullptr, "max"); }),
+                                      {"max"}, true));
 
 // ---- functions of two numbers -----------------------------------------------------------------
-const Register kAtan2(with_numbers(
-    binary("atan2(Tensor self, Tensor other) -> Tensor",
-           "The angle of the point (other, self), in (-pi, pi].",
-           [](Lowering& l) { l.result(atan2(l["self"], l["other"])); },
-           {"arctan2", "Tensor.arctan2"}, positive_binary_samples, Promotion::ToFloat),
-    {}, true));
-const Register kHypot(with_numbers(
-    binary("hypot(Tensor self, Tensor other) -> Tensor",
-           "sqrt(self^2 + other^2) without overflow in between.",
-           [](Lowering& l) {
-             const Expr a = abs(l["self"]);
-             const Expr b = abs(l["other"]);
-             const Expr big = stop_gradient(maximum(a, b));
-             const Expr plain = logical_or(eq(big, 0.0), eq(big, INFINITY));
-             const Expr scale = replace_where(plain, big, 1.0);
-             const Expr sum = square(a / scale) + square(b / scale);
-             l.result(select(eq(big, INFINITY), big, scale * sqrt(sum)));
-           },
-           {}, positive_binary_samples, Promotion::Promote, Accepts::Floats),
-    {}, true));
-const Register kCopysign(with_numbers(
-    binary("copysign.Tensor(Tensor self, Tensor other) -> Tensor",
-           "The magnitude of self with the sign of other.",
-           [](Lowering& l) {
-             const Expr a = l["self"];
-             const Expr b = l["other"];
-             const DType bits = b.dtype() == DType::Float64 ? DType::Int64 : DType::Int32;
-             const Expr flip = ne(lt(bitcast(a, bits), 0.0), lt(bitcast(b, bits), 0.0));
-             // At 0 there is no slope to give a sign to.
-             const Expr negated = select(eq(a, 0.0), stop_gradient(-a), -a);
-             const Expr kept = select(eq(a, 0.0), stop_gradient(a), a);
-             l.result(select(flip, negated, kept));
-           },
-           {}, binary_samples, Promotion::ToFloat),
-    {"other"}, true));
+const Register kAtan2(with_numbers(binary(
+                                       "atan2(Tensor self, Tensor other) -> Tensor",
+                                       "The angle of the point (other, self), in (-pi, pi].",
+                                       [](Lowering& l) { l.result(atan2(l["self"], l["other"])); },
+                                       {"arctan2", "Tensor.arctan2"}, positive_binary_samples,
+                                       Promotion::ToFloat),
+                                   {}, true));
+const Register kHypot(
+    with_numbers(binary(
+                     "hypot(Tensor self, Tensor other) -> Tensor",
+                     "sqrt(self^2 + other^2) without overflow in between.",
+                     [](Lowering& l) {
+                       const Expr a = abs(l["self"]);
+                       const Expr b = abs(l["other"]);
+                       const Expr big = stop_gradient(maximum(a, b));
+                       const Expr plain = logical_or(eq(big, 0.0), eq(big, INFINITY));
+                       const Expr scale = replace_where(plain, big, 1.0);
+                       const Expr sum = square(a / scale) + square(b / scale);
+                       l.result(select(eq(big, INFINITY), big, scale * sqrt(sum)));
+                     },
+                     {}, positive_binary_samples, Promotion::Promote, Accepts::Floats),
+                 {}, true));
+const Register kCopysign(
+    with_numbers(binary(
+                     "copysign.Tensor(Tensor self, Tensor other) -> Tensor",
+                     "The magnitude of self with the sign of other.",
+                     [](Lowering& l) {
+                       const Expr a = l["self"];
+                       const Expr b = l["other"];
+                       const DType bits = b.dtype() == DType::Float64 ? DType::Int64 : DType::Int32;
+                       const Expr flip = ne(lt(bitcast(a, bits), 0.0), lt(bitcast(b, bits), 0.0));
+                       // At 0 there is no slope to give a sign to.
+                       const Expr negated = select(eq(a, 0.0), stop_gradient(-a), -a);
+                       const Expr kept = select(eq(a, 0.0), stop_gradient(a), a);
+                       l.result(select(flip, negated, kept));
+                     },
+                     {}, binary_samples, Promotion::ToFloat),
+                 {"other"}, true));
 const Register kLogaddexp(binary(
     "logaddexp(Tensor self, Tensor other) -> Tensor",
     "log(exp(self) + exp(other)), computed without overflow.",
@@ -257,21 +261,24 @@ Expr times_log(const Expr& a, const Expr& b, Expr (*log_of)(const Expr&)) {
   const Expr value = a * log_of(replace_where(zero, b, 1.0));
   return select(zero, a * log_of(stop_gradient(replace_where(le(b, 0.0), b, 1.0))), value);
 }
-const Register kXlogy(with_numbers(
-    binary("xlogy.Tensor(Tensor self, Tensor other) -> Tensor",
-           "self * log(other), 0 where self is 0.",
-           [](Lowering& l) {
-             l.result(times_log(l["self"], l["other"], [](const Expr& x) { return log(x); }));
-           },
-           {"special.xlogy"}, positive_binary_samples, Promotion::ToFloat),
-    {"self", "other"}, true));
+const Register kXlogy(with_numbers(binary(
+                                       "xlogy.Tensor(Tensor self, Tensor other) -> Tensor",
+                                       "self * log(other), 0 where self is 0.",
+                                       [](Lowering& l) {
+                                         l.result(times_log(l["self"], l["other"],
+                                                            [](const Expr& x) { return log(x); }));
+                                       },
+                                       {"special.xlogy"}, positive_binary_samples,
+                                       Promotion::ToFloat),
+                                   {"self", "other"}, true));
 const Register kXlog1py(with_numbers(
-    binary("special_xlog1py(Tensor self, Tensor other) -> Tensor",
-           "self * log(1 + other), 0 where self is 0.",
-           [](Lowering& l) {
-             l.result(times_log(l["self"], l["other"], [](const Expr& x) { return log1p(x); }));
-           },
-           {"special.xlog1py"}, positive_binary_samples, Promotion::ToFloat),
+    binary(
+        "special_xlog1py(Tensor self, Tensor other) -> Tensor",
+        "self * log(1 + other), 0 where self is 0.",
+        [](Lowering& l) {
+          l.result(times_log(l["self"], l["other"], [](const Expr& x) { return log1p(x); }));
+        },
+        {"special.xlog1py"}, positive_binary_samples, Promotion::ToFloat),
     {"self", "other"}, false));
 const Register kHeaviside(with_numbers(
     binary("heaviside(Tensor self, Tensor values) -> Tensor",
@@ -283,11 +290,12 @@ const Register kHeaviside(with_numbers(
              l.result(is_float(x.dtype()) ? select(is_nan(x), stop_gradient(x), value) : value);
            }),
     {}, true));
-const Register kLdexp(with_numbers(
-    binary("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", "self * 2^other.",
-           [](Lowering& l) { l.result(l["self"] * exp2(l["other"])); }, {}, binary_samples,
-           Promotion::ToFloat),
-    {}, true));
+const Register kLdexp(with_numbers(binary(
+                                       "ldexp.Tensor(Tensor self, Tensor other) -> Tensor",
+                                       "self * 2^other.",
+                                       [](Lowering& l) { l.result(l["self"] * exp2(l["other"])); },
+                                       {}, binary_samples, Promotion::ToFloat),
+                                   {}, true));
 
 /// The neighbour of a towards b, by its bits taken as an integer.
 Expr next_after(const Expr& a, const Expr& b) {
