@@ -302,9 +302,9 @@ struct Definition {
   /// The results' extents follow from numbers (arange): they are further run-time integers of the
   /// program, after those of the arguments, which Lowering::result_shape gives.
   bool result_sizes = false;
-  /// The op draws random bits: each call takes an Int64 key from the generator, which is the last
-  /// of the program's numbers.
-  bool random = false;
+  /// For ops that draw random bits. Their program's last number is an Int64 key, which the call
+  /// takes from the generator if this says that it draws (else 0: dropout outside of training).
+  bool (*random)(const Call&) = nullptr;
   /// For lists of tensors that are treated alike and do not interact (optimiser updates): `shape`
   /// and `lower` are written for one item, and see a Tensor where the schema has Tensor[] (other
   /// arguments are shared by all items). The call runs all items in one launch; its results are

@@ -78,8 +78,15 @@ class LoweringMaker {
       key = out_.builder->number(DType::Int64);
       out_.numbers.push_back(key);
     }
-    out_.lowering =
-        std::make_unique<Lowering>(*out_.builder, call_, common_, std::move(parameters), key);
+    std::vector<Shape> result_shapes;
+    if (d_.result_sizes)
+      for (const TensorInfo& info : infer(call_)) {
+        Shape shape;
+        for (size_t i = 0; i < info.sizes.size(); ++i) shape.push_back(Dim::integer(slot++));
+        result_shapes.push_back(shape);
+      }
+    out_.lowering = std::make_unique<Lowering>(*out_.builder, call_, common_, std::move(parameters),
+                                               key, result_shapes);
     return broadcast_;
   }
 

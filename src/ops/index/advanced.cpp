@@ -1,0 +1,213 @@
+// Indexing with one index tensor for some of the axes, as NumPy.
+
+#include <algorithm>
+
+#include "ops/index/index.h"
+#include "ops/registry.h"
+#include "ops/samples.h"
+
+namespace flambeau::ops {
+namespace {
+
+using namespace prim;
+
+const TensorRefs& index_list(const Call& call) { return call.tensors("indices"); }
+
+/// Where the axes of the result come from: the indexed ones, broadcast together, replace the
+/// indexed axes if those are neighbours, and go in front otherwise.
+struct Layout {
+  int before = 0;             ///< axes of self in front of the broadcast ones
+  int broadcast = 0;          ///< rank of the broadcast index
+  int rank = 0;               ///< of the result
+  std::vector<bool> indexed;  ///< per axis of self
+};
+Layout layout_of(const Call& call) {
+  const TensorInfo& self = call.tensor("self");
+  Layout layout;
+  layout.indexed.resize(self.sizes.size());
+  int first = -1;
+  int last = -1;
+  int count = 0;
+  for (size_t i = 0; i < index_list(call).size(); ++i) {
+    const TensorInfo* index = index_list(call)[i];
+    if (index == nullptr) continue;
+    layout.indexed[i] = true;
+    layout.broadcast = std::max(layout.broadcast, index->dim());
+    if (first < 0) first = static_cast<int>(i);
+    last = static_cast<int>(i);
+    ++count;
+  }
+  layout.before = last - first + 1 == count ? std::max(first, 0) : 0;
+  layout.rank = self.dim() - count + layout.broadcast;
+  return layout;
+}
+void check_indices(const Call& call) {
+  const TensorInfo& self = call.tensor("self");
+  check<IndexError>(index_list(call).size() <= self.sizes.size(), [&] {
+    return concat(call.name(), ": too many indices for tensor of dimension ", self.dim(), " (got ",
+                  index_list(call).size(), ")");
+  });
+  for (const TensorInfo* index : index_list(call))
+    check<IndexError>(
+        index == nullptr || index->dtype == DType::Int64 || index->dtype == DType::Int32, [&] {
+          return concat(call.name(),
+                        ": tensors used as indices must be long or int "
+                        "here (masks are taken as their places), got ",
+                        info(index->dtype).name);
+        });
+}
+Ints indexed_sizes(const Call& call) {
+  check_indices(call);
+  const TensorInfo& self = call.tensor("self");
+  const Layout layout = layout_of(call);
+  SmallVector<Ints, 4> shapes;
+  for (const TensorInfo* index : index_list(call))
+    if (index != nullptr) shapes.push_back(index->sizes);
+  Ints broadcast;
+  try {
+    broadcast = call.broadcast(shapes);
+  } catch (const RuntimeError&) {
+    throw IndexError(concat(call.name(),
+                            ": shape mismatch: indexing tensors could not be "
+                            "broadcast together"));
+  }
+  Ints sizes;
+  const auto add_broadcast = [&] { sizes.append(broadcast.begin(), broadcast.end()); };
+  if (layout.before == 0) add_broadcast();
+  for (size_t i = 0; i < self.sizes.size(); ++i) {
+    if (!layout.indexed[i]) sizes.push_back(self.sizes[i]);
+    if (layout.before > 0 && static_cast<int>(i) == layout.before - 1) add_broadcast();
+  }
+  return sizes;
+}
+/// `x` placed so that right-aligned broadcasting leaves `after` axes behind it.
+Expr before_axes(const Expr& x, int after) {
+  Expr result = x;
+  for (int i = 0; i < after; ++i) result = unsqueeze(result, result.rank());
+  return result;
+}
+/// One index array per axis of x, for gather and scatter.
+std::vector<Expr> places(Lowering& l, const Expr& x) {
+  const Layout layout = layout_of(l.call());
+  const std::vector<Expr> given = l.tensors("indices");
+  std::vector<Expr> result;
+  int free_axis = 0;
+  for (int i = 0; i < x.rank(); ++i) {
+    if (layout.indexed[static_cast<size_t>(i)]) {
+      const int after = layout.rank - layout.before - layout.broadcast;
+      result.push_back(before_axes(wrap_index(given[static_cast<size_t>(i)], x.dim(i)), after));
+    } else {
+      const int at = free_axis < layout.before ? free_axis : free_axis + layout.broadcast;
+      result.push_back(before_axes(iota(x.builder(), {x.dim(i)}, 0), layout.rank - 1 - at));
+      ++free_axis;
+    }
+  }
+  return result;
+}
+void check_places(HostCall& host) {
+  const Call& call = host.call();
+  const TensorInfo& self = call.tensor("self");
+  for (size_t i = 0; i < index_list(call).size(); ++i) {
+    if (index_list(call)[i] == nullptr) continue;
+    // Inputs are counted without those that are None.
+    size_t position = 0;
+    for (size_t k = 0; k < i; ++k) position += index_list(call)[k] != nullptr;
+    const HostTensor index = host.input("indices", position);
+    const int64_t n = self.sizes[i];
+    for (int64_t k = 0; k < index.info.numel(); ++k) {
+      const int64_t value = integer_at(index, k);
+      check<IndexError>(value >= -n && value < n, [&] {
+        return concat(call.name(), ": index ", value, " is out of bounds for dimension ", i,
+                      " with size ", n);
+      });
+    }
+  }
+}
+const Register kIndex({
+    .schema = "index.Tensor(Tensor self, Tensor?[] indices) -> Tensor",
+    .doc = "self[indices]: one integer tensor, or None for all, for each of the first axes; the "
+           "index tensors broadcast together.",
+    .variants = {.function = false, .method = false},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          results.push_back({call.tensor("self").dtype, indexed_sizes(call), {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          l.result(x.rank() == 0 ? x : gather(x, places(l, x)));
+        },
+    .checks = check_places,
+    .samples =
+        [] {
+          return SampleList{{{t({4, 3}), std::vector{indices({5}, 4)}}},
+                            {{t({4, 3}), std::vector{indices({2, 1}, 4), indices({3}, 3)}}},
+                            {{t({4, 3, 2}), std::vector{typed({2}, DType::Int64, -4, 4)}}}};
+        },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({2, 3}), std::vector{typed({1}, DType::Int64, 9, 9)}}},
+               "IndexError",
+               "index 9 is out of bounds for dimension 0 with size 2"}};
+        },
+});
+const Register kIndexPut({
+    .schema = "index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> "
+              "Tensor",
+    .doc = "A copy of self with self[indices] = values, or with values added there.",
+    .variants = {.in_place = true},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          const TensorInfo& self = call.tensor("self");
+          const TensorInfo& values = call.tensor("values");
+          check(self.dtype == values.dtype, [&] {
+            return concat(call.name(),
+                          ": Index put requires the source and destination dtypes "
+                          "match, got ",
+                          info(self.dtype).name, " for the destination and ",
+                          info(values.dtype).name, " for the source.");
+          });
+          const Ints sizes = indexed_sizes(call);
+          const SmallVector<Ints, 2> shapes{sizes, values.sizes};
+          bool fits = true;
+          try {
+            fits = call.broadcast(shapes) == sizes;
+          } catch (const RuntimeError&) {
+            fits = false;
+          }
+          check(fits, [&] {
+            return concat(call.name(), ": shape mismatch: value tensor of shape ",
+                          list_text(values.sizes),
+                          " cannot be broadcast to indexing result of "
+                          "shape ",
+                          list_text(sizes));
+          });
+          results.push_back({self.dtype, self.sizes, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          const Expr values = l["values"];
+          if (x.rank() == 0) return l.result(l.call().boolean("accumulate") ? x + values : values);
+          const std::vector<Expr> at = places(l, x);
+          l.result(l.call().boolean("accumulate") ? scatter_add(x, at, values)
+                                                  : scatter_set(x, at, values));
+        },
+    .checks = check_places,
+    .samples =
+        [] {
+          return SampleList{{{t({4, 3}), std::vector{indices({5}, 4)}, t({5, 3}), Scalar(true)}},
+                            {{t({4, 3}), std::vector{indices({1}, 4)}, t({3})}}};
+        },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({2, 3}), std::vector{indices({1}, 2)}, t({4})}},
+               "RuntimeError",
+               "cannot be broadcast to indexing result of shape [1, 3]"}};
+        },
+});
+
+}  // namespace
+}  // namespace flambeau::ops

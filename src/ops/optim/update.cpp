@@ -1,0 +1,156 @@
+// Updates of parameters by optimisers: in place, over lists of tensors in one launch.
+
+#include "ops/functions.h"
+#include "ops/reduce/reduce.h"
+#include "ops/registry.h"
+#include "ops/samples.h"
+
+namespace flambeau::ops {
+namespace {
+
+using namespace prim;
+
+/// An update of lists: written for one tensor, results written to those that the schema marks.
+Definition update(std::string_view schema, std::string_view doc, void (*lower)(Lowering&),
+                  std::function<SampleList()> samples) {
+  return {.schema = schema,
+          .doc = doc,
+          .variants = {.method = false},
+          .returns = Returns::Self,
+          .shape = [](const Call&, ResultInfos&) {},
+          .lower = lower,
+          .differentiable = false,
+          .per_item = true,
+          .samples = std::move(samples)};
+}
+std::vector<SampleTensor> two(double low = -2, double high = 2) {
+  return {t({2, 3}, low, high), t({4}, low, high)};
+}
+
+/// Adam (Kingma and Ba, 2014), with the decay of the weights apart from the gradient in AdamW
+/// (Loshchilov and Hutter, 2017). Corrections of the bias are computed in float64.
+void lower_adam(Lowering& l, bool decoupled) {
+  const Expr beta1 = l["beta1"];
+  const Expr beta2 = l["beta2"];
+  const Expr rate = l["lr"];
+  Expr p = l["self"];
+  Expr g = l["grads"];
+  if (l.call().boolean("maximize")) g = -g;
+  if (!l.call().definition().is_special("weight_decay", l.call().number("weight_decay"))) {
+    if (decoupled)
+      p = p * (1.0 - rate * l["weight_decay"]);
+    else
+      g = g + p * l["weight_decay"];
+  }
+  const Expr m = l["exp_avgs"] + (g - l["exp_avgs"]) * (1.0 - beta1);
+  const Expr v = l["exp_avg_sqs"] * beta2 + g * g * (1.0 - beta2);
+  const auto wide = [&](const char* name) { return convert(l.number(name), DType::Float64); };
+  const Expr step = wide("step");
+  const Expr correction1 = 1.0 - pow(wide("beta1"), step);
+  const Expr correction2 = sqrt(1.0 - pow(wide("beta2"), step));
+  const Expr size = convert(wide("lr") / correction1, l.compute());
+  const Expr denominator = sqrt(v) / convert(correction2, l.compute()) + l["eps"];
+  l.result(p - size * (m / denominator));
+  l.result(m);
+  l.result(v);
+}
+SampleList adam_samples() {
+  const std::vector<std::pair<std::string, SampleValue>> options = {
+      {"lr", 0.1},           {"beta1", 0.9}, {"beta2", 0.999},
+      {"weight_decay", 0.1}, {"eps", 1e-8},  {"step", 3.0}};
+  return {{{two(), two(), two(), two(0, 1)}, options}};
+}
+Definition adam_definition(std::string_view schema, std::string_view doc,
+                           void (*lower)(Lowering&)) {
+  Definition d = update(schema, doc, lower, adam_samples);
+  d.special = {{"weight_decay", {0}}};
+  return d;
+}
+const Register kFusedAdamw(adam_definition(
+    "_fused_adamw_(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] "
+    "exp_avg_sqs, *, float lr, float beta1, float beta2, float weight_decay, float eps, float "
+    "step, bool maximize=False) -> ()",
+    "One step of AdamW on every parameter of the list; `step` counts from 1.",
+    [](Lowering& l) { lower_adam(l, true); }));
+const Register kFusedAdam(adam_definition(
+    "_fused_adam_(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] "
+    "exp_avg_sqs, *, float lr, float beta1, float beta2, float weight_decay, float eps, float "
+    "step, bool maximize=False) -> ()",
+    "One step of Adam on every parameter of the list; `step` counts from 1.",
+    [](Lowering& l) { lower_adam(l, false); }));
+
+/// The gradient with decay.
+Expr decayed(Lowering& l) {
+  Expr g = l["grads"];
+  if (l.call().boolean("maximize")) g = -g;
+  if (l.call().definition().is_special("weight_decay", l.call().number("weight_decay"))) return g;
+  return g + l["self"] * l["weight_decay"];
+}
+Definition sgd_definition() {
+  Definition d = update(
+      "_fused_sgd_(Tensor(a!)[] self, Tensor[] grads, *, float lr, float weight_decay, bool "
+      "maximize=False) -> ()",
+      "self -= lr * (grad + weight_decay * self) for every parameter of the list.",
+      [](Lowering& l) { l.result(l["self"] - l["lr"] * decayed(l)); },
+      [] { return SampleList{{{two(), two()}, {{"lr", 0.1}, {"weight_decay", 0.1}}}}; });
+  d.special = {{"weight_decay", {0}}};
+  return d;
+}
+const Register kFusedSgd(sgd_definition());
+Definition momentum_definition() {
+  Definition d = update(
+      "_fused_sgd_.momentum(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] momentum_buffers, *, "
+      "float lr, float weight_decay, float momentum, float dampening, bool nesterov, bool "
+      "is_first_step, bool maximize=False) -> ()",
+      "buffer = momentum * buffer + (1 - dampening) * grad (grad at the first step), self -= lr * "
+      "(buffer, or with Nesterov grad + momentum * buffer).",
+      [](Lowering& l) {
+        const Expr g = decayed(l);
+        const Expr momentum = l["momentum"];
+        const Expr buffer = l.call().boolean("is_first_step")
+                                ? g
+                                : l["momentum_buffers"] * momentum + g * (1.0 - l["dampening"]);
+        const Expr direction = l.call().boolean("nesterov") ? g + buffer * momentum : buffer;
+        l.result(l["self"] - l["lr"] * direction);
+        l.result(buffer);
+      },
+      [] {
+        return SampleList{{{two(), two(), two()},
+                           {{"lr", 0.1},
+                            {"weight_decay", 0.0},
+                            {"momentum", 0.9},
+                            {"dampening", 0.0},
+                            {"nesterov", Scalar(true)},
+                            {"is_first_step", Scalar(false)}}}};
+      });
+  d.special = {{"weight_decay", {0}}};
+  return d;
+}
+const Register kFusedSgdMomentum(momentum_definition());
+
+const Register kForeachMul(update(
+    "_foreach_mul_(Tensor(a!)[] self, Tensor factor) -> ()",
+    "Multiplies every tensor of the list by one 0-dim tensor.",
+    [](Lowering& l) { l.result(l["self"] * convert(l["factor"], l["self"].dtype())); },
+    [] { return SampleList{{{two(), t({})}}}; }));
+const Register kForeachZero(update(
+    "_foreach_zero_(Tensor(a!)[] self) -> ()", "Writes 0 to every tensor of the list.",
+    [](Lowering& l) { l.result(full_like(l["self"], 0.0)); },
+    [] { return SampleList{{{two()}}}; }));
+const Register kForeachNorm({
+    .schema = "_foreach_norm(Tensor[] self) -> Tensor[]",
+    .doc = "The square root of the sum of squares of every tensor of the list.",
+    .variants = {.method = false},
+    .shape = [](const Call& call,
+                ResultInfos& results) { results.push_back({call.tensor("self").dtype, {}, {}}); },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          l.result(safe_sqrt(sum(x * x, all_axes(x.rank()), false)));
+        },
+    .per_item = true,
+    .samples = [] { return SampleList{{{two()}}}; },
+});
+
+}  // namespace
+}  // namespace flambeau::ops

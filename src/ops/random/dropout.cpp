@@ -1,0 +1,106 @@
+// Random masks inside programs: bits of a Philox stream at each element's position, so that the
+// backward makes the same mask again instead of storing it.
+
+#include <cmath>
+
+#include "ops/functions.h"
+#include "ops/registry.h"
+#include "ops/samples.h"
+
+namespace flambeau::ops {
+namespace {
+
+using namespace prim;
+
+bool is_training(const Call& call) {
+  for (const Parameter& p : call.definition().parsed.parameters)
+    if (p.name == "train" || p.name == "training")
+      return !call.is_none(p.name) && call.boolean(p.name);
+  return true;
+}
+void check_probability(const Call& call, Arguments&) {
+  const double p = call.real("p");
+  check<ValueError>(p >= 0 && p <= 1, [&] {
+    return concat(call.name(), ": dropout probability has to be between 0 and 1, but got ", p);
+  });
+}
+/// True with probability 1 - p, for each element of `shape`.
+Expr kept(Lowering& l, const Shape& shape) {
+  const Expr position = linear_index(l.builder(), shape);
+  const Expr bits = philox(broadcast_to(l.random_key(), shape), position);
+  const Expr p = convert(l.number("p"), DType::Float64);
+  return ge(bits, convert(p * std::ldexp(1.0, 32), DType::Int64));
+}
+/// 1 / (1 - p), 0 for p = 1.
+Expr scale(Lowering& l, DType dtype) {
+  const Expr left = 1.0 - convert(l.number("p"), DType::Float64);
+  const Expr none = eq(left, 0.0);
+  return convert(select(none, 0.0, 1.0 / select(none, full_like(left, 1.0), left)), dtype);
+}
+void same_as_input(const Call& call, ResultInfos& results) {
+  const TensorInfo& x = call.tensor("input");
+  check(is_float(x.dtype) || !is_training(call), [&] {
+    return concat(call.name(), ": result type Float can't be cast to the desired output type ",
+                  info(x.dtype).name);
+  });
+  results.push_back({x.dtype, x.sizes, {}});
+}
+Definition dropout_definition(std::string_view schema, Variants variants) {
+  return {.schema = schema,
+          .doc =
+              "In training, every element is 0 with probability p and multiplied by 1 / (1 - p) "
+              "otherwise; else a copy. Srivastava et al., 2014.",
+          .variants = std::move(variants),
+          .canonical = check_probability,
+          .shape = same_as_input,
+          .lower =
+              [](Lowering& l) {
+                const Expr x = l["input"];
+                if (!is_training(l.call())) return l.result(x);
+                l.result(select(kept(l, x.shape()), x * scale(l, x.dtype()), 0.0));
+              },
+          .random = is_training,
+          .samples =
+              [] {
+                return SampleList{{{t({4, 5}), 0.5, Scalar(true)}},
+                                  {{t({4, 5}), 0.5, Scalar(false)}},
+                                  {{t({3}), 1.0, Scalar(true)}}};
+              },
+          .errors =
+              [] {
+                return std::vector<ErrorSample>{
+                    {{{t({3}), 2.0, Scalar(true)}}, "ValueError", "between 0 and 1, but got 2"}};
+              }};
+}
+const Register kDropout(dropout_definition("dropout(Tensor input, float p, bool train) -> Tensor",
+                                           {.method = false, .in_place = true}));
+const Register kFunctionalDropout(dropout_definition(
+    "_functional_dropout(Tensor input, float p=0.5, bool training=True, bool inplace=False) -> "
+    "Tensor",
+    {.function = false, .method = false, .aliases = {"nn.functional.dropout"}}));
+
+const Register kNativeDropout({
+    .schema = "native_dropout(Tensor input, float p, bool? train) -> (Tensor, Tensor)",
+    .doc = "dropout and the mask of the elements that are kept.",
+    .variants = {.method = false},
+    .canonical = check_probability,
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          same_as_input(call, results);
+          results.push_back({DType::Bool, results[0].sizes, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["input"];
+          const bool training = l.call().is_none("train") || is_training(l.call());
+          const Expr mask = training ? kept(l, x.shape())
+                                     : broadcast_to(constant(x, DType::Bool, true), x.shape());
+          l.result(training ? select(mask, x * scale(l, x.dtype()), 0.0) : x);
+          l.result(mask);
+        },
+    .random = [](const Call& call) { return call.is_none("train") || is_training(call); },
+    .samples = [] { return SampleList{{{t({4, 5}), 0.5, Scalar(true)}}}; },
+});
+
+}  // namespace
+}  // namespace flambeau::ops

@@ -1,0 +1,267 @@
+// Tests that follow from the definitions: nothing here names an operation.
+
+#include <gtest/gtest.h>
+
+#include "ir/program.h"
+#include "tests/ops/sample_call.h"
+
+namespace flambeau::testing {
+namespace {
+
+using ir::Expr;
+using ops::Call;
+
+constexpr uint64_t kRandomKey = 1234567;
+
+/// The numbers of a call's program, the key of a random op included.
+std::vector<Scalar> numbers_of(const Call& call) {
+  const ops::DynamicValues values = ops::dynamic_values(call);
+  std::vector<Scalar> numbers(values.numbers.begin(), values.numbers.end());
+  if (call.definition().random) numbers.emplace_back(static_cast<int64_t>(kRandomKey));
+  return numbers;
+}
+
+/// Runs the call on the sample's inputs by its kernel or by the interpreter.
+std::vector<ArrayValue> evaluate(SampleCall& sample) {
+  const Call call = sample.call();
+  if (sample.definition.kernel != nullptr) {
+    SampleHost host(sample);
+    sample.definition.kernel(host);
+    if (sample.definition.returns == ops::Returns::Self)
+      for (size_t i = 0; i < host.outputs.size(); ++i) host.outputs[i] = sample.inputs[i];
+    return host.outputs;
+  }
+  const ops::LoweredCall lowered = ops::lower(call);
+  const ir::Program program = lowered.builder->finish(lowered.results);
+  ir::verify(program);
+  const ops::DynamicValues values = ops::dynamic_values(call);
+  return ir::interpret(program, sample.inputs, numbers_of(call), values.integers);
+}
+
+/// The sample with its first item alone, for ops over lists of tensors treated alike.
+Sample first_item(const Definition& d, Sample sample) {
+  if (!d.per_item) return sample;
+  const auto reduce = [](SampleValue& value) {
+    if (const auto* list = std::get_if<std::vector<SampleTensor>>(&value)) {
+      if (list->empty()) {
+        value = std::monostate();
+      } else {
+        const SampleTensor item = list->front();
+        value = item;
+      }
+    }
+  };
+  for (SampleValue& value : sample.positional) reduce(value);
+  for (auto& [name, value] : sample.keyword) reduce(value);
+  return sample;
+}
+
+bool has_specials(const SampleCall& sample) {
+  for (const SampleTensor* t : sample.samples)
+    if (t->specials) return true;
+  return false;
+}
+
+double sum_with_weights(const std::vector<ArrayValue>& results) {
+  double total = 0;
+  for (const ArrayValue& r : results)
+    if (is_float(r.dtype))
+      for (int64_t i = 0; i < r.size(); ++i)
+        total += std::cos(0.7 * static_cast<double>(i) + 0.3) *
+                 ir::to_double(r.dtype, ir::element(r, i));
+  return total;
+}
+
+class Operations : public ::testing::TestWithParam<const Definition*> {};
+
+TEST_P(Operations, AreDocumentedAndSampled) {
+  const Definition& d = *GetParam();
+  EXPECT_FALSE(d.doc.empty());
+  ASSERT_TRUE(d.samples != nullptr) << "no samples";
+  EXPECT_FALSE(d.samples().empty());
+}
+
+TEST_P(Operations, SchemaReadsBack) {
+  const ops::Schema& schema = GetParam()->parsed;
+  EXPECT_EQ(ops::parse_schema(schema.text()).text(), schema.text());
+}
+
+TEST_P(Operations, GiveWhatTheyInfer) {
+  const Definition& d = *GetParam();
+  if (d.samples == nullptr) return;
+  int position = 0;
+  for (const Sample& given : d.samples()) {
+    const Sample sample = first_item(d, given);
+    SCOPED_TRACE(concat("sample ", position++));
+    int accepted = 0;
+    for (const DType dtype : {DType::Float32, DType::Float64, DType::BFloat16, DType::Float16,
+                              DType::Int64, DType::Int32, DType::UInt8, DType::Bool}) {
+      SCOPED_TRACE(info(dtype).name);
+      SampleCall call(d, sample, dtype);
+      ops::ResultInfos infos;
+      try {
+        ops::canonicalize(d, call.arguments);
+        infos = ops::infer(call.call());
+        if (d.checks != nullptr) {
+          SampleHost host(call);
+          d.checks(host);
+        }
+      } catch (const InternalError&) {
+        throw;
+      } catch (const Error&) {
+        continue;  // this dtype is refused
+      }
+      ++accepted;
+      const std::vector<ArrayValue> results = evaluate(call);
+      ASSERT_EQ(results.size(), infos.size());
+      for (size_t i = 0; i < results.size(); ++i) {
+        EXPECT_EQ(results[i].dtype, infos[i].dtype) << "result " << i;
+        bool same = results[i].shape.size() == infos[i].sizes.size();
+        for (size_t k = 0; same && k < infos[i].sizes.size(); ++k)
+          same = infos[i].sizes[k] == -1 || infos[i].sizes[k] == results[i].shape[k];
+        EXPECT_TRUE(same) << "result " << i << " has shape " << list_text(results[i].shape)
+                          << ", inferred " << list_text(infos[i].sizes);
+        EXPECT_EQ(infos[i].strides.size(), infos[i].sizes.size());
+        if (has_specials(call) || (dtype != DType::Float32 && dtype != DType::Float64)) continue;
+        if (is_float(results[i].dtype))
+          for (int64_t k = 0; k < results[i].size(); ++k)
+            EXPECT_TRUE(std::isfinite(ir::to_double(results[i].dtype, ir::element(results[i], k))))
+                << "element " << k << " of result " << i;
+      }
+    }
+    EXPECT_GT(accepted, 0) << "the sample is refused for every dtype";
+  }
+}
+
+/// Gradients of the sample's inputs, for the weights of sum_with_weights.
+std::vector<std::optional<ArrayValue>> derive(SampleCall& sample) {
+  const Call call = sample.call();
+  ops::LoweredCall lowered = ops::lower(call);
+  std::vector<ArrayValue> values = sample.inputs;
+  const std::vector<ArrayValue> results = evaluate(sample);
+  if (sample.definition.lower == nullptr)
+    values.insert(values.end(), results.begin(), results.end());
+  std::vector<Expr> cotangents;
+  for (size_t i = 0; i < lowered.results.size(); ++i) {
+    if (!is_float(lowered.results[i].dtype())) {
+      cotangents.emplace_back();
+      continue;
+    }
+    cotangents.push_back(
+        lowered.builder->parameter(lowered.results[i].dtype(), lowered.results[i].shape()));
+    ArrayValue weights(results[i].dtype, results[i].shape);
+    for (int64_t k = 0; k < weights.size(); ++k)
+      ir::set_element(
+          weights, k,
+          ir::container_of(weights.dtype, std::cos(0.7 * static_cast<double>(k) + 0.3)));
+    values.push_back(std::move(weights));
+  }
+  const size_t count = lowered.parameters.size();
+  const auto wanted = std::make_unique<bool[]>(count);
+  for (size_t i = 0; i < count; ++i)
+    wanted[i] = is_float(sample.inputs[i].dtype) && sample.samples[i]->grad;
+  const std::vector<Expr> gradients =
+      ops::gradients(call, lowered, cotangents, {wanted.get(), count});
+  std::vector<Expr> outputs;
+  for (const Expr& g : gradients)
+    if (g.valid()) outputs.push_back(g);
+  const ir::Program program = lowered.builder->finish(outputs);
+  ir::verify(program);
+  const ops::DynamicValues dynamic = ops::dynamic_values(call);
+  std::vector<ArrayValue> found =
+      ir::interpret(program, values, numbers_of(call), dynamic.integers);
+  std::vector<std::optional<ArrayValue>> result(count);
+  size_t next = 0;
+  for (size_t i = 0; i < count; ++i)
+    if (gradients[i].valid()) result[i] = std::move(found[next++]);
+  return result;
+}
+
+TEST_P(Operations, HaveTheGradientOfTheirValues) {
+  const Definition& d = *GetParam();
+  if (!d.differentiable || d.samples == nullptr || d.returns == ops::Returns::Self) return;
+  int position = 0;
+  for (const Sample& given : d.samples()) {
+    const Sample sample = first_item(d, given);
+    SCOPED_TRACE(concat("sample ", position++));
+    SampleCall call(d, sample, DType::Float64);
+    if (has_specials(call)) continue;
+    try {
+      ops::canonicalize(d, call.arguments);
+      ops::infer(call.call());
+    } catch (const InternalError&) {
+      throw;
+    } catch (const Error&) {
+      continue;
+    }
+    const std::vector<std::optional<ArrayValue>> gradients = derive(call);
+    for (size_t i = 0; i < call.inputs.size(); ++i) {
+      ArrayValue& input = call.inputs[i];
+      if (input.dtype != DType::Float64 || !call.samples[i]->grad) continue;
+      if (gradients[i]) {
+        ASSERT_EQ(gradients[i]->shape, input.shape) << "gradient of input " << i;
+        ASSERT_EQ(gradients[i]->dtype, input.dtype) << "gradient of input " << i;
+      }
+      constexpr double kStep = 1e-5;
+      for (int64_t k = 0; k < input.size(); ++k) {
+        const double x = input.as<double>()[k];
+        input.as<double>()[k] = x + kStep;
+        const double above = sum_with_weights(evaluate(call));
+        input.as<double>()[k] = x - kStep;
+        const double below = sum_with_weights(evaluate(call));
+        input.as<double>()[k] = x;
+        const double expected = (above - below) / (2 * kStep);
+        const double derived = gradients[i] ? gradients[i]->as<double>()[k] : 0.0;
+        EXPECT_NEAR(derived, expected, 2e-5 * std::max(1.0, std::abs(expected)))
+            << "input " << i << ", element " << k << " of value " << x;
+      }
+    }
+  }
+}
+
+std::string exception_name(const Error& error) {
+  if (dynamic_cast<const IndexError*>(&error) != nullptr) return "IndexError";
+  if (dynamic_cast<const ValueError*>(&error) != nullptr) return "ValueError";
+  if (dynamic_cast<const TypeError*>(&error) != nullptr) return "TypeError";
+  if (dynamic_cast<const NotImplementedError*>(&error) != nullptr) return "NotImplementedError";
+  if (dynamic_cast<const RuntimeError*>(&error) != nullptr) return "RuntimeError";
+  return "another error";
+}
+
+TEST_P(Operations, RefuseBadCalls) {
+  const Definition& d = *GetParam();
+  if (d.errors == nullptr) return;
+  for (const ops::ErrorSample& bad : d.errors()) {
+    SCOPED_TRACE(bad.text);
+    SampleCall call(d, bad.sample, DType::Float32);
+    std::string name = "nothing";
+    std::string text;
+    try {
+      ops::canonicalize(d, call.arguments);
+      ops::infer(call.call());
+      if (d.checks != nullptr) {
+        SampleHost host(call);
+        d.checks(host);
+      }
+      if (d.kernel != nullptr) evaluate(call);
+    } catch (const Error& error) {
+      name = exception_name(error);
+      text = error.what();
+    }
+    EXPECT_EQ(name, bad.exception) << text;
+    EXPECT_NE(text.find(bad.text), std::string::npos) << text;
+    EXPECT_TRUE(text.starts_with(d.parsed.name) || text.starts_with('"' + d.parsed.name)) << text;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Operations,
+                         ::testing::ValuesIn(ops::all_definitions().begin(),
+                                             ops::all_definitions().end()),
+                         [](const ::testing::TestParamInfo<const Definition*>& p) {
+                           const ops::Schema& schema = p.param->parsed;
+                           return schema.name + "_of_" +
+                                  (schema.overload.empty() ? "default" : schema.overload);
+                         });
+
+}  // namespace
+}  // namespace flambeau::testing
