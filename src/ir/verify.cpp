@@ -6,6 +6,14 @@
 namespace flambeau::ir {
 namespace {
 
+/// Extents that are both constants are equal; others are compared when a program is bound.
+bool may_agree(const Shape& a, const Shape& b) {
+  bool same = a.size() == b.size();
+  for (size_t i = 0; same && i < a.size(); ++i)
+    same = !a[i].is_constant() || !b[i].is_constant() || a[i] == b[i];
+  return same;
+}
+
 class Verifier {
  public:
   explicit Verifier(const Program& program) : program_(program) {}
@@ -77,7 +85,8 @@ class Verifier {
     for (const NodeId id : node.arguments) {
       types.push_back(program_.nodes[static_cast<size_t>(id)].type);
       if (node.primitive->cls == PrimitiveClass::Elementwise)
-        expect(types.back().shape == node.type.shape, "elementwise operands have the node's shape");
+        expect(may_agree(types.back().shape, node.type.shape),
+               "elementwise operands have the node's shape");
     }
     Type inferred;
     try {

@@ -269,6 +269,9 @@ struct Definition {
   /// int and int[] parameters that are axes of the first tensor: brought to [0, rank) before
   /// anything else sees them, IndexError and duplicates included.
   std::vector<std::string_view> axes = {};
+  /// The tensors broadcast with each other (elementwise ops: always), so that axes which must agree
+  /// have one symbol in the program.
+  bool broadcasts = false;
   /// Brings other arguments to a canonical form before anything else sees them: -1 in a shape,
   /// slice bounds, axes that count differently. May raise the user's errors.
   void (*canonical)(const Call&, Arguments&) = nullptr;

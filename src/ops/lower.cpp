@@ -105,10 +105,11 @@ class LoweringMaker {
         for (const TensorInfo* t : *list) add(t);
     }
     SmallVector<Shape, 4> unified;
-    broadcast_ = d_.elementwise() ? unify(shapes, unified) : Shape();
+    const bool broadcasts = d_.elementwise() || d_.broadcasts;
+    broadcast_ = broadcasts ? unify(shapes, unified) : Shape();
     for (size_t i = 0; i < shapes.size(); ++i)
       out_.parameters.push_back(
-          out_.builder->parameter(dtypes[i], d_.elementwise() ? unified[i] : shapes[i]));
+          out_.builder->parameter(dtypes[i], broadcasts ? unified[i] : shapes[i]));
   }
 
   Expr tensor(size_t position, size_t& next) {

@@ -23,11 +23,11 @@ using ops::SampleValue;
 inline ArrayValue sample_array(const SampleTensor& sample, DType dtype, uint32_t seed) {
   ArrayValue array(dtype, sample.shape);
   std::mt19937 random(seed);
-  std::uniform_real_distribution<double> uniform(sample.low, std::nextafter(sample.high, -1e300));
+  std::uniform_real_distribution<double> uniform(0, 1);
   constexpr double kSpecials[] = {0.0,      -0.0,      1.0,   1.0, -1.0, 0.5, 2.0,  100.0, -100,
                                   INFINITY, -INFINITY, 1e-30, 3.0, -0.5, 1.5, 0.25, -3.0};
   for (int64_t i = 0; i < array.size(); ++i) {
-    double value = sample.low == sample.high ? sample.low : uniform(random);
+    double value = sample.low + (sample.high - sample.low) * uniform(random);
     if (sample.specials) value = kSpecials[static_cast<size_t>(i) % std::size(kSpecials)];
     if (!is_float(dtype)) value = std::floor(std::clamp(value, -1e6, 1e6));
     if (is_bool(dtype)) value = value > 0 ? 1 : 0;
@@ -93,7 +93,7 @@ struct SampleCall {
 /// A stream of fixed values.
 class CountingSource : public ops::RandomSource {
  public:
-  uint32_t random() override { return engine_(); }
+  uint32_t random() override { return static_cast<uint32_t>(engine_()); }
   uint64_t random64() override {
     const uint64_t high = engine_();
     return high << 32 | engine_();

@@ -69,7 +69,7 @@ const Register kToCopy({
         [] {
           return SampleList{{{t({2, 3})}, {{"dtype", DType::Float64}}},
                             {{t({2, 3})}, {{"dtype", DType::Int64}}},
-                            {{t({2, 3})}, {{"dtype", DType::BFloat16}}},
+                            {{typed({2, 3}, DType::Float32, -2, 2)}, {{"dtype", DType::BFloat16}}},
                             {{t({2, 3})}}};
         },
 });

@@ -56,7 +56,7 @@ Expr reduced(Lowering& l, const Expr& loss) {
 }
 
 Definition pairwise_loss(std::string_view schema, std::string_view doc, void (*lower)(Lowering&),
-                         std::string alias, std::function<SampleList()> samples) {
+                         std::string alias, const std::function<SampleList()>& samples) {
   return {
       .schema = schema,
       .doc = doc,
@@ -66,7 +66,7 @@ Definition pairwise_loss(std::string_view schema, std::string_view doc, void (*l
       .canonical = resolve_reduction,
       .shape = pairwise_loss_shape,
       .lower = lower,
-      .samples = std::move(samples),
+      .samples = samples,
       .errors = [] {
         return std::vector<ErrorSample>{{{{t({2}), t({2})}, {{"reduction", std::string("most")}}},
                                          "ValueError",

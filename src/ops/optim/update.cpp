@@ -16,7 +16,9 @@ Definition update(std::string_view schema, std::string_view doc, void (*lower)(L
   return {.schema = schema,
           .doc = doc,
           .variants = {.method = false},
+          .accepts = Accepts::Floats,
           .returns = Returns::Self,
+          .broadcasts = true,
           .shape = [](const Call&, ResultInfos&) {},
           .lower = lower,
           .differentiable = false,
@@ -141,6 +143,7 @@ const Register kForeachNorm({
     .schema = "_foreach_norm(Tensor[] self) -> Tensor[]",
     .doc = "The square root of the sum of squares of every tensor of the list.",
     .variants = {.method = false},
+    .accepts = Accepts::Floats,
     .shape = [](const Call& call,
                 ResultInfos& results) { results.push_back({call.tensor("self").dtype, {}, {}}); },
     .lower =

@@ -123,6 +123,7 @@ const Register kDivMode({
         "self / other rounded towards zero (\"trunc\") or down (\"floor\"), in the common dtype.",
     .variants = {.in_place = true, .out = true, .aliases = {"divide", "Tensor.divide"}},
     .promotion = Promotion::Promote,
+    .accepts = Accepts::NumbersNoBool,
     .numbers = {"other"},
     .canonical = check_mode,
     .lower =
@@ -181,6 +182,7 @@ const Register kFloorDivide({
                  .out = true,
                  .aliases = {"Tensor.__floordiv__", "Tensor.__ifloordiv__"}},
     .promotion = Promotion::Promote,
+    .accepts = Accepts::NumbersNoBool,
     .numbers = {"other"},
     .lower = [](Lowering& l) { l.result(floor_divide(l["self"], l["other"])); },
     .checks = check_divisor,
@@ -192,6 +194,7 @@ const Register kRfloordiv({
     .doc = "floor(other / self).",
     .variants = {.function = false},
     .promotion = Promotion::Promote,
+    .accepts = Accepts::NumbersNoBool,
     .numbers = {"other"},
     .lower = [](Lowering& l) { l.result(floor_divide(l["other"], l["self"])); },
     .differentiable = false,
@@ -288,6 +291,7 @@ const Register kPow({
     .doc = "self to the power of exponent, broadcast.",
     .variants = {.in_place = true, .out = true, .aliases = {"Tensor.__pow__", "Tensor.__ipow__"}},
     .promotion = Promotion::Promote,
+    .accepts = Accepts::NumbersNoBool,
     .numbers = {"exponent"},
     .canonical = check_exponent,
     .lower = [](Lowering& l) { l.result(power(l, "self", "exponent")); },
@@ -311,6 +315,7 @@ const Register kPowScalar({
     .doc = "The number self to the power of exponent.",
     .variants = {.method = false, .out = true},
     .promotion = Promotion::Promote,
+    .accepts = Accepts::NumbersNoBool,
     .numbers = {"self"},
     .lower =
         [](Lowering& l) {
@@ -327,6 +332,7 @@ const Register kRpow({
     .doc = "other to the power of self.",
     .variants = {.function = false},
     .promotion = Promotion::Promote,
+    .accepts = Accepts::NumbersNoBool,
     .numbers = {"other"},
     .lower =
         [](Lowering& l) {
@@ -343,6 +349,7 @@ const Register kFloatPower({
     .doc = "self to the power of exponent in float64.",
     .variants = {.in_place = true, .out = true},
     .numbers = {"exponent"},
+    .broadcasts = true,
     .shape =
         [](const Call& call, ResultInfos& results) {
           TensorInfo info;

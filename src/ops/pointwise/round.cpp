@@ -20,7 +20,7 @@ Definition function(std::string_view schema, std::string_view doc, void (*lower)
           .promotion = Promotion::Promote,
           .accepts = accepts,
           .lower = lower,
-          .samples = accepts == Accepts::All ? unary_samples : [] {
+          .samples = accepts != Accepts::NumbersNoBool ? unary_samples : [] {
             SampleList list = unary_samples();
             list.push_back({{indices({4}, 9)}});
             return list;

@@ -70,6 +70,7 @@ const Register kMaskedFill({
     .variants = {.function = true, .in_place = true},
     .promotion = Promotion::None,
     .numbers = {"value"},
+    .broadcasts = true,
     .canonical =
         [](const Call& call, Arguments&) {
           const DType dtype = call.tensor("mask").dtype;

@@ -258,6 +258,7 @@ const Register kDist({
     .doc = "The p-norm of self - other.",
     .promotion = Promotion::Promote,
     .accepts = Accepts::Floats,
+    .broadcasts = true,
     .shape =
         [](const Call& call, ResultInfos& results) {
           const SmallVector<Ints, 2> shapes{call.tensor("self").sizes, call.tensor("other").sizes};
