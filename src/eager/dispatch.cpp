@@ -236,7 +236,8 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
     op.checks(host);
   }
   prepared.recipe = find_recipe(call, output_dtypes);
-  if (op.random) prepared.numbers.push_back(Scalar(random_key(call)));
+  if (op.random != nullptr)
+    prepared.numbers.push_back(Scalar(op.random(call) ? random_key(call) : int64_t{0}));
   return prepared;
 }
 
@@ -264,7 +265,17 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
     ops::AliasInfo alias;
     alias.offset = prepared.inputs[0]->offset;
     op.alias(Call(op, {prepared.arguments.data(), prepared.arguments.size()}), alias);
-    return {prepared.inputs[0].alias(alias.sizes, alias.strides, alias.offset)};
+    const DType dtype = prepared.results[0].dtype;
+    if (dtype == inputs[0].dtype())
+      return {inputs[0].alias(alias.sizes, alias.strides, alias.offset)};
+    // The same bytes read as another dtype.
+    const Tensor result =
+        inputs[0].alias(inputs[0].sizes(), inputs[0].strides(), inputs[0]->offset);
+    result->dtype = dtype;
+    result->sizes = alias.sizes;
+    result->strides = alias.strides;
+    result->offset = alias.offset;
+    return {result};
   }
 
   SmallVector<Tensor, 4> outputs;

@@ -189,14 +189,13 @@ class HostCall {
   virtual flambeau::RandomSource& random() = 0;
 };
 
-/// The geometry of an alias of the first tensor: sizes, strides and the place of element 0, in
-/// elements of the result's dtype, counted from the input's element 0 or, if `absolute`, from the
-/// beginning of the storage.
+/// The geometry of an alias of the first tensor, in elements of the result's dtype: sizes, strides
+/// and the place of element 0 in the storage, which is that of the input (in elements of its own
+/// dtype) when the rule is called.
 struct AliasInfo {
   Ints sizes = {};
   Ints strides = {};
   int64_t offset = 0;
-  bool absolute = false;
 };
 
 enum class Returns : uint8_t {

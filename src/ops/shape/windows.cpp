@@ -1,0 +1,324 @@
+// Views that index maps cannot say: diagonals, sliding windows, any strides, another dtype.
+
+#include <algorithm>
+
+#include "ops/functions.h"
+#include "ops/registry.h"
+#include "ops/samples.h"
+
+namespace flambeau::ops {
+namespace {
+
+using namespace prim;
+
+// ---- diagonals
+// -------------------------------------------------------------------------------------
+struct Diagonal {
+  size_t axis1, axis2;
+  int64_t row, column, length;  // where it starts, how long it is
+};
+Diagonal diagonal_of(const Call& call) {
+  const TensorInfo& self = call.tensor("self");
+  Diagonal d{};
+  d.axis1 = static_cast<size_t>(call.integer("dim1"));
+  d.axis2 = static_cast<size_t>(call.integer("dim2"));
+  check(d.axis1 != d.axis2, [&] {
+    return concat(call.name(), ": diagonal dimensions cannot be identical ", d.axis1, ", ",
+                  d.axis2);
+  });
+  const int64_t offset = call.integer("offset");
+  d.row = std::max<int64_t>(-offset, 0);
+  d.column = std::max<int64_t>(offset, 0);
+  d.length =
+      std::max<int64_t>(std::min(self.sizes[d.axis1] - d.row, self.sizes[d.axis2] - d.column), 0);
+  return d;
+}
+/// The axes other than those of the diagonal.
+Ints other_axes(const TensorInfo& self, const Diagonal& d) {
+  Ints axes;
+  for (size_t i = 0; i < self.sizes.size(); ++i)
+    if (i != d.axis1 && i != d.axis2) axes.push_back(static_cast<int64_t>(i));
+  return axes;
+}
+TensorInfo diagonal_info(const Call& call) {
+  const TensorInfo& self = call.tensor("self");
+  const Diagonal d = diagonal_of(call);
+  TensorInfo result{self.dtype, {}, {}};
+  for (const int64_t axis : other_axes(self, d)) {
+    result.sizes.push_back(self.sizes[static_cast<size_t>(axis)]);
+    result.strides.push_back(self.strides[static_cast<size_t>(axis)]);
+  }
+  result.sizes.push_back(d.length);
+  result.strides.push_back(self.strides[d.axis1] + self.strides[d.axis2]);
+  return result;
+}
+void lower_diagonal(Lowering& l) {
+  const Expr x = l["self"];
+  const TensorInfo& self = l.call().tensor("self");
+  const Diagonal d = diagonal_of(l.call());
+  Ints order = other_axes(self, d);
+  order.push_back(static_cast<int64_t>(d.axis1));
+  order.push_back(static_cast<int64_t>(d.axis2));
+  const Expr matrices = permute(x, order);
+  std::vector<Expr> places;
+  Shape shape;
+  for (size_t i = 0; i + 2 < order.size(); ++i) shape.push_back(matrices.dim(static_cast<int>(i)));
+  shape.push_back(Dim(d.length));
+  for (size_t i = 0; i + 2 < order.size(); ++i)
+    places.push_back(iota(x.builder(), shape, static_cast<int>(i)));
+  const Expr along = iota(x.builder(), shape, static_cast<int>(shape.size()) - 1);
+  places.push_back(along + static_cast<double>(d.row));
+  places.push_back(along + static_cast<double>(d.column));
+  l.result(gather(matrices, places));
+}
+Definition diagonal_definition(std::string_view schema, std::string_view doc, Returns returns,
+                               Variants variants) {
+  Definition d{.schema = schema,
+               .doc = doc,
+               .variants = std::move(variants),
+               .returns = returns,
+               .axes = {"dim1", "dim2"},
+               .shape = [](const Call& call,
+                           ResultInfos& results) { results.push_back(diagonal_info(call)); },
+               .lower = lower_diagonal,
+               .by_shape = true,
+               .samples =
+                   [] {
+                     return SampleList{{{t({3, 4})}},
+                                       {{t({3, 4}), Scalar(1)}},
+                                       {{t({2, 3, 4}), Scalar(-1), Scalar(0), Scalar(2)}},
+                                       {{t({3, 4}), Scalar(7)}}};
+                   }};
+  if (returns == Returns::View)
+    d.alias = [](const Call& call, AliasInfo& alias) {
+      const TensorInfo& self = call.tensor("self");
+      const Diagonal place = diagonal_of(call);
+      TensorInfo info = diagonal_info(call);
+      alias.sizes = info.sizes;
+      alias.strides = info.strides;
+      if (place.length > 0)
+        alias.offset +=
+            place.row * self.strides[place.axis1] + place.column * self.strides[place.axis2];
+    };
+  else
+    d.strides = [](const Call&, ResultInfos& results) {
+      results[0].strides = contiguous_strides(results[0].sizes);
+    };
+  return d;
+}
+const Register kDiagonal(diagonal_definition(
+    "diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)",
+    "The diagonal of the matrices along dim1 and dim2 as the last axis; a positive offset is above "
+    "the main one.",
+    Returns::View, {}));
+const Register kDiagonalCopy(diagonal_definition(
+    "diagonal_copy(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor",
+    "A copy of diagonal.", Returns::New, {.method = false, .out = true}));
+const Register kLinalgDiagonal(diagonal_definition(
+    "linalg_diagonal(Tensor(a) self, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor(a)",
+    "The diagonal of the last two axes.", Returns::View,
+    {.function = false, .method = false, .aliases = {"linalg.diagonal"}}));
+
+// ---- sliding windows
+// -------------------------------------------------------------------------------
+TensorInfo window_info(const Call& call) {
+  TensorInfo result = call.tensor("self");
+  const int64_t size = call.integer("size");
+  const int64_t step = call.integer("step");
+  const int64_t axis = call.integer("dimension");
+  const int64_t extent = result.dim() == 0 ? 1 : result.sizes[static_cast<size_t>(axis)];
+  check(size >= 0 && size <= extent, [&] {
+    return concat(call.name(), ": maximum size for tensor at dimension ", axis, " is ", extent,
+                  " but size is ", size);
+  });
+  check(step > 0, [&] { return concat(call.name(), ": step is ", step, " but must be > 0"); });
+  const int64_t last = result.dim() == 0 ? 1 : result.strides[static_cast<size_t>(axis)];
+  if (result.dim() > 0) {
+    result.sizes[static_cast<size_t>(axis)] = (extent - size) / step + 1;
+    result.strides[static_cast<size_t>(axis)] *= step;
+  }
+  result.sizes.push_back(size);
+  result.strides.push_back(last);
+  return result;
+}
+void lower_windows(Lowering& l) {
+  const Expr x = l["self"];
+  if (x.rank() == 0) return l.result(broadcast_to(x, {Dim(l.call().integer("size"))}));
+  const int axis = static_cast<int>(l.call().integer("dimension"));
+  const TensorInfo info = window_info(l.call());
+  Shape shape;
+  for (const int64_t extent : info.sizes) shape.push_back(Dim(extent));
+  std::vector<Expr> places;
+  for (int i = 0; i < x.rank(); ++i) {
+    const Expr index = iota(x.builder(), shape, i);
+    places.push_back(i != axis ? index
+                               : index * static_cast<double>(l.call().integer("step")) +
+                                     iota(x.builder(), shape, x.rank()));
+  }
+  l.result(gather(x, places));
+}
+Definition unfold_definition(std::string_view schema, std::string_view doc, Returns returns,
+                             Variants variants) {
+  Definition d{
+      .schema = schema,
+      .doc = doc,
+      .variants = std::move(variants),
+      .returns = returns,
+      .axes = {"dimension"},
+      .shape = [](const Call& call, ResultInfos& results) { results.push_back(window_info(call)); },
+      .lower = lower_windows,
+      .by_shape = true,
+      .samples =
+          [] {
+            return SampleList{{{t({5, 2}), Scalar(0), Scalar(3), Scalar(1)}},
+                              {{t({2, 6}), Scalar(1), Scalar(2), Scalar(2)}}};
+          },
+      .errors =
+          [] {
+            return std::vector<ErrorSample>{{{{t({2, 3}), Scalar(0), Scalar(4), Scalar(1)}},
+                                             "RuntimeError",
+                                             "is 2 but size is 4"}};
+          }};
+  if (returns == Returns::View)
+    d.alias = [](const Call& call, AliasInfo& alias) {
+      const TensorInfo info = window_info(call);
+      alias.sizes = info.sizes;
+      alias.strides = info.strides;
+    };
+  else
+    d.strides = [](const Call&, ResultInfos& results) {
+      results[0].strides = contiguous_strides(results[0].sizes);
+    };
+  return d;
+}
+const Register kUnfold(unfold_definition(
+    "unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)",
+    "Windows of `size` elements along `dimension`, one every `step`, as a new last axis.",
+    Returns::View, {.function = false}));
+const Register kUnfoldCopy(
+    unfold_definition("unfold_copy(Tensor self, int dimension, int size, int step) -> Tensor",
+                      "A copy of unfold.", Returns::New, {.method = false, .out = true}));
+
+// ---- any strides
+// -------------------------------------------------------------------------------------
+const Register kAsStrided({
+    .schema = "as_strided(Tensor(a) self, int[] size, int[] stride, int? storage_offset=None) -> "
+              "Tensor(a)",
+    .doc = "A view of the storage with these sizes and strides, from storage_offset (that of self "
+           "by default).",
+    .returns = Returns::View,
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          const Ints& sizes = call.integers("size");
+          const Ints& strides = call.integers("stride");
+          check(sizes.size() == strides.size(), [&] {
+            return concat(call.name(),
+                          ": mismatch in length of strides and shape: ", strides.size(), " and ",
+                          sizes.size());
+          });
+          for (const int64_t stride : strides)
+            check(stride >= 0, [&] {
+              return concat(call.name(),
+                            ": Negative strides are not supported at the moment, got "
+                            "strides: ",
+                            list_text(strides));
+            });
+          for (const int64_t size : sizes)
+            check(size >= 0,
+                  [&] { return concat(call.name(), ": negative size in ", list_text(sizes)); });
+          results.push_back({call.tensor("self").dtype, sizes, strides});
+        },
+    // As if self were row-major and at the beginning of its storage.
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          Shape shape;
+          for (const int64_t size : l.call().integers("size")) shape.push_back(Dim(size));
+          const auto start = l.call().is_none("storage_offset")
+                                 ? 0.0
+                                 : static_cast<double>(l.call().integer("storage_offset"));
+          Expr place = broadcast_to(constant(x, DType::Int64, Scalar(start)), shape);
+          for (size_t i = 0; i < shape.size(); ++i)
+            place = place + iota(x.builder(), shape, static_cast<int>(i)) *
+                                static_cast<double>(l.call().integers("stride")[i]);
+          const std::vector<Expr> places{place};
+          l.result(gather(reshape(x, {element_count(x.shape())}), places));
+        },
+    .alias =
+        [](const Call& call, AliasInfo& alias) {
+          alias.sizes = call.integers("size");
+          alias.strides = call.integers("stride");
+          if (!call.is_none("storage_offset")) alias.offset = call.integer("storage_offset");
+          check(alias.offset >= 0, [&] {
+            return concat(call.name(), ": storage_offset must not be negative, got ", alias.offset);
+          });
+        },
+    .by_shape = true,
+    .samples = [] { return SampleList{{{t({2, 6}), Ints{3, 2}, Ints{2, 1}, Scalar(1)}}}; },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({6}), Ints{3}, Ints{-1}}}, "RuntimeError", "Negative strides"}};
+        },
+});
+
+// ---- another dtype
+// -------------------------------------------------------------------------------------
+TensorInfo reinterpreted(const Call& call) {
+  TensorInfo result = call.tensor("self");
+  const DType dtype = call.dtype_or("dtype", result.dtype);
+  const auto from = static_cast<int64_t>(size_of(result.dtype));
+  const auto to = static_cast<int64_t>(size_of(dtype));
+  result.dtype = dtype;
+  if (from == to) return result;
+  check(result.dim() > 0 && result.strides.back() == 1, [&] {
+    return concat(call.name(), ": self.stride(-1) must be 1 to view it as a dtype of another size");
+  });
+  check(result.sizes.back() * from % to == 0, [&] {
+    return concat(call.name(), ": the last dimension of ", result.sizes.back(), " elements of ",
+                  from, " bytes is no multiple of ", to, " bytes");
+  });
+  result.sizes.back() = result.sizes.back() * from / to;
+  for (size_t i = 0; i + 1 < result.strides.size(); ++i) {
+    check(result.strides[i] * from % to == 0, [&] {
+      return concat(call.name(), ": stride ", result.strides[i], " does not fit the new dtype");
+    });
+    result.strides[i] = result.strides[i] * from / to;
+  }
+  return result;
+}
+const Register kViewDtype({
+    .schema = "view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)",
+    .doc = "The same bytes read as another dtype; one of another size changes the last extent.",
+    .variants = {.function = false},
+    .returns = Returns::View,
+    .shape = [](const Call& call, ResultInfos& results) { results.push_back(reinterpreted(call)); },
+    .lower =
+        [](Lowering& l) {
+          const TensorInfo& self = l.call().tensor("self");
+          const DType dtype = l.call().dtype_or("dtype", self.dtype);
+          check(size_of(dtype) == size_of(self.dtype), [&] {
+            return concat(l.call().name(), ": a recorded view keeps the size of its elements, got ",
+                          info(self.dtype).name, " as ", info(dtype).name);
+          });
+          l.result(dtype == self.dtype ? l["self"]
+                                       : bitcast(convert(l["self"], self.dtype), dtype));
+        },
+    .alias =
+        [](const Call& call, AliasInfo& alias) {
+          const TensorInfo info = reinterpreted(call);
+          alias.sizes = info.sizes;
+          alias.strides = info.strides;
+          alias.offset = alias.offset * static_cast<int64_t>(size_of(call.tensor("self").dtype)) /
+                         static_cast<int64_t>(size_of(info.dtype));
+        },
+    .differentiable = false,
+    .samples =
+        [] {
+          return SampleList{{{typed({2, 3}, DType::Float32, -2, 2), DType::Int32}},
+                            {{typed({2, 3}, DType::Int16, 0, 100), DType::BFloat16}}};
+        },
+});
+
+}  // namespace
+}  // namespace flambeau::ops
