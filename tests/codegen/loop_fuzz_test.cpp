@@ -71,7 +71,7 @@ void check_random_kernel(KernelShape shape, uint64_t seed) {
     const int64_t inner_cut =
         static_cast<int64_t>(random() % static_cast<uint64_t>(kernel.inner + 1));
     const bool has_inner = shape == KernelShape::Pointwise || shape == KernelShape::Column;
-    for (const auto [begin1, end1] :
+    for (const auto& [begin1, end1] :
          {std::pair{int64_t{0}, outer_cut}, {outer_cut, kernel.outer}}) {
       function(pointers.data(), kernel.ints.data(), begin1, end1, 0, has_inner ? inner_cut : 0);
       if (has_inner)
@@ -96,7 +96,7 @@ void check_random_kernel(KernelShape shape, uint64_t seed) {
 class LoopFuzz : public testing::TestWithParam<KernelShape> {};
 
 TEST_P(LoopFuzz, KernelsEqualTheInterpreter) {
-  const char* more = std::getenv("FLAMBEAU_FUZZ_RUNS");
+  const char* more = std::getenv("LOOP_FUZZ_RUNS");
   const uint64_t runs = more != nullptr ? std::strtoull(more, nullptr, 10) : 16;
   const uint64_t first = 1000003ULL * (static_cast<uint64_t>(GetParam()) + 1);
   for (uint64_t i = 0; i < runs && !HasFailure(); ++i) check_random_kernel(GetParam(), first + i);
