@@ -171,7 +171,7 @@ Value* LoopCodegen::load_contiguous(const Statement& s, Value* pointer, Value* m
 Value* LoopCodegen::gather(const Statement& s, const Address& a, Value* mask) {
   llvm::Type* type = emitter_.memory_type(s.dtype, lanes_.count);
   llvm::Type* element = emitter_.memory_type(s.dtype);
-  if (isa_ == Isa::Avx512 && size_of(s.dtype) >= 4) {
+  if (size_of(s.dtype) >= 4) {
     Value* pointers = element_pointer(s.buffer, lane_offsets(a));
     return builder_.CreateMaskedGather(type, pointers, alignment_of(s.dtype), access_mask(mask),
                                        llvm::Constant::getNullValue(type));

@@ -86,13 +86,36 @@ Value* VectorEmitter::divide_wide(Value* a, Value* b) {
   Value* short_quotient = builder_.CreateSExt(
       divide_as_real(builder_.CreateTrunc(a, narrow), builder_.CreateTrunc(b, narrow), true), type);
   builder_.CreateBr(after);
+  // One lane after the other, in a loop: this is rare, and 32 divisions in a row are much code.
   builder_.SetInsertPoint(slow);
-  Value* long_quotient = builder_.CreateSDiv(a, b);
+  const unsigned lanes = llvm::cast<llvm::FixedVectorType>(type)->getNumElements();
+  llvm::Type* i64 = builder_.getInt64Ty();
+  llvm::IRBuilder<> entry(&function->getEntryBlock(), function->getEntryBlock().begin());
+  llvm::AllocaInst* dividends = entry.CreateAlloca(type);
+  llvm::AllocaInst* divisors = entry.CreateAlloca(type);
+  builder_.CreateStore(a, dividends);
+  builder_.CreateStore(b, divisors);
+  auto* loop = llvm::BasicBlock::Create(builder_.getContext(), "lane", function, after);
+  auto* finished = llvm::BasicBlock::Create(builder_.getContext(), "lanes", function, after);
+  builder_.CreateBr(loop);
+  builder_.SetInsertPoint(loop);
+  llvm::PHINode* lane = builder_.CreatePHI(i64, 2);
+  lane->addIncoming(builder_.getInt64(0), slow);
+  Value* place = builder_.CreateGEP(i64, dividends, lane);
+  builder_.CreateStore(
+      builder_.CreateSDiv(builder_.CreateLoad(i64, place),
+                          builder_.CreateLoad(i64, builder_.CreateGEP(i64, divisors, lane))),
+      place);
+  Value* next = builder_.CreateAdd(lane, builder_.getInt64(1));
+  lane->addIncoming(next, loop);
+  builder_.CreateCondBr(builder_.CreateICmpEQ(next, builder_.getInt64(lanes)), finished, loop);
+  builder_.SetInsertPoint(finished);
+  Value* long_quotient = builder_.CreateLoad(type, dividends);
   builder_.CreateBr(after);
   builder_.SetInsertPoint(after);
   llvm::PHINode* quotient = builder_.CreatePHI(type, 2);
   quotient->addIncoming(short_quotient, fast);
-  quotient->addIncoming(long_quotient, slow);
+  quotient->addIncoming(long_quotient, finished);
   return quotient;
 }
 
