@@ -59,9 +59,10 @@ T element(Value value) {
   }
 }
 
-/// Calls body(T()) with T the element type of a float dtype.
+/// Calls body(T()) with T the element type of a float dtype; for others an error begins with
+/// `prefix`.
 template <class Body>
-void with_float_type(const char* what, DType dtype, Body body) {
+void with_float_type(const char* prefix, DType dtype, Body body) {
   switch (dtype) {
     case DType::Float16:
       return body(Float16(0));
@@ -72,7 +73,7 @@ void with_float_type(const char* what, DType dtype, Body body) {
     case DType::Float64:
       return body(double{});
     default:
-      throw NotImplementedError(concat(what, ": dtype ", info(dtype).name,
+      throw NotImplementedError(concat(prefix, "dtype ", info(dtype).name,
                                        " has no such numbers, expected a float dtype"));
   }
 }
@@ -93,7 +94,7 @@ void with_type(DType dtype, Body body) {
     case DType::Int64:
       return body(int64_t{});
     default:
-      return with_float_type("random", dtype, body);
+      return with_float_type("random: ", dtype, body);
   }
 }
 
@@ -279,7 +280,7 @@ void fill_uniform(RandomSource& source, void* data, DType dtype, int64_t count, 
   check(from <= to, [&] {
     return concat("uniform_: the range [", from, ", ", to, ") is empty, expected from <= to");
   });
-  with_float_type("uniform_", dtype, [&]<class T>(T) {
+  with_float_type("uniform_: ", dtype, [&]<class T>(T) {
     const auto low = static_cast<Wide<T>>(element<T>(from));
     const auto high = static_cast<Wide<T>>(element<T>(to));
     const auto range = static_cast<Wide<T>>(element<T>(high - low));
@@ -296,7 +297,7 @@ void fill_uniform(RandomSource& source, void* data, DType dtype, int64_t count, 
 void fill_normal(RandomSource& source, void* data, DType dtype, int64_t count, double mean,
                  double std, bool blocks) {
   check(std >= 0, [&] { return concat("normal_: std is ", std, ", expected >= 0"); });
-  with_float_type("normal_", dtype, [&]<class T>(T) {
+  with_float_type("normal_: ", dtype, [&]<class T>(T) {
     T* const out = static_cast<T*>(data);
     if (blocks && count >= 16)
       return normal_in_blocks(source, out, count, element<T>(mean), element<T>(std));
@@ -310,7 +311,7 @@ void fill_normal(RandomSource& source, void* data, DType dtype, int64_t count, d
 
 void fill_exponential(RandomSource& source, void* data, DType dtype, int64_t count, double lambda) {
   check(lambda > 0, [&] { return concat("exponential_: lambda is ", lambda, ", expected > 0"); });
-  with_float_type("exponential_", dtype, [&]<class T>(T) {
+  with_float_type("exponential_: ", dtype, [&]<class T>(T) {
     T* const out = static_cast<T*>(data);
     for (int64_t i = 0; i < count; ++i)
       out[i] = element<T>(-1.0 / lambda * std::log1p(-unit<double>(source)));
@@ -327,7 +328,7 @@ void fill_bernoulli(RandomSource& source, void* data, DType dtype, int64_t count
 
 void fill_bernoulli(RandomSource& source, void* data, DType dtype, int64_t count, const void* p,
                     DType p_dtype) {
-  with_float_type("bernoulli", p_dtype, [&]<class P>(P) {
+  with_float_type("bernoulli: ", p_dtype, [&]<class P>(P) {
     // The 16-bit floats draw as float does.
     using Draw = std::conditional_t<std::is_same_v<P, double>, double, float>;
     const P* const chances = static_cast<const P*>(p);
@@ -384,7 +385,7 @@ void draw_categories(RandomSource& source, int64_t* out, const void* probabiliti
     return concat("multinomial: cannot draw ", samples, " different samples from ", categories,
                   " categories without replacement");
   });
-  with_float_type("multinomial", dtype, [&]<class T>(T) {
+  with_float_type("multinomial: ", dtype, [&]<class T>(T) {
     const T* const p = static_cast<const T*>(probabilities);
     if (replacement && samples > 1) {
       std::vector<Wide<T>> sums(static_cast<size_t>(categories));

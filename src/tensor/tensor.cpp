@@ -34,13 +34,13 @@ size_t span_bytes(const Ints& sizes, const Ints& strides, DType dtype, const cha
 }
 
 /// The number of elements and the row-major strides fit 64 bits; also for shapes with a zero.
-void check_sizes(const Ints& sizes, const char* function) {
+void check_sizes(const Ints& sizes, const char* prefix) {
   int64_t count = 1;
   for (const int64_t size : sizes) {
     check(size >= 0,
-          [&] { return concat(function, ": sizes must not be negative, got ", list_text(sizes)); });
+          [&] { return concat(prefix, "sizes must not be negative, got ", list_text(sizes)); });
     check(!__builtin_mul_overflow(count, std::max<int64_t>(size, 1), &count), [&] {
-      return concat(function, ": a tensor of shape ", list_text(sizes),
+      return concat(prefix, "a tensor of shape ", list_text(sizes),
                     " has more elements than 64 bits can count");
     });
   }
@@ -87,7 +87,7 @@ void TensorImpl::share_version(const TensorImpl& other) {
 }
 
 Tensor Tensor::empty(const Ints& sizes, DType dtype) {
-  check_sizes(sizes, "empty");
+  check_sizes(sizes, "empty: ");
   return empty_strided(sizes, contiguous_strides(sizes), dtype);
 }
 

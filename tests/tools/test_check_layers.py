@@ -28,9 +28,11 @@ CLEAN = {
     "src/ops/pointwise.cpp": (
         'Op b{.schema = "exp(Tensor self) -> Tensor"};\n'
         'Op c{.schema = R"(add.Scalar(Tensor self, Scalar other) -> Tensor)"};\n'
+        'Op d{.schema = "any(Tensor self) -> Tensor"};\n'
         'auto text = "mean(dim): nothing to reduce";\n'
     ),
     "src/ops/registry.h": "#pragma once\n",
+    "src/prim/row.h": "enum class Operands : uint8_t { Any, Numbers };\n",
     "src/lower/kernel.cpp": 'auto row = find_primitive("exp");\n',
     "src/eager/dispatch.cpp": (
         '#include <vector>\n#include "ops/registry.h"\n'
@@ -63,7 +65,7 @@ def test_clean_tree_passes(tmp_path: Path) -> None:
 def test_names_come_from_schemas(tmp_path: Path) -> None:
     messages(tmp_path)
     tree = check_layers.Tree(tmp_path, sorted(CLEAN))
-    assert tree.operation_names() == {"softmax", "exp", "add"}
+    assert tree.operation_names() == {"softmax", "exp", "add", "any"}
     assert tree.primitive_names() == {"exp", "erf", "add", "select"}
 
 
@@ -107,6 +109,10 @@ VIOLATIONS = {
     "primitive's name where no primitive is named": (
         {"src__autograd__a_dot_cpp": 'auto x = "exp";\n'},
         "src/autograd/a.cpp:1: the string literal 'exp' names an operation outside src/ops",
+    ),
+    "another layer's word": (
+        {"src__eager__a_dot_h": "enum class Operands { Any };\n"},
+        "src/eager/a.h:1: the enumerator 'any' names an operation outside src/ops",
     ),
     "enumerator": (
         {"src__lower__a_dot_h": "enum class Kind : int {\n  Exp = 1,\n  Softmax,\n};\n"},
