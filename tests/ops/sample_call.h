@@ -91,7 +91,7 @@ struct SampleCall {
 };
 
 /// A stream of fixed values.
-class CountingSource : public ops::RandomSource {
+class CountingSource : public RandomSource {
  public:
   uint32_t random() override { return static_cast<uint32_t>(engine_()); }
   uint64_t random64() override {
@@ -129,7 +129,7 @@ class SampleHost : public ops::HostCall {
     outputs[i] = ArrayValue(info.dtype, info.sizes);
     return {{info.dtype, info.sizes, contiguous_strides(info.sizes)}, outputs[i].data.data()};
   }
-  ops::RandomSource& random() override { return source_; }
+  RandomSource& random() override { return source_; }
   std::vector<ArrayValue> outputs;
 
  private:

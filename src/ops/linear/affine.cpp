@@ -103,6 +103,7 @@ Definition added(std::string_view schema, std::string_view doc,
   return {.schema = schema,
           .doc = doc,
           .variants = {.in_place = true, .out = true},
+          .accepts = Accepts::NumbersNoBool,
           .shape = shape,
           .lower = lower_added,
           .special = {{"beta", {0, 1}}, {"alpha", {1}}},
@@ -159,6 +160,7 @@ const Register kAddbmm({
               "alpha=1) -> Tensor",
     .doc = "beta * self + alpha * the sum over the batch of batch1[i] @ batch2[i].",
     .variants = {.in_place = true, .out = true},
+    .accepts = Accepts::NumbersNoBool,
     .shape =
         [](const Call& call, ResultInfos& results) {
           check_rank(call, "batch1", 3);

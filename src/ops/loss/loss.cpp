@@ -67,8 +67,9 @@ Definition pairwise_loss(std::string_view schema, std::string_view doc, void (*l
       .shape = pairwise_loss_shape,
       .lower = lower,
       .samples = samples,
-      .errors = [] {
-        return std::vector<ErrorSample>{{{{t({2}), t({2})}, {{"reduction", std::string("most")}}},
+      .errors = [samples] {
+        const Sample good = samples().front();
+        return std::vector<ErrorSample>{{{good.positional, {{"reduction", std::string("most")}}},
                                          "ValueError",
                                          "most is not a valid value for reduction"}};
       }};

@@ -17,8 +17,7 @@ void pairwise_loss_shape(const Call& call, ResultInfos& results);
 ir::Expr reduced(Lowering& l, const ir::Expr& loss);
 /// A loss of two tensors of one shape, element by element.
 Definition pairwise_loss(std::string_view schema, std::string_view doc, void (*lower)(Lowering&),
-                         std::string alias,
-                         const std::function<SampleList()>& samples);
+                         std::string alias, const std::function<SampleList()>& samples);
 SampleList pair_samples();
 
 }  // namespace flambeau::ops

@@ -233,7 +233,10 @@ const Register kRmod({
     .samples = positive_binary_samples,
 });
 
-Expr integer_power(const Expr& base, const Expr& exponent) {
+Expr integer_power(const Expr& given_base, const Expr& given_exponent) {
+  const Shape shape = (given_base + given_exponent).shape();
+  const Expr base = broadcast_to(given_base, shape);
+  const Expr exponent = broadcast_to(given_exponent, shape);
   // Squaring, one bit of the exponent at a time; products wrap. Bits above the sixth matter only
   // to odd bases, whose powers repeat.
   const Expr one = full_like(base, 1.0);
@@ -321,9 +324,7 @@ const Register kPowScalar({
         [](Lowering& l) {
           const Expr base = l["self"];
           const Expr exponent = l["exponent"];
-          l.result(is_float(base.dtype())
-                       ? pow(base, exponent)
-                       : integer_power(broadcast_to(base, exponent.shape()), exponent));
+          l.result(is_float(base.dtype()) ? pow(base, exponent) : integer_power(base, exponent));
         },
     .samples = [] { return SampleList{{{1.5, t({2, 3})}}}; },
 });
@@ -338,9 +339,7 @@ const Register kRpow({
         [](Lowering& l) {
           const Expr base = l["other"];
           const Expr exponent = l["self"];
-          l.result(is_float(base.dtype())
-                       ? pow(base, exponent)
-                       : integer_power(broadcast_to(base, exponent.shape()), exponent));
+          l.result(is_float(base.dtype()) ? pow(base, exponent) : integer_power(base, exponent));
         },
     .samples = positive_binary_samples,
 });
