@@ -32,14 +32,18 @@ KernelImage compile_part(
 KernelImage compile(const MicroKernelPart& part, Isa isa) {
   const ContractionTile tile = contraction_tile(part.accumulator, isa);
   return compile_part(part.accumulator, isa, [&](ContractionEmitter& emitter, auto& names) {
-    const auto& heights = tile.heights[static_cast<int>(part.layout)];
+    const auto heights = part.heights(tile);
+    auto add = [&](int entry, int height, int vectors) {
+      require(entry == static_cast<int>(names.size()), "order of micro-kernels");
+      names.push_back(concat("micro_", height, "x", vectors));
+      emitter.emit_micro_kernel(names.back(), part, height, vectors);
+    };
     for (size_t h = 0; h < heights.size(); ++h)
-      for (int vectors = 1; vectors <= tile.vectors; ++vectors) {
-        require(MicroKernelPart::entry(tile, h, vectors) == static_cast<int>(names.size()),
-                "order of micro-kernels");
-        names.push_back(concat("micro_", heights[h], "x", vectors));
-        emitter.emit_micro_kernel(names.back(), part.layout, heights[h], vectors, part.whole);
-      }
+      for (int vectors = part.least_vectors(tile); vectors <= tile.vectors; ++vectors)
+        add(part.entry(tile, h, vectors), heights[h], vectors);
+    if (!part.whole) return;
+    for (int height = 1; height <= ContractionTile::kWideHeights; ++height)
+      add(part.wide_entry(tile, height), height, ContractionTile::wide_vectors(height));
   });
 }
 

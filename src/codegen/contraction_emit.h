@@ -17,8 +17,8 @@ class ContractionEmitter {
  public:
   ContractionEmitter(llvm::Module& module, DType accumulator, Isa isa);
 
-  void emit_micro_kernel(const std::string& name, RowLayout layout, int rows, int vectors,
-                         bool whole);
+  void emit_micro_kernel(const std::string& name, const MicroKernelPart& part, int rows,
+                         int vectors);
   void emit_pack(const std::string& name, DType source, PackStride unit, bool columns);
 
  private:
@@ -58,6 +58,14 @@ class ContractionEmitter {
   void emit_pack_lanes(const Pack& pack, llvm::Value* panels);
   // One panel.
   void emit_pack_transposed(const Pack& pack);
+  /// Elements of k that load_transposed() takes: 16 bytes of accumulators.
+  int piece_length() const { return 16 / static_cast<int>(size_of(accumulator_)); }
+  /// One address per lane: `base` advanced by `stride` for each, lanes from `readable` on repeating
+  /// the last.
+  Values lane_rows(llvm::Type* type, llvm::Value* base, llvm::Value* stride, int64_t first,
+                   llvm::Value* readable);
+  /// piece_length() vectors: element r of each lane's row, from `offset` on.
+  Values load_transposed(const Values& rows, llvm::Value* offset, DType from);
   /// Transposes the elements of `mixed` in every 128-bit lane.
   void transpose_pieces(Values& mixed);
   /// One element at a time, for k from `first`.

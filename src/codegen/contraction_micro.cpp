@@ -18,33 +18,34 @@ constexpr int kRowGroup = 3;
 
 }  // namespace
 
-void ContractionEmitter::emit_micro_kernel(const std::string& name, RowLayout layout, int rows,
-                                           int vectors, bool whole) {
+void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroKernelPart& part,
+                                           int rows, int vectors) {
   llvm::Function* f = begin_function(name, "pipipiiii");
   Value *a = f->getArg(0), *a_stride = f->getArg(1), *b = f->getArg(2), *b_stride = f->getArg(3),
         *c = f->getArg(4), *c_stride = f->getArg(5), *k = f->getArg(6), *columns = f->getArg(7),
         *accumulate = f->getArg(8);
-  const bool unit_k = layout == RowLayout::UnitK;
+  const bool whole = part.whole;
+  const bool unit_k = part.layout == RowLayout::UnitK;
+  const bool transposes = part.columns == ColumnLayout::UnitK;
   Values masks;
   for (int v = 0; v < vectors && !whole; ++v) masks.push_back(lane_mask(columns, v * tile_.lanes));
-  auto load_columns = [&](Value* row, int v) -> Value* {
-    Value* address = at(element_, row, v * tile_.lanes);
-    if (whole) return builder_.CreateAlignedLoad(vector_, address, alignment_);
-    return builder_.CreateMaskedLoad(vector_, address, *alignment_, masks[static_cast<size_t>(v)],
-                                     llvm::Constant::getNullValue(vector_));
-  };
+  // The rows of b that a vector's lanes read, if columns are UnitK.
+  std::vector<Values> lanes;
+  for (int v = 0; v < vectors && transposes; ++v)
+    lanes.push_back(lane_rows(element_, b, b_stride, v * tile_.lanes, columns));
 
   const int groups = unit_k ? (rows + kRowGroup - 1) / kRowGroup : 1;
   const auto accumulators = static_cast<size_t>(rows * vectors);
-  // Carried: the accumulators, the pointers of the rows, the pointer of the columns.
+  // Carried: the accumulators, the pointers of the rows, the pointer of the columns (their index
+  // of k, if they are UnitK).
   Values carried(accumulators, llvm::Constant::getNullValue(vector_));
   Value* twice = builder_.CreateShl(a_stride, 1);
   for (int g = 0; g < groups; ++g)
     carried.push_back(
         g == 0 ? a : at(element_, a, builder_.CreateMul(a_stride, integer(g * kRowGroup))));
-  carried.push_back(b);
+  carried.push_back(transposes ? integer(0) : b);
 
-  if (whole && rows == tile_.rows(layout)) {
+  if (whole && rows == tile_.rows(part.layout)) {
     // The lines of c arrive while the chains run.
     Value* row = c;
     for (int i = 0; i < rows; ++i) {
@@ -56,11 +57,45 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, RowLayout la
     }
   }
 
+  auto load_vector = [&](Value* row, int v) -> Value* {
+    Value* address = at(element_, row, v * tile_.lanes);
+    if (whole) return builder_.CreateAlignedLoad(vector_, address, alignment_);
+    return builder_.CreateMaskedLoad(vector_, address, *alignment_, masks[static_cast<size_t>(v)],
+                                     llvm::Constant::getNullValue(vector_));
+  };
+  // The vectors of UnitK columns for `count` steps, by step.
+  auto load_transposed_columns = [&](int count) {
+    std::vector<Values> by_step(static_cast<size_t>(count));
+    for (const Values& rows_of_lanes : lanes) {
+      Values vectors_of_steps;
+      if (count == piece_length()) {
+        vectors_of_steps = load_transposed(rows_of_lanes, carried.back(), accumulator_);
+      } else {
+        Value* values = llvm::PoisonValue::get(vector_);
+        for (size_t i = 0; i < rows_of_lanes.size(); ++i)
+          values = builder_.CreateInsertElement(
+              values,
+              builder_.CreateAlignedLoad(element_, at(element_, rows_of_lanes[i], carried.back()),
+                                         alignment_),
+              i);
+        vectors_of_steps = {values};
+      }
+      for (size_t step = 0; step < by_step.size(); ++step)
+        by_step[step].push_back(vectors_of_steps[step]);
+    }
+    return by_step;
+  };
   auto steps = [&](int count) {
+    std::vector<Values> transposed;
+    if (transposes) transposed = load_transposed_columns(count);
     for (int step = 0; step < count; ++step) {
-      Value* b_row = at(element_, carried.back(), builder_.CreateMul(b_stride, integer(step)));
       Values columns_of_b;
-      for (int v = 0; v < vectors; ++v) columns_of_b.push_back(load_columns(b_row, v));
+      if (transposes) {
+        columns_of_b = transposed[static_cast<size_t>(step)];
+      } else {
+        Value* b_row = at(element_, carried.back(), builder_.CreateMul(b_stride, integer(step)));
+        for (int v = 0; v < vectors; ++v) columns_of_b.push_back(load_vector(b_row, v));
+      }
       for (int i = 0; i < rows; ++i) {
         Value* address;
         if (unit_k) {
@@ -86,11 +121,14 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, RowLayout la
       pointer = unit_k ? at(element_, pointer, count)
                        : at(element_, pointer, builder_.CreateMul(a_stride, integer(count)));
     }
-    carried.back() = at(element_, carried.back(), builder_.CreateMul(b_stride, integer(count)));
+    carried.back() =
+        transposes ? builder_.CreateAdd(carried.back(), integer(count))
+                   : at(element_, carried.back(), builder_.CreateMul(b_stride, integer(count)));
   };
-  if (whole && (rows == tile_.rows(layout) || rows * vectors <= kLowTile)) {
-    emit_loop(builder_.CreateUDiv(k, integer(kUnroll)), carried, [&](Value*) { steps(kUnroll); });
-    emit_loop(builder_.CreateURem(k, integer(kUnroll)), carried, [&](Value*) { steps(1); });
+  const int unroll = transposes ? piece_length() : kUnroll;
+  if (transposes || (whole && (rows == tile_.rows(part.layout) || rows * vectors <= kLowTile))) {
+    emit_loop(builder_.CreateUDiv(k, integer(unroll)), carried, [&](Value*) { steps(unroll); });
+    emit_loop(builder_.CreateURem(k, integer(unroll)), carried, [&](Value*) { steps(1); });
   } else {
     emit_loop(k, carried, [&](Value*) { steps(1); });
   }

@@ -79,57 +79,68 @@ void ContractionEmitter::emit_pack_lanes(const Pack& pack, Value* panels) {
 }
 
 void ContractionEmitter::emit_pack_transposed(const Pack& pack) {
-  // Vectors are put together from 16-byte pieces of rows, so that only the transpose inside
-  // 128-bit lanes is left to shuffles.
-  const llvm::Align align(size_of(pack.from));
-  const int piece = 16 / static_cast<int>(size_of(accumulator_));  // elements of k at a time
-  const int pieces = tile_.lanes / piece;                          // per vector
-  auto* piece_type = llvm::FixedVectorType::get(pack.type, static_cast<unsigned>(piece));
-
-  // Lanes past the last repeat it: their values are never used, and nothing outside is read.
-  Value* last = builder_.CreateSub(pack.readable, integer(1));
+  const int piece = piece_length();
   Value* k_pieces = builder_.CreateUDiv(pack.k, integer(piece));
   for (int64_t first = 0; first < pack.width; first += tile_.lanes) {
-    Values rows;
-    for (int i = 0; i < tile_.lanes; ++i) {
-      Value* lane = integer(first + i);
-      lane = builder_.CreateSelect(builder_.CreateICmpSLT(lane, last), lane, last);
-      rows.push_back(at(pack.type, pack.source, builder_.CreateMul(lane, pack.lane_stride)));
-    }
+    const Values rows = lane_rows(pack.type, pack.source, pack.lane_stride, first, pack.readable);
     Values carried{integer(0), at(element_, pack.panel, first)};
     emit_loop(k_pieces, carried, [&](Value*) {
-      // Vector r: piece after piece, the rows r, r + piece, r + 2 * piece, ...
-      Values mixed;
-      for (int r = 0; r < piece; ++r) {
-        Values parts;
-        for (int p = 0; p < pieces; ++p)
-          parts.push_back(
-              widen(builder_.CreateAlignedLoad(
-                        piece_type,
-                        at(pack.type, rows[static_cast<size_t>(r + p * piece)], carried[0]), align),
-                    pack.from));
-        while (parts.size() > 1) {
-          Values pairs;
-          for (size_t i = 0; i < parts.size(); i += 2) {
-            const auto length =
-                llvm::cast<llvm::FixedVectorType>(parts[i]->getType())->getNumElements();
-            std::vector<int> indices;
-            for (unsigned j = 0; j < 2 * length; ++j) indices.push_back(static_cast<int>(j));
-            pairs.push_back(builder_.CreateShuffleVector(parts[i], parts[i + 1], indices));
-          }
-          parts = std::move(pairs);
-        }
-        mixed.push_back(parts[0]);
-      }
-      transpose_pieces(mixed);
+      const Values vectors = load_transposed(rows, carried[0], pack.from);
       for (int r = 0; r < piece; ++r)
-        builder_.CreateAlignedStore(mixed[static_cast<size_t>(r)],
+        builder_.CreateAlignedStore(vectors[static_cast<size_t>(r)],
                                     at(element_, carried[1], r * pack.width), alignment_);
       carried[0] = builder_.CreateAdd(carried[0], integer(piece));
       carried[1] = at(element_, carried[1], piece * pack.width);
     });
   }
   emit_pack_elements(pack, builder_.CreateMul(k_pieces, integer(piece)));
+}
+
+ContractionEmitter::Values ContractionEmitter::lane_rows(llvm::Type* type, Value* base,
+                                                         Value* stride, int64_t first,
+                                                         Value* readable) {
+  Value* last = builder_.CreateSub(readable, integer(1));
+  Values rows;
+  for (int i = 0; i < tile_.lanes; ++i) {
+    Value* lane = integer(first + i);
+    lane = builder_.CreateSelect(builder_.CreateICmpSLT(lane, last), lane, last);
+    rows.push_back(at(type, base, builder_.CreateMul(lane, stride)));
+  }
+  return rows;
+}
+
+ContractionEmitter::Values ContractionEmitter::load_transposed(const Values& rows, Value* offset,
+                                                               DType from) {
+  // Vectors are put together from 16-byte pieces of rows, so that only the transpose inside
+  // 128-bit lanes is left to shuffles.
+  const int piece = piece_length();
+  const int pieces = tile_.lanes / piece;  // per vector
+  llvm::Type* type = type_of(from);
+  const llvm::Align align(size_of(from));
+  auto* piece_type = llvm::FixedVectorType::get(type, static_cast<unsigned>(piece));
+  // Vector r: piece after piece, the rows r, r + piece, r + 2 * piece, ...
+  Values mixed;
+  for (int r = 0; r < piece; ++r) {
+    Values parts;
+    for (int p = 0; p < pieces; ++p) {
+      Value* address = at(type, rows[static_cast<size_t>(r + p * piece)], offset);
+      parts.push_back(widen(builder_.CreateAlignedLoad(piece_type, address, align), from));
+    }
+    while (parts.size() > 1) {
+      Values pairs;
+      for (size_t i = 0; i < parts.size(); i += 2) {
+        const auto length =
+            llvm::cast<llvm::FixedVectorType>(parts[i]->getType())->getNumElements();
+        std::vector<int> indices;
+        for (unsigned j = 0; j < 2 * length; ++j) indices.push_back(static_cast<int>(j));
+        pairs.push_back(builder_.CreateShuffleVector(parts[i], parts[i + 1], indices));
+      }
+      parts = std::move(pairs);
+    }
+    mixed.push_back(parts[0]);
+  }
+  transpose_pieces(mixed);
+  return mixed;
 }
 
 void ContractionEmitter::transpose_pieces(Values& mixed) {

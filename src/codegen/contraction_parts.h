@@ -9,6 +9,7 @@
 // that ir/interpreter.h defines; tile, layout and instruction set therefore change no bit.
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "base/cpu_features.h"
@@ -24,6 +25,12 @@ enum class RowLayout : uint8_t {
   UnitK,    ///< element (i, k) at a[i * a_stride + k]
 };
 
+/// How a micro-kernel reads its columns.
+enum class ColumnLayout : uint8_t {
+  UnitColumn,  ///< element (k, j) at b[k * b_stride + j]
+  UnitK,       ///< element (k, j) at b[j * b_stride + k]; for few rows, where packing does not pay
+};
+
 /// The register tile of an accumulator dtype, in its elements.
 struct ContractionTile {
   int lanes;        ///< elements of one vector
@@ -31,12 +38,18 @@ struct ContractionTile {
   int packed_rows;  ///< width of a packed panel of rows: the tallest kernel's height or a bit more
   SmallVector<int, 10> heights[2];  ///< rows of the micro-kernels of a RowLayout, tallest first
 
+  /// Rows of the micro-kernels that read UnitK columns, tallest first.
+  SmallVector<int, 4> low_heights;
+
   int columns() const { return lanes * vectors; }
+  /// The lowest tiles have a wide kernel too, so that enough chains are under way.
+  static constexpr int kWideHeights = 2;
+  static constexpr int wide_vectors(int height) { return 8 / height; }
   int rows(RowLayout layout) const { return heights[static_cast<int>(layout)][0]; }
 };
 ContractionTile contraction_tile(DType accumulator, Isa isa);
 
-/// c[i * c_stride + j] = or += sum over k of a(i, k) * b[k * b_stride + j], 0 <= i < height,
+/// c[i * c_stride + j] = or += sum over k of a(i, k) * b(k, j), 0 <= i < height,
 /// 0 <= j < columns, k >= 1. Strides are in elements. Touches nothing outside these elements.
 using MicroKernel = void (*)(const void* a, int64_t a_stride, const void* b, int64_t b_stride,
                              void* c, int64_t c_stride, int64_t k, int64_t columns,
@@ -56,11 +69,28 @@ using PackFunction = void (*)(const void* source, int64_t lane_stride, int64_t k
 struct MicroKernelPart {
   DType accumulator = DType::Float32;
   RowLayout layout = RowLayout::UnitRow;
-  bool whole = true;  ///< columns == vectors * lanes; if not, columns may also be fewer
+  ColumnLayout columns = ColumnLayout::UnitColumn;
+  bool whole = true;  ///< columns == vectors * lanes; if not (always with UnitK), also fewer
 
+  /// Rows of the kernels, tallest first.
+  std::span<const int> heights(const ContractionTile& tile) const {
+    if (columns == ColumnLayout::UnitK) return {tile.low_heights.data(), tile.low_heights.size()};
+    const auto& heights = tile.heights[static_cast<int>(layout)];
+    return {heights.data(), heights.size()};
+  }
+  /// Numbers of vectors that there are kernels for: all, but for UnitK columns only the greatest.
+  int least_vectors(const ContractionTile& tile) const {
+    return columns == ColumnLayout::UnitK ? tile.vectors : 1;
+  }
   /// Entry of the kernel of height heights[height_index] for `vectors` in [1, tile.vectors].
-  static int entry(const ContractionTile& tile, size_t height_index, int vectors) {
-    return static_cast<int>(height_index) * tile.vectors + vectors - 1;
+  int entry(const ContractionTile& tile, size_t height_index, int vectors) const {
+    const int least = least_vectors(tile);
+    return static_cast<int>(height_index) * (tile.vectors + 1 - least) +
+           (vectors > least ? vectors - least : 0);
+  }
+  /// Entry of the wide kernel of a height up to kWideHeights; only if `whole`.
+  int wide_entry(const ContractionTile& tile, int height) const {
+    return static_cast<int>(heights(tile).size()) * tile.vectors + height - 1;
   }
   std::string text() const;
   Hash128 hash() const;

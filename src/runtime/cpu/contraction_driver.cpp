@@ -11,6 +11,7 @@
 
 namespace flambeau {
 
+using codegen::ColumnLayout;
 using codegen::ContractionTile;
 using codegen::MicroKernel;
 using codegen::MicroKernelPart;
@@ -117,16 +118,23 @@ class Runner {
   }
   Strips make_strips(int64_t rows) const;
   // Parts of the memory of a tile.
+  bool packs_columns() const {
+    return plan_.column_source == ColumnSource::PackedInTile ||
+           plan_.column_source == ColumnSource::PackedShared;
+  }
   int64_t rows_bytes() const;
   int64_t columns_bytes() const;
   int64_t local_bytes() const;
 
+  /// Products of one strip of columns and one block of k, straight from and to memory.
+  void run_tiny(int64_t batch, int64_t batch_end) const;
   void run_shared();
   void run_group(int64_t batch, const Group& group);
   void pack_group(int64_t batch, const Group& group);
   void run_tile(const Tile& tile, const Group& group, char* local);
-  /// One panel of columns of a tile over one block of k.
-  void run_panel(const Place& place, const Group& group, int64_t column, int64_t k);
+  /// One panel of columns (or a wide one) of a tile over one block of k.
+  void run_panel(const Place& place, const Group& group, int64_t column, int64_t columns,
+                 int64_t k);
   void zero_sums(const Tile& tile, int64_t row_end, int64_t column_end, char* sums) const;
   void run_epilogue(const Tile& tile, int64_t row_end, int64_t column, int64_t column_end,
                     char* sums) const;
@@ -144,7 +152,9 @@ class Runner {
   int64_t row_tiles_ = 0;
   int64_t shared_stride_ = 0;     // between shared panels of columns, in elements
   int64_t sums_stride_ = 0;       // between rows of sums, in elements
-  Strips strips_;                // of a tile of tile_rows
+  MicroKernelPart part_;          // that serves, but for `whole`
+  int wide_vectors_ = 0;          // of the wide kernel of this height, 0 if there is none
+  Strips strips_;                 // of a tile of tile_rows
   SmallVector<int64_t, 8> ints_;  // of the epilogue
 };
 
@@ -169,14 +179,20 @@ Runner::Runner(ContractionKernel::State& state, const ContractionArguments& argu
                             .has_epilogue = !state.sums_are_output()},
                            tile_);
   rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
-  columns_ = make_side(!plan_.transposed, true, plan_.column_source != ColumnSource::Direct);
+  columns_ = make_side(!plan_.transposed, true, packs_columns());
   k_ = arguments.k;
   work_ = arguments.m * arguments.n * std::max<int64_t>(k_, 1);
   size_ = static_cast<int64_t>(size_of(accumulator));
   width_ = tile_.columns();
   height_ = tile_.rows(RowLayout::UnitRow);
   row_tiles_ = ceil_div(plan_.rows, plan_.tile_rows);
+  part_ = {
+      accumulator, plan_.layout,
+      plan_.column_source == ColumnSource::DirectK ? ColumnLayout::UnitK : ColumnLayout::UnitColumn,
+      true};
   strips_ = make_strips(plan_.tile_rows);
+  if (plan_.column_source == ColumnSource::Direct && plan_.rows <= ContractionTile::kWideHeights)
+    wide_vectors_ = ContractionTile::wide_vectors(static_cast<int>(plan_.rows));
   sums_stride_ = plan_.direct_output ? (plan_.transposed ? out.column_stride : out.row_stride)
                                      : ceil_div(plan_.tile_columns, width_) * width_;
   if (contraction.is_plain) {
@@ -215,7 +231,7 @@ int64_t Runner::batch_offset(const Ints& strides, int64_t batch) const {
 }
 
 Runner::Strips Runner::make_strips(int64_t rows) const {
-  const auto& heights = tile_.heights[static_cast<int>(plan_.layout)];
+  const auto heights = part_.heights(tile_);
   Strips strips;
   size_t h = 0;
   for (int64_t first = 0; first < rows;) {
@@ -233,17 +249,38 @@ void Runner::run() {
   const int64_t tile_work = std::max<int64_t>(work_ / (row_tiles_ * column_tiles), 1);
   const int64_t per_chunk = std::clamp<int64_t>(kMultiplyAddsPerChunk / tile_work, 1, tiles);
   const Group everything{nullptr, nullptr, 0, plan_.columns, 0, k_};
+  const bool is_tiny = tiles == batch_ && plan_.column_source == ColumnSource::Direct &&
+                       !plan_.pack_rows && plan_.direct_output && plan_.columns <= width_ &&
+                       k_ > 0 && k_ <= kBlock && arguments_.batch.size() == 1;
   parallel_for(
       ceil_div(tiles, per_chunk),
       [&](int64_t chunk, int) {
-        const Workspace local(local_bytes());
         const int64_t end = std::min(tiles, (chunk + 1) * per_chunk);
+        if (is_tiny) return run_tiny(chunk * per_chunk, end);
+        const Workspace local(local_bytes());
         for (int64_t t = chunk * per_chunk; t < end; ++t)
           run_tile({t / (row_tiles_ * column_tiles), t % row_tiles_ * plan_.tile_rows,
                     t / row_tiles_ % column_tiles * plan_.tile_columns},
                    everything, local.data());
       },
       batch_ * work_ / kMultiplyAddsPerNanosecond);
+}
+
+void Runner::run_tiny(int64_t batch, int64_t batch_end) const {
+  const auto vectors = static_cast<int>(ceil_div(plan_.columns, tile_.lanes));
+  const bool whole = plan_.columns == vectors * tile_.lanes;
+  const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
+  const int64_t row_stride =
+      plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+  for (const Strip& strip : strips_) {
+    const auto kernel =
+        reinterpret_cast<MicroKernel>(kernels[part_.entry(tile_, strip.height_index, vectors)]);
+    for (int64_t b = batch; b < batch_end; ++b)
+      kernel(rows_.at(batch_base(rows_, b), strip.first, 0), row_stride, batch_base(columns_, b),
+             columns_.k_stride,
+             batch_base(arguments_.out, size_, b) + strip.first * sums_stride_ * size_,
+             sums_stride_, k_, plan_.columns, 0);
+  }
 }
 
 void Runner::run_shared() {
@@ -341,8 +378,14 @@ void Runner::run_tile(const Tile& tile, const Group& group, char* local) {
               packed_rows, packed_columns, sums,       strips};
   if (!plan_.pack_rows) {
     // Whole k for one panel after the other: long reads of b, and sums that stay in the cache.
-    for (int64_t column = tile.column; column < column_end; column += width_)
-      for (int64_t k = group.k; k < group.k_end; k += kBlock) run_panel(place, group, column, k);
+    int64_t width = width_;
+    for (int64_t column = tile.column; column < column_end; column += width) {
+      width = std::min(width_, column_end - column);
+      const int64_t wide = wide_vectors_ * tile_.lanes;
+      if (wide > 0 && column_end - column >= wide) width = wide;
+      for (int64_t k = group.k; k < group.k_end; k += kBlock)
+        run_panel(place, group, column, width, k);
+    }
     return;
   }
   for (int64_t k = group.k; k < group.k_end; k += kBlock) {
@@ -350,19 +393,23 @@ void Runner::run_tile(const Tile& tile, const Group& group, char* local) {
                row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
                packed_rows, tile_.packed_rows * kBlock);
     for (int64_t column = tile.column; column < column_end; column += width_)
-      run_panel(place, group, column, k);
+      run_panel(place, group, column, std::min(width_, column_end - column), k);
   }
 }
 
-void Runner::run_panel(const Place& place, const Group& group, int64_t column, int64_t k) {
+void Runner::run_panel(const Place& place, const Group& group, int64_t column, int64_t columns,
+                       int64_t k) {
   const int64_t length = std::min(kBlock, group.k_end - k);
-  const int64_t columns = std::min(width_, place.column_end - column);
   const char* panel = nullptr;
   int64_t panel_stride = width_;
   switch (plan_.column_source) {
     case ColumnSource::Direct:
       panel = columns_.at(place.column_source, column, k);
       panel_stride = columns_.k_stride;
+      break;
+    case ColumnSource::DirectK:
+      panel = columns_.at(place.column_source, column, k);
+      panel_stride = columns_.lane_stride;
       break;
     case ColumnSource::PackedInTile:
       columns_.pack(columns_.at(place.column_source, column, k), columns_.lane_stride,
@@ -376,9 +423,10 @@ void Runner::run_panel(const Place& place, const Group& group, int64_t column, i
   }
   const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
   // Surplus columns of packed panels may be computed where the sums have room for them.
-  const bool whole = columns == vectors * tile_.lanes ||
-                     (plan_.column_source != ColumnSource::Direct && !plan_.direct_output);
-  const CodeEntry* kernels = state_.micro_kernels(plan_.layout, whole);
+  const bool whole =
+      part_.columns == ColumnLayout::UnitColumn &&
+      (columns == vectors * tile_.lanes || (packs_columns() && !plan_.direct_output));
+  const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
   char* sums = place.sums + (column - place.tile.column) * size_;
   for (const Strip& strip : place.strips) {
     const char* rows;
@@ -390,8 +438,10 @@ void Runner::run_panel(const Place& place, const Group& group, int64_t column, i
       rows = rows_.at(place.row_source, place.tile.row + strip.first, k);
       row_stride = plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
     }
-    const auto kernel = reinterpret_cast<MicroKernel>(
-        kernels[MicroKernelPart::entry(tile_, strip.height_index, vectors)]);
+    const int entry = vectors <= tile_.vectors
+                          ? part_.entry(tile_, strip.height_index, vectors)
+                          : part_.wide_entry(tile_, static_cast<int>(plan_.rows));
+    const auto kernel = reinterpret_cast<MicroKernel>(kernels[entry]);
     kernel(rows, row_stride, panel, panel_stride, sums + strip.first * sums_stride_ * size_,
            sums_stride_, length, columns, k > 0);
   }

@@ -18,6 +18,7 @@ ContractionTile contraction_tile(DType accumulator, Isa isa) {
     tile.heights[0] = {6, 5, 4, 3, 2, 1};
     tile.heights[1] = {6, 5, 4, 3, 2, 1};
   }
+  tile.low_heights = {4, 3, 2, 1};
   const int rows = tile.heights[0][0];
   tile.packed_rows = (rows + tile.lanes - 1) / tile.lanes * tile.lanes;
   return tile;
@@ -26,6 +27,7 @@ ContractionTile contraction_tile(DType accumulator, Isa isa) {
 std::string MicroKernelPart::text() const {
   return concat("micro_kernels ", info(accumulator).ir_name,
                 layout == RowLayout::UnitRow ? " unit_row" : " unit_k",
+                columns == ColumnLayout::UnitColumn ? "" : " columns_unit_k",
                 whole ? " whole" : " partial");
 }
 
@@ -34,6 +36,7 @@ Hash128 MicroKernelPart::hash() const {
       .add(std::string_view("micro_kernels"))
       .add(accumulator)
       .add(layout)
+      .add(columns)
       .add(whole)
       .finish();
 }

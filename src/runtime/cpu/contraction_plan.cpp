@@ -49,6 +49,7 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   const int64_t row_lane = t ? shape.b_column : shape.a_row;
   const int64_t row_k = t ? shape.b_row : shape.a_column;
   const int64_t column_lane = t ? shape.a_row : shape.b_column;
+  const int64_t column_k = t ? shape.a_column : shape.b_row;
   const int64_t out_lane = t ? shape.out_row : shape.out_column;
   const bool rows_convert = t ? shape.b_converts : shape.a_converts;
   const bool columns_convert = t ? shape.a_converts : shape.b_converts;
@@ -64,6 +65,8 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   if (unit_columns &&
       (strips <= kDirectColumnStrips || plan.columns * shape.k <= kDirectColumnElements))
     plan.column_source = ColumnSource::Direct;
+  else if (!columns_convert && column_k == 1 && plan.rows <= tile.low_heights[0])
+    plan.column_source = ColumnSource::DirectK;
   else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kStripsPerTile)
     plan.column_source = ColumnSource::PackedInTile;
   else

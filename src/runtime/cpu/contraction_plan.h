@@ -20,6 +20,7 @@ struct ContractionShape {
 /// Where a micro-kernel finds its vectors of columns.
 enum class ColumnSource : uint8_t {
   Direct,        ///< in the operand: its stride along the columns is 1
+  DirectK,       ///< in the operand: its stride along k is 1; few rows
   PackedInTile,  ///< packed by each tile for itself
   PackedShared,  ///< all packed before the tiles begin
 };

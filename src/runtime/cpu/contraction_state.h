@@ -28,9 +28,10 @@ class ContractionKernel::State {
     return contraction_.is_plain && contraction_.buffers[0].dtype == accumulator_;
   }
 
-  const CodeEntry* micro_kernels(codegen::RowLayout layout, bool whole) {
-    return once(micro_[static_cast<int>(layout)][whole ? 1 : 0], [&] {
-      return loader_->load(codegen::MicroKernelPart{accumulator_, layout, whole});
+  const CodeEntry* micro_kernels(codegen::RowLayout layout, codegen::ColumnLayout columns,
+                                 bool whole) {
+    return once(micro_[static_cast<int>(layout)][static_cast<int>(columns)][whole ? 1 : 0], [&] {
+      return loader_->load(codegen::MicroKernelPart{accumulator_, layout, columns, whole});
     });
   }
   const CodeEntry* pack(bool of_b) {
@@ -60,7 +61,7 @@ class ContractionKernel::State {
   const codegen::ContractionTile tile_;
   const std::unique_ptr<ContractionLoader> loader_;
   std::mutex mutex_;
-  std::atomic<const CodeEntry*> micro_[2][2] = {};
+  std::atomic<const CodeEntry*> micro_[2][2][2] = {};
   std::atomic<const CodeEntry*> pack_[2] = {};
   std::atomic<ir::KernelFunction> epilogue_[2] = {};
 };
