@@ -1,15 +1,13 @@
 #include "eager/executable.h"
 
 #include <mutex>
-#include <optional>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "eager/copy.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
-#include "runtime/compiler.h"
-#include "runtime/cpu/contraction_driver.h"
+#include "runtime/contraction_launch.h"
 #include "runtime/launch.h"
 
 namespace flambeau {
@@ -28,22 +26,20 @@ class Executable {
       launches.push_back(kernel == nullptr ? nullptr
                                            : std::make_unique<LaunchTemplate>(kernel->kernel));
       const auto* contract = std::get_if<ContractStep>(&step);
-      if (contract == nullptr) {
-        contractions.emplace_back();
-        continue;
-      }
-      const auto dtype = [&](int value) { return plan.values[static_cast<size_t>(value)].dtype; };
-      contractions.emplace_back(ContractionKernel(
-          ir::plain_contraction(dtype(contract->a.value), dtype(contract->b.value),
-                                dtype(contract->result)),
-          active_isa(), contraction_loader()));
+      contractions.push_back(
+          contract == nullptr
+              ? nullptr
+              : std::make_unique<ContractionTemplate>(
+                    *contract, plan.values[static_cast<size_t>(contract->a.value)].dtype,
+                    plan.values[static_cast<size_t>(contract->b.value)].dtype,
+                    plan.values[static_cast<size_t>(contract->result)].dtype));
     }
   }
 
   ir::Program program;
   lower::Plan plan;
   std::vector<std::unique_ptr<LaunchTemplate>> launches;       // per step
-  std::vector<std::optional<ContractionKernel>> contractions;  // per step
+  std::vector<std::unique_ptr<ContractionTemplate>> contractions;  // per step
 };
 
 namespace {
@@ -136,48 +132,25 @@ class Run {
     launch_template.launch({buffers.data(), buffers.size()}, bindings_, numbers_);
   }
 
-  ContractionArguments::Matrix matrix(const ContractStep& step,
-                                      const ContractStep::Operand& operand, int row_loop,
-                                      int column_loop) {
-    const Tensor& value = ensure(operand.value);
-    ContractionArguments::Matrix out;
-    out.batch_strides.resize(static_cast<size_t>(step.batch_rank), 0);
-    int64_t offset = 0;
-    for (size_t axis = 0; axis < operand.axes.size(); ++axis) {
-      const int64_t stride = value.strides()[axis];
-      offset += operand.axes[axis].offset.evaluate(bindings_) * stride;
-      for (const AxisIndex::Term& term : operand.axes[axis].terms) {
-        const int64_t step_size = term.coefficient.evaluate(bindings_) * stride;
-        if (term.loop == row_loop)
-          out.row_stride += step_size;
-        else if (term.loop == column_loop)
-          out.column_stride += step_size;
-        else
-          out.batch_strides[static_cast<size_t>(term.loop)] += step_size;
+  void contract(const ContractStep& step, const ContractionTemplate& contraction) {
+    SmallVector<LaunchBuffer, 6> epilogue;
+    if (step.epilogue != nullptr) {
+      for (size_t b = 0; b < step.epilogue->buffers.size(); ++b) {
+        // The product is never in memory.
+        if (static_cast<int>(b) == step.product_buffer) {
+          epilogue.push_back({});
+          continue;
+        }
+        const Tensor& value = ensure(step.epilogue->buffer_values[b]);
+        epilogue.push_back({value.data_ptr(), value.strides().data()});
       }
     }
-    out.data = static_cast<char*>(value.data_ptr()) +
-               offset * static_cast<int64_t>(size_of(value.dtype()));
-    return out;
-  }
-
-  void contract(const ContractStep& step, const ContractionKernel& kernel) {
-    ContractionArguments arguments;
-    const int m = step.batch_rank;
-    arguments.a = matrix(step, step.a, m, m + 2);
-    arguments.b = matrix(step, step.b, m + 2, m + 1);
-    const Tensor& out = ensure(step.result);
-    arguments.out.data = out.data_ptr();
-    for (int i = 0; i < step.batch_rank; ++i) {
-      arguments.out.batch_strides.push_back(out.strides()[static_cast<size_t>(i)]);
-      arguments.batch.push_back(step.batch[static_cast<size_t>(i)].evaluate(bindings_));
-    }
-    arguments.out.row_stride = out.strides()[static_cast<size_t>(m)];
-    arguments.out.column_stride = out.strides()[static_cast<size_t>(m) + 1];
-    arguments.m = step.m.evaluate(bindings_);
-    arguments.n = step.n.evaluate(bindings_);
-    arguments.k = step.k.evaluate(bindings_);
-    run_contraction(kernel, arguments);
+    const auto buffer = [&](int v) {
+      const Tensor& value = ensure(v);
+      return LaunchBuffer{value.data_ptr(), value.strides().data()};
+    };
+    contraction.launch(buffer(step.a.value), buffer(step.b.value), buffer(step.result),
+                       {epilogue.data(), epilogue.size()}, bindings_, numbers_);
   }
 
   void alias(const AliasStep& step) {

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "ir/contraction.h"
 #include "lower/kernel_template.h"
 
 namespace flambeau::lower {
@@ -16,7 +17,7 @@ struct KernelStep {
   std::shared_ptr<const KernelTemplate> kernel;
 };
 
-/// result = a @ b over strided windows of materialised values.
+/// result = a @ b over strided windows of materialised values, or what `epilogue` makes of it.
 struct ContractStep {
   struct Operand {
     int value;
@@ -27,7 +28,28 @@ struct ContractStep {
   int batch_rank = 0;
   Dim m, n, k;
   SmallVector<Dim, 3> batch;
+  /// A pointwise kernel over [batch.., m, n] (loops of extent 1 left out) that reads the product
+  /// from its buffer `product_buffer` and writes `result`; null: the product is the result.
+  std::shared_ptr<const KernelTemplate> epilogue;
+  int product_buffer = -1;
 };
+
+/// The epilogue of `step` for a contraction kernel; `step.epilogue` is set. Loads whose entry in
+/// `column_strides` (one per access) is not Other have that stride along n.
+struct ContractionEpilogue {
+  ir::Contraction contraction;
+  std::vector<int> operands;       ///< per buffer from number 1 on: the access it serves
+  /// Per slot: the access whose stride it is (`column`: along n, else along m), or the
+  /// template's slot.
+  struct Slot {
+    int access = -1;
+    bool column = false;
+    int source = -1;
+  };
+  std::vector<Slot> slots;
+};
+ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
+                                  std::span<const StrideClass> column_strides);
 
 /// The result shares the value's memory: an affine window, or (reshape) a reinterpretation that
 /// becomes a row-major copy where strides do not allow it.
