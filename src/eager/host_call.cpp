@@ -46,6 +46,7 @@ HostCallOnTensors::HostCallOnTensors(const PreparedCall& prepared)
 HostCallOnTensors::~HostCallOnTensors() = default;
 
 HostTensor HostCallOnTensors::input(const TensorInfo* info, bool contiguous) {
+  if (info == nullptr) return {};
   Tensor tensor = tensor_of(info);
   if (contiguous) tensor = flambeau::contiguous(tensor);
   copies_.push_back(tensor);
@@ -53,11 +54,14 @@ HostTensor HostCallOnTensors::input(const TensorInfo* info, bool contiguous) {
 }
 
 HostTensor HostCallOnTensors::input(std::string_view parameter, bool contiguous) {
-  return input(&call_.tensor(parameter), contiguous);
+  return input(call_.optional_tensor(parameter), contiguous);
 }
 
 HostTensor HostCallOnTensors::input(std::string_view list, size_t i, bool contiguous) {
-  return input(call_.tensors(list)[i], contiguous);
+  for (const TensorInfo* info : call_.tensors(list))
+    if (info != nullptr && i-- == 0) return input(info, contiguous);
+  throw InternalError(concat(call_.name(), ": the host kernel asks for a tensor that is not in '",
+                             list, "'"));
 }
 
 HostTensor HostCallOnTensors::output(size_t i) { return output(i, prepared_.results[i]); }
