@@ -34,7 +34,9 @@ def _packed(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
         items = [_packed(item, f"{path}.{i}", tensors) for i, item in enumerate(value)]
         return {"$tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, Mapping):
-        pairs = [(k, _packed(v, f"{path}.{k}" if path else str(k), tensors)) for k, v in value.items()]
+        pairs = [
+            (k, _packed(v, f"{path}.{k}" if path else str(k), tensors)) for k, v in value.items()
+        ]
         if all(isinstance(key, str) and not key.startswith("$") for key, _ in pairs):
             return dict(pairs)
         return {"$dict": [[_packed(key, path, tensors), item] for key, item in pairs]}

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from flambeau import Tensor, _C
+from flambeau import _C, Tensor
 
 __all__ = ["load_file", "load_metadata", "save_file"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flambeau
-from flambeau import Tensor, _C
+from flambeau import _C, Tensor
 
 _PREFIX = "nn.functional."
 _OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -42,9 +42,20 @@ def _with_inplace(name: str) -> Callable[..., Any]:
     return call
 
 
-for _name in (
-    "celu elu hardsigmoid hardswish hardtanh leaky_relu mish relu relu6 selu silu threshold"
-).split():
+for _name in [
+    "celu",
+    "elu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "silu",
+    "threshold",
+]:
     if _name in _OPERATIONS:
         globals()[_name] = _with_inplace(_name)
 
@@ -66,14 +77,18 @@ def _softmax_dim(name: str, rank: int, stacklevel: int) -> int:
     return 0 if rank in (0, 1, 3) else 1
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """exp(input) / sum(exp(input)) along `dim`."""
     if dim is None:
         dim = _softmax_dim("softmax", input.dim(), _stacklevel)
     return flambeau.softmax(input, dim, dtype=dtype)
 
 
-def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
     """softmax(-input) along `dim`."""
     if dim is None:
         dim = _softmax_dim("softmin", input.dim(), _stacklevel)
@@ -117,7 +132,9 @@ def _scaled_dot_product_attention(
 ) -> Tensor:
     """softmax(query @ key^T * scale + mask) @ value over the last two axes (time, width)."""
     if is_causal and attn_mask is not None:
-        raise RuntimeError("scaled_dot_product_attention: is_causal and attn_mask exclude each other")
+        raise RuntimeError(
+            "scaled_dot_product_attention: is_causal and attn_mask exclude each other"
+        )
     if enable_gqa:
         groups = query.size(-3) // key.size(-3)
         key, value = (t.repeat_interleave(groups, -3) for t in (key, value))
@@ -164,7 +181,12 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     return (tensor.unsqueeze(-1) == flambeau.arange(num_classes)).to(flambeau.int64)
 
 
-__all__ = sorted(
-    name for name in globals() if not name.startswith("_") and callable(globals()[name])
-    and name not in ("Any", "Callable", "Tensor")
-)
+__all__ = [
+    *sorted(name for name in _OPERATIONS if not name.startswith("_")),
+    "cosine_similarity",
+    "log_softmax",
+    "normalize",
+    "one_hot",
+    "softmax",
+    "softmin",
+]

@@ -325,7 +325,9 @@ class _Workers:
                 break
         while tasks:
             first = min(tasks)
-            wanted = first if self.in_order else next((n for n in sorted(tasks) if n in ready), first)
+            wanted = (
+                first if self.in_order else next((n for n in sorted(tasks) if n in ready), first)
+            )
             while wanted not in ready:
                 number, value = self._receive({*tasks.values()})
                 if number[0] != self.epoch:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import itertools
 import mmap
 import os
 import pickle
@@ -178,14 +179,10 @@ class Fetcher:
             return self.collate(self._indexed(index))
         if not self.batched:
             return self.collate(next(self.items))
-        batch = []
+        batch: list[Any] = []
         if not self.ended:
-            for _ in index:
-                try:
-                    batch.append(next(self.items))
-                except StopIteration:
-                    self.ended = True
-                    break
+            batch = [*itertools.islice(self.items, len(index))]
+            self.ended = len(batch) < len(index)
         if not batch or (self.drop_last and len(batch) < len(index)):
             raise StopIteration
         return self.collate(batch)
@@ -221,7 +218,7 @@ def _seed(job: Job) -> int:
 
         low, high = job.base_seed & 0xFFFFFFFF, job.base_seed >> 32
         sequence = numpy.random.SeedSequence([job.worker, low, high, 0])
-        numpy.random.seed(sequence.generate_state(4))
+        numpy.random.seed(sequence.generate_state(4))  # noqa: NPY002
     return seed
 
 
