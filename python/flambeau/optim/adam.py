@@ -1,15 +1,17 @@
 """Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
 
-Every variant is one fused update over all parameters of a group, whatever `fused`, `foreach` and
-`capturable` say.
+Every variant but amsgrad is one fused update over all parameters of a group, whatever `fused`,
+`foreach` and `capturable` say.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import flambeau
+from flambeau import Tensor
 from flambeau.optim.optimizer import Optimizer, evaluate
 
 __all__ = ["Adam", "AdamW"]
@@ -80,29 +82,56 @@ class Adam(Optimizer):
                     state["exp_avg_sq"] = flambeau.zeros_like(parameter)
                     if group["amsgrad"]:
                         state["max_exp_avg_sq"] = flambeau.zeros_like(parameter)
-            states = [self.state[parameter] for parameter in params]
-            steps = [state["step"] for state in states]
-            for step in steps:
+            by_step: defaultdict[float, list[Any]] = defaultdict(list)
+            for parameter in params:
+                step = self.state[parameter]["step"]
                 step += 1
-            beta1, beta2 = group["betas"]
-            decoupled = group["decoupled_weight_decay"]
-            update = flambeau._fused_adamw_ if decoupled else flambeau._fused_adam_
-            update(
-                params,
-                [parameter.grad for parameter in params],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
-                steps,
-                lr=float(group["lr"]),
-                beta1=beta1,
-                beta2=beta2,
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=group["amsgrad"],
-                maximize=group["maximize"],
-            )
+                by_step[step.item()].append(parameter)
+            for step, some in by_step.items():
+                self._update(group, some, step)
         return loss
+
+    def _update(self, group: dict[str, Any], params: list[Any], step: float) -> None:
+        states = [self.state[parameter] for parameter in params]
+        grads = [parameter.grad for parameter in params]
+        if group["amsgrad"]:
+            for parameter, grad, state in zip(params, grads, states):
+                _amsgrad(parameter, grad, state, group, step)
+            return
+        decoupled = group["decoupled_weight_decay"]
+        update = flambeau._fused_adamw_ if decoupled else flambeau._fused_adam_
+        update(
+            params,
+            grads,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            lr=float(group["lr"]),
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            step=step,
+            maximize=group["maximize"],
+        )
+
+
+def _amsgrad(
+    parameter: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any], step: float
+) -> None:
+    """One parameter's update with the largest second moment so far (Reddi et al. 2018)."""
+    lr, (beta1, beta2), decay = float(group["lr"]), group["betas"], group["weight_decay"]
+    if group["maximize"]:
+        grad = -grad
+    if group["decoupled_weight_decay"]:
+        parameter.mul_(1 - lr * decay)
+    elif decay != 0:
+        grad = grad + parameter * decay
+    mean, square, largest = (state[k] for k in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
+    mean.lerp_(grad, 1 - beta1)
+    square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+    largest.copy_(flambeau.maximum(largest, square))
+    scale = largest.sqrt() / (1 - beta2**step) ** 0.5 + group["eps"]
+    parameter.addcdiv_(mean, scale, value=-lr / (1 - beta1**step))
 
 
 class AdamW(Adam):

@@ -66,19 +66,23 @@ class SGD(Optimizer):
             for some, is_first_step in ((fresh, True), (known, False)):
                 if not some:
                     continue
-                buffers = []
-                if group["momentum"] != 0:
-                    buffers = [self.state[p]["momentum_buffer"] for p in some]
+                options = {
+                    "lr": float(group["lr"]),
+                    "weight_decay": group["weight_decay"],
+                    "maximize": group["maximize"],
+                }
+                grads = [parameter.grad for parameter in some]
+                if group["momentum"] == 0:
+                    flambeau._fused_sgd_(some, grads, **options)
+                    continue
                 flambeau._fused_sgd_(
                     some,
-                    [parameter.grad for parameter in some],
-                    buffers,
-                    weight_decay=group["weight_decay"],
+                    grads,
+                    [self.state[p]["momentum_buffer"] for p in some],
                     momentum=group["momentum"],
-                    lr=float(group["lr"]),
                     dampening=group["dampening"],
                     nesterov=group["nesterov"],
-                    maximize=group["maximize"],
                     is_first_step=is_first_step,
+                    **options,
                 )
         return loss

@@ -28,8 +28,11 @@ def get_total_norm(
     tensors = [tensors] if isinstance(tensors, Tensor) else [*tensors]
     if not tensors:
         return flambeau.tensor(0.0)
-    norms = [flambeau.linalg.vector_norm(t, float(norm_type)) for t in tensors]
-    total = flambeau.linalg.vector_norm(flambeau.stack(norms), float(norm_type))
+    if norm_type == 2 and len({t.dtype for t in tensors}) == 1:
+        norms = flambeau._foreach_norm(tensors)
+    else:
+        norms = [flambeau.linalg.vector_norm(t, float(norm_type)) for t in tensors]
+    total = flambeau.linalg.vector_norm(flambeau.stack([*norms]), float(norm_type))
     if error_if_nonfinite and not bool(flambeau.isfinite(total)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
@@ -45,8 +48,9 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scales the gradients by max_norm / (total_norm + 1e-6) where that is below 1."""
     scale = flambeau.clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
-    for grad in _grads(parameters):
-        grad.mul_(scale)
+    grads = _grads(parameters)
+    if grads:
+        flambeau._foreach_mul_(grads, scale)
 
 
 @flambeau.no_grad()

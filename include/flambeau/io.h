@@ -1,0 +1,4 @@
+#pragma once
+// Files of tensors in C++.
+
+#include "io/safetensors.h"
