@@ -40,10 +40,10 @@ struct Block : nn::Module {
       : norm1(add<nn::LayerNorm>("norm1", width)),
         attention(add<nn::CausalSelfAttention>("attention", width, heads)),
         norm2(add<nn::LayerNorm>("norm2", width)),
-        mlp(add<nn::Sequential>("mlp", std::vector<std::shared_ptr<nn::Layer>>{
-                                           std::make_shared<nn::Linear>(width, 4 * width),
-                                           std::make_shared<nn::GELU>(),
-                                           std::make_shared<nn::Linear>(4 * width, width)})) {}
+        mlp(add<nn::Sequential>(
+            "mlp", std::vector<std::shared_ptr<nn::Layer>>{
+                       std::make_shared<nn::Linear>(width, 4 * width), std::make_shared<nn::GELU>(),
+                       std::make_shared<nn::Linear>(4 * width, width)})) {}
   Tensor forward(Tensor x) const {
     x = F::add(x, attention->forward(norm1->forward(x)));
     return F::add(x, mlp->forward(norm2->forward(x)));
@@ -116,8 +116,7 @@ struct Run {
     if (position.epoch_start.defined()) state["data.epoch_start"] = position.epoch_start;
     state["data.batches"] = Tensor::from_scalar(position.batches);
     state["random"] = data::get_rng_state();
-    const Tensor loss_tensor =
-        Tensor::empty({static_cast<int64_t>(losses.size())}, DType::Float64);
+    const Tensor loss_tensor = Tensor::empty({static_cast<int64_t>(losses.size())}, DType::Float64);
     std::copy(losses.begin(), losses.end(), loss_tensor.data<double>());
     state["losses"] = loss_tensor;
     io::save_file(state, (out / "checkpoint.safetensors").string(), {{"format", kFormat}});

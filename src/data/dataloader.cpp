@@ -31,8 +31,8 @@ Tensor get_rng_state() {
 void set_rng_state(const Tensor& state) {
   check<TypeError>(state.dtype() == DType::UInt8 && state.is_contiguous(),
                    [] { return std::string("set_rng_state: expected a tensor of uint8"); });
-  default_generator().set_state({static_cast<const std::byte*>(state.data_ptr()),
-                                 static_cast<size_t>(state.numel())});
+  default_generator().set_state(
+      {static_cast<const std::byte*>(state.data_ptr()), static_cast<size_t>(state.numel())});
 }
 
 DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const DataLoaderOptions& options)
@@ -41,8 +41,7 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const DataLoaderO
     return concat("DataLoader: batch_size should be positive, got ", options.batch_size);
   });
   check<ValueError>(size() > 0, [&] {
-    return concat("DataLoader: ", dataset_->size(), " items make no batch of ",
-                  options.batch_size);
+    return concat("DataLoader: ", dataset_->size(), " items make no batch of ", options.batch_size);
   });
 }
 

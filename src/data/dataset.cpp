@@ -18,8 +18,7 @@ TensorDataset::TensorDataset(TensorList tensors) : tensors_(std::move(tensors)) 
 int64_t TensorDataset::size() const { return tensors_[0].size(0); }
 TensorList TensorDataset::get(int64_t index) const {
   TensorList item;
-  for (const Tensor& tensor : tensors_)
-    item.push_back(nn::functional::select(tensor, 0, index));
+  for (const Tensor& tensor : tensors_) item.push_back(nn::functional::select(tensor, 0, index));
   return item;
 }
 

@@ -202,12 +202,15 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
   bool needs_saved = false;
   for (const Source& source : derivative->sources)
     needs_saved |= source.kind == Source::Kind::Saved;
-  std::vector<Expr> outputs = results;
+  derivative->forward = forward_;
   if (needs_saved) {
-    outputs.insert(outputs.end(), lowered.saved.begin(), lowered.saved.end());
-    derivative->saved_count = static_cast<int>(lowered.saved.size());
+    // Lowered anew: the builder has the cotangents among its parameters by now.
+    const ops::LoweredCall forward = lower_call();
+    std::vector<Expr> outputs = forward.results;
+    outputs.insert(outputs.end(), forward.saved.begin(), forward.saved.end());
+    derivative->saved_count = static_cast<int>(forward.saved.size());
+    derivative->forward = make_executable(forward.builder->finish(outputs));
   }
-  derivative->forward = needs_saved ? make_executable(builder.finish(outputs)) : forward_;
   entry = std::move(derivative);
   return *entry;
 }

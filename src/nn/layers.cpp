@@ -11,9 +11,8 @@ namespace flambeau::nn {
 namespace F = functional;
 
 Linear::Linear(int64_t in_features, int64_t out_features, bool has_bias) {
-  weight = register_parameter("weight", init::kaiming_uniform_(
-                                            Tensor::empty({out_features, in_features}),
-                                            std::sqrt(5.0)));
+  weight = register_parameter(
+      "weight", init::kaiming_uniform_(Tensor::empty({out_features, in_features}), std::sqrt(5.0)));
   if (!has_bias) return;
   const double bound = in_features > 0 ? 1 / std::sqrt(static_cast<double>(in_features)) : 0;
   bias = register_parameter("bias", init::uniform_(Tensor::empty({out_features}), -bound, bound));
@@ -67,8 +66,7 @@ Tensor CausalSelfAttention::forward(const Tensor& input) {
   const Tensor qkv = F::view(qkv_->forward(input), {batch, time, 3, heads_, width / heads_});
   const TensorList parts = F::unbind(F::permute(qkv, {2, 0, 3, 1, 4}));
   const double dropout = is_training() ? dropout_ : 0;
-  const Tensor mixed =
-      F::scaled_dot_product_attention(parts[0], parts[1], parts[2], dropout, true);
+  const Tensor mixed = F::scaled_dot_product_attention(parts[0], parts[1], parts[2], dropout, true);
   return out_->forward(F::reshape(F::transpose(mixed, 1, 2), {batch, time, width}));
 }
 

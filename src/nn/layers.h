@@ -82,8 +82,8 @@ class ModuleList final : public Module {
   std::vector<std::shared_ptr<Child>> items_;
 };
 
-/// Multi-head attention in which position t sees positions up to t; [batch, time, width] in and out.
-/// One Linear makes queries, keys and values.
+/// Multi-head attention in which position t sees positions up to t; [batch, time, width] in and
+/// out. One Linear makes queries, keys and values.
 class CausalSelfAttention final : public Layer {
  public:
   /// ValueError if width is no multiple of heads.

@@ -35,7 +35,7 @@ Tensor Module::register_buffer(const std::string& name, Tensor tensor) {
   return tensor;
 }
 
-void Module::collect(const std::string& prefix, Named Module::*member, Named& result) const {
+void Module::collect(const std::string& prefix, Named Module::* member, Named& result) const {
   for (const auto& [name, tensor] : this->*member) result.emplace_back(prefix + name, tensor);
   for (const auto& [name, child] : children_) child->collect(prefix + name + ".", member, result);
 }
@@ -82,8 +82,8 @@ void Module::load_state_dict(const NamedTensors& state) const {
     if (found == state.end())
       errors += concat("\n  missing: ", name);
     else if (found->second.sizes() != tensor.sizes())
-      errors += concat("\n  ", name, " has shape ", list_text(found->second.sizes()),
-                       ", expected ", list_text(tensor.sizes()));
+      errors += concat("\n  ", name, " has shape ", list_text(found->second.sizes()), ", expected ",
+                       list_text(tensor.sizes()));
   }
   for (const auto& [name, tensor] : state)
     if (!mine.contains(name)) errors += concat("\n  unexpected: ", name);

@@ -65,7 +65,7 @@ class Module {
  private:
   using Named = std::vector<std::pair<std::string, Tensor>>;
   void check_name(const std::string& name) const;
-  void collect(const std::string& prefix, Named Module::*member, Named& result) const;
+  void collect(const std::string& prefix, Named Module::* member, Named& result) const;
 
   Named parameters_;
   Named buffers_;

@@ -28,8 +28,7 @@ void CosineAnnealingLR::step() {
     optimizer_.lr += (base_ - low_) * (1 - std::cos(kPi / period)) / 2;
     return;
   }
-  const double ratio =
-      (1 + std::cos(kPi * t / period)) / (1 + std::cos(kPi * (t - 1) / period));
+  const double ratio = (1 + std::cos(kPi * t / period)) / (1 + std::cos(kPi * (t - 1) / period));
   optimizer_.lr = ratio * (optimizer_.lr - low_) + low_;
 }
 

@@ -100,16 +100,14 @@ TEST(Safetensors, WritesToLoadedTensorsStayInTheProcess) {
   const float before = first.data<float>()[0];
   first.data<float>()[0] = before + 1;
   EXPECT_EQ(load_file(folder / "x").tensors.at("t").data<float>()[0], before);
-  EXPECT_THROW(
-      load_file(folder / "x", FileAccess::ReadOnly).tensors.at("t").bump_version("fill_"),
-      RuntimeError);
+  EXPECT_THROW(load_file(folder / "x", FileAccess::ReadOnly).tensors.at("t").bump_version("fill_"),
+               RuntimeError);
 }
 
 TEST(Safetensors, UnalignedTensorsOfOtherWritersAreCopied) {
   const TemporaryFolder folder;
-  const std::string header =
-      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
-      R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
+  const std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                             R"("b":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
   std::vector<std::byte> file = file_of(header, 5);
   const float value = 2.5;
   std::memcpy(file.data() + file.size() - 4, &value, 4);
@@ -185,11 +183,21 @@ TEST(Safetensors, MutatedFilesAreReadOrRefused) {
     for (size_t changes = 1 + below(3); changes > 0; --changes) {
       const size_t at = below(text.size());
       switch (below(5)) {
-        case 0: text[at] = static_cast<char>(random()); break;
-        case 1: text[at] = "0123456789[]{},:\""[below(17)]; break;
-        case 2: text.erase(at, 1 + below(8)); break;
-        case 3: text.insert(at, text.substr(below(text.size()), below(16))); break;
-        default: text.resize(std::max<size_t>(1, at)); break;
+        case 0:
+          text[at] = static_cast<char>(random());
+          break;
+        case 1:
+          text[at] = "0123456789[]{},:\""[below(17)];
+          break;
+        case 2:
+          text.erase(at, 1 + below(8));
+          break;
+        case 3:
+          text.insert(at, text.substr(below(text.size()), below(16)));
+          break;
+        default:
+          text.resize(std::max<size_t>(1, at));
+          break;
       }
     }
     const std::span file(reinterpret_cast<const std::byte*>(text.data()), text.size());

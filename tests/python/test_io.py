@@ -131,7 +131,9 @@ def test_damaged_checkpoints_never_crash(tmp_path: Path) -> None:
         bad = bytearray(good)
         for _ in range(chance.randrange(1, 4)):
             bad[chance.randrange(len(bad))] = chance.randrange(256)
-        (tmp_path / "c").write_bytes(bad[: chance.randrange(len(bad))] if chance.random() < 0.3 else bad)
+        (tmp_path / "c").write_bytes(
+            bad[: chance.randrange(len(bad))] if chance.random() < 0.3 else bad
+        )
         try:
             load_checkpoint(tmp_path / "c")
         except ValueError:
