@@ -18,7 +18,7 @@ Primitive core_row(int arity, std::string_view doc, Cotangents (*vjp)(const VjpC
           .vjp = vjp};
 }
 
-const RegisterPrimitive kAdd{core_row<"add", CoreOp::Add, Any>(
+const RegisterPrimitive kAdd{core_row<"add", CoreOp::Add, Every>(
     2, "a + b; integers wrap; of Bool: or.",
     [](const VjpContext& c) { return Cotangents{c.cotangent, c.cotangent}; })};
 
@@ -26,7 +26,7 @@ const RegisterPrimitive kSub{core_row<"sub", CoreOp::Sub, Numbers>(
     2, "a - b; integers wrap.",
     [](const VjpContext& c) { return Cotangents{c.cotangent, -c.cotangent}; })};
 
-const RegisterPrimitive kMul{core_row<"mul", CoreOp::Mul, Any>(
+const RegisterPrimitive kMul{core_row<"mul", CoreOp::Mul, Every>(
     2, "a * b; integers wrap; of Bool: and.", [](const VjpContext& c) {
       return Cotangents{c.cotangent * c.arguments[1], c.cotangent * c.arguments[0]};
     })};
@@ -57,13 +57,13 @@ Cotangents extremum_vjp(const VjpContext& c, const Expr& loses_a, const Expr& lo
   return {select(loses_a, 0, shared), select(loses_b, 0, shared)};
 }
 
-const RegisterPrimitive kMinimum{core_row<"minimum", CoreOp::Min, Any>(
+const RegisterPrimitive kMinimum{core_row<"minimum", CoreOp::Min, Every>(
     2, "The smaller; NaN if either is NaN; of zeros -0.", [](const VjpContext& c) {
       return extremum_vjp(c, gt(c.arguments[0], c.arguments[1]),
                           lt(c.arguments[0], c.arguments[1]));
     })};
 
-const RegisterPrimitive kMaximum{core_row<"maximum", CoreOp::Max, Any>(
+const RegisterPrimitive kMaximum{core_row<"maximum", CoreOp::Max, Every>(
     2, "The larger; NaN if either is NaN; of zeros +0.", [](const VjpContext& c) {
       return extremum_vjp(c, lt(c.arguments[0], c.arguments[1]),
                           gt(c.arguments[0], c.arguments[1]));
@@ -81,7 +81,7 @@ const RegisterPrimitive kSelect{{
                           "; wanted bool");
           });
           check_same_shape("select", arguments[0].shape, arguments[1].shape);
-          return Type{common_type("select", arguments, Any, 1).dtype, arguments[0].shape};
+          return Type{common_type("select", arguments, Every, 1).dtype, arguments[0].shape};
         },
     .emit = [](Emitter& emitter, DType, std::span<const Operand> a,
                const Attributes&) { return emitter.select(a[0], a[1], a[2]); },
@@ -160,7 +160,7 @@ const RegisterPrimitive kStopGradient{{
     .cls = PrimitiveClass::Elementwise,
     .arity = 1,
     .doc = "The operand, taken as constant by differentiation.",
-    .infer = infer_same<"stop_gradient", Any>,
+    .infer = infer_same<"stop_gradient", Every>,
     .emit = [](Emitter&, DType, std::span<const Operand> a, const Attributes&) { return a[0]; },
     .raw_halves = true,
 }};

@@ -140,6 +140,7 @@ Expr iota(ir::Builder& builder, const Shape& shape, int axis) {
   return builder.add(&row("iota"), {}, {.axes = {axis}, .dims = {shape.begin(), shape.end()}});
 }
 Expr linear_index(ir::Builder& builder, const Shape& shape_given) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): may point into the builder
   const Shape shape = shape_given;
   Expr position = filled(builder, DType::Int64, shape, 0);
   Dim stride = 1;
@@ -234,7 +235,6 @@ FLAMBEAU_UNARY(tan)
 FLAMBEAU_UNARY(asin)
 FLAMBEAU_UNARY(acos)
 FLAMBEAU_UNARY(atan)
-FLAMBEAU_BINARY(atan2)
 FLAMBEAU_UNARY(sinh)
 FLAMBEAU_UNARY(cosh)
 FLAMBEAU_UNARY(tanh)
@@ -249,11 +249,12 @@ FLAMBEAU_UNARY(digamma)
 FLAMBEAU_BINARY(pow)
 FLAMBEAU_UNARY(is_nan)
 FLAMBEAU_UNARY(stop_gradient)
-FLAMBEAU_BINARY(philox)
 #undef FLAMBEAU_COMPARISON
 #undef FLAMBEAU_BINARY
 #undef FLAMBEAU_UNARY
 
+Expr atan2(const Expr& y, const Expr& x) { return elementwise("atan2", {y, x}); }
+Expr philox(const Expr& key, const Expr& counter) { return elementwise("philox", {key, counter}); }
 Expr polygamma(int order, const Expr& a) { return add_node("polygamma", {a}, {.index = order}); }
 
 Expr broadcast(const Expr& a, std::span<const int64_t> axes, const Shape& shape) {

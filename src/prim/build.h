@@ -28,8 +28,8 @@ Expr constant(ir::Builder& builder, DType dtype, Scalar value);
 Expr extent(ir::Builder& builder, const Dim& dim);  ///< Int64, shape []
 /// Int64 of `shape`, each element its index along `axis`.
 Expr iota(ir::Builder& builder, const Shape& shape, int axis);
-/// Int64 of `shape`, each element its row-major position.
-Expr linear_index(ir::Builder& builder, const Shape& shape);
+/// Int64 of the shape, each element its row-major position.
+Expr linear_index(ir::Builder& builder, const Shape& shape_given);
 
 // Elementwise.
 Expr operator+(const Expr& a, const Expr& b);

@@ -13,7 +13,7 @@ Primitive comparison(std::string_view doc) {
           .cls = PrimitiveClass::Elementwise,
           .arity = 2,
           .doc = doc,
-          .infer = infer_bool<name, Any>,
+          .infer = infer_bool<name, Every>,
           .emit = emit_core<op>};
 }
 
@@ -40,7 +40,7 @@ const RegisterPrimitive kIsNan{{
     .arity = 1,
     .doc = "True for NaN, as Bool.",
     .infer = infer_bool<"is_nan", Floats>,
-    .emit = emit_unary<[](const Value& x) { return x != x; }>,
+    .emit = emit_unary<[](const Value& x) { return is_nan(x); }>,
 }};
 
 const RegisterPrimitive kAnd{

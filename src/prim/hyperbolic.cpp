@@ -9,28 +9,35 @@
 namespace flambeau::prim {
 namespace {
 
-/// Odd, by h = (e^(2|x|) - 1) / 2: tanh |x| = h / (1 + h).
+/// Odd: x + x^3 P(x^2) up to 0.5625; above by h = (e^(2|x|) - 1) / 2: tanh |x| = h / (h + 1).
 Value tanh_value(const Value& x) {
   // Beyond the bound the quotient rounds to 1.
   const Value magnitude = at_most(abs(x), x.is_double() ? 20 : 10);
+  const Value z = magnitude * magnitude;
+  const Value p =
+      x.is_double()
+          ? horner(z, {-0x1.555555555554bp-2, 0x1.1111111110247p-3, -0x1.ba1ba1b92fba4p-5,
+                       0x1.664f4847fcce0p-6, -0x1.226e2cd70f476p-7, 0x1.d6d240e39a19cp-9,
+                       -0x1.7d8b41ac1211cp-10, 0x1.345e07f522fdcp-11, -0x1.e7f0573e934a6p-13,
+                       0x1.59291d65992e9p-14, -0x1.3c77d2b335da5p-16})
+          : horner(z,
+                   {-0x1.555548p-2, 0x1.110c5ep-3, -0x1.b905c4p-5, 0x1.5811f6p-6, -0x1.9454eep-8});
   const Value h = expm1_scaled(magnitude + magnitude, 1);
-  const Value d = h + 1;
-  const Value quotient = h / d;
-  // What rounding took from d, taken out of the quotient while it counts: 1/d is 1 - quotient.
-  const Value lost = select(h < 1, (1 - d) + h, 0);
-  return with_sign_of(fma(-quotient * lost, 1 - quotient, quotient), x);
+  const Value inner = fma(magnitude * z, p, magnitude);
+  return with_sign_of(select(magnitude < 0.5625, inner, h / (h + 1)), x);
 }
 
-/// Odd, by h = (e^|x| - 1) / 2: sinh |x| = h + h / (2h + 1).
+/// Odd: x + x^3 P(x^2) up to 1; above by h = (e^|x| - 1) / 2: sinh |x| = h + h / (2h + 1).
 Value sinh_value(const Value& x) {
+  const Value z = x * x;
+  const Value p =
+      x.is_double() ? horner(z, {0x1.5555555555556p-3, 0x1.111111111101ep-7, 0x1.a01a01a037262p-13,
+                                 0x1.71de3a3b07844p-19, 0x1.ae646ff412ac8p-26,
+                                 0x1.6116f5241b2d8p-33, 0x1.b5c864f058ce3p-41})
+                    : horner(z, {0x1.555556p-3, 0x1.1110e0p-7, 0x1.a022bcp-13, 0x1.756c20p-19});
   const Value h = half_expm1(abs(x));
-  const Value d = fma(h, 2, 1);
-  const Value quotient = h / d;
-  // As in tanh; 1/d is 1 - 2 quotient.
-  const Value lost = fma(h, 2, 1 - d);
-  const Value exact = fma(-quotient * lost, fma(quotient, -2, 1), quotient);
-  const Value y = select(h < 0x1p100, h + exact, h);
-  return select(abs(x) < (x.is_double() ? 0x1p-100 : 0x1p-60), x, with_sign_of(y, x));
+  const Value outer = select(h < 0x1p100, h + h / fma(h, 2, 1), h);
+  return select(abs(x) < 1, fma(x * z, p, x), with_sign_of(outer, x));
 }
 
 Value cosh_value(const Value& x) {

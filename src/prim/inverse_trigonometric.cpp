@@ -57,8 +57,8 @@ Value atan2_value(const Value& y, const Value& x) {
   const Value turns = select(swapped, upright, select(is_left, x.number(1), 0));
   const Value signed_angle = select(swapped ^ is_left, -angle, angle);
   const Value result = fma(turns, pi_high(x), fma(turns, pi_low(x), signed_angle));
-  const Value is_nan = (x != x) | (y != y);
-  return select(is_nan, std::numeric_limits<double>::quiet_NaN(), with_sign_of(result, y));
+  return select(is_nan(x) | is_nan(y), std::numeric_limits<double>::quiet_NaN(),
+                with_sign_of(result, y));
 }
 
 /// What asin and acos share: s with s + s_low = sin of an angle up to pi/6, and the rest of that

@@ -108,8 +108,8 @@ Value pow_value(const Value& x, const Value& y) {
   const Value is_odd = is_integer & (floor(half) != half);
   const Value signed_result = select(is_odd, flip_sign_of(magnitude, x), magnitude);
   const Value is_undefined = (x < 0) & !is_integer & (a != kInfinity) & (abs(y) != kInfinity);
-  const Value is_nan = (x != x) | (y != y) | is_undefined;
-  return select((x == 1) | (y == 0), 1, select(is_nan, kNaN, signed_result));
+  const Value has_none = is_nan(x) | is_nan(y) | is_undefined;
+  return select((x == 1) | (y == 0), 1, select(has_none, kNaN, signed_result));
 }
 
 /// PyTorch's: no gradient to the base where the exponent is 0, none to the exponent where the base

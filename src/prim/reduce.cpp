@@ -102,12 +102,12 @@ const RegisterPrimitive kProd{reduction<"reduce_prod", CoreOp::Mul, Operands::Nu
     "The product over `axes`, which vanish.", [](DType dtype) { return number(dtype, 1, 1, true); },
     prod_vjp)};
 
-const RegisterPrimitive kMax{reduction<"reduce_max", CoreOp::Max, Operands::Any>(
+const RegisterPrimitive kMax{reduction<"reduce_max", CoreOp::Max, Operands::Every>(
     "The maximum over `axes`, which vanish; NaN if any is NaN; -inf or the least of nothing.",
     [](DType dtype) { return number(dtype, -kInfinity, integer_bound(dtype, false), false); },
     extremum_vjp)};
 
-const RegisterPrimitive kMin{reduction<"reduce_min", CoreOp::Min, Operands::Any>(
+const RegisterPrimitive kMin{reduction<"reduce_min", CoreOp::Min, Operands::Every>(
     "The minimum over `axes`, which vanish; NaN if any is NaN; inf or the greatest of nothing.",
     [](DType dtype) { return number(dtype, kInfinity, integer_bound(dtype, true), true); },
     extremum_vjp)};

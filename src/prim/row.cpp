@@ -5,7 +5,7 @@ namespace {
 
 bool allows(Operands allowed, DType dtype) {
   switch (allowed) {
-    case Operands::Any:
+    case Operands::Every:
       return true;
     case Operands::Numbers:
       return !is_bool(dtype);
@@ -71,14 +71,15 @@ Expr add_node(std::string_view name, std::initializer_list<Expr> arguments, Attr
                   std::move(attributes));
 }
 
-Expr filled(ir::Builder& builder, DType dtype, const Shape& shape, double value) {
+Expr filled(ir::Builder& builder, DType dtype, const Shape& shape_given, double value) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): may point into the builder
+  const Shape shape = shape_given;
   const Scalar number = is_float(dtype) ? Scalar(value) : Scalar(static_cast<int64_t>(value));
   return broadcast(constant(builder, dtype, number), {}, shape);
 }
 
 Expr filled_like(const Expr& like, double value) {
-  const Shape shape = like.shape();
-  return filled(like.builder(), like.dtype(), shape, value);
+  return filled(like.builder(), like.dtype(), like.shape(), value);
 }
 
 }  // namespace flambeau::prim

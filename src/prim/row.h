@@ -31,7 +31,7 @@ struct RowName {
 };
 
 /// Which dtypes the operands of a row may have.
-enum class Operands : uint8_t { Any, Numbers, Floats, Integers, BoolOrIntegers };
+enum class Operands : uint8_t { Every, Numbers, Floats, Integers, BoolOrIntegers };
 
 /// Checks that the operands have one dtype, of `allowed`, and fit in shape (extents that are both
 /// constants are equal); returns the first's type. `skip` operands at the front are not looked at.
@@ -94,8 +94,8 @@ Expr add_node(std::string_view name, std::span<const Expr> arguments, Attributes
 Expr add_node(std::string_view name, std::initializer_list<Expr> arguments,
               Attributes attributes = {});
 
-/// `value` at every element of `shape`.
-Expr filled(ir::Builder& builder, DType dtype, const Shape& shape, double value);
+/// `value` at every element of the shape.
+Expr filled(ir::Builder& builder, DType dtype, const Shape& shape_given, double value);
 /// `value` at every element of a value like `like`.
 Expr filled_like(const Expr& like, double value);
 

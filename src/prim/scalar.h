@@ -76,6 +76,9 @@ FLAMBEAU_VALUE_OPERATOR(<<, CoreOp::Shl)
 FLAMBEAU_VALUE_OPERATOR(>>, CoreOp::ShiftRightLogical)
 #undef FLAMBEAU_VALUE_OPERATOR
 
+/// True where `a` is NaN.
+inline Value is_nan(const Value& a) { return a.apply(CoreOp::Ne, a); }
+
 inline Value operator-(const Value& a) { return a.apply(CoreOp::Neg); }
 inline Value operator!(const Value& a) { return a.apply(CoreOp::Not); }
 inline Value abs(const Value& a) { return a.apply(CoreOp::Abs); }

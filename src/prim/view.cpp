@@ -56,7 +56,7 @@ Cotangents broadcast_vjp(const VjpContext& c) {
   SmallVector<int64_t, 5> kept;  // axes of the operand that the reduction leaves
   for (size_t axis = 0, i = 0; axis < to.size(); ++axis) {
     const bool mapped = i < from.size() && c.node.attributes.axes[i] == static_cast<int64_t>(axis);
-    if (mapped && !(from[i].is_one() && !to[axis].is_one()))
+    if (mapped && (!from[i].is_one() || to[axis].is_one()))
       kept.push_back(static_cast<int64_t>(i));
     else
       reduced.push_back(static_cast<int64_t>(axis));
