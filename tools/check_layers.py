@@ -53,7 +53,13 @@ CODE_SUFFIXES = CPP_SUFFIXES | {
     ".yml",
     ".yaml",
 }
-GENERATED = ("python/flambeau/_C", "tests/golden/")
+GENERATED = (
+    "include/flambeau/functions.h",
+    "python/flambeau/_C",
+    "python/flambeau/__init__.pyi",
+    "src/nn/functional/functions.cpp",
+    "tests/golden/",
+)
 LEFT_OVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any, Callable
 
 from . import _C
 from ._C import Tensor
+from ._construct import _check_device
 from .autograd.hooks import RemovableHandle
 
 
@@ -148,22 +150,87 @@ def _as_subclass(self: Tensor, cls: type) -> Tensor:
     return Tensor._make_subclass(cls, self, self.requires_grad)
 
 
-Tensor.__reduce_ex__ = _reduce_ex
-Tensor.__deepcopy__ = _deepcopy
-Tensor.__format__ = _format
-Tensor.__array__ = _array
-Tensor.__array_wrap__ = _array_wrap
-Tensor.__array_priority__ = 1000
-Tensor.__contains__ = _contains
-Tensor.__reversed__ = _reversed
-Tensor.__dlpack__ = _dlpack
-Tensor.__dlpack_device__ = _dlpack_device
-Tensor.register_hook = _register_hook
-Tensor.register_post_accumulate_grad_hook = _register_post_accumulate_grad_hook
-Tensor.backward = _backward
-Tensor.type = _type
-Tensor.as_subclass = _as_subclass
-Tensor.grad_fn = property(_C._grad_fn, doc="The node that made the tensor, or None.")
-Tensor._base = property(_C._base, doc="The tensor that this is a view of, or None.")
-Tensor.retains_grad = property(_C._retains_grad, doc="True after retain_grad().")
-Tensor.output_nr = property(_C._output_number, doc="Which output of grad_fn this is.")
+def _convert(self: Tensor, dtype: Any) -> Tensor:
+    return self if self.dtype is dtype else _to_copy(self, dtype=dtype)
+
+
+def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """to(dtype), to(device), to(device, dtype), to(other), each with non_blocking= and copy=."""
+    dtype = kwargs.pop("dtype", None)
+    device = kwargs.pop("device", None)
+    flags = {name: kwargs.pop(name, False) for name in ("non_blocking", "copy")}
+    memory_format = kwargs.pop("memory_format", None)
+    rest = list(args)
+    if rest and isinstance(rest[0], (_C.device, str, type(None))):
+        device = rest.pop(0)
+    elif rest and isinstance(rest[0], Tensor):
+        dtype = rest.pop(0).dtype
+    if rest and (rest[0] is None or isinstance(rest[0], (_C.dtype, type))):
+        dtype = rest.pop(0)
+    for name in ("non_blocking", "copy"):
+        if rest and isinstance(rest[0], bool):
+            flags[name] = rest.pop(0)
+    if rest or kwargs:
+        given = ", ".join([type(arg).__name__ for arg in args] + [f"{key}=" for key in kwargs])
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got ({given}), but expected one "
+            "of:\n * (torch.device device, torch.dtype dtype = None, bool non_blocking = False, "
+            "bool copy = False)\n * (torch.dtype dtype, bool non_blocking = False, bool copy = "
+            "False)\n * (Tensor other, bool non_blocking = False, bool copy = False)"
+        )
+    if device is not None:
+        _check_device("to", device)
+    if dtype in (None, self.dtype) and not flags["copy"] and memory_format is None:
+        return self
+    return _to_copy(self, dtype=dtype, memory_format=memory_format)
+
+
+def _cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    return self
+
+
+_to_copy = _C._functions["_to_copy"]
+
+for _name, _dtype in {
+    "float": _C.float32,
+    "double": _C.float64,
+    "half": _C.float16,
+    "bfloat16": _C.bfloat16,
+    "byte": _C.uint8,
+    "char": _C.int8,
+    "short": _C.int16,
+    "int": _C.int32,
+    "long": _C.int64,
+    "bool": _C.bool,
+}.items():
+    setattr(Tensor, _name, functools.partialmethod(_convert, _dtype))
+
+_METHODS: dict[str, Any] = {
+    "to": _to,
+    "cpu": _cpu,
+    "type": _type,
+    "as_subclass": _as_subclass,
+    "backward": _backward,
+    "register_hook": _register_hook,
+    "register_post_accumulate_grad_hook": _register_post_accumulate_grad_hook,
+    "__reduce_ex__": _reduce_ex,
+    "__deepcopy__": _deepcopy,
+    "__format__": _format,
+    "__array__": _array,
+    "__array_wrap__": _array_wrap,
+    "__array_priority__": 1000,
+    "__contains__": _contains,
+    "__reversed__": _reversed,
+    "__dlpack__": _dlpack,
+    "__dlpack_device__": _dlpack_device,
+    "T": property(_C._functions["_ops.numpy_T"], doc="The axes in reverse."),
+    "mT": property(_C._functions["_ops._mT"], doc="The last two axes exchanged."),
+    "H": property(_C._functions["_ops.numpy_T"], doc="A matrix transposed (real dtypes)."),
+    "mH": property(_C._functions["_ops._mT"], doc="The last two axes exchanged (real dtypes)."),
+    "grad_fn": property(_C._grad_fn, doc="The node that made the tensor, or None."),
+    "_base": property(_C._base, doc="The tensor that this is a view of, or None."),
+    "retains_grad": property(_C._retains_grad, doc="True after retain_grad()."),
+    "output_nr": property(_C._output_number, doc="Which output of grad_fn this is."),
+}
+for _name, _method in _METHODS.items():
+    setattr(Tensor, _name, _method)

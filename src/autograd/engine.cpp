@@ -50,7 +50,7 @@ Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& 
 
 bool has_nan(const Tensor& tensor) {
   if (!is_float(tensor.dtype())) return false;
-  const Tensor dense = contiguous(tensor);
+  const Tensor dense = row_major(tensor);
   const auto* bytes = static_cast<const char*>(dense.data_ptr());
   for (int64_t i = 0; i < dense.numel(); ++i)
     if (std::isnan(

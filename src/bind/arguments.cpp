@@ -157,9 +157,14 @@ bool bind_value(const Overload& overload, size_t index, PyObject* value, BoundAr
     return true;
   }
   switch (parameter.type) {
-    case ArgumentType::Tensor:
-      return overload.op->traits[index].number_allowed &&
-             bind_number<Scalar>(value, scalar_from, bound);
+    case ArgumentType::Tensor: {
+      if (overload.op->traits[index].number_allowed)
+        return bind_number<Scalar>(value, scalar_from, bound);
+      Scalar number;
+      if (!overload.reflected || !scalar_from(value, number)) return false;
+      bound.arguments.push_back(bound.alive.emplace_back(Tensor::from_scalar(number)).impl());
+      return true;
+    }
     case ArgumentType::TensorList:
       return bind_tensor_list(parameter, value, bound);
     case ArgumentType::Number:
@@ -226,6 +231,24 @@ bool bind_out(PyObject* value, BoundArguments& bound) {
   return true;
 }
 
+/// Keywords of factories that no schema needs: there is one layout, and one kind of memory.
+constexpr std::array<std::string_view, 4> kOptions{"layout", "device", "pin_memory",
+                                                   "requires_grad"};
+
+bool is_option(PyObject* keyword) {
+  return std::any_of(kOptions.begin(), kOptions.end(),
+                     [&](std::string_view option) { return equals(keyword, option); });
+}
+
+bool bind_option(const std::string& option, PyObject* value, BoundArguments& bound) {
+  if (value == Py_None) return true;
+  std::string word;
+  bool flag = false;
+  if (option == "requires_grad") return bool_from(value, bound.requires_grad);
+  if (option == "device") return device_from(value, word);
+  return option == "layout" ? layout_from(value, word) : bool_from(value, flag);
+}
+
 template <class Text>
 bool fail(Mismatch& mismatch, const Text& text) {
   if (mismatch.wanted) mismatch.text = text();
@@ -264,24 +287,20 @@ std::string wrong_type_text(const Overload& overload, size_t index, PyObject* va
 }  // namespace
 
 Overload::Overload(const ops::Definition& definition, CallForm call_form, bool is_method,
-                   bool reflected)
+                   bool is_reflected)
     : op(&definition),
       form(call_form),
       method(is_method),
-      has_out(call_form == CallForm::Function && definition.variants.out) {
+      has_out(call_form == CallForm::Function && definition.variants.out),
+      reflected(is_reflected) {
   const auto& parameters = definition.parsed.parameters;
-  int options = 0;
   for (const Parameter& parameter : parameters) {
     if (!parameter.keyword_only) order.push_back(positional++);
-    const bool is_option = parameter.type == ArgumentType::DType ||
-                           parameter.type == ArgumentType::Layout ||
-                           parameter.type == ArgumentType::Device ||
-                           (parameter.type == ArgumentType::Bool && parameter.name == "pin_memory");
-    if (is_option && parameter.keyword_only) ++options;
+    makes_tensors = makes_tensors || (parameter.type == ArgumentType::DType &&
+                                      parameter.keyword_only && !definition.differentiable);
     const bool input = !method && parameter.name == "self";
     names.push_back(interned(input ? "input" : std::string_view(parameter.name)));
   }
-  makes_tensors = options == 4;
   const size_t first = method ? 1 : 0;
   spreads_ints =
       positional == static_cast<int>(first) + 1 && parameters[first].type == ArgumentType::IntList;
@@ -315,8 +334,11 @@ std::string Overload::signature() const {
     if (!star) text += "*, ";
     if (has_out)
       text += op->parsed.returns.size() > 1 ? "tuple of Tensors out = None" : "Tensor out = None";
+    if (makes_tensors) text += has_out ? ", " : "";
     if (makes_tensors)
-      text += has_out ? ", bool requires_grad = False" : "bool requires_grad = False";
+      text +=
+          "torch.layout layout = None, torch.device device = None, bool pin_memory = False, bool "
+          "requires_grad = False";
   }
   return text + ")";
 }
@@ -368,10 +390,11 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
         return fail(mismatch, [&] {
           return concat(name, "(): argument 'out' must be Tensor, not ", type_name(value));
         });
-    } else if (overload.makes_tensors && equals(keyword, "requires_grad")) {
-      if (!bool_from(value, bound.requires_grad))
+    } else if (overload.makes_tensors && is_option(keyword)) {
+      if (!bind_option(text_of(keyword), value, bound))
         return fail(mismatch, [&] {
-          return concat(name, "(): argument 'requires_grad' must be bool, not ", type_name(value));
+          return concat(name, "(): argument '", text_of(keyword), "' must not be ",
+                        type_name(value));
         });
     } else {
       return fail(mismatch, [&] {

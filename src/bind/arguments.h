@@ -14,17 +14,19 @@ struct Overload {
   CallForm form = CallForm::Function;
   bool method = false;  ///< the first argument is the tensor itself, never a keyword
   bool has_out = false;
-  bool makes_tensors = false;  ///< a factory: takes requires_grad=
-  int positional = 0;          ///< parameters that are not keyword-only
+  bool reflected = false;  ///< __radd__: numbers stand for tensors
+  /// A factory takes layout=, device=, pin_memory= and requires_grad= where its schema does not.
+  bool makes_tensors = false;
+  int positional = 0;  ///< parameters that are not keyword-only
   /// The parameter that each positional argument is for: a method's first one is for `self`.
   std::vector<int> order = {};
   /// The only positional parameter (but self) is int[]: x.view(2, 3).
   bool spreads_ints = false;
   std::vector<PyObject*> names = {};  ///< interned names of the parameters
 
-  /// `reflected` is for __radd__: the first two arguments are swapped.
+  /// `is_reflected` is for __radd__: the first two arguments are swapped.
   Overload(const ops::Definition& definition, CallForm call_form, bool is_method,
-           bool reflected = false);
+           bool is_reflected = false);
   /// PyTorch's form of the signature: "(Tensor input, *, Number alpha = 1)".
   std::string signature() const;
 };

@@ -16,8 +16,8 @@ void add_io(nb::module_& module) {
     io::LoadedFile file;
     {
       const ReleaseLock others_run;
-      file = io::load_file(path,
-                           read_only ? io::FileAccess::ReadOnly : io::FileAccess::CopyOnWrite);
+      file =
+          io::load_file(path, read_only ? io::FileAccess::ReadOnly : io::FileAccess::CopyOnWrite);
     }
     return std::pair(std::move(file.tensors), std::move(file.metadata));
   });

@@ -9,6 +9,7 @@
 #include "bind/casters.h"
 #include "bind/construct.h"
 #include "bind/dlpack.h"
+#include "bind/generator_type.h"
 #include "bind/io.h"
 #include "bind/operation.h"
 #include "bind/registry_dump.h"
@@ -119,6 +120,7 @@ NB_MODULE(_C, module) {
   add_operations(module.ptr());
   add_construction(module);
   add_settings(module);
+  add_generator(module);
   add_autograd(module);
   add_registry_dump(module);
   add_io(module);

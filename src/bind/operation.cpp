@@ -205,6 +205,13 @@ std::string operator_form(std::string_view plain, char letter) {
   return concat("__", letter, plain.substr(2));
 }
 
+/// "relu_", "__iadd__"
+bool names_in_place(std::string_view name) {
+  if (!name.ends_with("__")) return name.ends_with('_');
+  return std::any_of(kOperators.begin(), kOperators.end(),
+                     [&](std::string_view plain) { return name == operator_form(plain, 'i'); });
+}
+
 bool is_operator(std::string_view name) {
   if (contains(kComparisons, name) || contains(kOperators, name)) return true;
   return std::any_of(kOperators.begin(), kOperators.end(), [&](std::string_view plain) {
@@ -232,24 +239,24 @@ bool has_self(const ops::Definition& op) {
 void add_paths(Paths& paths, Paths& reflected, const ops::Definition& op) {
   const std::string& name = op.parsed.name;
   const ops::Variants& variants = op.variants;
+  // What only writes its parameters has no other form.
+  const CallForm form = op.returns == ops::Returns::Self ? CallForm::InPlace : CallForm::Function;
   std::vector<std::string> own;
   if (variants.function) own.push_back(name);
   if (variants.method && has_self(op)) own.push_back(std::string(kMethodPrefix) + name);
-  own.insert(own.end(), variants.aliases.begin(), variants.aliases.end());
-  // What only writes its parameters has no other form.
-  const CallForm form = op.returns == ops::Returns::Self ? CallForm::InPlace : CallForm::Function;
   for (const std::string& path : own) {
     add_overload(paths, path, op, form);
-    const std::string last = path.substr(path.rfind('.') + 1);
-    if (path.starts_with(kMethodPrefix) && contains(kOperators, last)) {
-      const std::string prefix(kMethodPrefix);
-      if (variants.in_place)
-        add_overload(paths, prefix + operator_form(last, 'i'), op, CallForm::InPlace);
-      add_overload(reflected, prefix + operator_form(last, 'r'), op, form, true);
-    } else if (variants.in_place && !path.ends_with("__")) {
-      add_overload(paths, path + "_", op, CallForm::InPlace);
-    }
+    if (variants.in_place) add_overload(paths, path + "_", op, CallForm::InPlace);
   }
+  for (const std::string& path : variants.aliases) {
+    const std::string last = path.substr(path.rfind('.') + 1);
+    add_overload(paths, path, op, names_in_place(last) ? CallForm::InPlace : form);
+    if (path.starts_with(kMethodPrefix) && contains(kOperators, last))
+      add_overload(reflected, std::string(kMethodPrefix) + operator_form(last, 'r'), op, form,
+                   true);
+  }
+  // Operations that are nobody's function are for the package itself.
+  if (own.empty() && variants.aliases.empty()) add_overload(paths, "_ops." + name, op, form);
 }
 
 }  // namespace

@@ -49,6 +49,7 @@ nb::dict definition_dict(const ops::Definition& op) {
   result["in_place"] = op.variants.in_place;
   result["out"] = op.variants.out;
   result["aliases"] = op.variants.aliases;
+  result["differentiable"] = op.differentiable;
   result["writes"] = op.returns == ops::Returns::Self;
   nb::list parameters;
   for (size_t i = 0; i < op.parsed.parameters.size(); ++i) parameters.append(parameter_dict(op, i));

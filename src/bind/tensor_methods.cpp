@@ -272,6 +272,7 @@ std::array methods{
 };
 
 std::array attributes{
+    PyGetSetDef{"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     PyGetSetDef{"shape", attribute<[](const Tensor& t) { return size_object(t.sizes()); }>, nullptr,
                 "The size.", nullptr},
     PyGetSetDef{"dtype",

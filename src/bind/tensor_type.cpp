@@ -58,6 +58,13 @@ void dealloc(PyObject* self) {
 Py_hash_t hash(PyObject* self) { return _Py_HashPointer(self); }
 
 /// The legacy constructor: Tensor(2, 3), Tensor([1, 2]), Tensor(other).
+PyObject* item(PyObject* self, Py_ssize_t index) {
+  return guarded([&] {
+    const Object key = checked(PyLong_FromSsize_t(index));
+    return checked(tensor_get_item(self, key.get())).release();
+  });
+}
+
 PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&] { return wrap_as(construct_legacy(args, kwargs), type); });
 }
@@ -89,6 +96,7 @@ void add_tensor_type(PyObject* module) {
   add(Py_mp_length, slot(tensor_length));
   add(Py_mp_subscript, slot(tensor_get_item));
   add(Py_mp_ass_subscript, slot(tensor_set_item));
+  add(Py_sq_item, slot(item));
   add(Py_nb_bool, slot(tensor_bool));
   add(Py_nb_int, slot(tensor_int));
   add(Py_nb_float, slot(tensor_float));
@@ -99,6 +107,7 @@ void add_tensor_type(PyObject* module) {
   PyType_Spec spec{"flambeau.Tensor", sizeof(TensorObject), 0,
                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots.data()};
   tensor_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)).release());
+  tensor_type->tp_name = "Tensor";  // As messages name it.
   checked(PyObject_SetAttrString(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type)));
   wrapper_hooks = {.increase = increase, .decrease = decrease};
 }

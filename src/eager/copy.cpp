@@ -70,7 +70,7 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   kernel.launch({buffers.data(), buffers.size()}, {bound_sizes, nullptr}, {});
 }
 
-Tensor contiguous(const Tensor& tensor) {
+Tensor row_major(const Tensor& tensor) {
   if (tensor.is_contiguous()) return tensor;
   Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
   copy_elements(tensor, copy);

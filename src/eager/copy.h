@@ -9,6 +9,6 @@ namespace flambeau {
 void copy_elements(const Tensor& from, const Tensor& to);
 
 /// A row-major copy, or `tensor` itself if it is row-major already.
-Tensor contiguous(const Tensor& tensor);
+Tensor row_major(const Tensor& tensor);
 
 }  // namespace flambeau

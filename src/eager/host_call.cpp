@@ -48,7 +48,7 @@ HostCallOnTensors::~HostCallOnTensors() = default;
 HostTensor HostCallOnTensors::input(const TensorInfo* info, bool contiguous) {
   if (info == nullptr) return {};
   Tensor tensor = tensor_of(info);
-  if (contiguous) tensor = flambeau::contiguous(tensor);
+  if (contiguous) tensor = row_major(tensor);
   copies_.push_back(tensor);
   return host(tensor);
 }

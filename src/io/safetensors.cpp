@@ -236,7 +236,7 @@ void save_file(const NamedTensors& tensors, const std::string& path, const Metad
   file.write(&length, sizeof length);
   file.write(header.data(), header.size());
   for (const auto* entry : order) {
-    const Tensor dense = contiguous(entry->second);
+    const Tensor dense = row_major(entry->second);
     if (const uint64_t count = byte_count(dense); count > 0) file.write(dense.data_ptr(), count);
   }
   file.commit();

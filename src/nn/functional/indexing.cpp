@@ -211,7 +211,7 @@ void set_index(const Tensor& self, std::span<const IndexItem> items, const Tenso
     call_op(copy, {argument(applied.view), argument(source), Scalar(false)}, CallForm::InPlace);
     return;
   }
-  static const ops::Definition& put = ops::find_definition("index_put_");
+  static const ops::Definition& put = ops::find_definition("index_put");
   call_op(put,
           {argument(applied.view), references(applied.indices), argument(source), Scalar(false)},
           CallForm::InPlace);

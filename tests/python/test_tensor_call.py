@@ -1,0 +1,182 @@
+"""Binding of Python arguments to the schemas, and what calls give."""
+
+from __future__ import annotations
+
+import inspect
+
+import flambeau
+import numpy as np
+import pytest
+
+
+def pair():
+    return flambeau.tensor([1.0, 2.0]), flambeau.tensor([3.0, 4.0])
+
+
+class TestArguments:
+    def test_positions_keywords_and_defaults(self):
+        x, y = pair()
+        assert flambeau.add(x, y).tolist() == [4.0, 6.0]
+        assert flambeau.add(x, y, alpha=2).tolist() == [7.0, 10.0]
+        assert flambeau.add(input=x, other=y).tolist() == [4.0, 6.0]
+        assert x.add(other=y, alpha=0.5).tolist() == [2.5, 4.0]
+
+    def test_numbers_for_tensors(self):
+        x, _ = pair()
+        for number in (2, 2.0, np.float32(2), np.int64(2), flambeau.tensor(2)):
+            assert (x + number).tolist() == [3.0, 4.0]
+        assert (x + True).dtype is flambeau.float32
+        assert (flambeau.tensor([1, 2]) + 0.5).dtype is flambeau.float32
+
+    def test_ints_spread_or_listed(self):
+        x = flambeau.tensor([1.0, 2.0, 3.0, 4.0])
+        for shape in (x.view(2, 2), x.view((2, 2)), x.view([2, 2]), x.view(flambeau.Size([2, 2]))):
+            assert shape.shape == (2, 2)
+        assert x.view(4).shape == (4,)
+        assert flambeau.zeros(2, 3).shape == flambeau.zeros((2, 3)).shape == (2, 3)
+        assert x.view(2, 2).permute(1, 0).tolist() == [[1, 3], [2, 4]]
+        assert x.view(np.int64(2), flambeau.tensor(2)).shape == (2, 2)
+
+    def test_one_int_for_a_list_of_axes(self):
+        x = flambeau.tensor([[1.0, 2.0], [3.0, 4.0]])
+        assert x.sum(0).tolist() == x.sum((0,)).tolist() == x.sum(dim=[0]).tolist() == [4.0, 6.0]
+        assert x.sum(axis=1, keepdims=True).tolist() == [[3.0], [7.0]]
+
+    def test_overloads(self):
+        x = flambeau.tensor([[1.0, 5.0], [3.0, 4.0]])
+        assert x.max().item() == 5.0
+        assert flambeau.max(x, x * 2).tolist() == [[2.0, 10.0], [6.0, 8.0]]
+        values, indices = x.max(0)
+        assert (values.tolist(), indices.tolist()) == ([3.0, 5.0], [1, 0])
+
+    def test_dtypes(self):
+        assert flambeau.zeros(1, dtype=flambeau.int32).dtype is flambeau.int32
+        assert flambeau.zeros(1, dtype=float).dtype is flambeau.float64
+        assert flambeau.zeros(1, device="cpu", requires_grad=True).requires_grad
+
+    @pytest.mark.parametrize(
+        ("call", "text"),
+        [
+            (lambda x: flambeau.add(x, "a"), "add(): argument 'other' (position 2) must be Tensor, not str"),
+            (lambda x: flambeau.add(x), 'add() missing 1 required positional arguments: "other"'),
+            (lambda x: flambeau.add(x, 1, 2), "add() takes 2 positional arguments but 3 were given"),
+            (lambda x: x.add(1, 2), "add() takes 1 positional arguments but 2 were given"),
+            (lambda x: x.add(foo=1), "add() got an unexpected keyword argument 'foo'"),
+            (lambda x: flambeau.add(x, 1, other=2), "add() got multiple values for argument 'other'"),
+            (lambda x: flambeau.exp(1), "exp(): argument 'input' (position 1) must be Tensor, not int"),
+            (lambda x: flambeau.exp(x, out=1), "exp(): argument 'out' must be Tensor, not int"),
+            (lambda x: x.unsqueeze(True), "unsqueeze(): argument 'dim' (position 1) must be int, not bool"),
+            (
+                lambda x: x.reshape((2, "a")),
+                "reshape(): argument 'shape' (position 1) must be tuple of ints, but found element of type str at pos 1",
+            ),
+            (lambda x: flambeau.cat([x, 1]), "expected Tensor as element 1 in argument 'tensors', but got int"),
+            (lambda x: flambeau.cat(x), "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor"),
+            (lambda x: x + None, "unsupported operand type(s) for +"),
+            (lambda x: "a" - x, "unsupported operand type(s) for -"),
+        ],
+    )  # fmt: skip
+    def test_refusals(self, call, text):
+        with pytest.raises(TypeError) as raised:
+            call(flambeau.tensor([1.0, 2.0]))
+        assert text in str(raised.value)
+
+    def test_no_overload_fits(self):
+        with pytest.raises(TypeError) as raised:
+            flambeau.max(flambeau.tensor([1.0]), "a")
+        lines = str(raised.value).splitlines()
+        assert lines[0] == (
+            "max() received an invalid combination of arguments - got (Tensor, str), but expected "
+            "one of:"
+        )
+        assert " * (Tensor input, int dim, bool keepdim = False" in str(raised.value)
+
+    def test_overflow(self):
+        with pytest.raises(RuntimeError, match="Overflow when unpacking long"):
+            flambeau.tensor([1]) + 2**70
+
+
+class TestOperators:
+    def test_reflected(self):
+        x, _ = pair()
+        assert (1 - x).tolist() == [0.0, -1.0]
+        assert (2 / x).tolist() == [2.0, 1.0]
+        assert (3 // x).tolist() == [3.0, 1.0]
+        assert (2**x).tolist() == [2.0, 4.0]
+        assert (1 << flambeau.tensor([1, 2])).tolist() == [2, 4]
+
+    def test_comparisons(self):
+        x, y = pair()
+        assert (x < y).tolist() == [True, True]
+        assert (x == 1).tolist() == [True, False]
+        assert (x == None) is False  # noqa: E711
+        assert (x != "a") is True
+
+    def test_foreign_classes_get_their_turn(self):
+        class Foreign:
+            def __radd__(self, other):
+                return "mine"
+
+        assert flambeau.tensor([1.0]) + Foreign() == "mine"
+
+    def test_in_place(self):
+        x, y = pair()
+        before = x.data_ptr()
+        x += y
+        x *= 2
+        assert (x.tolist(), x.data_ptr()) == ([8.0, 12.0], before)
+        integers = flambeau.tensor([1])
+        with pytest.raises(RuntimeError, match="can't be cast"):
+            integers += 0.5
+
+
+class TestResults:
+    def test_named(self):
+        result = flambeau.tensor([[1.0, 5.0]]).max(1)
+        assert type(result).__name__ == "max"
+        assert (result.values.tolist(), result.indices.tolist()) == ([5.0], [1])
+
+    def test_out(self):
+        x, y = pair()
+        out = flambeau.empty(2)
+        assert flambeau.add(x, y, out=out) is out
+        assert out.tolist() == [4.0, 6.0]
+
+    def test_lists_are_tuples(self):
+        parts = flambeau.tensor([1, 2, 3]).split(2)
+        assert type(parts) is tuple
+        assert [part.tolist() for part in parts] == [[1, 2], [3]]
+
+
+class TestFunctions:
+    def test_documentation(self):
+        text = flambeau.add.__doc__
+        assert text.startswith(
+            "add(Tensor input, Tensor other, *, Number alpha = 1, Tensor out = None) -> Tensor\n"
+        )
+        assert "broadcast" in text
+        assert flambeau.Tensor.add.__doc__.startswith("add(Tensor other")
+
+    def test_names(self):
+        assert (flambeau.add.__name__, flambeau.add.__module__) == ("add", "flambeau")
+        assert flambeau.Tensor.add_.__qualname__ == "Tensor.add_"
+        assert inspect.isroutine(flambeau.add)
+
+    def test_every_operation_is_documented(self):
+        missing = [d["schema"] for d in flambeau._C._registry() if not d["doc"]]
+        assert missing == []
+
+    def test_functions_in_classes_do_not_bind(self):
+        class Layer:
+            activation = flambeau.exp
+
+        assert Layer().activation(flambeau.tensor([0.0])).tolist() == [1.0]
+        assert flambeau.Tensor.add(flambeau.tensor([1]), 2).tolist() == [3]
+        with pytest.raises(TypeError, match="needs a Tensor, got int"):
+            flambeau.Tensor.add(1, 2)
+
+    def test_folders(self):
+        assert flambeau.special.expit(flambeau.tensor([0.0])).tolist() == [0.5]
+        import flambeau.special as special
+
+        assert special.expit is flambeau.special.expit
