@@ -1,0 +1,34 @@
+"""One side of the comparison: reads case names from standard input, prints seconds as JSON."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+
+from cases import CASES
+
+
+def main() -> None:
+    torch = importlib.import_module(sys.argv[1])
+    torch.set_num_threads(int(sys.argv[2]))
+    ready = {}
+    for line in sys.stdin:
+        name = line.rstrip("\n")
+        try:
+            if name not in ready:
+                ready.clear()  # one case's memory at a time
+                ready[name] = CASES[name](torch)
+                ready[name]()
+                ready[name]()
+            start = time.perf_counter()
+            ready[name]()
+            answer = {"seconds": time.perf_counter() - start}
+        except Exception as error:  # the driver prints it beside the other side's figure
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
