@@ -49,7 +49,8 @@ Contraction plain_contraction(DType a, DType b, DType out) {
   return contraction;
 }
 
-LoopProgram epilogue_program(const Contraction& contraction, bool transposed) {
+LoopProgram epilogue_program(const Contraction& contraction, bool transposed, bool unit_output) {
+  require(!unit_output || contraction.is_plain, "contraction: strides of an epilogue of its own");
   const DType computed = compute_dtype(contraction.a);
   const DType accumulator = accumulator_dtype(contraction.a);
   const LoopVar outer_variable = transposed ? 1 : 0;
@@ -77,6 +78,9 @@ LoopProgram epilogue_program(const Contraction& contraction, bool transposed) {
     inner.body = {std::move(load)};
   }
   inner.body.insert(inner.body.end(), contraction.epilogue.begin(), contraction.epilogue.end());
+  if (unit_output)
+    for (LoopIndex::Term& term : inner.body.back().index.terms)
+      if (term.variable == inner_variable) term.coefficient = IntOperand::constant(1);
   Statement outer = make_statement(StatementKind::Loop);
   outer.mark = LoopMark::Parallel;
   outer.variable = outer_variable;

@@ -45,7 +45,9 @@ DType accumulator_dtype(DType dtype);
 
 /// The epilogue as a kernel over a tile of sums: rows parallel, columns inner (with `transposed`
 /// the other way round). The sums are the last buffer; the last slot is the stride of its rows (of
-/// its columns), the other one is 1.
-LoopProgram epilogue_program(const Contraction& contraction, bool transposed);
+/// its columns), the other one is 1. `unit_output` says of a plain contraction that the output's
+/// stride along the inner loop is 1, which makes faster code.
+LoopProgram epilogue_program(const Contraction& contraction, bool transposed,
+                             bool unit_output = false);
 
 }  // namespace flambeau::ir

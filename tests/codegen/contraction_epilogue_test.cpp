@@ -237,6 +237,7 @@ TEST(ContractionEpilogue, TextAndHashTellContractionsApart) {
   EXPECT_NE(f32.text(), half.text());
   ir::verify(ir::epilogue_program(f32, false));
   ir::verify(ir::epilogue_program(half, true));
+  ir::verify(ir::epilogue_program(half, false, true));
   ir::verify(ir::epilogue_program(epilogue_contraction(), false));
 }
 

@@ -39,9 +39,10 @@ class ContractionKernel::State {
       return loader_->load(codegen::PackPart{of_b ? contraction_.b : contraction_.a, accumulator_});
     });
   }
-  ir::KernelFunction epilogue(bool transposed) {
-    return once(epilogue_[transposed ? 1 : 0],
-                [&] { return loader_->load(ir::epilogue_program(contraction_, transposed)); });
+  ir::KernelFunction epilogue(bool transposed, bool unit_output) {
+    return once(epilogue_[transposed ? 1 : 0][unit_output ? 1 : 0], [&] {
+      return loader_->load(ir::epilogue_program(contraction_, transposed, unit_output));
+    });
   }
 
  private:
@@ -63,7 +64,7 @@ class ContractionKernel::State {
   std::mutex mutex_;
   std::atomic<const CodeEntry*> micro_[2][2][2] = {};
   std::atomic<const CodeEntry*> pack_[2] = {};
-  std::atomic<ir::KernelFunction> epilogue_[2] = {};
+  std::atomic<ir::KernelFunction> epilogue_[2][2] = {};
 };
 
 }  // namespace flambeau

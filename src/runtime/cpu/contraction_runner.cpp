@@ -1,0 +1,217 @@
+#include "runtime/cpu/contraction_runner.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "runtime/thread_pool.h"
+
+namespace flambeau {
+
+using codegen::ColumnLayout;
+using codegen::ContractionTile;
+using codegen::MicroKernel;
+using codegen::PackFunction;
+using codegen::PackPart;
+using codegen::PackStride;
+using codegen::RowLayout;
+
+namespace {
+
+constexpr int64_t kBlock = ir::kContractBlock;
+// Of work in one piece that a thread takes at a time; less costs more to hand out than to do.
+constexpr int64_t kMultiplyAddsPerChunk = 1024 * 1024;
+// A cautious estimate of one thread's speed, for the cost that the pool is told.
+constexpr int64_t kMultiplyAddsPerNanosecond = 16;
+
+constexpr int64_t kPackedElementsPerNanosecond = 1;
+// A piece of packing work, in elements.
+constexpr int64_t kPackLength = 1024;
+constexpr int64_t kPackWidth = 32;
+// Between panels, in bytes: keeps them out of each other's cache sets when k is a power of 2.
+constexpr int64_t kPanelPadding = 128;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+ContractionRunner::ContractionRunner(ContractionKernel::State& state,
+                                     const ContractionArguments& arguments)
+    : state_(state), tile_(state.tile()), arguments_(arguments) {
+  for (const int64_t extent : arguments.batch) batch_ *= extent;
+  const auto& [a, b, out] = std::tie(arguments.a, arguments.b, arguments.out);
+  const ir::Contraction& contraction = state.contraction();
+  const DType accumulator = state.accumulator();
+  plan_ = plan_contraction({.batch = batch_,
+                            .m = arguments.m,
+                            .n = arguments.n,
+                            .k = arguments.k,
+                            .a_row = a.row_stride,
+                            .a_column = a.column_stride,
+                            .b_row = b.row_stride,
+                            .b_column = b.column_stride,
+                            .out_row = out.row_stride,
+                            .out_column = out.column_stride,
+                            .a_converts = contraction.a != accumulator,
+                            .b_converts = contraction.b != accumulator,
+                            .has_epilogue = !state.sums_are_output()},
+                           tile_);
+  rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
+  columns_ = make_side(!plan_.transposed, true, packs_columns());
+  k_ = arguments.k;
+  work_ = arguments.m * arguments.n * std::max<int64_t>(k_, 1);
+  size_ = static_cast<int64_t>(size_of(accumulator));
+  width_ = tile_.columns();
+  height_ = tile_.rows(RowLayout::UnitRow);
+  row_tiles_ = ceil_div(plan_.rows, plan_.tile_rows);
+  part_ = {
+      accumulator, plan_.layout,
+      plan_.column_source == ColumnSource::DirectK ? ColumnLayout::UnitK : ColumnLayout::UnitColumn,
+      true};
+  strips_ = make_strips(plan_.tile_rows);
+  if (plan_.column_source == ColumnSource::Direct && plan_.rows <= ContractionTile::kWideHeights)
+    wide_vectors_ = ContractionTile::wide_vectors(static_cast<int>(plan_.rows));
+  sums_stride_ = plan_.direct_output ? (plan_.transposed ? out.column_stride : out.row_stride)
+                                     : ceil_div(plan_.tile_columns, width_) * width_;
+  if (contraction.is_plain) {
+    ints_ = {out.row_stride, out.column_stride};
+  } else {
+    ints_.append(arguments.ints, arguments.ints + contraction.slot_count);
+  }
+  ints_.push_back(sums_stride_);
+}
+
+ContractionRunner::Side ContractionRunner::make_side(bool of_b, bool is_columns, bool packs) {
+  const ContractionArguments::Matrix& matrix = of_b ? arguments_.b : arguments_.a;
+  Side side;
+  side.matrix = &matrix;
+  side.size = static_cast<int64_t>(size_of(of_b ? state_.contraction().b : state_.contraction().a));
+  side.lane_stride = of_b ? matrix.column_stride : matrix.row_stride;
+  side.k_stride = of_b ? matrix.row_stride : matrix.column_stride;
+  if (packs) {
+    const PackStride unit = side.lane_stride == 1 ? PackStride::Lane
+                            : side.k_stride == 1  ? PackStride::K
+                                                  : PackStride::None;
+    side.pack =
+        reinterpret_cast<PackFunction>(state_.pack(of_b)[PackPart::entry(unit, is_columns)]);
+  }
+  return side;
+}
+
+int64_t ContractionRunner::batch_offset(const Ints& strides, int64_t batch) const {
+  if (strides.size() == 1) return batch * strides[0];
+  int64_t offset = 0;
+  for (size_t axis = strides.size(); axis-- > 0;) {
+    offset += batch % arguments_.batch[axis] * strides[axis];
+    batch /= arguments_.batch[axis];
+  }
+  return offset;
+}
+
+ContractionRunner::Strips ContractionRunner::make_strips(int64_t rows) const {
+  const auto heights = part_.heights(tile_);
+  Strips strips;
+  size_t h = 0;
+  for (int64_t first = 0; first < rows;) {
+    while (heights[h] > rows - first) ++h;
+    strips.push_back({first, h});
+    first += heights[h];
+  }
+  return strips;
+}
+
+void ContractionRunner::run() {
+  if (plan_.column_source == ColumnSource::PackedShared) return run_shared();
+  const int64_t column_tiles = ceil_div(plan_.columns, plan_.tile_columns);
+  const int64_t tiles = batch_ * row_tiles_ * column_tiles;
+  const int64_t tile_work = std::max<int64_t>(work_ / (row_tiles_ * column_tiles), 1);
+  const int64_t per_chunk = std::clamp<int64_t>(kMultiplyAddsPerChunk / tile_work, 1, tiles);
+  const Group everything{nullptr, nullptr, 0, plan_.columns, 0, k_};
+  const bool is_tiny = tiles == batch_ && plan_.column_source == ColumnSource::Direct &&
+                       !plan_.pack_rows && plan_.direct_output && plan_.columns <= width_ &&
+                       k_ > 0 && k_ <= kBlock && arguments_.batch.size() == 1;
+  parallel_for(
+      ceil_div(tiles, per_chunk),
+      [&](int64_t chunk, int) {
+        const int64_t end = std::min(tiles, (chunk + 1) * per_chunk);
+        if (is_tiny) return run_tiny(chunk * per_chunk, end);
+        const Workspace local(local_bytes());
+        for (int64_t t = chunk * per_chunk; t < end; ++t)
+          run_tile({t / (row_tiles_ * column_tiles), t % row_tiles_ * plan_.tile_rows,
+                    t / row_tiles_ % column_tiles * plan_.tile_columns},
+                   everything, local.data());
+      },
+      batch_ * work_ / kMultiplyAddsPerNanosecond);
+}
+
+void ContractionRunner::run_tiny(int64_t batch, int64_t batch_end) const {
+  const auto vectors = static_cast<int>(ceil_div(plan_.columns, tile_.lanes));
+  const bool whole = plan_.columns == vectors * tile_.lanes;
+  const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
+  const int64_t row_stride =
+      plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+  for (const Strip& strip : strips_) {
+    const auto kernel =
+        reinterpret_cast<MicroKernel>(kernels[part_.entry(tile_, strip.height_index, vectors)]);
+    for (int64_t b = batch; b < batch_end; ++b)
+      kernel(rows_.at(batch_base(rows_, b), strip.first, 0), row_stride, batch_base(columns_, b),
+             columns_.k_stride,
+             batch_base(arguments_.out, size_, b) + strip.first * sums_stride_ * size_,
+             sums_stride_, k_, plan_.columns, 0);
+  }
+}
+
+void ContractionRunner::run_shared() {
+  const int64_t group_columns = std::min(plan_.group_columns, plan_.columns);
+  const int64_t group_k = std::min(plan_.group_k, k_);
+  shared_stride_ = group_k * width_ + kPanelPadding / size_;
+  const Workspace panels(ceil_div(group_columns, width_) * shared_stride_ * size_);
+  // Sums that neither the output nor a tile can hold from one group of k to the next.
+  const bool keeps_sums = !plan_.direct_output && group_k < k_;
+  if (keeps_sums) sums_stride_ = ints_.back() = ceil_div(group_columns, width_) * width_;
+  const Workspace sums(keeps_sums ? plan_.rows * sums_stride_ * size_ : 0);
+  for (int64_t batch = 0; batch < batch_; ++batch)
+    for (int64_t column = 0; column < plan_.columns; column += group_columns)
+      for (int64_t k = 0; k < std::max<int64_t>(k_, 1); k += std::max<int64_t>(group_k, 1))
+        run_group(batch,
+                  {panels.data(), sums.data(), column,
+                   std::min(plan_.columns, column + group_columns), k, std::min(k_, k + group_k)});
+}
+
+void ContractionRunner::run_group(int64_t batch, const Group& group) {
+  pack_group(batch, group);
+  const int64_t columns = group.column_end - group.column;
+  parallel_for(
+      row_tiles_ * ceil_div(columns, plan_.tile_columns),
+      [&](int64_t t, int) {
+        const Workspace local(local_bytes());
+        run_tile({batch, t % row_tiles_ * plan_.tile_rows,
+                  group.column + t / row_tiles_ * plan_.tile_columns},
+                 group, local.data());
+      },
+      plan_.rows * columns * (group.k_end - group.k) / kMultiplyAddsPerNanosecond);
+}
+
+void ContractionRunner::pack_group(int64_t batch, const Group& group) {
+  const char* source = batch_base(columns_, batch);
+  // A piece is long in the direction in which the source is.
+  const bool along_k = columns_.lane_stride != 1;
+  const int64_t piece_columns = along_k ? width_ : kPackLength / width_ * width_;
+  const int64_t piece_k = along_k ? kPackLength : kPackWidth;
+  const int64_t columns = group.column_end - group.column;
+  const int64_t length = group.k_end - group.k;
+  const int64_t pieces = ceil_div(length, piece_k);
+  parallel_for(
+      ceil_div(columns, piece_columns) * pieces,
+      [&](int64_t chunk, int) {
+        const int64_t column = chunk / pieces * piece_columns;
+        const int64_t k = chunk % pieces * piece_k;
+        const int64_t lanes = std::min(piece_columns, columns - column);
+        columns_.pack(columns_.at(source, group.column + column, group.k + k), columns_.lane_stride,
+                      columns_.k_stride, lanes, lanes, std::min(piece_k, length - k),
+                      group.panels + (column / width_ * shared_stride_ + k * width_) * size_,
+                      shared_stride_);
+      },
+      columns * length / kPackedElementsPerNanosecond);
+}
+
+}  // namespace flambeau

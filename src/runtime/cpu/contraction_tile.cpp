@@ -1,0 +1,162 @@
+// What one thread does for one tile of the output.
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/cpu/contraction_runner.h"
+
+namespace flambeau {
+
+using codegen::ColumnLayout;
+using codegen::MicroKernel;
+using codegen::RowLayout;
+
+namespace {
+
+constexpr int64_t kBlock = ir::kContractBlock;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+int64_t ContractionRunner::rows_bytes() const {
+  return plan_.pack_rows ? ceil_div(plan_.tile_rows, height_) * tile_.packed_rows * kBlock * size_
+                         : 0;
+}
+
+int64_t ContractionRunner::columns_bytes() const {
+  return plan_.column_source == ColumnSource::PackedInTile ? width_ * kBlock * size_ : 0;
+}
+
+int64_t ContractionRunner::local_bytes() const {
+  const int64_t sums = plan_.direct_output ? 0 : plan_.tile_rows * sums_stride_ * size_;
+  return rows_bytes() + columns_bytes() + sums;
+}
+
+void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* local) {
+  const int64_t row_end = std::min(plan_.rows, tile.row + plan_.tile_rows);
+  const int64_t column_end = std::min(plan_.columns, tile.column + plan_.tile_columns);
+  const char* row_source = batch_base(rows_, tile.batch);
+  const char* column_source = batch_base(columns_, tile.batch);
+  char* packed_rows = local;
+  char* packed_columns = packed_rows + rows_bytes();
+  // The element of the sums at (tile.row, tile.column).
+  char* sums = packed_columns + columns_bytes();
+  if (group.sums != nullptr) {
+    sums = group.sums + (tile.row * sums_stride_ + tile.column - group.column) * size_;
+  } else if (plan_.direct_output) {
+    const int64_t lane =
+        plan_.transposed ? arguments_.out.row_stride : arguments_.out.column_stride;
+    sums = batch_base(arguments_.out, size_, tile.batch) +
+           (tile.row * sums_stride_ + tile.column * lane) * size_;
+  }
+  if (k_ == 0) return zero_sums(tile, row_end, column_end, sums);
+
+  Strips rest;
+  const bool is_last = row_end - tile.row < plan_.tile_rows;
+  if (is_last) rest = make_strips(row_end - tile.row);
+  const Strips& strips = is_last ? rest : strips_;
+  Place place{tile,        row_end,        column_end, row_source, column_source,
+              packed_rows, packed_columns, sums,       strips};
+  if (!plan_.pack_rows) {
+    // Whole k for one panel after the other: long reads of b, and sums that stay in the cache.
+    int64_t width = width_;
+    for (int64_t column = tile.column; column < column_end; column += width) {
+      width = std::min(width_, column_end - column);
+      const int64_t wide = wide_vectors_ * tile_.lanes;
+      if (wide > 0 && column_end - column >= wide) width = wide;
+      for (int64_t k = group.k; k < group.k_end; k += kBlock)
+        run_panel(place, group, column, width, k);
+    }
+    return;
+  }
+  for (int64_t k = group.k; k < group.k_end; k += kBlock) {
+    rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
+               row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
+               packed_rows, tile_.packed_rows * kBlock);
+    for (int64_t column = tile.column; column < column_end; column += width_)
+      run_panel(place, group, column, std::min(width_, column_end - column), k);
+  }
+}
+
+void ContractionRunner::run_panel(const Place& place, const Group& group, int64_t column,
+                                  int64_t columns, int64_t k) {
+  const int64_t length = std::min(kBlock, group.k_end - k);
+  const char* panel = nullptr;
+  int64_t panel_stride = width_;
+  switch (plan_.column_source) {
+    case ColumnSource::Direct:
+      panel = columns_.at(place.column_source, column, k);
+      panel_stride = columns_.k_stride;
+      break;
+    case ColumnSource::DirectK:
+      panel = columns_.at(place.column_source, column, k);
+      panel_stride = columns_.lane_stride;
+      break;
+    case ColumnSource::PackedInTile:
+      columns_.pack(columns_.at(place.column_source, column, k), columns_.lane_stride,
+                    columns_.k_stride, columns, columns, length, place.packed_columns, 0);
+      panel = place.packed_columns;
+      break;
+    case ColumnSource::PackedShared:
+      panel = group.panels +
+              ((column - group.column) / width_ * shared_stride_ + (k - group.k) * width_) * size_;
+      break;
+  }
+  const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
+  // Surplus columns of packed panels may be computed where the sums have room for them.
+  const bool whole =
+      part_.columns == ColumnLayout::UnitColumn &&
+      (columns == vectors * tile_.lanes || (packs_columns() && !plan_.direct_output));
+  const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
+  char* sums = place.sums + (column - place.tile.column) * size_;
+  for (const Strip& strip : place.strips) {
+    const char* rows;
+    int64_t row_stride = tile_.packed_rows;
+    if (plan_.pack_rows) {
+      rows = place.packed_rows +
+             (strip.first / height_ * tile_.packed_rows * kBlock + strip.first % height_) * size_;
+    } else {
+      rows = rows_.at(place.row_source, place.tile.row + strip.first, k);
+      row_stride = plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+    }
+    const int entry = vectors <= tile_.vectors
+                          ? part_.entry(tile_, strip.height_index, vectors)
+                          : part_.wide_entry(tile_, static_cast<int>(plan_.rows));
+    const auto kernel = reinterpret_cast<MicroKernel>(kernels[entry]);
+    kernel(rows, row_stride, panel, panel_stride, sums + strip.first * sums_stride_ * size_,
+           sums_stride_, length, columns, k > 0);
+  }
+  if (!plan_.direct_output && k + length == k_)
+    run_epilogue(place.tile, place.row_end, column, column + columns, place.sums);
+}
+
+void ContractionRunner::zero_sums(const Tile& tile, int64_t row_end, int64_t column_end,
+                                  char* sums) const {
+  for (int64_t row = 0; row < row_end - tile.row; ++row)
+    std::memset(sums + row * sums_stride_ * size_, 0,
+                static_cast<size_t>((column_end - tile.column) * size_));
+  if (!plan_.direct_output) run_epilogue(tile, row_end, tile.column, column_end, sums);
+}
+
+void ContractionRunner::run_epilogue(const Tile& tile, int64_t row_end, int64_t column,
+                                     int64_t column_end, char* sums) const {
+  const ir::Contraction& contraction = state_.contraction();
+  SmallVector<void*, 6> buffers;
+  buffers.push_back(batch_base(
+      arguments_.out, static_cast<int64_t>(size_of(contraction.buffers[0].dtype)), tile.batch));
+  for (size_t i = 0; i < arguments_.operands.size(); ++i) {
+    const auto& operand = arguments_.operands[i];
+    const auto size = static_cast<int64_t>(size_of(contraction.buffers[i + 1].dtype));
+    buffers.push_back(static_cast<char*>(operand.data) +
+                      batch_offset(operand.batch_strides, tile.batch) * size);
+  }
+  // The epilogue indexes by row and column of the output.
+  buffers.push_back(sums - (tile.row * sums_stride_ + tile.column) * size_);
+  const int64_t lane = plan_.transposed ? arguments_.out.row_stride : arguments_.out.column_stride;
+  const bool unit_output = contraction.is_plain && lane == 1;
+  state_.epilogue(plan_.transposed, unit_output)(buffers.data(), ints_.data(), tile.row, row_end,
+                                                 column, column_end);
+}
+
+}  // namespace flambeau
