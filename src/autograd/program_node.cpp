@@ -18,10 +18,15 @@ using Kind = Derivative::Source::Kind;
 
 namespace {
 
-ir::Shape symbols(int parameter, int rank) {
+/// A shape of integer arguments: programs that are recorded have no other symbols.
+ir::Shape symbols(int rank) {
   ir::Shape shape;
-  for (int axis = 0; axis < rank; ++axis) shape.push_back(Dim::size(parameter, axis));
+  for (int axis = 0; axis < rank; ++axis) shape.push_back(Dim::integer(axis));
   return shape;
+}
+
+std::span<const int64_t> sizes_of(const Tensor& tensor) {
+  return {tensor.sizes().data(), tensor.sizes().size()};
 }
 
 std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
@@ -31,7 +36,7 @@ std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
   std::shared_ptr<const Executable>& entry = cache[{dtype, rank}];
   if (entry != nullptr) return entry;
   Builder builder;
-  const ir::Shape shape = symbols(0, rank);
+  const ir::Shape shape = symbols(rank);
   const Expr a = builder.parameter(dtype, shape);
   const Expr b = builder.parameter(dtype, shape);
   const DType wide = compute_dtype(dtype);
@@ -43,7 +48,7 @@ std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
 /// `gradient` with zeros where `mask` is not zero; recorded in grad mode.
 Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
   Builder builder;
-  const ir::Shape shape = symbols(0, gradient.dim());
+  const ir::Shape shape = symbols(gradient.dim());
   const Expr g = builder.parameter(gradient.dtype(), shape);
   const Expr m = builder.parameter(gradient.dtype(), shape);
   const DType wide = compute_dtype(gradient.dtype());
@@ -51,8 +56,8 @@ Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
       prim::select(prim::eq(prim::convert(m, wide), 0.0), prim::convert(g, wide), 0.0);
   const Expr result = prim::convert(kept, gradient.dtype());
   const Tensor parameters[] = {gradient, mask};
-  return run_recorded(make_executable(builder.finish({&result, 1})), parameters, {}, {},
-                      "CopySlices")[0];
+  return run_recorded(make_executable(builder.finish({&result, 1})), parameters, {},
+                      sizes_of(gradient), "CopySlices")[0];
 }
 
 }  // namespace
@@ -121,12 +126,13 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
 
 Tensor add_gradients(const Tensor& a, const Tensor& b) {
   const Tensor parameters[] = {a, b};
-  return run_recorded(sum_program(a.dtype(), a.dim()), parameters, {}, {}, "AddBackward0")[0];
+  return run_recorded(sum_program(a.dtype(), a.dim()), parameters, {}, sizes_of(a),
+                      "AddBackward0")[0];
 }
 
 void add_in_place(const Tensor& a, const Tensor& b) {
   const Tensor parameters[] = {a, b};
-  run(*sum_program(a.dtype(), a.dim()), parameters, {}, {}, {&a, 1});
+  run(*sum_program(a.dtype(), a.dim()), parameters, {}, sizes_of(a), {&a, 1});
   a.bump_version("add_");
 }
 
