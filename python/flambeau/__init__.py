@@ -51,6 +51,7 @@ long = _C.int64
 
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
 from . import autograd  # noqa: E402
+from ._absent import cdouble, cfloat, complex64, complex128  # noqa: E402
 from ._construct import (  # noqa: E402
     as_tensor,
     asarray,
@@ -67,3 +68,14 @@ from .autograd.grad_mode import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
+
+# Packages that load when they are first named, so that importing Flambeau stays cheap.
+_LAZY = ("io", "nn", "optim", "utils")
+
+
+def __getattr__(name: str) -> _types.ModuleType:
+    if name in _LAZY:
+        import importlib
+
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -195,10 +195,7 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   if (!prepared.outputs.empty()) check_written(prepared, wanted != 0);
 
   const Derivative* derivative = nullptr;
-  if (wanted != 0) {
-    derivative = &prepared.recipe->derivative(wanted);
-    if (derivative->targets.empty() && prepared.outputs.empty()) derivative = nullptr;
-  }
+  if (wanted != 0) derivative = &prepared.recipe->derivative(wanted);
   SmallVector<Tensor, 4> kept;
   if (derivative != nullptr) {
     kept = prepared.inputs;

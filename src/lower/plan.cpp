@@ -147,6 +147,10 @@ class Planner {
       }
       id = n.arguments[0];
     }
+    // Nothing in memory has negative strides: a flipped view is computed.
+    for (const AxisIndex& axis : env.axes)
+      for (const AxisIndex::Term& term : axis.terms)
+        if (term.coefficient.is_constant() && term.coefficient.constant() < 0) return std::nullopt;
     return Window{id, env.axes};
   }
 
