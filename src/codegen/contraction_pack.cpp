@@ -150,7 +150,7 @@ void ContractionEmitter::transpose_pieces(Values& mixed) {
     // Interleaves `distance` elements of vectors that lie `distance` apart.
     Values next(mixed.size());
     for (int r = 0; r < piece; ++r) {
-      if (r & distance) continue;
+      if ((r & distance) != 0) continue;
       Value* low = mixed[static_cast<size_t>(r)];
       Value* high = mixed[static_cast<size_t>(r + distance)];
       for (int side = 0; side < 2; ++side) {
@@ -159,7 +159,7 @@ void ContractionEmitter::transpose_pieces(Values& mixed) {
           const int base = i / piece * piece, in = i % piece;
           const int block = in / distance;
           const int element = (block / 2) * 2 * distance + side * distance + in % distance;
-          indices.push_back(base + element + (block % 2 ? tile_.lanes : 0));
+          indices.push_back(base + element + (block % 2 != 0 ? tile_.lanes : 0));
         }
         next[static_cast<size_t>(r + side * distance)] =
             builder_.CreateShuffleVector(low, high, indices);

@@ -22,10 +22,12 @@ constexpr int64_t kDirectRowColumns = 256;
 // A product of less work than this is one piece of a batch.
 constexpr int64_t kSmallProduct = 16 * 1024 * 1024;  // multiply-adds
 constexpr int64_t kTileRowsInBatch = 256;
-constexpr int64_t kStripsPerTile = 4;
-// Enough pieces for threads to end together, but not so narrow that packing rows again for every
-// piece of columns costs much.
+constexpr int64_t kMostStripsPerTile = 4;
+constexpr int64_t kLeastStripsPerTile = 2;
+// Enough pieces for threads to end together. Narrow pieces of columns only where rows alone do not
+// give enough of them, since every one packs its rows again.
 constexpr int64_t kTiles = 24;
+constexpr int64_t kLeastTiles = 12;
 constexpr int64_t kLeastTilePanels = 8;
 // Packed columns that every row tile reads anew: half of a usual second-level cache.
 constexpr int64_t kGroupElements = 256 * 1024;
@@ -67,7 +69,7 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     plan.column_source = ColumnSource::Direct;
   else if (!columns_convert && column_k == 1 && plan.rows <= tile.low_heights[0])
     plan.column_source = ColumnSource::DirectK;
-  else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kStripsPerTile)
+  else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kMostStripsPerTile)
     plan.column_source = ColumnSource::PackedInTile;
   else
     plan.column_source = ColumnSource::PackedShared;
@@ -77,11 +79,14 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     plan.tile_rows = std::min(plan.rows, round_up(kTileRowsInBatch, height));
     plan.tile_columns = plan.columns;
   } else {
-    plan.tile_rows = std::min(plan.rows, kStripsPerTile * height);
+    const bool is_low = strips <= kMostStripsPerTile;
+    const int64_t tile_strips =
+        is_low ? strips : std::clamp(strips / kTiles, kLeastStripsPerTile, kMostStripsPerTile);
+    plan.tile_rows = std::min(plan.rows, tile_strips * height);
     const int64_t pieces =
-        strips <= kStripsPerTile
+        is_low
             ? std::min<int64_t>(kTiles, ceil_div(plan.columns, 2 * width))
-            : std::clamp<int64_t>(ceil_div(kTiles, ceil_div(plan.rows, plan.tile_rows)), 1,
+            : std::clamp<int64_t>(ceil_div(kLeastTiles, ceil_div(strips, tile_strips)), 1,
                                   std::max<int64_t>(plan.columns / (kLeastTilePanels * width), 1));
     plan.tile_columns = std::min(round_up(ceil_div(plan.columns, pieces), width), kGroupColumns);
   }

@@ -125,7 +125,7 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
                           : part_.wide_entry(tile_, static_cast<int>(plan_.rows));
     const auto kernel = reinterpret_cast<MicroKernel>(kernels[entry]);
     kernel(rows, row_stride, panel, panel_stride, sums + strip.first * sums_stride_ * size_,
-           sums_stride_, length, columns, k > 0);
+           sums_stride_, length, columns, k > 0 ? 1 : 0);
   }
   if (!plan_.direct_output && k + length == k_)
     run_epilogue(place.tile, place.row_end, column, column + columns, place.sums);
