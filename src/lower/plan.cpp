@@ -165,6 +165,14 @@ class Planner {
     return inner;
   }
 
+  /// True if a stride would be negative, which no tensor has.
+  static bool runs_backwards(const Window& window) {
+    for (const AxisIndex& axis : window.axes)
+      for (const AxisIndex::Term& term : axis.terms)
+        if (term.coefficient.is_constant() && term.coefficient.constant() < 0) return true;
+    return false;
+  }
+
   bool plan_alias(NodeId id) {
     const Node& n = node(id);
     value_of_[index(id)] = -1;
@@ -184,7 +192,7 @@ class Planner {
     for (size_t a = 0; a < n.type.shape.size(); ++a)
       axes.push_back(AxisIndex::loop(static_cast<int>(a)));
     const std::optional<Window> window = window_of(id, axes, false);
-    if (!window) return plan_kernel(id);
+    if (!window || runs_backwards(*window)) return plan_kernel(id);
     AliasStep step;
     step.value = value_of_[index(window->source)];
     step.axes = window->axes;

@@ -212,6 +212,7 @@ struct Variants {
   bool method = true;
   bool in_place = false;  ///< also NAME_, as function and method
   bool out = false;       ///< also the out= form
+  bool copy = false;      ///< of a view: also NAME_copy, whose results are fresh tensors
   /// More places: "Tensor.__add__", "nn.functional.gelu", "special.expit", "arcsin" (torch.arcsin).
   /// One whose last word ends in "_" (or is "__iadd__") names the in-place form.
   std::vector<std::string> aliases = {};

@@ -1,6 +1,7 @@
 #include "ops/registry.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 
 namespace flambeau::ops {
@@ -60,11 +61,34 @@ void complete(Definition& d) {
   });
 }
 
+/// The copying form of a view: the same elements in fresh, row-major tensors.
+std::unique_ptr<Definition> copying_form(const Definition& view) {
+  static std::deque<std::string> texts;
+  auto copy = std::make_unique<Definition>(view);
+  Schema schema = parse_schema(view.schema);
+  schema.name += "_copy";
+  for (Parameter& p : schema.parameters) p.alias = 0;
+  for (ReturnType& r : schema.returns) r.alias = 0;
+  copy->schema = texts.emplace_back(schema.text());
+  copy->doc = texts.emplace_back(
+      concat("A copy of what ", parse_schema(view.schema).name, " gives: ", view.doc));
+  copy->variants = {.method = false, .out = schema.returns[0].type == ArgumentType::Tensor};
+  copy->returns = Returns::New;
+  copy->alias = nullptr;
+  copy->strides = [](const Call&, ResultInfos& results) {
+    for (TensorInfo& result : results) result.strides = contiguous_strides(result.sizes);
+  };
+  copy->errors = nullptr;
+  return copy;
+}
+
 struct Registry {
   std::vector<const Definition*> all;
   std::map<std::string_view, std::pair<size_t, size_t>> by_name;  // position and number
 
   Registry() {
+    for (size_t i = 0, n = registered().size(); i < n; ++i)
+      if (registered()[i]->variants.copy) registered().push_back(copying_form(*registered()[i]));
     std::vector<Definition*> sorted;
     for (const auto& d : registered()) {
       complete(*d);

@@ -58,7 +58,8 @@ void converted_shape(const Call& call, ResultInfos& results) {
   results.push_back({call.dtype_or("dtype", self.dtype), self.sizes, {}});
 }
 const Register kToCopy({
-    .schema = "_to_copy(Tensor self, *, ScalarType? dtype=None, MemoryFormat? memory_format=None) "
+    .schema = "_to_copy(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? "
+              "device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) "
               "-> Tensor",
     .doc = "A copy as `dtype`: floats become integers towards 0, any number but 0 becomes True.",
     .variants = {.method = false},
@@ -126,6 +127,13 @@ const Register kFillCopy({
     .canonical = scalar_value,
     .shape = same_type,
     .lower = lower_fill,
+    // The old elements get a gradient of 0, not none.
+    .vjp =
+        [](VjpLowering& v) {
+          v.gradients[0] = full_like(v.cotangents[0], 0.0);
+          if (v.gradients.size() > 1)
+            v.gradients[1] = sum(v.cotangents[0], all_axes(v.cotangents[0].rank()), false);
+        },
     .samples = [] { return SampleList{{{t({2, 3}), 0.5}}, {{t({2, 3}), t({})}}}; },
 });
 const Register kZero({

@@ -107,6 +107,25 @@ const Register kMsort({
         [](const Call& call, ResultInfos& results) {
           results.push_back({call.tensor("self").dtype, call.tensor("self").sizes, {}});
         },
+    // The place of an element is the number of those before it.
+    .vjp =
+        [](VjpLowering& v) {
+          const Expr x = v.forward["self"];
+          const Expr& g = v.cotangents[0];
+          if (x.rank() == 0) {
+            v.gradients[0] = g;
+            return;
+          }
+          Shape pairs = x.shape();
+          pairs.insert(0, x.dim(0));
+          const Expr mine = broadcast_to(unsqueeze(x, 1), pairs);
+          const Expr other = broadcast_to(unsqueeze(x, 0), pairs);
+          const Expr earlier = lt(iota(x.builder(), pairs, 1), iota(x.builder(), pairs, 0));
+          const Expr before = logical_or(lt(other, mine), logical_and(eq(other, mine), earlier));
+          const Ints others{1};
+          const Expr place = sum(convert(before, DType::Int64), others, false);
+          v.gradients[0] = gather(g, along_axis(g, 0, place));
+        },
     .kernel =
         [](HostCall& host) {
           const HostTensor x = host.input("self");
@@ -118,7 +137,6 @@ const Register kMsort({
               store(values, rows.at(row, i), load(x, rows.at(row, order[static_cast<size_t>(i)])));
           }
         },
-    .differentiable = false,
     .samples = [] { return SampleList{{{t({4, 3})}}}; },
 });
 

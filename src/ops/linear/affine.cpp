@@ -85,13 +85,6 @@ void added_shape(const Call& call, ResultInfos& results) {
     return concat(call.name(), ": The expanded size of the tensor ", list_text(self.sizes),
                   " must match the product's size ", list_text(sizes));
   });
-  check(
-      is_float(self.dtype) || (!call.number("alpha").is_float() && !call.number("beta").is_float()),
-      [&] {
-        return concat(call.name(),
-                      ": For integral input tensors, argument alpha must not be a "
-                      "floating point number.");
-      });
   results.push_back({self.dtype, sizes, {}});
 }
 void lower_added(Lowering& l) {

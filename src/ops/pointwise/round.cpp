@@ -1,5 +1,6 @@
 // Signs and rounding: functions of one number in its own dtype.
 
+#include <array>
 #include <cmath>
 
 #include "ops/functions.h"
@@ -49,19 +50,37 @@ Definition neg_definition() {
 }
 const Register kNeg(neg_definition());
 
-const Register kSign(function(
-    "sign(Tensor self) -> Tensor", "-1, 0 or 1.", [](Lowering& l) { l.result(sign(l["self"])); },
-    Accepts::All));
-const Register kSgn(function(
-    "sgn(Tensor self) -> Tensor", "-1, 0 or 1 (sign, for dtypes without a direction).",
-    [](Lowering& l) { l.result(sign(l["self"])); }, Accepts::All));
-const Register kSquare(function(
-    "square(Tensor self) -> Tensor", "self * self.",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      l.result(is_bool(x.dtype()) ? convert(x, DType::Int64) : x * x);
-    },
-    Accepts::NumbersNoBool));
+/// A step function has slope 0, which is a gradient and not none.
+Definition step_function(std::string_view schema, std::string_view doc) {
+  Definition d =
+      function(schema, doc, [](Lowering& l) { l.result(sign(l["self"])); }, Accepts::All);
+  d.vjp = [](VjpLowering& v) { v.gradients[0] = full_like(v.cotangents[0], 0.0); };
+  return d;
+}
+const Register kSign(step_function("sign(Tensor self) -> Tensor", "-1, 0 or 1; NaN stays."));
+const Register kSgn(step_function("sgn(Tensor self) -> Tensor",
+                                  "sign, for dtypes without a direction."));
+const Register kSquare({
+    .schema = "square(Tensor self) -> Tensor",
+    .doc = "self * self; bool becomes int64.",
+    .variants = {.in_place = true, .out = true},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          const TensorInfo& self = call.tensor("self");
+          results.push_back({is_bool(self.dtype) ? DType::Int64 : self.dtype, self.sizes, {}});
+        },
+    .strides =
+        [](const Call& call, ResultInfos& results) {
+          const std::array<const TensorInfo*, 1> inputs{&call.tensor("self")};
+          results[0].strides = elementwise_strides(inputs, results[0].sizes, false);
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          l.result(is_bool(x.dtype()) ? convert(x, DType::Int64) : x * x);
+        },
+    .samples = unary_samples,
+});
 
 /// Rounding keeps integers as they are.
 template <class Fn>

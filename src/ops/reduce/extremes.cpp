@@ -125,31 +125,7 @@ SampleList axis_samples() {
           {{t({}), Scalar(0)}},
           {{special_values({4, 5}), Scalar(1)}}};
 }
-const Register kMaxDim({
-    .schema = "max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor "
-              "indices)",
-    .doc = "The maximum along `dim` and the index of its first occurrence.",
-    .axes = {"dim"},
-    .shape = values_indices_shape,
-    .lower = lower_with_index<largest>,
-    .vjp = at_index_vjp,
-    .samples = axis_samples,
-    .errors =
-        [] {
-          return std::vector<ErrorSample>{
-              {{{t({2, 3}), Scalar(5)}}, "IndexError", "[-2, 1], but got 5"}};
-        },
-});
-const Register kMinDim({
-    .schema = "min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor "
-              "indices)",
-    .doc = "The minimum along `dim` and the index of its first occurrence.",
-    .axes = {"dim"},
-    .shape = values_indices_shape,
-    .lower = lower_with_index<smallest>,
-    .vjp = at_index_vjp,
-    .samples = axis_samples,
-});
+// Before the overloads with an axis, which an integer tensor could stand for.
 const Register kMaxOther({
     .schema = "max.other(Tensor self, Tensor other) -> Tensor",
     .doc = "The larger of two numbers: maximum.",
@@ -165,6 +141,33 @@ const Register kMinOther({
     .samples = binary_samples,
 });
 
+const Register kMaxDim({
+    .schema = "max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor "
+              "indices)",
+    .doc = "The maximum along `dim` and the index of its first occurrence.",
+    .axes = {"dim"},
+    .shape = values_indices_shape,
+    .lower = lower_with_index<largest>,
+    .vjp = at_index_vjp,
+    .saves_result = true,
+    .samples = axis_samples,
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({2, 3}), Scalar(5)}}, "IndexError", "[-2, 1], but got 5"}};
+        },
+});
+const Register kMinDim({
+    .schema = "min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor "
+              "indices)",
+    .doc = "The minimum along `dim` and the index of its first occurrence.",
+    .axes = {"dim"},
+    .shape = values_indices_shape,
+    .lower = lower_with_index<smallest>,
+    .vjp = at_index_vjp,
+    .saves_result = true,
+    .samples = axis_samples,
+});
 void index_shape(const Call& call, ResultInfos& results) {
   check_not_empty(call);
   reduced_result(call, results, DType::Int64);

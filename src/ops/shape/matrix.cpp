@@ -246,10 +246,12 @@ Definition triangle_indices(std::string_view schema, std::string_view doc) {
           .samples = [] { return SampleList{{{Scalar(3), Scalar(4), Scalar(1)}}}; }};
 }
 const Register kTrilIndices(triangle_indices<false>(
-    "tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=None) -> Tensor",
+    "tril_indices(int row, int col, int offset=0, *, ScalarType? dtype=None, Layout? layout=None, "
+    "Device? device=None, bool? pin_memory=None) -> Tensor",
     "The indices of the lower triangle: row 0 the rows, row 1 the columns."));
 const Register kTriuIndices(triangle_indices<true>(
-    "triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=None) -> Tensor",
+    "triu_indices(int row, int col, int offset=0, *, ScalarType? dtype=None, Layout? layout=None, "
+    "Device? device=None, bool? pin_memory=None) -> Tensor",
     "The indices of the upper triangle: row 0 the rows, row 1 the columns."));
 
 }  // namespace

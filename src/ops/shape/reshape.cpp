@@ -73,7 +73,7 @@ std::vector<ErrorSample> shape_errors() {
 const Register kView({
     .schema = "view(Tensor(a) self, int[] size) -> Tensor(a)",
     .doc = "The elements of self under another shape without a copy; one extent may be -1.",
-    .variants = {.function = false},
+    .variants = {.function = false, .copy = true},
     .returns = Returns::View,
     .canonical = resolve_shape_argument,
     .shape =

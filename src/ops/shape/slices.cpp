@@ -29,6 +29,7 @@ int axis_of(const Lowering& l) { return static_cast<int>(l.call().integer("dim")
 const Register kNarrow({
     .schema = "narrow(Tensor(a) self, int dim, int start, int length) -> Tensor(a)",
     .doc = "`length` elements along `dim` from `start`.",
+    .variants = {.copy = true},
     .returns = Returns::View,
     .axes = {"dim"},
     .canonical =
@@ -127,6 +128,7 @@ const Register kSlice({
 const Register kSelect({
     .schema = "select.int(Tensor(a) self, int dim, int index) -> Tensor(a)",
     .doc = "The elements at `index` of axis `dim`, which vanishes.",
+    .variants = {.copy = true},
     .returns = Returns::View,
     .axes = {"dim"},
     .canonical =
@@ -177,9 +179,10 @@ const Register kSelect({
 /// A list of views of these lengths, one after the other, along axis `dim`.
 template <Ints (*kLengths)(const Call&)>
 Definition sections(std::string_view schema, std::string_view doc,
-                    std::function<SampleList()> samples) {
+                    std::function<SampleList()> samples, std::vector<std::string> aliases = {}) {
   return {.schema = schema,
           .doc = doc,
+          .variants = {.aliases = std::move(aliases)},
           .returns = Returns::View,
           .axes = {"dim"},
           .shape =
@@ -245,7 +248,8 @@ Ints chunk_lengths(const Call& call) {
 const Register kChunk(sections<chunk_lengths>(
     "chunk(Tensor(a) self, int chunks, int dim=0) -> Tensor(a)[]",
     "At most `chunks` views of equal length along `dim`; the last may be shorter.",
-    [] { return SampleList{{{t({6, 3}), Scalar(4)}}, {{t({2, 4}), Scalar(2), Scalar(-1)}}}; }));
+    [] { return SampleList{{{t({6, 3}), Scalar(4)}}, {{t({2, 4}), Scalar(2), Scalar(-1)}}}; },
+    {"unsafe_chunk", "Tensor.unsafe_chunk"}));
 Ints given_lengths(const Call& call) {
   check_has_axes(call);
   Ints lengths = call.integers("split_sizes");
@@ -269,9 +273,15 @@ Ints given_lengths(const Call& call) {
 SampleList given_samples() {
   return {{{t({5, 3}), Ints{2, 0, 3}}}, {{t({2, 4}), Ints{1, 3}, Scalar(1)}}};
 }
-const Register kSplitWithSizes(sections<given_lengths>(
-    "split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor(a)[]",
-    "Views of these lengths, one after the other, along `dim`.", given_samples));
+Definition split_with_sizes_definition() {
+  Definition d = sections<given_lengths>(
+      "split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor(a)[]",
+      "Views of these lengths, one after the other, along `dim`.", given_samples,
+      {"unsafe_split_with_sizes", "Tensor.unsafe_split_with_sizes"});
+  d.variants.copy = true;
+  return d;
+}
+const Register kSplitWithSizes(split_with_sizes_definition());
 const Register kSplitSizes(sections<given_lengths>(
     "split.sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor(a)[]",
     "Views of these lengths, one after the other, along `dim`.", given_samples));
@@ -328,9 +338,86 @@ Definition bounds_definition() {
 }
 const Register kTensorSplitIndices(bounds_definition());
 
+// hsplit, vsplit and dsplit are tensor_split along axis 1, 0 and 2 (hsplit: 0 for a vector).
+template <int kAxis>
+Definition named_sections(std::string_view schema, std::string_view doc,
+                          std::function<SampleList()> samples) {
+  static const auto axis_for = [](const Call& call) -> size_t {
+    const int rank = call.tensor("self").dim();
+    check(rank >= (kAxis == 0   ? 2
+                   : kAxis == 1 ? 1
+                                : 3),
+          [&] {
+            return concat(call.name(), " requires a tensor with at least ",
+                          kAxis == 0   ? 2
+                          : kAxis == 1 ? 1
+                                       : 3,
+                          " dimension, but got a tensor with ", rank, " dimensions!");
+          });
+    return kAxis == 1 && rank == 1 ? 0U : static_cast<size_t>(kAxis);
+  };
+  static const auto windows = [](const Call& call) {
+    const int64_t extent = call.tensor("self").sizes[axis_for(call)];
+    std::vector<std::pair<int64_t, int64_t>> result;
+    if (const auto* indices = std::get_if<Ints>(&call.arguments()[1])) {
+      int64_t start = 0;
+      for (size_t i = 0; i <= indices->size(); ++i) {
+        int64_t end = i < indices->size() ? (*indices)[i] : extent;
+        if (end < 0) end += extent;
+        end = std::clamp<int64_t>(end, 0, extent);
+        result.emplace_back(start, std::max(end, start) - start);
+        start = end;
+      }
+      return result;
+    }
+    const int64_t count = call.integer("sections");
+    check(count > 0 && extent % count == 0, [&] {
+      return concat(call.name(), " attempted to split along dimension ", axis_for(call),
+                    ", but the size of the dimension ", extent,
+                    " is not divisible by the split_size ", count, "!");
+    });
+    for (int64_t i = 0; i < count; ++i) result.emplace_back(i * (extent / count), extent / count);
+    return result;
+  };
+  return {.schema = schema,
+          .doc = doc,
+          .returns = Returns::View,
+          .shape =
+              [](const Call& call, ResultInfos& results) {
+                for (const auto& [start, length] : windows(call))
+                  results.push_back(
+                      sliced(call.tensor("self"), static_cast<int64_t>(axis_for(call)), length));
+              },
+          .lower =
+              [](Lowering& l) {
+                for (const auto& [start, length] : windows(l.call()))
+                  l.result(slice(l["self"], static_cast<int>(axis_for(l.call())), start, length));
+              },
+          .by_shape = true,
+          .samples = std::move(samples)};
+}
+SampleList halves() { return {{{t({2, 4, 6}), Scalar(2)}}}; }
+SampleList at_one() { return {{{t({2, 4, 6}), Ints{1}}}}; }
+const Register kHsplit(named_sections<1>("hsplit.int(Tensor(a) self, int sections) -> Tensor(a)[]",
+                                         "Equal views along axis 1 (0 of a vector).", halves));
+const Register kHsplitArray(
+    named_sections<1>("hsplit.array(Tensor(a) self, int[] indices) -> Tensor(a)[]",
+                      "Views along axis 1 (0 of a vector) between the given indices.", at_one));
+const Register kVsplit(named_sections<0>("vsplit.int(Tensor(a) self, int sections) -> Tensor(a)[]",
+                                         "Equal views along axis 0.", halves));
+const Register kVsplitArray(
+    named_sections<0>("vsplit.array(Tensor(a) self, int[] indices) -> Tensor(a)[]",
+                      "Views along axis 0 between the given indices.", at_one));
+const Register kDsplit(named_sections<2>("dsplit.int(Tensor(a) self, int sections) -> Tensor(a)[]",
+                                         "Equal views along axis 2.", halves));
+const Register kDsplitArray(
+    named_sections<2>("dsplit.array(Tensor(a) self, int[] indices) -> Tensor(a)[]",
+                      "Views along axis 2 between the given indices.", at_one));
+
 const Register kUnbind({
     .schema = "unbind.int(Tensor(a) self, int dim=0) -> Tensor(a)[]",
     .doc = "A view of each element along `dim`, which vanishes.",
+    .variants = {.copy = true},
     .returns = Returns::View,
     .axes = {"dim"},
     .shape =

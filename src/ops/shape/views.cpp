@@ -55,8 +55,7 @@ Ints transpose_order(const Call& call) {
 Definition transpose_definition() {
   Definition d = permutation<transpose_order>(
       "transpose.int(Tensor(a) self, int dim0, int dim1) -> Tensor(a)", "Two axes exchanged.",
-      {.in_place = false,
-       .aliases = {"swapaxes", "swapdims", "Tensor.swapaxes", "Tensor.swapdims"}},
+      {.copy = true, .aliases = {"swapaxes", "swapdims", "Tensor.swapaxes", "Tensor.swapdims"}},
       {"dim0", "dim1"}, [] {
         return SampleList{{{t({2, 3, 4}), Scalar(0), Scalar(-1)}},
                           {{t({}), Scalar(0), Scalar(-1)}}};
@@ -76,8 +75,9 @@ Ints t_order(const Call& call) {
   });
   return rank == 2 ? Ints{1, 0} : identity(rank);
 }
-const Register kT(permutation<t_order>("t(Tensor(a) self) -> Tensor(a)", "A matrix transposed.", {},
-                                       {}, [] { return SampleList{{{t({2, 3})}}, {{t({3})}}}; }));
+const Register kT(permutation<t_order>("t(Tensor(a) self) -> Tensor(a)", "A matrix transposed.",
+                                       {.copy = true}, {},
+                                       [] { return SampleList{{{t({2, 3})}}, {{t({3})}}}; }));
 Ints matrix_order(const Call& call) {
   const int rank = call.tensor("self").dim();
   check(rank >= 2, [&] {
@@ -116,7 +116,7 @@ Ints permute_order(const Call& call) {
 Definition permute_definition() {
   Definition d = permutation<permute_order>(
       "permute(Tensor(a) self, int[] dims) -> Tensor(a)",
-      "Axis i of the result is axis dims[i] of self.", {}, {"dims"},
+      "Axis i of the result is axis dims[i] of self.", {.copy = true}, {"dims"},
       [] { return SampleList{{{t({2, 3, 4}), Ints{2, 0, -2}}}, {{t({}), Ints{}}}}; });
   d.errors = [] {
     return std::vector<ErrorSample>{
@@ -198,7 +198,9 @@ const Register kExpand({
     .schema = "expand(Tensor(a) self, int[] size, *, bool implicit=False) -> Tensor(a)",
     .doc = "Axes of extent 1 stretched to `size` without a copy, new axes in front; -1 keeps an "
            "extent.",
-    .variants = {.function = false, .aliases = {"broadcast_to", "Tensor.broadcast_to"}},
+    .variants = {.function = false,
+                 .copy = true,
+                 .aliases = {"broadcast_to", "Tensor.broadcast_to"}},
     .returns = Returns::View,
     .canonical = resolve_expand,
     .shape =
@@ -291,6 +293,7 @@ void lower_squeeze(Lowering& l) {
 const Register kSqueeze({
     .schema = "squeeze(Tensor(a) self) -> Tensor(a)",
     .doc = "All axes of extent 1 removed.",
+    .variants = {.copy = true},
     .returns = Returns::View,
     .shape = squeeze_shape,
     .lower = lower_squeeze,
@@ -299,6 +302,7 @@ const Register kSqueeze({
 const Register kSqueezeDims({
     .schema = "squeeze.dims(Tensor(a) self, int[1] dim) -> Tensor(a)",
     .doc = "Those of the axes `dim` removed that have extent 1.",
+    .variants = {.copy = true},
     .returns = Returns::View,
     .axes = {"dim"},
     .shape = squeeze_shape,
@@ -313,6 +317,7 @@ const Register kSqueezeDims({
 const Register kUnsqueeze({
     .schema = "unsqueeze(Tensor(a) self, int dim) -> Tensor(a)",
     .doc = "A new axis of extent 1 at `dim` of the result.",
+    .variants = {.copy = true},
     .returns = Returns::View,
     .canonical =
         [](const Call& call, Arguments& arguments) {
@@ -337,6 +342,120 @@ const Register kUnsqueeze({
         [] {
           return std::vector<ErrorSample>{
               {{{t({2, 3}), Scalar(4)}}, "IndexError", "[-3, 2], but got 4"}};
+        },
+});
+
+/// self itself under another name: what complex dtypes would make of it.
+Definition itself(std::string_view schema, std::string_view doc, Variants variants) {
+  return {.schema = schema,
+          .doc = doc,
+          .variants = std::move(variants),
+          .returns = Returns::View,
+          .shape = [](const Call& call, ResultInfos& r) { r.push_back(call.tensor("self")); },
+          .lower = [](Lowering& l) { l.result(l["self"]); },
+          .samples = [] { return SampleList{{{t({2, 3})}}, {{t({})}}}; }};
+}
+const Register kAlias(itself("alias(Tensor(a) self) -> Tensor(a)", "Another view of self.",
+                             {.function = false, .method = false, .copy = true}));
+const Register kReal(itself("real(Tensor(a) self) -> Tensor(a)",
+                            "The real part: self, for real dtypes.", {.method = false}));
+const Register kConj(itself("conj(Tensor(a) self) -> Tensor(a)",
+                            "The conjugate: self, for real dtypes.", {}));
+const Register kConjPhysical(itself("conj_physical(Tensor(a) self) -> Tensor(a)",
+                                    "The conjugate: self, for real dtypes.", {}));
+const Register kResolveConj(itself("resolve_conj(Tensor(a) self) -> Tensor(a)",
+                                   "self without a pending conjugation.", {}));
+const Register kResolveNeg(itself("resolve_neg(Tensor(a) self) -> Tensor(a)",
+                                  "self without a pending negation.", {}));
+
+/// At least kRank axes of extent 1 around what there is.
+template <int kRank>
+Definition at_least(std::string_view schema, std::string_view doc) {
+  static const auto new_axes = [](int rank) {
+    Ints axes;  // places of unsqueezed axes, in order
+    if (rank == 0) axes.push_back(0);
+    if (kRank >= 2 && rank <= 1) axes.push_back(0);
+    if (kRank >= 3 && rank <= 2) axes.push_back(-1);
+    return axes;
+  };
+  return {.schema = schema,
+          .doc = doc,
+          .variants = {.method = false},
+          .returns = Returns::View,
+          .shape =
+              [](const Call& call, ResultInfos& results) {
+                TensorInfo result = call.tensor("self");
+                for (const int64_t axis : new_axes(result.dim())) {
+                  result.sizes.insert(axis == 0 ? 0 : result.sizes.size(), 1);
+                  result.strides.insert(axis == 0 ? 0 : result.strides.size(), 1);
+                }
+                results.push_back(result);
+              },
+          .lower =
+              [](Lowering& l) {
+                Expr x = l["self"];
+                for (const int64_t axis : new_axes(x.rank()))
+                  x = unsqueeze(x, axis == 0 ? 0 : x.rank());
+                l.result(x);
+              },
+          .samples = [] { return SampleList{{{t({})}}, {{t({3})}}, {{t({2, 3})}}}; }};
+}
+const Register kAtLeast1d(at_least<1>("atleast_1d(Tensor(a) self) -> Tensor(a)",
+                                      "self with at least one axis."));
+const Register kAtLeast2d(at_least<2>("atleast_2d(Tensor(a) self) -> Tensor(a)",
+                                      "self with at least two axes, new ones in front."));
+const Register kAtLeast3d(at_least<3>("atleast_3d(Tensor(a) self) -> Tensor(a)",
+                                      "self with at least three axes, the third new one last."));
+
+const Register kMeshgrid({
+    .schema = "meshgrid(Tensor[] tensors, *, str? indexing=None) -> Tensor[]",
+    .doc = "Each vector along an axis of its own, stretched to the grid of all; \"xy\" exchanges "
+           "the first two axes.",
+    .variants = {.method = false},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          Ints sizes;
+          for (const TensorInfo* one : call.tensors("tensors")) {
+            check(one->dim() <= 1, [&] {
+              return concat(call.name(), ": Expected 0D or 1D tensor in the tensor list but got: ",
+                            list_text(one->sizes));
+            });
+            check(one->dtype == call.tensors("tensors")[0]->dtype, [&] {
+              return concat(call.name(), " expects all tensors to have the same dtype");
+            });
+            sizes.push_back(one->numel());
+          }
+          check(!sizes.empty(),
+                [&] { return concat(call.name(), " expects a non-empty TensorList"); });
+          const auto* indexing = std::get_if<std::string>(&call["indexing"]);
+          check(indexing == nullptr || *indexing == "ij" || *indexing == "xy", [&] {
+            return concat(call.name(),
+                          ": indexing must be one of \"xy\" or \"ij\", but received: ", *indexing);
+          });
+          if (indexing != nullptr && *indexing == "xy" && sizes.size() >= 2)
+            std::swap(sizes[0], sizes[1]);
+          for (size_t i = 0; i < sizes.size(); ++i)
+            results.push_back({call.tensors("tensors")[0]->dtype, sizes, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const std::vector<Expr> vectors = l.tensors("tensors");
+          const auto* indexing = std::get_if<std::string>(&l.call()["indexing"]);
+          const bool swap = indexing != nullptr && *indexing == "xy" && vectors.size() >= 2;
+          Shape shape;
+          for (const Expr& v : vectors) shape.push_back(v.rank() == 0 ? Dim(1) : v.dim(0));
+          if (swap) std::swap(shape[0], shape[1]);
+          for (size_t i = 0; i < vectors.size(); ++i) {
+            const size_t axis = swap && i < 2 ? 1 - i : i;
+            const Ints axes{static_cast<int64_t>(axis)};
+            const Expr v = vectors[i].rank() == 0 ? unsqueeze(vectors[i], 0) : vectors[i];
+            l.result(broadcast(v, axes, shape));
+          }
+        },
+    .samples =
+        [] {
+          return SampleList{{{std::vector{t({2}), t({3})}}},
+                            {{std::vector{t({2}), t({3})}}, {{"indexing", std::string("xy")}}}};
         },
 });
 

@@ -71,12 +71,11 @@ void lower_diagonal(Lowering& l) {
   places.push_back(along + static_cast<double>(d.column));
   l.result(gather(matrices, places));
 }
-Definition diagonal_definition(std::string_view schema, std::string_view doc, Returns returns,
-                               Variants variants) {
+Definition diagonal_definition(std::string_view schema, std::string_view doc, Variants variants) {
   Definition d{.schema = schema,
                .doc = doc,
                .variants = std::move(variants),
-               .returns = returns,
+               .returns = Returns::View,
                .axes = {"dim1", "dim2"},
                .shape = [](const Call& call,
                            ResultInfos& results) { results.push_back(diagonal_info(call)); },
@@ -89,34 +88,26 @@ Definition diagonal_definition(std::string_view schema, std::string_view doc, Re
                                        {{t({2, 3, 4}), Scalar(-1), Scalar(0), Scalar(2)}},
                                        {{t({3, 4}), Scalar(7)}}};
                    }};
-  if (returns == Returns::View)
-    d.alias = [](const Call& call, AliasInfo& alias) {
-      const TensorInfo& self = call.tensor("self");
-      const Diagonal place = diagonal_of(call);
-      TensorInfo info = diagonal_info(call);
-      alias.sizes = info.sizes;
-      alias.strides = info.strides;
-      if (place.length > 0)
-        alias.offset +=
-            place.row * self.strides[place.axis1] + place.column * self.strides[place.axis2];
-    };
-  else
-    d.strides = [](const Call&, ResultInfos& results) {
-      results[0].strides = contiguous_strides(results[0].sizes);
-    };
+  d.alias = [](const Call& call, AliasInfo& alias) {
+    const TensorInfo& self = call.tensor("self");
+    const Diagonal place = diagonal_of(call);
+    TensorInfo info = diagonal_info(call);
+    alias.sizes = info.sizes;
+    alias.strides = info.strides;
+    if (place.length > 0)
+      alias.offset +=
+          place.row * self.strides[place.axis1] + place.column * self.strides[place.axis2];
+  };
   return d;
 }
 const Register kDiagonal(diagonal_definition(
     "diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)",
     "The diagonal of the matrices along dim1 and dim2 as the last axis; a positive offset is above "
     "the main one.",
-    Returns::View, {}));
-const Register kDiagonalCopy(diagonal_definition(
-    "diagonal_copy(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor",
-    "A copy of diagonal.", Returns::New, {.method = false, .out = true}));
+    {.copy = true}));
 const Register kLinalgDiagonal(diagonal_definition(
     "linalg_diagonal(Tensor(a) self, *, int offset=0, int dim1=-2, int dim2=-1) -> Tensor(a)",
-    "The diagonal of the last two axes.", Returns::View,
+    "The diagonal of the last two axes.",
     {.function = false, .method = false, .aliases = {"linalg.diagonal"}}));
 
 // ---- sliding windows
@@ -157,13 +148,12 @@ void lower_windows(Lowering& l) {
   }
   l.result(gather(x, places));
 }
-Definition unfold_definition(std::string_view schema, std::string_view doc, Returns returns,
-                             Variants variants) {
+Definition unfold_definition(std::string_view schema, std::string_view doc, Variants variants) {
   Definition d{
       .schema = schema,
       .doc = doc,
       .variants = std::move(variants),
-      .returns = returns,
+      .returns = Returns::View,
       .axes = {"dimension"},
       .shape = [](const Call& call, ResultInfos& results) { results.push_back(window_info(call)); },
       .lower = lower_windows,
@@ -179,26 +169,17 @@ Definition unfold_definition(std::string_view schema, std::string_view doc, Retu
                                              "RuntimeError",
                                              "is 2 but size is 4"}};
           }};
-  if (returns == Returns::View)
-    d.alias = [](const Call& call, AliasInfo& alias) {
-      const TensorInfo info = window_info(call);
-      alias.sizes = info.sizes;
-      alias.strides = info.strides;
-    };
-  else
-    d.strides = [](const Call&, ResultInfos& results) {
-      results[0].strides = contiguous_strides(results[0].sizes);
-    };
+  d.alias = [](const Call& call, AliasInfo& alias) {
+    const TensorInfo info = window_info(call);
+    alias.sizes = info.sizes;
+    alias.strides = info.strides;
+  };
   return d;
 }
 const Register kUnfold(unfold_definition(
     "unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)",
     "Windows of `size` elements along `dimension`, one every `step`, as a new last axis.",
-    Returns::View, {.function = false}));
-const Register kUnfoldCopy(
-    unfold_definition("unfold_copy(Tensor self, int dimension, int size, int step) -> Tensor",
-                      "A copy of unfold.", Returns::New, {.method = false, .out = true}));
-
+    {.function = false, .copy = true}));
 // ---- any strides
 // -------------------------------------------------------------------------------------
 const Register kAsStrided({
