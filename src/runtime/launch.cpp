@@ -131,9 +131,11 @@ void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::Dim
     const size_t size = is_index ? 0 : size_of(k.buffers[static_cast<size_t>(access.buffer)].dtype);
     bound.element_size.push_back(size);
     bound.offset[a] = offset;
-    bound.base.push_back(is_index ? nullptr
-                                  : static_cast<char*>(buffer->data) +
-                                        offset * static_cast<int64_t>(size));
+    // A tensor without elements has no memory to be offset in.
+    bound.base.push_back(is_index || buffer->data == nullptr
+                             ? nullptr
+                             : static_cast<char*>(buffer->data) +
+                                   offset * static_cast<int64_t>(size));
   }
 
   // Kept loops: those of the greatest strides outermost, then merged; the first access that tells
