@@ -147,6 +147,10 @@ void check_outputs(PreparedCall& prepared) {
   for (size_t i = 0; i < prepared.outputs.size(); ++i) {
     const Tensor& output = prepared.outputs[i];
     const TensorInfo& result = prepared.results[i];
+    check(!output->storage->read_only(), [&] {
+      return concat(name, ": the output's memory is read-only (it belongs to a read-only array or ",
+                    "mapped file); clone() it first");
+    });
     check(can_cast(result.dtype, output.dtype()), [&] {
       return concat(name, ": result type ", info(result.dtype).name,
                     " can't be cast to the desired output type ", info(output.dtype()).name);

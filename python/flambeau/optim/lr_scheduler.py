@@ -58,14 +58,17 @@ class LRScheduler:
         self._step_count += 1
         if epoch is None:
             self.last_epoch += 1
-            values = self.get_lr()
+            self._set(self.get_lr())
         else:
-            self.last_epoch = epoch
-            closed = getattr(self, "_get_closed_form_lr", self.get_lr)
-            values = closed()
-        for group, lr in zip(self.optimizer.param_groups, values):
-            group["lr"] = lr
+            # As if that many steps had been made from the initial rate.
+            self._set(self.base_lrs)
+            for self.last_epoch in range(epoch + 1):
+                self._set(self.get_lr())
         self._last_lr = self._rates()
+
+    def _set(self, rates: Sequence[float]) -> None:
+        for group, lr in zip(self.optimizer.param_groups, rates):
+            group["lr"] = lr
 
     def state_dict(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "optimizer"}

@@ -32,26 +32,25 @@ std::vector<SampleTensor> two(double low = -2, double high = 2) {
 /// Adam (Kingma and Ba, 2014), with the decay of the weights apart from the gradient in AdamW
 /// (Loshchilov and Hutter, 2017). Corrections of the bias are computed in float64.
 void lower_adam(Lowering& l, bool decoupled) {
-  const Expr beta1 = l["beta1"];
-  const Expr beta2 = l["beta2"];
-  const Expr rate = l["lr"];
+  // 1 - beta in float32 would lose the digits in which beta differs from 1.
+  const auto wide = [&](const char* name) { return convert(l.number(name), DType::Float64); };
+  const auto narrow = [&](const Expr& value) { return convert(value, l.compute()); };
   Expr p = l["self"];
   Expr g = l["grads"];
   if (l.call().boolean("maximize")) g = -g;
   if (!l.call().definition().is_special("weight_decay", l.call().number("weight_decay"))) {
     if (decoupled)
-      p = p * (1.0 - rate * l["weight_decay"]);
+      p = p * narrow(1.0 - wide("lr") * wide("weight_decay"));
     else
       g = g + p * l["weight_decay"];
   }
-  const Expr m = l["exp_avgs"] + (g - l["exp_avgs"]) * (1.0 - beta1);
-  const Expr v = l["exp_avg_sqs"] * beta2 + g * g * (1.0 - beta2);
-  const auto wide = [&](const char* name) { return convert(l.number(name), DType::Float64); };
+  const Expr m = l["exp_avgs"] + (g - l["exp_avgs"]) * narrow(1.0 - wide("beta1"));
+  const Expr v = l["exp_avg_sqs"] * l["beta2"] + g * g * narrow(1.0 - wide("beta2"));
   const Expr step = wide("step");
   const Expr correction1 = 1.0 - pow(wide("beta1"), step);
   const Expr correction2 = sqrt(1.0 - pow(wide("beta2"), step));
-  const Expr size = convert(wide("lr") / correction1, l.compute());
-  const Expr denominator = sqrt(v) / convert(correction2, l.compute()) + l["eps"];
+  const Expr size = narrow(wide("lr") / correction1);
+  const Expr denominator = sqrt(v) / narrow(correction2) + l["eps"];
   l.result(p - size * (m / denominator));
   l.result(m);
   l.result(v);
@@ -109,9 +108,12 @@ Definition momentum_definition() {
       [](Lowering& l) {
         const Expr g = decayed(l);
         const Expr momentum = l["momentum"];
-        const Expr buffer = l.call().boolean("is_first_step")
-                                ? g
-                                : l["momentum_buffers"] * momentum + g * (1.0 - l["dampening"]);
+        const Expr buffer =
+            l.call().boolean("is_first_step")
+                ? g
+                : l["momentum_buffers"] * momentum +
+                      g * convert(1.0 - convert(l.number("dampening"), DType::Float64),
+                                  l.compute());
         const Expr direction = l.call().boolean("nesterov") ? g + buffer * momentum : buffer;
         l.result(l["self"] - l["lr"] * direction);
         l.result(buffer);
