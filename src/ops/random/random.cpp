@@ -190,6 +190,39 @@ const Register kRandomTo(fill(
                     host.call().integer("from"), host.call().integer("to"));
     },
     [] { return SampleList{{{t({2, 3}), Scalar(0), Scalar(2)}}}; }));
+const Register kRandomBelow(fill(
+    "random_.to(Tensor(a!) self, int to, *, Generator? generator=None) -> Tensor(a!)",
+    "Writes integers in [0, to).",
+    [](HostCall& host) {
+      const HostTensor out = host.output(0);
+      fill_integers(host.random(), out.data, out.info.dtype, out.info.numel(), 0,
+                    host.call().integer("to"));
+    },
+    [] { return SampleList{{{t({2, 3}), Scalar(2)}}}; }));
+const Register kRandomAny(fill(
+    "random_(Tensor(a!) self, *, Generator? generator=None) -> Tensor(a!)",
+    "Writes non-negative integers of the whole range that the dtype holds exactly.",
+    [](HostCall& host) {
+      const HostTensor out = host.output(0);
+      const DType dtype = out.info.dtype;
+      RandomSource& random = host.random();
+      if (dtype == DType::Int64) {
+        auto* data = static_cast<int64_t*>(out.data);
+        for (int64_t i = 0; i < out.info.numel(); ++i)
+          data[i] = static_cast<int64_t>(random.random64() & (~uint64_t{0} >> 1));
+        return;
+      }
+      const auto top = [](int bits) { return int64_t{1} << bits; };
+      const int bits = static_cast<int>(8 * size_of(dtype));
+      int64_t end = 2;
+      if (dtype == DType::BFloat16) end = top(8) + 1;
+      if (dtype == DType::Float16) end = top(11) + 1;
+      if (dtype == DType::Float32) end = top(24) + 1;
+      if (dtype == DType::Float64) end = top(53) + 1;
+      if (is_integer(dtype)) end = top(info(dtype).is_signed ? bits - 1 : bits);
+      fill_integers(random, out.data, dtype, out.info.numel(), 0, end);
+    },
+    self_samples));
 
 const Register kBernoulli({
     .schema = "bernoulli(Tensor self, *, Generator? generator=None) -> Tensor",

@@ -87,15 +87,16 @@ class RandomSampler(Sampler[int]):
             seed = draw_seed()
             generator = flambeau.Generator()
             generator.manual_seed(seed)
-        left = self.num_samples
-        while left > 0:
-            if self.replacement:
-                size = min(left, 32)
+        if self.replacement:
+            for start in range(0, self.num_samples, 32):
+                size = min(self.num_samples - start, 32)
                 yield from flambeau.randint(count, (size,), generator=generator).tolist()
-            else:
-                size = min(left, count)
-                yield from flambeau.randperm(count, generator=generator).tolist()[:size]
-            left -= size
+            return
+        for _ in range(self.num_samples // count):
+            yield from flambeau.randperm(count, generator=generator).tolist()
+        # Drawn even if it gives nothing: the generator's next numbers are then PyTorch's.
+        order = flambeau.randperm(count, generator=generator).tolist()
+        yield from order[: self.num_samples % count]
 
     def __len__(self) -> int:
         return self.num_samples
