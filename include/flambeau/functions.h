@@ -916,6 +916,12 @@ Tensor randn_like(const Tensor& self, const std::optional<DType>& dtype = std::n
 /// Writes integers in [from, to).
 Tensor random_(const Tensor& self, int64_t from, int64_t to, Generator* generator = nullptr);
 
+/// Writes integers in [0, to).
+Tensor random_(const Tensor& self, int64_t to, Generator* generator = nullptr);
+
+/// Writes non-negative integers of the whole range that the dtype holds exactly.
+Tensor random_(const Tensor& self, Generator* generator = nullptr);
+
 /// The integers 0 to n - 1 in random order.
 Tensor randperm(int64_t n, Generator* generator = nullptr, const std::optional<DType>& dtype = std::nullopt);
 

@@ -2775,6 +2775,18 @@ Tensor random_(const Tensor& self, int64_t from, int64_t to, Generator* generato
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
+Tensor random_(const Tensor& self, int64_t to, Generator* generator) {
+  static const ops::Definition& op = ops::find_definition("random_", "to");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(to), argument(generator)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor random_(const Tensor& self, Generator* generator) {
+  static const ops::Definition& op = ops::find_definition("random_");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(generator)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
 Tensor randperm(int64_t n, Generator* generator, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("randperm");
   const std::array<ops::Argument, 6> arguments{argument(n), argument(generator), argument(dtype), {}, {}, {}};

@@ -212,6 +212,12 @@ const Register kRandomAny(fill(
           data[i] = static_cast<int64_t>(random.random64() & (~uint64_t{0} >> 1));
         return;
       }
+      if (dtype == DType::Int32) {  // where ranges that are given take 64 bits
+        auto* data = static_cast<int32_t*>(out.data);
+        for (int64_t i = 0; i < out.info.numel(); ++i)
+          data[i] = static_cast<int32_t>(random.random() & (~uint32_t{0} >> 1));
+        return;
+      }
       const auto top = [](int bits) { return int64_t{1} << bits; };
       const int bits = static_cast<int>(8 * size_of(dtype));
       int64_t end = 2;
