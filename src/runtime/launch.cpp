@@ -27,6 +27,8 @@ namespace {
 constexpr int64_t kChunkWork = 1 << 17;
 /// Pieces of the inner loop start at multiples of this many elements.
 constexpr int64_t kInnerPiece = 256;
+/// Rows and columns of a tile of a transposed operand.
+constexpr int64_t kTile = 32;
 
 using Numbers = SmallVector<int64_t, 16>;
 
@@ -391,11 +393,23 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
   const int64_t inner_chunks = (inner_extent + inner_step - 1) / inner_step;
   const int64_t outer_chunks = (outer_extent + outer_step - 1) / outer_step;
   const int64_t per_walk = inner_chunks * outer_chunks;
+  // Where an operand is contiguous along the rows and not along the vectors, as in a transposed
+  // copy, small tiles let every cache line that is fetched serve several rows.
+  bool transposed = false;
+  for (size_t a = 0; a < access_count; ++a)
+    transposed |= layout.inner[a] == StrideClass::Other && strides_of(outer, a) == 1;
   const auto run_chunk = [&](int64_t chunk, void* const* pointers, const int64_t* slots) {
-    const int64_t o = chunk / inner_chunks * outer_step;
-    const int64_t i = chunk % inner_chunks * inner_step;
-    v.function(pointers, slots, o, std::min(o + outer_step, outer_extent), i,
-               std::min(i + inner_step, inner_extent));
+    const int64_t first_row = chunk / inner_chunks * outer_step;
+    const int64_t first = chunk % inner_chunks * inner_step;
+    const int64_t rows_end = std::min(first_row + outer_step, outer_extent);
+    const int64_t end = std::min(first + inner_step, inner_extent);
+    if (!transposed) {
+      v.function(pointers, slots, first_row, rows_end, first, end);
+      return;
+    }
+    for (int64_t o = first_row; o < rows_end; o += kTile)
+      for (int64_t i = first; i < end; i += kTile)
+        v.function(pointers, slots, o, std::min(o + kTile, rows_end), i, std::min(i + kTile, end));
   };
   if (walks * per_walk == 1) {
     SmallVector<void*, 8> pointers;
