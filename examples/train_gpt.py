@@ -106,14 +106,13 @@ class Run:
                 * (0.55 + 0.45 * math.cos(math.pi * min(1, t / config["steps"])))
             ),
         )
-        self.loader = DataLoader(
-            Windows(train, config["context"]), config["batch"], shuffle=True, drop_last=True
-        )
-        if len(self.loader) == 0:
+        windows = Windows(train, config["context"])
+        if len(windows) < config["batch"]:
             raise ValueError(
                 f"the text has {len(train):,} bytes, too few for a batch of {config['batch']} "
                 f"windows of {config['context']}"
             )
+        self.loader = DataLoader(windows, config["batch"], shuffle=True, drop_last=True)
         self.losses: list[float] = []
 
     def batches(self) -> Any:
@@ -165,7 +164,7 @@ def validation_loss(model: GPT, text: bytes, batch: int, most_batches: int = 40)
         losses.append(loss_of(model, x, y).item())
         if len(losses) == most_batches:
             break
-    return sum(losses) / len(losses)
+    return sum(losses) / max(1, len(losses))
 
 
 @flambeau.no_grad()

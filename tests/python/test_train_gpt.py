@@ -1,0 +1,150 @@
+"""The example that trains a GPT: interrupted and resumed, and against its C++ twin."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import flambeau
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = [sys.executable, str(ROOT / "examples" / "train_gpt.py")]
+# Beside the library that the package uses.
+BUILD = (Path(flambeau.__file__).parent / "libflambeau_core.so").resolve().parents[1]
+CPP = [str(BUILD / "bin" / "train_gpt")]
+TINY = "--layers 2 --width 32 --heads 2 --context 16 --batch 4".split()
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small corpus with nested and skipped folders."""
+    folder = tmp_path_factory.mktemp("text")
+    for i in range(25):
+        place = folder / ("inner" if i % 3 else ".") / f"file{i}.py"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(f"def f{i}(x):\n    return x * {i} + {i * i}\n" * 8)
+    (folder / "tests").mkdir()
+    (folder / "tests" / "skipped.py").write_text("never read" * 100)
+    return folder
+
+
+def run(
+    program: list[str], out: Path, text: Path, *arguments: str, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [*program, *TINY, "--text", text, "--out", out, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == code, result.stdout + result.stderr
+    return result
+
+
+def losses(out: Path) -> list[str]:
+    return (out / "losses.txt").read_text().splitlines()
+
+
+@pytest.fixture(scope="module")
+def whole(text: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The losses of an uninterrupted run of 60 steps, more than one epoch."""
+    out = tmp_path_factory.mktemp("whole")
+    result = run(PYTHON, out, text, "--steps", "60", "--sample", "20")
+    assert "validation loss" in result.stdout
+    assert "\ndef " in result.stdout
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    numbers = [float(line.split()[1]) for line in losses(out)]
+    assert len(numbers) == 60
+    assert sum(numbers[-5:]) < 0.8 * sum(numbers[:5])
+    return losses(out)
+
+
+def test_cpp_gives_the_same_losses_to_the_bit(whole: list[str], text: Path, tmp_path: Path) -> None:
+    run(CPP, tmp_path, text, "--steps", "60")
+    assert losses(tmp_path) == whole
+
+
+def test_one_thread_gives_the_same_losses(
+    whole: list[str], text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import sys, runpy, flambeau; flambeau.set_num_threads(1); "
+        "sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0]); "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    run([sys.executable, "-c", code, PYTHON[1]], tmp_path, text, "--steps", "60", "--sample", "1")
+    assert losses(tmp_path) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_resumes_after_a_signal(
+    number: signal.Signals, whole: list[str], text: Path, tmp_path: Path
+) -> None:
+    command = [*PYTHON, *TINY, "--text", text, "--out", tmp_path, "--steps", "60", "--every", "7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
+        assert training.stdout is not None
+        # Past the first checkpoint, and far from the end.
+        for line in training.stdout:
+            if line.startswith("step 15/"):
+                break
+        training.send_signal(number)
+        rest = training.stdout.read()
+    if number == signal.SIGKILL:
+        assert training.returncode == -number
+    else:
+        assert training.returncode == 130
+        assert "To go on:" in rest
+        assert rest.rstrip().endswith("--resume")
+    done = len(losses(tmp_path))
+    assert 7 <= done < 60
+    result = run(PYTHON, tmp_path, text, "--resume", "--sample", "1")
+    assert f"going on after step {done}" in result.stdout
+    assert losses(tmp_path) == whole
+
+
+def test_cpp_resumes(whole: list[str], text: Path, tmp_path: Path) -> None:
+    command = [*CPP, *TINY, "--text", text, "--out", tmp_path, "--steps", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
+        assert training.stdout is not None
+        training.stdout.readline()  # step 50
+        training.kill()
+    assert len(losses(tmp_path)) >= 50
+    run(CPP, tmp_path, text, "--steps", "60", "--resume")
+    assert losses(tmp_path) == whole
+
+
+def test_stops_when_its_time_is_over(text: Path, tmp_path: Path) -> None:
+    result = run(PYTHON, tmp_path, text, "--steps", "100000", "--seconds", "0.01")
+    assert "Stopped after step 1;" in result.stdout
+    assert len(losses(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--resume", "to resume from; leave --resume out to begin"),
+        ("--heads 3", "--width 32 is no multiple of --heads 3"),
+        ("--steps 0", "expected a positive integer, got '0'"),
+        ("--context 1000000", "too few for a batch of 4 windows of 1000000"),
+        ("--text /nonexistent", "there are no .py files in /nonexistent"),
+    ],
+)
+def test_bad_options(arguments: str, message: str, text: Path, tmp_path: Path) -> None:
+    code = 2 if "positive" in message else 1
+    result = run(PYTHON, tmp_path, text, *arguments.split(), code=code)
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_checkpoints_that_do_not_fit(text: Path, tmp_path: Path) -> None:
+    run(PYTHON, tmp_path, text, "--steps", "2", "--sample", "1")
+    result = run(PYTHON, tmp_path, text, "--resume", "--steps", "9", code=1)
+    assert "was made with --steps 2, not 9" in result.stderr
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    result = run(PYTHON, tmp_path, text, "--resume", code=1)
+    assert "not a valid safetensors file" in result.stderr
+    assert "Traceback" not in result.stderr
