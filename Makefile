@@ -62,8 +62,8 @@ fuzz: ## Feeds random input to the readers, each for FUZZ_SECONDS (60)
 	  $$target -max_total_time=$(or $(FUZZ_SECONDS),60) -print_final_stats=0 -verbosity=0 \
 	    -artifact_prefix=$$target. $$target.corpus; done
 
-stubs: build ## Writes the type stubs anew from the schemas
-	@$(PYTHON) tools/make_stubs.py
+stubs: build ## Writes the C++ functions and the type stubs anew from the schemas
+	@$(PYTHON) tools/generate_api.py
 
 wheel: ## Builds a wheel into dist/
 	@tools/bootstrap --dev

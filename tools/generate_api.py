@@ -329,12 +329,14 @@ def py_signature(name: str, definition: Definition, method: bool, has_out: bool)
         parts += [] if starred or spread else ["*"]
         parts.append(f"out: {kind} | None = None")
     if makes_tensors(definition):
-        parts += [
-            "layout: _layout | None = None",
-            "device: Device | None = None",
-            "pin_memory: _bool = False",
-            "requires_grad: _bool = False",
-        ]
+        own = {parameter["name"] for parameter in definition["parameters"]}
+        extras = {
+            "layout": "_layout | None = None",
+            "device": "Device | None = None",
+            "pin_memory": "_bool = False",
+            "requires_grad": "_bool = False",
+        }
+        parts += [f"{label}: {text}" for label, text in extras.items() if label not in own]
     return f"def {name}({', '.join(parts)}) -> {py_return(definition)}: ..."
 
 
