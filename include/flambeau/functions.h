@@ -62,6 +62,13 @@ Tensor addr_out(const Tensor& out, const Tensor& self, const Tensor& vec1, const
 /// The last two axes exchanged (real dtypes).
 Tensor adjoint(const Tensor& self);
 
+/// Another view of self.
+Tensor alias(const Tensor& self);
+
+/// A copy of what alias gives: Another view of self.
+Tensor alias_copy(const Tensor& self);
+Tensor alias_copy_out(const Tensor& out, const Tensor& self);
+
 /// True where every element along the axes `dim` (all by default) is not 0.
 Tensor all(const Tensor& self, const IntList& dim = std::nullopt, bool keepdim = false);
 Tensor all_out(const Tensor& out, const Tensor& self, const IntList& dim = std::nullopt, bool keepdim = false);
@@ -124,6 +131,15 @@ Tensor atan2_out(const Tensor& out, const Tensor& self, const Tensor& other);
 Tensor atanh(const Tensor& self);
 Tensor atanh_(const Tensor& self);
 Tensor atanh_out(const Tensor& out, const Tensor& self);
+
+/// self with at least one axis.
+Tensor atleast_1d(const Tensor& self);
+
+/// self with at least two axes, new ones in front.
+Tensor atleast_2d(const Tensor& self);
+
+/// self with at least three axes, the third new one last.
+Tensor atleast_3d(const Tensor& self);
 
 /// beta * self + alpha * bmm(batch1, batch2).
 Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, const Scalar& beta = 1, const Scalar& alpha = 1);
@@ -220,6 +236,12 @@ Tensor clone(const Tensor& self);
 Tensor column_stack(const TensorList& tensors);
 Tensor column_stack_out(const Tensor& out, const TensorList& tensors);
 
+/// The conjugate: self, for real dtypes.
+Tensor conj(const Tensor& self);
+
+/// The conjugate: self, for real dtypes.
+Tensor conj_physical(const Tensor& self);
+
 /// Margins of one number: pairs (before, after) from the last axis forwards; negative ones cut.
 Tensor constant_pad_nd(const Tensor& self, const IntList& pad, const Scalar& value = 0);
 
@@ -284,7 +306,7 @@ Tensor diagflat(const Tensor& self, int64_t offset = 0);
 /// The diagonal of the matrices along dim1 and dim2 as the last axis; a positive offset is above the main one.
 Tensor diagonal(const Tensor& self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
 
-/// A copy of diagonal.
+/// A copy of what diagonal gives: The diagonal of the matrices along dim1 and dim2 as the last axis; a positive offset is above the main one.
 Tensor diagonal_copy(const Tensor& self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
 Tensor diagonal_copy_out(const Tensor& out, const Tensor& self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
 
@@ -313,6 +335,12 @@ Tensor dot_out(const Tensor& out, const Tensor& self, const Tensor& tensor);
 /// In training, every element is 0 with probability p and multiplied by 1 / (1 - p) otherwise; else a copy. Srivastava et al., 2014.
 Tensor dropout(const Tensor& input, double p, bool train);
 Tensor dropout_(const Tensor& input, double p, bool train);
+
+/// Equal views along axis 2.
+TensorList dsplit(const Tensor& self, int64_t sections);
+
+/// Views along axis 2 between the given indices.
+TensorList dsplit(const Tensor& self, const IntList& indices);
 
 /// Joined along axis 2, which is added where missing.
 Tensor dstack(const TensorList& tensors);
@@ -366,6 +394,10 @@ Tensor expand(const Tensor& self, const IntList& size, bool implicit = false);
 
 /// self stretched to the shape of other.
 Tensor expand_as(const Tensor& self, const Tensor& other);
+
+/// A copy of what expand gives: Axes of extent 1 stretched to `size` without a copy, new axes in front; -1 keeps an extent.
+Tensor expand_copy(const Tensor& self, const IntList& size, bool implicit = false);
+Tensor expand_copy_out(const Tensor& out, const Tensor& self, const IntList& size, bool implicit = false);
 
 /// exp(self) - 1, exact near 0.
 Tensor expm1(const Tensor& self);
@@ -492,6 +524,12 @@ Tensor heaviside_out(const Tensor& out, const Tensor& self, const Tensor& values
 
 /// input where the target is 1, max(0, margin - input) where it is -1.
 Tensor hinge_embedding_loss(const Tensor& input, const Tensor& target, double margin = 1.0, const std::optional<bool>& size_average = std::nullopt, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
+
+/// Equal views along axis 1 (0 of a vector).
+TensorList hsplit(const Tensor& self, int64_t sections);
+
+/// Views along axis 1 (0 of a vector) between the given indices.
+TensorList hsplit(const Tensor& self, const IntList& indices);
 
 /// Joined along axis 1, vectors along axis 0; numbers count as vectors.
 Tensor hstack(const TensorList& tensors);
@@ -704,11 +742,11 @@ Tensor matmul_out(const Tensor& out, const Tensor& self, const Tensor& other);
 /// The maximum of all elements; equal ones share the gradient.
 Tensor max(const Tensor& self);
 
-/// The maximum along `dim` and the index of its first occurrence.
-std::tuple<Tensor, Tensor> max(const Tensor& self, int64_t dim, bool keepdim = false);
-
 /// The larger of two numbers: maximum.
 Tensor max(const Tensor& self, const Tensor& other);
+
+/// The maximum along `dim` and the index of its first occurrence.
+std::tuple<Tensor, Tensor> max(const Tensor& self, int64_t dim, bool keepdim = false);
 
 /// The larger of two numbers, NaN if one is NaN; the gradient is shared at ties.
 Tensor maximum(const Tensor& self, const Tensor& other);
@@ -724,14 +762,17 @@ std::tuple<Tensor, Tensor> median(const Tensor& self, int64_t dim, bool keepdim 
 /// The lower median of all elements.
 Tensor median(const Tensor& self);
 
+/// Each vector along an axis of its own, stretched to the grid of all; "xy" exchanges the first two axes.
+TensorList meshgrid(const TensorList& tensors, const std::optional<std::string>& indexing = std::nullopt);
+
 /// The minimum of all elements; equal ones share the gradient.
 Tensor min(const Tensor& self);
 
-/// The minimum along `dim` and the index of its first occurrence.
-std::tuple<Tensor, Tensor> min(const Tensor& self, int64_t dim, bool keepdim = false);
-
 /// The smaller of two numbers: minimum.
 Tensor min(const Tensor& self, const Tensor& other);
+
+/// The minimum along `dim` and the index of its first occurrence.
+std::tuple<Tensor, Tensor> min(const Tensor& self, int64_t dim, bool keepdim = false);
 
 /// The smaller of two numbers, NaN if one is NaN; the gradient is shared at ties.
 Tensor minimum(const Tensor& self, const Tensor& other);
@@ -791,6 +832,10 @@ Tensor nansum_out(const Tensor& out, const Tensor& self, const IntList& dim = st
 
 /// `length` elements along `dim` from `start`.
 Tensor narrow(const Tensor& self, int64_t dim, int64_t start, int64_t length);
+
+/// A copy of what narrow gives: `length` elements along `dim` from `start`.
+Tensor narrow_copy(const Tensor& self, int64_t dim, int64_t start, int64_t length);
+Tensor narrow_copy_out(const Tensor& out, const Tensor& self, int64_t dim, int64_t start, int64_t length);
 
 /// dropout and the mask of the elements that are kept.
 std::tuple<Tensor, Tensor> native_dropout(const Tensor& input, double p, const std::optional<bool>& train);
@@ -862,6 +907,10 @@ Tensor pad(const Tensor& self, const IntList& pad, const std::string& mode = "co
 /// Axis i of the result is axis dims[i] of self.
 Tensor permute(const Tensor& self, const IntList& dims);
 
+/// A copy of what permute gives: Axis i of the result is axis dims[i] of self.
+Tensor permute_copy(const Tensor& self, const IntList& dims);
+Tensor permute_copy_out(const Tensor& out, const Tensor& self, const IntList& dims);
+
 /// exp(input) - target * input, or input - target * log(input + eps) without log_input; `full` adds Stirling's term for targets above 1.
 Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_input = true, bool full = false, const std::optional<bool>& size_average = std::nullopt, double eps = 1e-08, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
 
@@ -928,6 +977,9 @@ Tensor randperm(int64_t n, Generator* generator = nullptr, const std::optional<D
 /// All elements in one axis, a view where possible.
 Tensor ravel(const Tensor& self);
 
+/// The real part: self, for real dtypes.
+Tensor real(const Tensor& self);
+
 /// 1 / self.
 Tensor reciprocal(const Tensor& self);
 Tensor reciprocal_(const Tensor& self);
@@ -957,6 +1009,12 @@ Tensor reshape(const Tensor& self, const IntList& shape);
 
 /// self under the shape of other, a view where possible.
 Tensor reshape_as(const Tensor& self, const Tensor& other);
+
+/// self without a pending conjugation.
+Tensor resolve_conj(const Tensor& self);
+
+/// self without a pending negation.
+Tensor resolve_neg(const Tensor& self);
 
 /// x / sqrt(mean(x^2) + eps) * weight over the last axes; eps is the dtype's epsilon unless given. Zhang and Sennrich, 2019.
 Tensor rms_norm(const Tensor& input, const IntList& normalized_shape, const Tensor& weight = {}, const std::optional<double>& eps = std::nullopt);
@@ -1009,11 +1067,15 @@ Tensor searchsorted(const Tensor& sorted_sequence, const Operand& self, bool out
 /// The elements at `index` of axis `dim`, which vanishes.
 Tensor select(const Tensor& self, int64_t dim, int64_t index);
 
+/// A copy of what select gives: The elements at `index` of axis `dim`, which vanishes.
+Tensor select_copy(const Tensor& self, int64_t dim, int64_t index);
+Tensor select_copy_out(const Tensor& out, const Tensor& self, int64_t dim, int64_t index);
+
 /// 1.0507 * (self if self > 0 else 1.6733 * (exp(self) - 1)). Klambauer et al., 2017.
 Tensor selu(const Tensor& self);
 Tensor selu_(const Tensor& self);
 
-/// -1, 0 or 1 (sign, for dtypes without a direction).
+/// sign, for dtypes without a direction.
 Tensor sgn(const Tensor& self);
 Tensor sgn_(const Tensor& self);
 Tensor sgn_out(const Tensor& out, const Tensor& self);
@@ -1023,7 +1085,7 @@ Tensor sigmoid(const Tensor& self);
 Tensor sigmoid_(const Tensor& self);
 Tensor sigmoid_out(const Tensor& out, const Tensor& self);
 
-/// -1, 0 or 1.
+/// -1, 0 or 1; NaN stays.
 Tensor sign(const Tensor& self);
 Tensor sign_(const Tensor& self);
 Tensor sign_out(const Tensor& out, const Tensor& self);
@@ -1107,12 +1169,15 @@ TensorList split(const Tensor& self, const IntList& split_sizes, int64_t dim = 0
 /// Views of these lengths, one after the other, along `dim`.
 TensorList split_with_sizes(const Tensor& self, const IntList& split_sizes, int64_t dim = 0);
 
+/// A copy of what split_with_sizes gives: Views of these lengths, one after the other, along `dim`.
+TensorList split_with_sizes_copy(const Tensor& self, const IntList& split_sizes, int64_t dim = 0);
+
 /// The square root; NaN below 0.
 Tensor sqrt(const Tensor& self);
 Tensor sqrt_(const Tensor& self);
 Tensor sqrt_out(const Tensor& out, const Tensor& self);
 
-/// self * self.
+/// self * self; bool becomes int64.
 Tensor square(const Tensor& self);
 Tensor square_(const Tensor& self);
 Tensor square_out(const Tensor& out, const Tensor& self);
@@ -1122,6 +1187,14 @@ Tensor squeeze(const Tensor& self);
 
 /// Those of the axes `dim` removed that have extent 1.
 Tensor squeeze(const Tensor& self, const IntList& dim);
+
+/// A copy of what squeeze gives: All axes of extent 1 removed.
+Tensor squeeze_copy(const Tensor& self);
+Tensor squeeze_copy_out(const Tensor& out, const Tensor& self);
+
+/// A copy of what squeeze gives: Those of the axes `dim` removed that have extent 1.
+Tensor squeeze_copy(const Tensor& self, const IntList& dim);
+Tensor squeeze_copy_out(const Tensor& out, const Tensor& self, const IntList& dim);
 
 /// Tensors of one shape along a new axis `dim`.
 Tensor stack(const TensorList& tensors, int64_t dim = 0);
@@ -1154,6 +1227,10 @@ Tensor sum_out(const Tensor& out, const Tensor& self, const IntList& dim = std::
 
 /// A matrix transposed.
 Tensor t(const Tensor& self);
+
+/// A copy of what t gives: A matrix transposed.
+Tensor t_copy(const Tensor& self);
+Tensor t_copy_out(const Tensor& out, const Tensor& self);
 
 /// The elements at these places of the flattened tensor; negative ones count from its end.
 Tensor take(const Tensor& self, const Tensor& index);
@@ -1198,6 +1275,10 @@ Tensor trace(const Tensor& self);
 /// Two axes exchanged.
 Tensor transpose(const Tensor& self, int64_t dim0, int64_t dim1);
 
+/// A copy of what transpose gives: Two axes exchanged.
+Tensor transpose_copy(const Tensor& self, int64_t dim0, int64_t dim1);
+Tensor transpose_copy_out(const Tensor& out, const Tensor& self, int64_t dim0, int64_t dim1);
+
 /// The lower triangle of the last two axes, up to `diagonal`; 0 elsewhere.
 Tensor tril(const Tensor& self, int64_t diagonal = 0);
 Tensor tril_(const Tensor& self, int64_t diagonal = 0);
@@ -1222,13 +1303,16 @@ Tensor trunc_out(const Tensor& out, const Tensor& self);
 /// A view of each element along `dim`, which vanishes.
 TensorList unbind(const Tensor& self, int64_t dim = 0);
 
+/// A copy of what unbind gives: A view of each element along `dim`, which vanishes.
+TensorList unbind_copy(const Tensor& self, int64_t dim = 0);
+
 /// Axis `dim` split into axes of these sizes, of which one may be -1.
 Tensor unflatten(const Tensor& self, int64_t dim, const IntList& sizes);
 
 /// Windows of `size` elements along `dimension`, one every `step`, as a new last axis.
 Tensor unfold(const Tensor& self, int64_t dimension, int64_t size, int64_t step);
 
-/// A copy of unfold.
+/// A copy of what unfold gives: Windows of `size` elements along `dimension`, one every `step`, as a new last axis.
 Tensor unfold_copy(const Tensor& self, int64_t dimension, int64_t size, int64_t step);
 Tensor unfold_copy_out(const Tensor& out, const Tensor& self, int64_t dimension, int64_t size, int64_t step);
 
@@ -1237,6 +1321,10 @@ Tensor uniform_(const Tensor& self, double from = 0.0, double to = 1.0, Generato
 
 /// A new axis of extent 1 at `dim` of the result.
 Tensor unsqueeze(const Tensor& self, int64_t dim);
+
+/// A copy of what unsqueeze gives: A new axis of extent 1 at `dim` of the result.
+Tensor unsqueeze_copy(const Tensor& self, int64_t dim);
+Tensor unsqueeze_copy_out(const Tensor& out, const Tensor& self, int64_t dim);
 
 /// sum((self - mean)^2) / max(0, n - correction); the correction is 1 unless given (unbiased).
 Tensor var(const Tensor& self, bool unbiased = true);
@@ -1266,6 +1354,16 @@ Tensor view(const Tensor& self, DType dtype);
 
 /// self seen under the shape of other.
 Tensor view_as(const Tensor& self, const Tensor& other);
+
+/// A copy of what view gives: The elements of self under another shape without a copy; one extent may be -1.
+Tensor view_copy(const Tensor& self, const IntList& size);
+Tensor view_copy_out(const Tensor& out, const Tensor& self, const IntList& size);
+
+/// Equal views along axis 0.
+TensorList vsplit(const Tensor& self, int64_t sections);
+
+/// Views along axis 0 between the given indices.
+TensorList vsplit(const Tensor& self, const IntList& indices);
 
 /// Joined along axis 0; vectors are rows.
 Tensor vstack(const TensorList& tensors);

@@ -134,7 +134,7 @@ Scalar Tensor::item() const {
 Tensor Tensor::alias(const Ints& sizes, const Ints& strides, int64_t offset) const {
   require(sizes.size() == strides.size() && offset >= 0, "Tensor::alias: bad geometry");
   const size_t element = size_of(dtype());
-  const size_t bytes = span_bytes(sizes, strides, dtype(), "alias");
+  const size_t bytes = span_bytes(sizes, strides, dtype(), "Tensor::alias");
   require(bytes == 0 || static_cast<size_t>(offset) * element + bytes <= impl_->storage->bytes(),
           "Tensor::alias: the window reaches beyond the storage");
   auto impl = make_ref<TensorImpl>(impl_->storage, TensorInfo{dtype(), sizes, strides}, offset);

@@ -180,7 +180,7 @@ TEST(Safetensors, MutatedFilesAreReadOrRefused) {
   constexpr size_t kRuns = 20000;
   for (size_t run = 0; run < kRuns; ++run) {
     std::string text = original;
-    for (size_t changes = 1 + below(3); changes > 0; --changes) {
+    for (size_t changes = 1 + below(3); changes > 0 && !text.empty(); --changes) {
       const size_t at = below(text.size());
       switch (below(5)) {
         case 0:

@@ -208,6 +208,25 @@ Tensor adjoint(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor alias(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("alias");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor alias_copy(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("alias_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor alias_copy_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("alias_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor all(const Tensor& self, const IntList& dim, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("all", "dims");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
@@ -418,6 +437,24 @@ Tensor atanh_out(const Tensor& out, const Tensor& self) {
   const std::array<ops::Argument, 1> arguments{argument(self)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor atleast_1d(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("atleast_1d");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor atleast_2d(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("atleast_2d");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor atleast_3d(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("atleast_3d");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
 }
 
 Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, const Scalar& beta, const Scalar& alpha) {
@@ -729,6 +766,18 @@ Tensor column_stack_out(const Tensor& out, const TensorList& tensors) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor conj(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("conj");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor conj_physical(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("conj_physical");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
 Tensor constant_pad_nd(const Tensor& self, const IntList& pad, const Scalar& value) {
   static const ops::Definition& op = ops::find_definition("constant_pad_nd");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(pad), argument(value)};
@@ -1019,6 +1068,20 @@ Tensor dropout_(const Tensor& input, double p, bool train) {
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
+TensorList dsplit(const Tensor& self, int64_t sections) {
+  static const ops::Definition& op = ops::find_definition("dsplit", "int");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(sections)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList dsplit(const Tensor& self, const IntList& indices) {
+  static const ops::Definition& op = ops::find_definition("dsplit", "array");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(indices)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
 Tensor dstack(const TensorList& tensors) {
   static const ops::Definition& op = ops::find_definition("dstack");
   const std::array<ops::Argument, 1> arguments{argument(tensors)};
@@ -1186,6 +1249,19 @@ Tensor expand_as(const Tensor& self, const Tensor& other) {
   static const ops::Definition& op = ops::find_definition("expand_as");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
+}
+
+Tensor expand_copy(const Tensor& self, const IntList& size, bool implicit) {
+  static const ops::Definition& op = ops::find_definition("expand_copy");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(size), argument(implicit)};
+  return call(op, arguments)[0];
+}
+
+Tensor expand_copy_out(const Tensor& out, const Tensor& self, const IntList& size, bool implicit) {
+  static const ops::Definition& op = ops::find_definition("expand_copy");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(size), argument(implicit)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor expm1(const Tensor& self) {
@@ -1559,6 +1635,20 @@ Tensor hinge_embedding_loss(const Tensor& input, const Tensor& target, double ma
   static const ops::Definition& op = ops::find_definition("hinge_embedding_loss");
   const std::array<ops::Argument, 6> arguments{argument(input), argument(target), argument(margin), argument(size_average), argument(reduce), argument(reduction)};
   return call(op, arguments)[0];
+}
+
+TensorList hsplit(const Tensor& self, int64_t sections) {
+  static const ops::Definition& op = ops::find_definition("hsplit", "int");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(sections)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList hsplit(const Tensor& self, const IntList& indices) {
+  static const ops::Definition& op = ops::find_definition("hsplit", "array");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(indices)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
 }
 
 Tensor hstack(const TensorList& tensors) {
@@ -2222,17 +2312,17 @@ Tensor max(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor max(const Tensor& self, const Tensor& other) {
+  static const ops::Definition& op = ops::find_definition("max", "other");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
 std::tuple<Tensor, Tensor> max(const Tensor& self, int64_t dim, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("max", "dim");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
   const Results results = call(op, arguments);
   return {results[0], results[1]};
-}
-
-Tensor max(const Tensor& self, const Tensor& other) {
-  static const ops::Definition& op = ops::find_definition("max", "other");
-  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
-  return call(op, arguments)[0];
 }
 
 Tensor maximum(const Tensor& self, const Tensor& other) {
@@ -2274,9 +2364,22 @@ Tensor median(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+TensorList meshgrid(const TensorList& tensors, const std::optional<std::string>& indexing) {
+  static const ops::Definition& op = ops::find_definition("meshgrid");
+  const std::array<ops::Argument, 2> arguments{argument(tensors), argument(indexing)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
 Tensor min(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("min");
   const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor min(const Tensor& self, const Tensor& other) {
+  static const ops::Definition& op = ops::find_definition("min", "other");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
@@ -2285,12 +2388,6 @@ std::tuple<Tensor, Tensor> min(const Tensor& self, int64_t dim, bool keepdim) {
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
   const Results results = call(op, arguments);
   return {results[0], results[1]};
-}
-
-Tensor min(const Tensor& self, const Tensor& other) {
-  static const ops::Definition& op = ops::find_definition("min", "other");
-  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
-  return call(op, arguments)[0];
 }
 
 Tensor minimum(const Tensor& self, const Tensor& other) {
@@ -2463,6 +2560,19 @@ Tensor narrow(const Tensor& self, int64_t dim, int64_t start, int64_t length) {
   static const ops::Definition& op = ops::find_definition("narrow");
   const std::array<ops::Argument, 4> arguments{argument(self), argument(dim), argument(start), argument(length)};
   return call(op, arguments)[0];
+}
+
+Tensor narrow_copy(const Tensor& self, int64_t dim, int64_t start, int64_t length) {
+  static const ops::Definition& op = ops::find_definition("narrow_copy");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(dim), argument(start), argument(length)};
+  return call(op, arguments)[0];
+}
+
+Tensor narrow_copy_out(const Tensor& out, const Tensor& self, int64_t dim, int64_t start, int64_t length) {
+  static const ops::Definition& op = ops::find_definition("narrow_copy");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(dim), argument(start), argument(length)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 std::tuple<Tensor, Tensor> native_dropout(const Tensor& input, double p, const std::optional<bool>& train) {
@@ -2639,6 +2749,19 @@ Tensor permute(const Tensor& self, const IntList& dims) {
   return call(op, arguments)[0];
 }
 
+Tensor permute_copy(const Tensor& self, const IntList& dims) {
+  static const ops::Definition& op = ops::find_definition("permute_copy");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dims)};
+  return call(op, arguments)[0];
+}
+
+Tensor permute_copy_out(const Tensor& out, const Tensor& self, const IntList& dims) {
+  static const ops::Definition& op = ops::find_definition("permute_copy");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dims)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_input, bool full, const std::optional<bool>& size_average, double eps, const std::optional<bool>& reduce, const std::string& reduction) {
   static const ops::Definition& op = ops::find_definition("poisson_nll_loss");
   const std::array<ops::Argument, 8> arguments{argument(input), argument(target), argument(log_input), argument(full), argument(size_average), argument(eps), argument(reduce), argument(reduction)};
@@ -2799,6 +2922,12 @@ Tensor ravel(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor real(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("real");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
 Tensor reciprocal(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("reciprocal");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -2882,6 +3011,18 @@ Tensor reshape(const Tensor& self, const IntList& shape) {
 Tensor reshape_as(const Tensor& self, const Tensor& other) {
   static const ops::Definition& op = ops::find_definition("reshape_as");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor resolve_conj(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("resolve_conj");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor resolve_neg(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("resolve_neg");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
   return call(op, arguments)[0];
 }
 
@@ -3039,6 +3180,19 @@ Tensor select(const Tensor& self, int64_t dim, int64_t index) {
   static const ops::Definition& op = ops::find_definition("select", "int");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(index)};
   return call(op, arguments)[0];
+}
+
+Tensor select_copy(const Tensor& self, int64_t dim, int64_t index) {
+  static const ops::Definition& op = ops::find_definition("select_copy", "int");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(index)};
+  return call(op, arguments)[0];
+}
+
+Tensor select_copy_out(const Tensor& out, const Tensor& self, int64_t dim, int64_t index) {
+  static const ops::Definition& op = ops::find_definition("select_copy", "int");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(index)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor selu(const Tensor& self) {
@@ -3346,6 +3500,13 @@ TensorList split_with_sizes(const Tensor& self, const IntList& split_sizes, int6
   return {results.begin(), results.end()};
 }
 
+TensorList split_with_sizes_copy(const Tensor& self, const IntList& split_sizes, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("split_with_sizes_copy");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(split_sizes), argument(dim)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
 Tensor sqrt(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("sqrt");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -3394,6 +3555,32 @@ Tensor squeeze(const Tensor& self, const IntList& dim) {
   static const ops::Definition& op = ops::find_definition("squeeze", "dims");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
   return call(op, arguments)[0];
+}
+
+Tensor squeeze_copy(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("squeeze_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor squeeze_copy_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("squeeze_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor squeeze_copy(const Tensor& self, const IntList& dim) {
+  static const ops::Definition& op = ops::find_definition("squeeze_copy", "dims");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor squeeze_copy_out(const Tensor& out, const Tensor& self, const IntList& dim) {
+  static const ops::Definition& op = ops::find_definition("squeeze_copy", "dims");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor stack(const TensorList& tensors, int64_t dim) {
@@ -3531,6 +3718,19 @@ Tensor t(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor t_copy(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("t_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor t_copy_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("t_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor take(const Tensor& self, const Tensor& index) {
   static const ops::Definition& op = ops::find_definition("take");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(index)};
@@ -3652,6 +3852,19 @@ Tensor transpose(const Tensor& self, int64_t dim0, int64_t dim1) {
   return call(op, arguments)[0];
 }
 
+Tensor transpose_copy(const Tensor& self, int64_t dim0, int64_t dim1) {
+  static const ops::Definition& op = ops::find_definition("transpose_copy", "int");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim0), argument(dim1)};
+  return call(op, arguments)[0];
+}
+
+Tensor transpose_copy_out(const Tensor& out, const Tensor& self, int64_t dim0, int64_t dim1) {
+  static const ops::Definition& op = ops::find_definition("transpose_copy", "int");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim0), argument(dim1)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor tril(const Tensor& self, int64_t diagonal) {
   static const ops::Definition& op = ops::find_definition("tril");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(diagonal)};
@@ -3673,7 +3886,7 @@ Tensor tril_out(const Tensor& out, const Tensor& self, int64_t diagonal) {
 
 Tensor tril_indices(int64_t row, int64_t col, int64_t offset, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("tril_indices");
-  const std::array<ops::Argument, 4> arguments{argument(row), argument(col), argument(offset), argument(dtype)};
+  const std::array<ops::Argument, 7> arguments{argument(row), argument(col), argument(offset), argument(dtype), {}, {}, {}};
   return call(op, arguments)[0];
 }
 
@@ -3698,7 +3911,7 @@ Tensor triu_out(const Tensor& out, const Tensor& self, int64_t diagonal) {
 
 Tensor triu_indices(int64_t row, int64_t col, int64_t offset, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("triu_indices");
-  const std::array<ops::Argument, 4> arguments{argument(row), argument(col), argument(offset), argument(dtype)};
+  const std::array<ops::Argument, 7> arguments{argument(row), argument(col), argument(offset), argument(dtype), {}, {}, {}};
   return call(op, arguments)[0];
 }
 
@@ -3723,6 +3936,13 @@ Tensor trunc_out(const Tensor& out, const Tensor& self) {
 
 TensorList unbind(const Tensor& self, int64_t dim) {
   static const ops::Definition& op = ops::find_definition("unbind", "int");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList unbind_copy(const Tensor& self, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("unbind_copy", "int");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
   const Results results = call(op, arguments);
   return {results.begin(), results.end()};
@@ -3763,6 +3983,19 @@ Tensor unsqueeze(const Tensor& self, int64_t dim) {
   static const ops::Definition& op = ops::find_definition("unsqueeze");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
   return call(op, arguments)[0];
+}
+
+Tensor unsqueeze_copy(const Tensor& self, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("unsqueeze_copy");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor unsqueeze_copy_out(const Tensor& out, const Tensor& self, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("unsqueeze_copy");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor var(const Tensor& self, bool unbiased) {
@@ -3878,6 +4111,33 @@ Tensor view_as(const Tensor& self, const Tensor& other) {
   static const ops::Definition& op = ops::find_definition("view_as");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
+}
+
+Tensor view_copy(const Tensor& self, const IntList& size) {
+  static const ops::Definition& op = ops::find_definition("view_copy");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(size)};
+  return call(op, arguments)[0];
+}
+
+Tensor view_copy_out(const Tensor& out, const Tensor& self, const IntList& size) {
+  static const ops::Definition& op = ops::find_definition("view_copy");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(size)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+TensorList vsplit(const Tensor& self, int64_t sections) {
+  static const ops::Definition& op = ops::find_definition("vsplit", "int");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(sections)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList vsplit(const Tensor& self, const IntList& indices) {
+  static const ops::Definition& op = ops::find_definition("vsplit", "array");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(indices)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
 }
 
 Tensor vstack(const TensorList& tensors) {

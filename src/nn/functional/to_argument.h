@@ -2,7 +2,7 @@
 // Arguments of C++ functions as arguments of operations.
 
 #include "flambeau/arguments.h"
-#include "ops/argument.h"
+#include "ops/registry.h"
 
 namespace flambeau::nn::functional::detail {
 
