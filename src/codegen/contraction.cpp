@@ -39,7 +39,7 @@ KernelImage compile(const MicroKernelPart& part, Isa isa) {
       emitter.emit_micro_kernel(names.back(), part, height, vectors);
     };
     for (size_t h = 0; h < heights.size(); ++h)
-      for (int vectors = part.least_vectors(tile); vectors <= tile.vectors; ++vectors)
+      for (int vectors = 1; vectors <= part.most_vectors(tile); ++vectors)
         add(part.entry(tile, h, vectors), heights[h], vectors);
     if (!part.whole) return;
     for (int height = 1; height <= ContractionTile::kWideHeights; ++height)

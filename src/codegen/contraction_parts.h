@@ -97,15 +97,14 @@ struct MicroKernelPart {
     const auto& heights = tile.heights[static_cast<int>(layout)];
     return {heights.data(), heights.size()};
   }
-  /// Numbers of vectors that there are kernels for: all, but for UnitK columns only the greatest.
-  int least_vectors(const ContractionTile& tile) const {
-    return columns == ColumnLayout::UnitK ? tile.vectors : 1;
+  /// Kernels take up to this many vectors. With UnitK columns every lane is a stream of its own, and
+  /// hardware follows about 16.
+  int most_vectors(const ContractionTile& tile) const {
+    return columns == ColumnLayout::UnitK && tile.lanes >= 16 ? 1 : tile.vectors;
   }
-  /// Entry of the kernel of height heights[height_index] for `vectors` in [1, tile.vectors].
+  /// Entry of the kernel of height heights[height_index] for `vectors` in [1, most_vectors].
   int entry(const ContractionTile& tile, size_t height_index, int vectors) const {
-    const int least = least_vectors(tile);
-    return static_cast<int>(height_index) * (tile.vectors + 1 - least) +
-           (vectors > least ? vectors - least : 0);
+    return static_cast<int>(height_index) * most_vectors(tile) + vectors - 1;
   }
   /// Entry of the wide kernel of a height up to kWideHeights; only if `whole`.
   int wide_entry(const ContractionTile& tile, int height) const {

@@ -58,12 +58,13 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
   const Strips& strips = is_last ? rest : strips_;
   Place place{tile,        row_end,        column_end, row_source, column_source,
               packed_rows, packed_columns, sums,       strips};
+  const int64_t most = part_.most_vectors(tile_) * tile_.lanes;
   if (!plan_.pack_rows) {
     // Whole k for one panel after the other: long reads of b, and sums that stay in the cache.
-    int64_t width = width_;
+    const int64_t wide = wide_vectors_ * tile_.lanes;
+    int64_t width = most;
     for (int64_t column = tile.column; column < column_end; column += width) {
-      width = std::min(width_, column_end - column);
-      const int64_t wide = wide_vectors_ * tile_.lanes;
+      width = std::min(most, column_end - column);
       if (wide > 0 && column_end - column >= wide) width = wide;
       for (int64_t k = group.k; k < group.k_end; k += kBlock)
         run_panel(place, group, column, width, k);
@@ -74,8 +75,8 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
     rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
                row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
                packed_rows, tile_.packed_rows * kBlock);
-    for (int64_t column = tile.column; column < column_end; column += width_)
-      run_panel(place, group, column, std::min(width_, column_end - column), k);
+    for (int64_t column = tile.column; column < column_end; column += most)
+      run_panel(place, group, column, std::min(most, column_end - column), k);
   }
 }
 
