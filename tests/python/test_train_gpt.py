@@ -15,7 +15,7 @@ PYTHON = [sys.executable, str(ROOT / "examples" / "train_gpt.py")]
 # Beside the library that the package uses.
 BUILD = (Path(flambeau.__file__).parent / "libflambeau_core.so").resolve().parents[1]
 CPP = [str(BUILD / "bin" / "train_gpt")]
-TINY = "--layers 2 --width 32 --heads 2 --context 16 --batch 4".split()
+TINY = ["--layers", "2", "--width", "32", "--heads", "2", "--context", "16", "--batch", "4"]
 
 
 @pytest.fixture(scope="module")

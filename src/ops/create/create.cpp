@@ -61,18 +61,13 @@ Definition constant_definition(std::string_view schema, std::string_view doc) {
           .samples = size_samples,
           .errors = size_errors};
 }
-const Register kZeros(
-    constant_definition<0>("zeros(int[] size, *, ScalarType? dtype=None, Layout? layout=None, "
-                           "Device? device=None, bool? pin_memory=None) -> Tensor",
-                           "A tensor of zeros."));
-const Register kOnes(
-    constant_definition<1>("ones(int[] size, *, ScalarType? dtype=None, Layout? layout=None, "
-                           "Device? device=None, bool? pin_memory=None) -> Tensor",
-                           "A tensor of ones."));
+const Register kZeros(constant_definition<0>(
+    "zeros(int[] size, *, ScalarType? dtype=None) -> Tensor", "A tensor of zeros."));
+const Register kOnes(constant_definition<1>("ones(int[] size, *, ScalarType? dtype=None) -> Tensor",
+                                            "A tensor of ones."));
 // Zeros, since what memory held before would differ from run to run.
 const Register kEmpty(constant_definition<0>(
-    "empty(int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? "
-    "pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+    "empty(int[] size, *, ScalarType? dtype=None, MemoryFormat? memory_format=None) -> Tensor",
     "A tensor whose elements mean nothing yet; they are 0."));
 
 DType fill_dtype(const Call& call, const char* value) {
@@ -80,8 +75,7 @@ DType fill_dtype(const Call& call, const char* value) {
   return call.dtype_or("dtype", number.is_float() ? default_dtype() : number.dtype());
 }
 const Register kFull({
-    .schema = "full(int[] size, Scalar fill_value, *, ScalarType? dtype=None, Layout? layout=None, "
-              "Device? device=None, bool? pin_memory=None) -> Tensor",
+    .schema = "full(int[] size, Scalar fill_value, *, ScalarType? dtype=None) -> Tensor",
     .doc = "A tensor filled with one number, whose kind gives the dtype unless one is given.",
     .variants = function_only(),
     .shape =
@@ -109,8 +103,7 @@ const Register kFull({
         },
 });
 const Register kScalarTensor({
-    .schema = "scalar_tensor(Scalar s, *, ScalarType? dtype=None, Layout? layout=None, Device? "
-              "device=None, bool? pin_memory=None) -> Tensor",
+    .schema = "scalar_tensor(Scalar s, *, ScalarType? dtype=None) -> Tensor",
     .doc = "A 0-dim tensor of one number, in the default dtype unless one is given.",
     .variants = function_only(),
     .shape =
@@ -153,22 +146,18 @@ Definition like_definition(std::string_view schema, std::string_view doc) {
               [] { return SampleList{{{t({2, 3})}}, {{t({2, 3})}, {{"dtype", DType::Int64}}}}; }};
 }
 const Register kZerosLike(
-    like_definition<0>("zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, "
-                       "Device? device=None, bool? pin_memory=None, MemoryFormat? "
+    like_definition<0>("zeros_like(Tensor self, *, ScalarType? dtype=None, MemoryFormat? "
                        "memory_format=None) -> Tensor",
                        "Zeros in the shape, dtype and layout of self."));
 const Register kOnesLike(like_definition<1>(
-    "ones_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, "
-    "bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+    "ones_like(Tensor self, *, ScalarType? dtype=None, MemoryFormat? memory_format=None) -> Tensor",
     "Ones in the shape, dtype and layout of self."));
 const Register kEmptyLike(
-    like_definition<0>("empty_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, "
-                       "Device? device=None, bool? pin_memory=None, MemoryFormat? "
+    like_definition<0>("empty_like(Tensor self, *, ScalarType? dtype=None, MemoryFormat? "
                        "memory_format=None) -> Tensor",
                        "A tensor like self whose elements mean nothing yet; they are 0."));
 const Register kFullLike({
-    .schema = "full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, Layout? "
-              "layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? "
+    .schema = "full_like(Tensor self, Scalar fill_value, *, ScalarType? dtype=None, MemoryFormat? "
               "memory_format=None) -> Tensor",
     .doc = "A tensor like self filled with one number.",
     .variants = function_only(),
@@ -206,20 +195,16 @@ Definition new_definition(std::string_view schema, std::string_view doc) {
           .samples = [] { return SampleList{{{t({2}), Ints{2, 3}}}}; }};
 }
 const Register kNewZeros(
-    new_definition<0>("new_zeros(Tensor self, int[] size, *, ScalarType? dtype=None, Layout? "
-                      "layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    new_definition<0>("new_zeros(Tensor self, int[] size, *, ScalarType? dtype=None) -> Tensor",
                       "Zeros in the dtype of self."));
 const Register kNewOnes(
-    new_definition<1>("new_ones(Tensor self, int[] size, *, ScalarType? dtype=None, Layout? "
-                      "layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    new_definition<1>("new_ones(Tensor self, int[] size, *, ScalarType? dtype=None) -> Tensor",
                       "Ones in the dtype of self."));
 const Register kNewEmpty(new_definition<0>(
-    "new_empty(Tensor self, int[] size, *, ScalarType? dtype=None, Layout? layout=None, Device? "
-    "device=None, bool? pin_memory=None) -> Tensor",
+    "new_empty(Tensor self, int[] size, *, ScalarType? dtype=None) -> Tensor",
     "A tensor in the dtype of self whose elements mean nothing yet; they are 0."));
 const Register kNewFull({
-    .schema = "new_full(Tensor self, int[] size, Scalar fill_value, *, ScalarType? dtype=None, "
-              "Layout? layout=None, Device? device=None, bool? pin_memory=None) -> "
+    .schema = "new_full(Tensor self, int[] size, Scalar fill_value, *, ScalarType? dtype=None) -> "
               "Tensor",
     .doc = "A tensor in the dtype of self filled with one number.",
     .variants = {.function = false},
@@ -296,14 +281,13 @@ Definition arange_definition(std::string_view schema, std::function<SampleList()
           .result_sizes = true,
           .samples = std::move(samples)};
 }
-const Register kArange(arange_definition(
-    "arange(Scalar end, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? "
-    "pin_memory=None) -> Tensor",
-    [] { return SampleList{{{Scalar(5)}}, {{2.5}}, {{Scalar(4)}, {{"dtype", DType::Float32}}}}; }));
+const Register kArange(
+    arange_definition("arange(Scalar end, *, ScalarType? dtype=None) -> Tensor", [] {
+      return SampleList{{{Scalar(5)}}, {{2.5}}, {{Scalar(4)}, {{"dtype", DType::Float32}}}};
+    }));
 Definition arange_step_definition() {
   Definition d = arange_definition(
-      "arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None, "
-      "Layout? layout=None, Device? device=None, bool? pin_memory=None) -> "
+      "arange.start_step(Scalar start, Scalar end, Scalar step=1, *, ScalarType? dtype=None) -> "
       "Tensor",
       [] {
         return SampleList{
@@ -340,8 +324,7 @@ Expr lower_linspace(Lowering& l) {
   return select(logical_or(lt(index, half), eq(n, 1.0)), up, down);
 }
 const Register kLinspace({
-    .schema = "linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None, Layout? "
-              "layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    .schema = "linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None) -> Tensor",
     .doc = "`steps` evenly spaced numbers from start to end, both included.",
     .variants = function_only(),
     .shape = linspace_shape,
@@ -360,9 +343,8 @@ const Register kLinspace({
         },
 });
 const Register kLogspace({
-    .schema =
-        "logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? "
-        "dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    .schema = "logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? "
+              "dtype=None) -> Tensor",
     .doc = "`steps` numbers from base^start to base^end with evenly spaced exponents.",
     .variants = function_only(),
     .shape = linspace_shape,
@@ -395,8 +377,7 @@ void lower_eye(Lowering& l) {
   l.result(convert(eq(iota(l.builder(), shape, 0), iota(l.builder(), shape, 1)), dtype));
 }
 const Register kEye({
-    .schema = "eye(int n, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, "
-              "bool? pin_memory=None) -> Tensor",
+    .schema = "eye(int n, *, ScalarType? dtype=None) -> Tensor",
     .doc = "The n by n identity matrix.",
     .variants = function_only(),
     .shape = eye_shape,
@@ -406,8 +387,7 @@ const Register kEye({
     .samples = [] { return SampleList{{{Scalar(3)}}, {{Scalar(0)}}}; },
 });
 const Register kEyeM({
-    .schema = "eye.m(int n, int m, *, ScalarType? dtype=None, Layout? layout=None, Device? "
-              "device=None, bool? pin_memory=None) -> Tensor",
+    .schema = "eye.m(int n, int m, *, ScalarType? dtype=None) -> Tensor",
     .doc = "The n by m matrix with ones on its diagonal.",
     .variants = function_only(),
     .shape = eye_shape,

@@ -45,20 +45,16 @@ SampleList size_samples() { return {{{Ints{2, 3}}}, {{Ints{}}}, {{Ints{20}}}, {{
 SampleList like_samples() { return {{{typed({2, 3}, DType::Float32, 0, 1)}}}; }
 
 const Register kRand(
-    source("rand(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Layout? "
-           "layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    source("rand(int[] size, *, Generator? generator=None, ScalarType? dtype=None) -> Tensor",
            "Uniform numbers in [0, 1).", float_shape, uniform_kernel, size_samples));
 const Register kRandn(
-    source("randn(int[] size, *, Generator? generator=None, ScalarType? dtype=None, Layout? "
-           "layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+    source("randn(int[] size, *, Generator? generator=None, ScalarType? dtype=None) -> Tensor",
            "Standard normal numbers.", float_shape, normal_kernel, size_samples));
 const Register kRandLike(source(
-    "rand_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, "
-    "bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor",
+    "rand_like(Tensor self, *, ScalarType? dtype=None, MemoryFormat? memory_format=None) -> Tensor",
     "Uniform numbers in [0, 1) in the shape of self.", like_shape, uniform_kernel, like_samples));
 const Register kRandnLike(source(
-    "randn_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, "
-    "bool? pin_memory=None, MemoryFormat? memory_format=None) -> "
+    "randn_like(Tensor self, *, ScalarType? dtype=None, MemoryFormat? memory_format=None) -> "
     "Tensor",
     "Standard normal numbers in the shape of self.", like_shape, normal_kernel, like_samples));
 
@@ -86,8 +82,7 @@ void randint_kernel(HostCall& host) {
 }
 Definition randint_definition() {
   Definition d = source(
-      "randint(int high, int[] size, *, Generator? generator=None, ScalarType? dtype=None, Layout? "
-      "layout=None, Device? device=None, bool? pin_memory=None) -> "
+      "randint(int high, int[] size, *, Generator? generator=None, ScalarType? dtype=None) -> "
       "Tensor",
       "Integers in [0, high).", randint_shape, randint_kernel,
       [] { return SampleList{{{Scalar(5), Ints{2, 3}}}}; });
@@ -100,12 +95,11 @@ Definition randint_definition() {
 const Register kRandint(randint_definition());
 const Register kRandintLow(
     source("randint.low(int low, int high, int[] size, *, Generator? generator=None, ScalarType? "
-           "dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+           "dtype=None) -> Tensor",
            "Integers in [low, high).", randint_shape, randint_kernel,
            [] { return SampleList{{{Scalar(-2), Scalar(5), Ints{2, 3}}}}; }));
 const Register kRandintLike(source(
-    "randint_like(Tensor self, int high, *, ScalarType? dtype=None, Layout? layout=None, Device? "
-    "device=None, bool? pin_memory=None) -> Tensor",
+    "randint_like(Tensor self, int high, *, ScalarType? dtype=None) -> Tensor",
     "Integers in [0, high) in the shape of self.",
     [](const Call& call, ResultInfos& results) {
       check_bounds(call);
@@ -113,8 +107,7 @@ const Register kRandintLike(source(
     },
     randint_kernel, [] { return SampleList{{{t({2, 3}), Scalar(1)}}}; }));
 const Register kRandperm(source(
-    "randperm(int n, *, Generator? generator=None, ScalarType? dtype=None, Layout? layout=None, "
-    "Device? device=None, bool? pin_memory=None) -> Tensor",
+    "randperm(int n, *, Generator? generator=None, ScalarType? dtype=None) -> Tensor",
     "The integers 0 to n - 1 in random order.",
     [](const Call& call, ResultInfos& results) {
       check(call.integer("n") >= 0, [&] {
