@@ -296,13 +296,13 @@ Tensor any_out(const Tensor& out, const Tensor& self, const IntList& dim, bool k
 
 Tensor arange(const Scalar& end, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("arange");
-  const std::array<ops::Argument, 5> arguments{argument(end), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 2> arguments{argument(end), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("arange", "start_step");
-  const std::array<ops::Argument, 7> arguments{argument(start), argument(end), argument(step), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 4> arguments{argument(start), argument(end), argument(step), argument(dtype)};
   return call(op, arguments)[0];
 }
 
@@ -1115,13 +1115,13 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, int64_t padding_id
 
 Tensor empty(const IntList& size, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("empty");
-  const std::array<ops::Argument, 6> arguments{argument(size), argument(dtype), {}, {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(size), argument(dtype), {}};
   return call(op, arguments)[0];
 }
 
 Tensor empty_like(const Tensor& self, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("empty_like");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(dtype), {}, {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dtype), {}};
   return call(op, arguments)[0];
 }
 
@@ -1291,13 +1291,13 @@ Tensor exponential_(const Tensor& self, double lambd, Generator* generator) {
 
 Tensor eye(int64_t n, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("eye");
-  const std::array<ops::Argument, 5> arguments{argument(n), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 2> arguments{argument(n), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor eye(int64_t n, int64_t m, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("eye", "m");
-  const std::array<ops::Argument, 6> arguments{argument(n), argument(m), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(n), argument(m), argument(dtype)};
   return call(op, arguments)[0];
 }
 
@@ -1460,13 +1460,13 @@ Tensor frac_out(const Tensor& out, const Tensor& self) {
 
 Tensor full(const IntList& size, const Scalar& fill_value, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("full");
-  const std::array<ops::Argument, 6> arguments{argument(size), argument(fill_value), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(size), argument(fill_value), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor full_like(const Tensor& self, const Scalar& fill_value, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("full_like");
-  const std::array<ops::Argument, 7> arguments{argument(self), argument(fill_value), argument(dtype), {}, {}, {}, {}};
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(fill_value), argument(dtype), {}};
   return call(op, arguments)[0];
 }
 
@@ -1998,7 +1998,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
 
 Tensor linspace(const Scalar& start, const Scalar& end, int64_t steps, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("linspace");
-  const std::array<ops::Argument, 7> arguments{argument(start), argument(end), argument(steps), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 4> arguments{argument(start), argument(end), argument(steps), argument(dtype)};
   return call(op, arguments)[0];
 }
 
@@ -2233,7 +2233,7 @@ Tensor logit_out(const Tensor& out, const Tensor& self, const std::optional<doub
 
 Tensor logspace(const Scalar& start, const Scalar& end, int64_t steps, double base, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("logspace");
-  const std::array<ops::Argument, 8> arguments{argument(start), argument(end), argument(steps), argument(base), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 5> arguments{argument(start), argument(end), argument(steps), argument(base), argument(dtype)};
   return call(op, arguments)[0];
 }
 
@@ -2629,25 +2629,25 @@ Tensor neg_out(const Tensor& out, const Tensor& self) {
 
 Tensor new_empty(const Tensor& self, const IntList& size, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("new_empty");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(size), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(size), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor new_full(const Tensor& self, const IntList& size, const Scalar& fill_value, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("new_full");
-  const std::array<ops::Argument, 7> arguments{argument(self), argument(size), argument(fill_value), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(size), argument(fill_value), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor new_ones(const Tensor& self, const IntList& size, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("new_ones");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(size), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(size), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor new_zeros(const Tensor& self, const IntList& size, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("new_zeros");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(size), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(size), argument(dtype)};
   return call(op, arguments)[0];
 }
 
@@ -2714,13 +2714,13 @@ Tensor one_hot(const Tensor& self, int64_t num_classes) {
 
 Tensor ones(const IntList& size, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("ones");
-  const std::array<ops::Argument, 5> arguments{argument(size), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 2> arguments{argument(size), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor ones_like(const Tensor& self, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("ones_like");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(dtype), {}, {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dtype), {}};
   return call(op, arguments)[0];
 }
 
@@ -2852,43 +2852,43 @@ Tensor rad2deg_out(const Tensor& out, const Tensor& self) {
 
 Tensor rand(const IntList& size, Generator* generator, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("rand");
-  const std::array<ops::Argument, 6> arguments{argument(size), argument(generator), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(size), argument(generator), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor rand_like(const Tensor& self, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("rand_like");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(dtype), {}, {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dtype), {}};
   return call(op, arguments)[0];
 }
 
 Tensor randint(int64_t high, const IntList& size, Generator* generator, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("randint");
-  const std::array<ops::Argument, 7> arguments{argument(high), argument(size), argument(generator), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 4> arguments{argument(high), argument(size), argument(generator), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor randint(int64_t low, int64_t high, const IntList& size, Generator* generator, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("randint", "low");
-  const std::array<ops::Argument, 8> arguments{argument(low), argument(high), argument(size), argument(generator), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 5> arguments{argument(low), argument(high), argument(size), argument(generator), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor randint_like(const Tensor& self, int64_t high, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("randint_like");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(high), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(high), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor randn(const IntList& size, Generator* generator, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("randn");
-  const std::array<ops::Argument, 6> arguments{argument(size), argument(generator), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(size), argument(generator), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor randn_like(const Tensor& self, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("randn_like");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(dtype), {}, {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dtype), {}};
   return call(op, arguments)[0];
 }
 
@@ -2912,7 +2912,7 @@ Tensor random_(const Tensor& self, Generator* generator) {
 
 Tensor randperm(int64_t n, Generator* generator, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("randperm");
-  const std::array<ops::Argument, 6> arguments{argument(n), argument(generator), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(n), argument(generator), argument(dtype)};
   return call(op, arguments)[0];
 }
 
@@ -3109,7 +3109,7 @@ Tensor rsub(const Tensor& self, const Operand& other, const Scalar& alpha) {
 
 Tensor scalar_tensor(const Scalar& s, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("scalar_tensor");
-  const std::array<ops::Argument, 5> arguments{argument(s), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 2> arguments{argument(s), argument(dtype)};
   return call(op, arguments)[0];
 }
 
@@ -4193,13 +4193,13 @@ Tensor zero_(const Tensor& self) {
 
 Tensor zeros(const IntList& size, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("zeros");
-  const std::array<ops::Argument, 5> arguments{argument(size), argument(dtype), {}, {}, {}};
+  const std::array<ops::Argument, 2> arguments{argument(size), argument(dtype)};
   return call(op, arguments)[0];
 }
 
 Tensor zeros_like(const Tensor& self, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("zeros_like");
-  const std::array<ops::Argument, 6> arguments{argument(self), argument(dtype), {}, {}, {}, {}};
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dtype), {}};
   return call(op, arguments)[0];
 }
 
