@@ -212,7 +212,7 @@ def cpp_header(functions: list[CppFunction]) -> str:
         "namespace flambeau {",
         "",
     ]
-    shown = ""
+    shown = ("", "")
     for function in functions:
         doc = function.definition["doc"]
         if doc and (function.definition["name"], doc) != shown:

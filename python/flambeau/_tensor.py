@@ -37,7 +37,7 @@ def _reduce_ex(self: Tensor, protocol: int) -> tuple[Any, ...]:
 
 def _rebuild_subclass(cls: type, *parts: Any) -> Tensor:
     *rest, requires_grad = parts
-    return Tensor._make_subclass(cls, _rebuild_tensor(*rest, False), requires_grad)
+    return Tensor._make_subclass(cls, _rebuild_tensor(*rest, False), requires_grad)  # type: ignore[call-arg]
 
 
 def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
@@ -77,7 +77,7 @@ def _array_wrap(
 
 def _contains(self: Tensor, element: Any) -> bool:
     if isinstance(element, (Tensor, int, float, bool)):
-        return bool((element == self).any().item())
+        return bool((element == self).any().item())  # type: ignore[union-attr]
     raise RuntimeError(
         f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
     )

@@ -121,6 +121,8 @@ class set_grad_enabled(_Mode):
 class inference_mode(_Mode):
     """Nothing is recorded, and what is made can never take part in a recording."""
 
+    mode: bool
+
     def __new__(cls, mode: Any = True) -> Any:
         self = super().__new__(cls)
         if isinstance(mode, bool):

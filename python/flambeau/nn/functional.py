@@ -10,7 +10,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flambeau
 from flambeau import _C, Tensor
@@ -22,6 +22,11 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     if path.startswith(_PREFIX)
 }
 globals().update(_OPERATIONS)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """The operations, which only exist at run time."""
 
 
 # -- activations with inplace= -----------------------------------------------------------------

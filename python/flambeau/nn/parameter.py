@@ -9,7 +9,7 @@ import flambeau
 __all__ = ["Buffer", "Parameter", "UninitializedParameter", "is_lazy"]
 
 
-class _ParameterMeta(type(flambeau.Tensor)):
+class _ParameterMeta(type(flambeau.Tensor)):  # type: ignore[misc]
     """Tensors marked `_is_param` are parameters too (what deepcopy of a subclass gives)."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
@@ -37,7 +37,7 @@ class Parameter(flambeau.Tensor, metaclass=_ParameterMeta):
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return "Parameter containing:\n" + flambeau.Tensor.__repr__(self)
 
-    def __reduce_ex__(self, protocol: int) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return _rebuild_parameter, (self.data, self.requires_grad, dict(self.__dict__))
 
 

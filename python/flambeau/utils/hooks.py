@@ -63,7 +63,7 @@ class BackwardHook:
         if not at or not flambeau.is_grad_enabled():
             return values, False
 
-        class Identity(flambeau.autograd.Function):
+        class Identity(flambeau.autograd.Function):  # type: ignore[name-defined]
             @staticmethod
             def forward(ctx: Any, *tensors: Any) -> Any:
                 return tuple(t.view_as(t) for t in tensors)

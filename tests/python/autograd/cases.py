@@ -67,4 +67,3 @@ with torch.no_grad(): v=(x*1)
 show('nograd', v.requires_grad)
 a=torch.zeros(3,3); a.diagonal().fill_(2.); show('diag fill', a)
 x=torch.ones(2,3,requires_grad=True); y=x.clone(); y.unsqueeze(0)[0,1].zero_(); (y*2).sum().backward(); show('zero_ chain', x.grad)
-

@@ -184,7 +184,12 @@ class Embedding(Module):
         if embeddings.dim() != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
         return cls(
-            *embeddings.shape, padding_idx=padding_idx, _weight=embeddings, _freeze=freeze, **kwargs
+            embeddings.shape[0],
+            embeddings.shape[1],
+            padding_idx=padding_idx,
+            _weight=embeddings,
+            _freeze=freeze,
+            **kwargs,
         )
 
 

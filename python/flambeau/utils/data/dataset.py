@@ -97,7 +97,7 @@ class ConcatDataset(Dataset[Any]):
             raise AssertionError("datasets should not be an empty iterable")
         if any(isinstance(dataset, IterableDataset) for dataset in self.datasets):
             raise AssertionError("ConcatDataset does not support IterableDataset")
-        self.cumulative_sizes = [*itertools.accumulate(len(d) for d in self.datasets)]  # type: ignore[arg-type]
+        self.cumulative_sizes = [*itertools.accumulate(len(d) for d in self.datasets)]  # type: ignore[misc,arg-type]
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
@@ -125,7 +125,7 @@ class ChainDataset(IterableDataset[Any]):
             yield from dataset
 
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
+        return sum(len(dataset) for dataset in self.datasets)  # type: ignore[misc,arg-type]
 
 
 class Subset(Dataset[Any]):
@@ -153,7 +153,7 @@ def random_split(
     dataset: Dataset[Any], lengths: Sequence[float], generator: Any = None
 ) -> list[Subset]:
     """Parts of these lengths (or fractions, which sum to 1), chosen at random without overlap."""
-    size = len(dataset)  # type: ignore[arg-type]
+    size = len(dataset)  # type: ignore[misc,arg-type]
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
         if any(not 0 <= fraction <= 1 for fraction in lengths):
             raise ValueError(f"random_split: fractions must be between 0 and 1, got {[*lengths]}")
