@@ -97,8 +97,8 @@ struct MicroKernelPart {
     const auto& heights = tile.heights[static_cast<int>(layout)];
     return {heights.data(), heights.size()};
   }
-  /// Kernels take up to this many vectors. With UnitK columns every lane is a stream of its own, and
-  /// hardware follows about 16.
+  /// Kernels take up to this many vectors. With UnitK columns every lane is a stream of its own,
+  /// and hardware follows about 16.
   int most_vectors(const ContractionTile& tile) const {
     return columns == ColumnLayout::UnitK && tile.lanes >= 16 ? 1 : tile.vectors;
   }

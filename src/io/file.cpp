@@ -69,8 +69,8 @@ ReplacedFile::ReplacedFile(const std::string& path) {
   // The name is always the same, so that a writer that was killed leaves at most one file. Whoever
   // has the lock of the file that has the name may write it.
   while (true) {
-    file_ = retried(
-        [&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666); });
+    file_ =
+        retried([&] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666); });
     if (file_ < 0) fail("write", errno);
     if (retried([&] { return ::flock(file_, LOCK_EX); }) != 0) fail("lock", errno);
     struct stat opened{};
@@ -95,8 +95,8 @@ void ReplacedFile::discard() {
 
 void ReplacedFile::fail(const char* doing, int error) {
   discard();
-  throw EnvironmentError(concat("save_file: cannot ", doing, " '", path_,
-                                "': ", error_text(error), "; what was there is unchanged"));
+  throw EnvironmentError(concat("save_file: cannot ", doing, " '", path_, "': ", error_text(error),
+                                "; what was there is unchanged"));
 }
 
 void ReplacedFile::write(const void* data, size_t bytes) {
@@ -104,8 +104,7 @@ void ReplacedFile::write(const void* data, size_t bytes) {
   constexpr size_t kMost = size_t{1} << 30;
   const char* next = static_cast<const char*>(data);
   while (bytes > 0) {
-    const ssize_t count =
-        retried([&] { return ::write(file_, next, std::min(bytes, kMost)); });
+    const ssize_t count = retried([&] { return ::write(file_, next, std::min(bytes, kMost)); });
     if (count < 0) fail("write", errno);
     next += count;
     bytes -= static_cast<size_t>(count);

@@ -54,8 +54,8 @@ Metadata parse_metadata(const Json& value, const std::string& source) {
   Metadata metadata;
   for (const auto& [key, text] : value.items()) {
     if (!text.is_string())
-      refuse(source, concat(kMetadataKey, " '", key, "' is a JSON ", text.type_name(),
-                            ", not a string"));
+      refuse(source,
+             concat(kMetadataKey, " '", key, "' is a JSON ", text.type_name(), ", not a string"));
     metadata[key] = text.get<std::string>();
   }
   return metadata;
@@ -82,9 +82,9 @@ std::vector<uint64_t> integers(const Json& value, const char* what, const std::s
 TensorPlace parse_place(const std::string& name, const Json& value, const std::string& source) {
   if (!value.is_object() || value.size() != 3 || !value.contains("dtype") ||
       !value.contains("shape") || !value.contains("data_offsets"))
-    refuse(source, concat("tensor '", name,
-                          "' must have exactly dtype, shape and data_offsets, found ",
-                          value.dump()));
+    refuse(source,
+           concat("tensor '", name, "' must have exactly dtype, shape and data_offsets, found ",
+                  value.dump()));
   TensorPlace place{.name = name, .dtype = dtype_of(value["dtype"], name, source), .sizes = {}};
   const std::vector<uint64_t> shape = integers(value["shape"], "shape", name, source);
   const std::vector<uint64_t> offsets = integers(value["data_offsets"], "offsets", name, source);
@@ -119,10 +119,10 @@ void check_cover(std::vector<TensorPlace>& tensors, uint64_t data_bytes,
   uint64_t expected = 0;
   for (const TensorPlace& tensor : tensors) {
     if (tensor.begin != expected)
-      refuse(source, concat("tensor '", tensor.name, "' begins at byte ", tensor.begin,
-                            tensor.begin < expected ? ", inside the tensor before it"
-                                                    : ", after a gap",
-                            "; expected ", expected));
+      refuse(source,
+             concat("tensor '", tensor.name, "' begins at byte ", tensor.begin,
+                    tensor.begin < expected ? ", inside the tensor before it" : ", after a gap",
+                    "; expected ", expected));
     expected = tensor.end;
     if (expected > data_bytes)
       refuse(source, concat("tensor '", tensor.name, "' ends at byte ", tensor.end,
@@ -175,8 +175,7 @@ std::string header_text(const std::vector<NamedTensors::const_pointer>& order,
 }  // namespace
 
 SafetensorsHeader parse_safetensors(std::span<const std::byte> file, const std::string& source) {
-  if (file.size() < kLengthBytes)
-    refuse(source, concat("it has only ", file.size(), " bytes"));
+  if (file.size() < kLengthBytes) refuse(source, concat("it has only ", file.size(), " bytes"));
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
   if (length > kLongestHeader)

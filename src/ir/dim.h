@@ -92,9 +92,12 @@ struct Dim::Expr {
 template <class SizeFn, class IntegerFn>
 Dim Dim::substitute(const SizeFn& size_fn, const IntegerFn& integer_fn) const {
   switch (op()) {
-    case DimOp::Constant: return *this;
-    case DimOp::Size: return size_fn(leaf_parameter(), leaf_axis());
-    case DimOp::Integer: return integer_fn(leaf_slot());
+    case DimOp::Constant:
+      return *this;
+    case DimOp::Size:
+      return size_fn(leaf_parameter(), leaf_axis());
+    case DimOp::Integer:
+      return integer_fn(leaf_slot());
     default:
       return make(op(), left().substitute(size_fn, integer_fn),
                   right().substitute(size_fn, integer_fn));

@@ -15,22 +15,39 @@ namespace flambeau::ir {
 /// core operation is defined on Float16 and BFloat16 but Convert and Bitcast: halves are converted
 /// to float32 on load. IEEE 754 throughout: round to nearest even, denormals kept, no contraction.
 enum class CoreOp : uint8_t {
-  Add, Sub, Mul,   // integers wrap; on Bool: or, xor, and
-  Div,             // floats; integers truncate, and x/0 = 0, min/-1 = min
-  Rem,             // C's remainder with the dividend's sign; integers: x%0 = 0
-  Neg, Abs,
-  Fma,             // floats: a*b+c, rounded once
+  Add,
+  Sub,
+  Mul,  // integers wrap; on Bool: or, xor, and
+  Div,  // floats; integers truncate, and x/0 = 0, min/-1 = min
+  Rem,  // C's remainder with the dividend's sign; integers: x%0 = 0
+  Neg,
+  Abs,
+  Fma,  // floats: a*b+c, rounded once
   Sqrt,
-  Floor, Ceil, Trunc, RoundEven,
-  Min, Max,        // NaN if either operand is NaN; of zeros, -0 < +0
-  And, Or, Xor, Not,        // integers bitwise, Bool logical
-  Shl, ShiftRight, ShiftRightLogical,  // amount taken modulo the width
-  Eq, Ne, Lt, Le, Gt, Ge,   // -> Bool; false on NaN but for Ne
-  Select,          // (Bool, a, b)
-  Convert,         // value-preserving where possible; float -> integer truncates, saturates, NaN -> 0;
-                   // anything -> Bool is != 0; narrowing integers wrap; to halves: nearest even
-  Bitcast,         // the same bits in a dtype of the same size
-  MulHigh,         // the high half of the unsigned product of two Int32 or Int64 taken as unsigned
+  Floor,
+  Ceil,
+  Trunc,
+  RoundEven,
+  Min,
+  Max,  // NaN if either operand is NaN; of zeros, -0 < +0
+  And,
+  Or,
+  Xor,
+  Not,  // integers bitwise, Bool logical
+  Shl,
+  ShiftRight,
+  ShiftRightLogical,  // amount taken modulo the width
+  Eq,
+  Ne,
+  Lt,
+  Le,
+  Gt,
+  Ge,       // -> Bool; false on NaN but for Ne
+  Select,   // (Bool, a, b)
+  Convert,  // value-preserving where possible; float -> integer truncates, saturates, NaN -> 0;
+            // anything -> Bool is != 0; narrowing integers wrap; to halves: nearest even
+  Bitcast,  // the same bits in a dtype of the same size
+  MulHigh,  // the high half of the unsigned product of two Int32 or Int64 taken as unsigned
 };
 
 /// A value of the machine: one scalar to the primitive, an array or a vector to the backend.
@@ -62,8 +79,7 @@ class Emitter {
     return core(CoreOp::Select, a.dtype, std::initializer_list<Operand>{condition, a, b});
   }
   Operand convert(DType dtype, Operand a) {
-    return a.dtype == dtype ? a
-                            : core(CoreOp::Convert, dtype, std::initializer_list<Operand>{a});
+    return a.dtype == dtype ? a : core(CoreOp::Convert, dtype, std::initializer_list<Operand>{a});
   }
   Operand bitcast(DType dtype, Operand a) {
     return core(CoreOp::Bitcast, dtype, std::initializer_list<Operand>{a});

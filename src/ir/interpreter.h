@@ -19,9 +19,13 @@ struct ArrayValue {
   ArrayValue(DType dtype, Ints shape);
   int64_t size() const;  ///< number of elements
   template <class T>
-  T* as() { return reinterpret_cast<T*>(data.data()); }
+  T* as() {
+    return reinterpret_cast<T*>(data.data());
+  }
   template <class T>
-  const T* as() const { return reinterpret_cast<const T*>(data.data()); }
+  const T* as() const {
+    return reinterpret_cast<const T*>(data.data());
+  }
 };
 
 /// The results of `program` on `parameters`, scalar parameters `numbers` and integer arguments

@@ -18,10 +18,10 @@
 //     }
 //   }
 //
-// Other statements: `%4 = constant 0.5 : f32`, `%5 = slot i3 : f64`, `%6 = index [v0 * 4 + i2] : i64`,
-// a masked `load b0[v0 * 1] if %7 : f32` or `store b1[v0 * 1], %3 if %7`, loops `serial v3 in %6 {`
-// and `parallel_inner v4 {`, and `reduce_max v1 in i0 serial tree : f32 {`. Counts of slots, values and
-// variables above the least are named before the first brace: `kernel(...) slots=4 {`.
+// Other statements: `%4 = constant 0.5 : f32`, `%5 = slot i3 : f64`, `%6 = index [v0 * 4 + i2] :
+// i64`, a masked `load b0[v0 * 1] if %7 : f32` or `store b1[v0 * 1], %3 if %7`, loops `serial v3 in
+// %6 {` and `parallel_inner v4 {`, and `reduce_max v1 in i0 serial tree : f32 {`. Counts of slots,
+// values and variables above the least are named before the first brace: `kernel(...) slots=4 {`.
 
 #include <memory>
 #include <string>
@@ -97,23 +97,25 @@ enum class ReduceOrder : uint8_t {
 struct Statement {
   StatementKind kind;
   ValueId result = -1;
-  DType dtype = DType::Float32;      ///< of the result; of the buffer's element for Store
-  const Primitive* primitive = nullptr;  ///< of Compute; of Reduce: the reduction (combine, identity)
+  DType dtype = DType::Float32;  ///< of the result; of the buffer's element for Store
+  const Primitive* primitive =
+      nullptr;  ///< of Compute; of Reduce: the reduction (combine, identity)
   Attributes attributes;
   SmallVector<ValueId, 3> arguments;
-  int slot = -1;                     ///< of Slot
+  int slot = -1;  ///< of Slot
   int buffer = -1;
   LoopIndex index;
   ValueId mask = -1;
   // Loop and Reduce
-  LoopMark mark = LoopMark::Serial;  ///< Reduce: Vector (lanes are elements of the reduced axis) or
-                                     ///< Serial (each vector lane of the enclosing loop has its own)
+  LoopMark mark =
+      LoopMark::Serial;  ///< Reduce: Vector (lanes are elements of the reduced axis) or
+                         ///< Serial (each vector lane of the enclosing loop has its own)
   LoopVar variable = -1;
   IntOperand extent;
-  ValueId extent_value = -1;         ///< if set, an Int64 SSA value that is the extent
+  ValueId extent_value = -1;  ///< if set, an Int64 SSA value that is the extent
   ReduceOrder order = ReduceOrder::Blocks;
   std::vector<Statement> body;
-  ValueId yield = -1;                ///< of Reduce
+  ValueId yield = -1;  ///< of Reduce
 };
 
 struct BufferInfo {

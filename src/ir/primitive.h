@@ -29,20 +29,20 @@ enum class PrimitiveClass : uint8_t {
   Reshape,      ///< the same elements in row-major order under another shape
   Pad,          ///< low, high and interior padding by a scalar operand
   Concatenate,
-  Reduce,       ///< over `axes`, which vanish from the shape; in the fixed order of reduce_order
-  Scan,         ///< running reduction along `axes[0]`
-  Gather,       ///< operand 0 read at computed indices
-  Scatter,      ///< operand 0 updated at computed indices, ascending source order
-  Contract,     ///< batched matrix product
-  BlockScan,    ///< a body program run over blocks of an axis, with carried values
+  Reduce,     ///< over `axes`, which vanish from the shape; in the fixed order of reduce_order
+  Scan,       ///< running reduction along `axes[0]`
+  Gather,     ///< operand 0 read at computed indices
+  Scatter,    ///< operand 0 updated at computed indices, ascending source order
+  Contract,   ///< batched matrix product
+  BlockScan,  ///< a body program run over blocks of an axis, with carried values
 };
 
 /// The static fields of a node; which of them a primitive uses is said in its row's doc.
 struct Attributes {
-  SmallVector<int64_t, 5> axes = {};  ///< permutation, reduced axes, axis map
-  SmallVector<Dim, 6> dims = {};      ///< shapes, slice starts/lengths/steps, paddings
-  Scalar value = {};                  ///< of a constant
-  int index = 0;                      ///< number of a parameter or result; a dtype
+  SmallVector<int64_t, 5> axes = {};              ///< permutation, reduced axes, axis map
+  SmallVector<Dim, 6> dims = {};                  ///< shapes, slice starts/lengths/steps, paddings
+  Scalar value = {};                              ///< of a constant
+  int index = 0;                                  ///< number of a parameter or result; a dtype
   std::shared_ptr<const Program> body = nullptr;  ///< of a BlockScan
   friend bool operator==(const Attributes&, const Attributes&);
   void hash_into(Hasher& hasher) const;
@@ -78,8 +78,8 @@ struct BatchContext {
 struct Primitive {
   std::string_view name;
   PrimitiveClass cls;
-  int arity;                ///< number of operands, -1 for any
-  std::string_view doc;     ///< meaning in one or two sentences, attributes included
+  int arity;             ///< number of operands, -1 for any
+  std::string_view doc;  ///< meaning in one or two sentences, attributes included
 
   /// The result's type; throws InternalError naming the primitive if operands do not fit.
   Type (*infer)(std::span<const Type> arguments, const Attributes& attributes);

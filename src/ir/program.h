@@ -29,8 +29,8 @@ struct Node {
 /// Source class whose `index` counts from 0 in each kind.
 struct Program {
   std::vector<Node> nodes;
-  std::vector<Type> parameters;      ///< dtype and symbolic shape of each tensor parameter
-  std::vector<DType> numbers;        ///< dtype of each scalar parameter: Float64, Int64 or Bool
+  std::vector<Type> parameters;  ///< dtype and symbolic shape of each tensor parameter
+  std::vector<DType> numbers;    ///< dtype of each scalar parameter: Float64, Int64 or Bool
   SmallVector<NodeId, 4> results;
 
   /// The text form, which parse() reads back to an equal program.

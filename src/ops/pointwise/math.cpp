@@ -32,18 +32,17 @@ Definition from_result(Definition definition) {
 
 SampleList above_one_samples() { return unary_samples_in(1.1, 3); }
 
-const Register kSqrt(from_result(
-    function("sqrt(Tensor self) -> Tensor", "The square root; NaN below 0.",
-             [](Lowering& l) { l.result(sqrt(l["self"])); }, positive_samples)));
+const Register kSqrt(from_result(function(
+    "sqrt(Tensor self) -> Tensor", "The square root; NaN below 0.",
+    [](Lowering& l) { l.result(sqrt(l["self"])); }, positive_samples)));
 const Register kRsqrt(function(
     "rsqrt(Tensor self) -> Tensor", "1 / sqrt(self).",
     [](Lowering& l) { l.result(1.0 / sqrt(l["self"])); }, positive_samples));
 const Register kReciprocal(function(
     "reciprocal(Tensor self) -> Tensor", "1 / self.",
     [](Lowering& l) { l.result(1.0 / l["self"]); }, positive_samples));
-const Register kExp(
-    from_result(function("exp(Tensor self) -> Tensor", "e to the power of self.",
-                         [](Lowering& l) { l.result(exp(l["self"])); })));
+const Register kExp(from_result(function("exp(Tensor self) -> Tensor", "e to the power of self.",
+                                         [](Lowering& l) { l.result(exp(l["self"])); })));
 const Register kExp2(function("exp2(Tensor self) -> Tensor", "2 to the power of self.",
                               [](Lowering& l) { l.result(exp2(l["self"])); }, unary_samples,
                               {"special.exp2"}));
