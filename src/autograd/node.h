@@ -105,17 +105,17 @@ class AccumulateGrad final : public Node {
 struct ViewStep;
 struct AutogradMeta final : AutogradMetaBase {
   std::shared_ptr<Tensor> grad = std::make_shared<Tensor>();  ///< shared with a retain_grad hook
-  std::shared_ptr<Node> grad_fn;  ///< null for leaves
-  int output = 0;                 ///< which output of grad_fn this is
-  std::weak_ptr<Node> accumulate; ///< a leaf's AccumulateGrad, while a graph holds it
+  std::shared_ptr<Node> grad_fn;                              ///< null for leaves
+  int output = 0;                                             ///< which output of grad_fn this is
+  std::weak_ptr<Node> accumulate;  ///< a leaf's AccumulateGrad, while a graph holds it
   HookList<GradHook> leaf_hooks;
   HookList<std::function<void(const Tensor&)>> after_accumulate;
   bool retains_grad = false;
 
   // Of a view:
-  Tensor base;                    ///< the tensor that is no view; undefined if this is none
-  std::vector<ViewStep> steps;    ///< how the view is made from the base
-  uint32_t seen_version = 0;      ///< of the version counter, when grad_fn was set
+  Tensor base;                  ///< the tensor that is no view; undefined if this is none
+  std::vector<ViewStep> steps;  ///< how the view is made from the base
+  uint32_t seen_version = 0;    ///< of the version counter, when grad_fn was set
   /// Why in-place writes to this view are refused, or empty.
   std::string in_place_refusal;
 };
@@ -145,7 +145,8 @@ void set_grad(const Tensor& tensor, const Tensor& gradient);
 /// Hooks of a tensor, by PyTorch's rules; the handle removes them.
 int64_t register_hook(const Tensor& tensor, GradHook hook);
 void remove_hook(const Tensor& tensor, int64_t handle);
-int64_t register_post_accumulate_hook(const Tensor& tensor, std::function<void(const Tensor&)> hook);
+int64_t register_post_accumulate_hook(const Tensor& tensor,
+                                      std::function<void(const Tensor&)> hook);
 void remove_post_accumulate_hook(const Tensor& tensor, int64_t handle);
 void retain_grad(const Tensor& tensor);
 

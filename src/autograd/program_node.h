@@ -13,9 +13,9 @@ class ProgramNode final : public Node {
   std::string name() const override { return name_; }
   void release() override;
 
-  std::shared_ptr<const void> owner;        ///< keeps `derivative` alive
+  std::shared_ptr<const void> owner;  ///< keeps `derivative` alive
   const Derivative* derivative = nullptr;
-  std::vector<SavedTensor> saved;           ///< per source; cotangents' entries are empty
+  std::vector<SavedTensor> saved;  ///< per source; cotangents' entries are empty
   SmallVector<Scalar, 2> numbers;
   Ints integers;
 
@@ -43,7 +43,7 @@ struct ViewStep {
   std::shared_ptr<const Executable> forward;
   const Derivative* derivative = nullptr;
   SmallVector<Scalar, 2> numbers;
-  Ints integers;           ///< of the forward
+  Ints integers;  ///< of the forward
   Ints backward_integers;
   TensorInfo result;
   int64_t offset = 0;

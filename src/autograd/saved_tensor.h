@@ -25,7 +25,10 @@ class SavedTensor {
 
   /// The tensor; RuntimeError if it was written since or has been released. `owner` saved it.
   Tensor unpack(const std::shared_ptr<Node>& owner) const;
-  void release() { *this = SavedTensor(); released_ = true; }
+  void release() {
+    *this = SavedTensor();
+    released_ = true;
+  }
 
  private:
   Tensor data_;

@@ -54,12 +54,12 @@ struct PreparedCall {
   const ops::Definition* op = nullptr;
   std::shared_ptr<const Recipe> recipe;
   CallForm form = CallForm::Function;
-  ops::Arguments arguments;           ///< in canonical form
-  SmallVector<Tensor, 4> inputs;      ///< every tensor argument, lists flattened, None skipped
-  SmallVector<Scalar, 2> numbers;     ///< the dynamic numbers
-  Ints integers;                      ///< the dynamic integers
+  ops::Arguments arguments;        ///< in canonical form
+  SmallVector<Tensor, 4> inputs;   ///< every tensor argument, lists flattened, None skipped
+  SmallVector<Scalar, 2> numbers;  ///< the dynamic numbers
+  Ints integers;                   ///< the dynamic integers
   ops::ResultInfos results;
-  SmallVector<Tensor, 2> outputs;     ///< InPlace, Out: what is written
+  SmallVector<Tensor, 2> outputs;  ///< InPlace, Out: what is written
 };
 
 /// Checks the arguments, infers the results and finds the recipe; the user's errors come from

@@ -26,19 +26,19 @@ class Executable {
       launches.push_back(kernel == nullptr ? nullptr
                                            : std::make_unique<LaunchTemplate>(kernel->kernel));
       const auto* contract = std::get_if<ContractStep>(&step);
-      contractions.push_back(
-          contract == nullptr
-              ? nullptr
-              : std::make_unique<ContractionTemplate>(
-                    *contract, plan.values[static_cast<size_t>(contract->a.value)].dtype,
-                    plan.values[static_cast<size_t>(contract->b.value)].dtype,
-                    plan.values[static_cast<size_t>(contract->result)].dtype));
+      contractions.push_back(contract == nullptr
+                                 ? nullptr
+                                 : std::make_unique<ContractionTemplate>(
+                                       *contract,
+                                       plan.values[static_cast<size_t>(contract->a.value)].dtype,
+                                       plan.values[static_cast<size_t>(contract->b.value)].dtype,
+                                       plan.values[static_cast<size_t>(contract->result)].dtype));
     }
   }
 
   ir::Program program;
   lower::Plan plan;
-  std::vector<std::unique_ptr<LaunchTemplate>> launches;       // per step
+  std::vector<std::unique_ptr<LaunchTemplate>> launches;           // per step
   std::vector<std::unique_ptr<ContractionTemplate>> contractions;  // per step
 };
 

@@ -60,8 +60,8 @@ HostTensor HostCallOnTensors::input(std::string_view parameter, bool contiguous)
 HostTensor HostCallOnTensors::input(std::string_view list, size_t i, bool contiguous) {
   for (const TensorInfo* info : call_.tensors(list))
     if (info != nullptr && i-- == 0) return input(info, contiguous);
-  throw InternalError(concat(call_.name(), ": the host kernel asks for a tensor that is not in '",
-                             list, "'"));
+  throw InternalError(
+      concat(call_.name(), ": the host kernel asks for a tensor that is not in '", list, "'"));
 }
 
 HostTensor HostCallOnTensors::output(size_t i) { return output(i, prepared_.results[i]); }

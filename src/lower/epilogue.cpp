@@ -46,8 +46,7 @@ ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
   for (const Section& section : kernel.sections) {
     for (Statement s : section.body) {
       const auto access = static_cast<size_t>(std::max(s.slot, 0));
-      if (s.kind == StatementKind::Load &&
-          kernel.accesses[access].buffer == step.product_buffer) {
+      if (s.kind == StatementKind::Load && kernel.accesses[access].buffer == step.product_buffer) {
         value_of[static_cast<size_t>(s.result)] = 0;
         continue;
       }
@@ -59,8 +58,11 @@ ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
         s.index = {};
         s.index.terms.push_back({0, IntOperand::slot(slot({number, false, -1}))});
         switch (column_strides[access]) {
-          case StrideClass::Zero: break;
-          case StrideClass::Unit: s.index.terms.push_back({1, IntOperand::constant(1)}); break;
+          case StrideClass::Zero:
+            break;
+          case StrideClass::Unit:
+            s.index.terms.push_back({1, IntOperand::constant(1)});
+            break;
           case StrideClass::Other:
             s.index.terms.push_back({1, IntOperand::slot(slot({number, true, -1}))});
             break;

@@ -35,8 +35,7 @@ struct AxisIndex {
   bool is_zero() const { return terms.empty() && dynamic.empty() && offset.is_zero(); }
   /// The loop this is, if it is exactly one loop; else -1.
   int as_loop() const {
-    return terms.size() == 1 && dynamic.empty() && offset.is_zero() &&
-                   terms[0].coefficient.is_one()
+    return terms.size() == 1 && dynamic.empty() && offset.is_zero() && terms[0].coefficient.is_one()
                ? terms[0].loop
                : -1;
   }
@@ -116,13 +115,13 @@ struct LayoutClass {
 /// What the binder puts into slot i of a specialised kernel's `ints`.
 struct SlotBinding {
   enum class Kind : uint8_t {
-    Source,          ///< template.slots[index]
-    ReducedExtent,   ///< extent of reduced level `level`
-    OuterStride,     ///< stride of access `index` along the parallel loop
-    InnerStride,     ///< ... along the inner loop
-    ReducedStride,   ///< ... along reduced level `level`
-    DynamicStride,   ///< stride factor of dynamic term `level` of access `index`
-    Offset,          ///< start of index access `index`
+    Source,         ///< template.slots[index]
+    ReducedExtent,  ///< extent of reduced level `level`
+    OuterStride,    ///< stride of access `index` along the parallel loop
+    InnerStride,    ///< ... along the inner loop
+    ReducedStride,  ///< ... along reduced level `level`
+    DynamicStride,  ///< stride factor of dynamic term `level` of access `index`
+    Offset,         ///< start of index access `index`
   } kind;
   int index = 0;
   int level = 0;

@@ -463,7 +463,8 @@ class Planner {
     }
   }
 
-  /// True if one kernel step, `reader`, and nothing else reads `value`, which step `producer` makes.
+  /// True if one kernel step, `reader`, and nothing else reads `value`, which step `producer`
+  /// makes.
   bool only_reader(int value, size_t producer, size_t& reader) const {
     int readers = 0;
     for (size_t i = producer + 1; i < plan_.steps.size(); ++i) {
@@ -484,7 +485,8 @@ class Planner {
     return readers == 1 && reader < plan_.steps.size();
   }
 
-  /// The product's buffer if `kernel` can be the epilogue of `contract`, step number `step`; else -1.
+  /// The product's buffer if `kernel` can be the epilogue of `contract`, step number `step`; else
+  /// -1.
   int epilogue_buffer(const KernelTemplate& kernel, const ContractStep& contract,
                       size_t step) const {
     const PlannedValue& product = plan_.values[static_cast<size_t>(contract.result)];

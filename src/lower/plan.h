@@ -38,7 +38,7 @@ struct ContractStep {
 /// `column_strides` (one per access) is not Other have that stride along n.
 struct ContractionEpilogue {
   ir::Contraction contraction;
-  std::vector<int> operands;       ///< per buffer from number 1 on: the access it serves
+  std::vector<int> operands;  ///< per buffer from number 1 on: the access it serves
   /// Per slot: the access whose stride it is (`column`: along n, else along m), or the
   /// template's slot.
   struct Slot {
@@ -66,9 +66,9 @@ using Step = std::variant<KernelStep, ContractStep, AliasStep>;
 struct PlannedValue {
   DType dtype;
   ir::Shape shape;
-  int parameter = -1;   ///< number of the parameter it is, or -1
-  int alias_of = -1;    ///< value whose memory it shares, or -1
-  int last_use = -1;    ///< last step that reads it; results live on
+  int parameter = -1;  ///< number of the parameter it is, or -1
+  int alias_of = -1;   ///< value whose memory it shares, or -1
+  int last_use = -1;   ///< last step that reads it; results live on
 };
 
 struct Plan {

@@ -94,8 +94,8 @@ class TemplateBuilder {
   const std::vector<int>& value_of_;
   KernelTemplate kernel_;
   std::vector<Memo> memo_;
-  std::vector<Scope> scopes_;       // sections under construction, innermost last
-  std::vector<int> scope_of_;       // per SSA value: 0 for kept
+  std::vector<Scope> scopes_;  // sections under construction, innermost last
+  std::vector<int> scope_of_;  // per SSA value: 0 for kept
   int next_scope_ = 1;
   ir::NodeId offender_ = -1;
 };

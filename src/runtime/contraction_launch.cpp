@@ -67,8 +67,7 @@ const ContractionTemplate::Variant& ContractionTemplate::variant(
 }
 
 void ContractionTemplate::launch(const LaunchBuffer& a, const LaunchBuffer& b,
-                                 const LaunchBuffer& result,
-                                 std::span<const LaunchBuffer> epilogue,
+                                 const LaunchBuffer& result, std::span<const LaunchBuffer> epilogue,
                                  const ir::DimBindings& bindings,
                                  std::span<const Scalar> numbers) const {
   const int m = step_.batch_rank;
@@ -144,8 +143,7 @@ void ContractionTemplate::launch(const LaunchBuffer& a, const LaunchBuffer& b,
     }
     const lower::SlotSource& source = kernel.slots[static_cast<size_t>(slot.source)];
     ints.push_back(source.number >= 0
-                       ? static_cast<int64_t>(
-                             numbers[static_cast<size_t>(source.number)].bits())
+                       ? static_cast<int64_t>(numbers[static_cast<size_t>(source.number)].bits())
                        : source.dim.evaluate(bindings));
   }
   arguments.ints = ints.data();

@@ -28,7 +28,8 @@ class LaunchTemplate {
 
   const lower::KernelTemplate& kernel() const { return *kernel_; }
 
-  /// Runs it once over all its loops. `buffers` as in kernel().buffers, `numbers` those of the call.
+  /// Runs it once over all its loops. `buffers` as in kernel().buffers, `numbers` those of the
+  /// call.
   void launch(std::span<const LaunchBuffer> buffers, const ir::DimBindings& bindings,
               std::span<const Scalar> numbers) const;
 

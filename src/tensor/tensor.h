@@ -49,9 +49,9 @@ class TensorImpl final : public Intrusive, public TensorInfo {
   ~TensorImpl() override;
 
   Ref<Storage> storage;
-  int64_t offset = 0;  ///< in elements
-  bool requires_grad = false;     ///< of a leaf; for others see autograd
-  bool is_wrapped_number = false; ///< made from a Python number: promotes as one
+  int64_t offset = 0;              ///< in elements
+  bool requires_grad = false;      ///< of a leaf; for others see autograd
+  bool is_wrapped_number = false;  ///< made from a Python number: promotes as one
   bool is_inference = false;
   std::unique_ptr<AutogradMetaBase> autograd;  ///< null until something needs it
 
@@ -94,7 +94,7 @@ class Tensor {
   DType dtype() const { return impl_->dtype; }
   const Ints& sizes() const { return impl_->sizes; }
   const Ints& strides() const { return impl_->strides; }
-  int64_t size(int64_t axis) const;   ///< negative axes count from the end; IndexError
+  int64_t size(int64_t axis) const;  ///< negative axes count from the end; IndexError
   int64_t stride(int64_t axis) const;
   int dim() const { return impl_->dim(); }
   int64_t numel() const { return impl_->numel(); }
@@ -102,7 +102,9 @@ class Tensor {
   void* data_ptr() const { return impl_->data(); }
   /// The first element; InternalError unless T has the size of the dtype.
   template <class T>
-  T* data() const { return static_cast<T*>(typed_data(sizeof(T))); }
+  T* data() const {
+    return static_cast<T*>(typed_data(sizeof(T)));
+  }
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
 
   /// The only element as a number; RuntimeError unless numel() is 1.

@@ -165,8 +165,9 @@ TEST_P(Layouts, ViewsPadsAndConcatenation) {
   const Expr parts[] = {a, flipped, exp(a)};
   const Expr joined = concatenate(parts, 0);
   const Expr sliced = slice(joined, 0, Dim::integer(0), shape[0] * 2, Dim(1));
-  const Expr results[] = {padded, flipped, flip(a, last), joined, sliced,
-                          transpose(a, 0, static_cast<int>(shape.size()) - 1) + 1.0};
+  const Expr results[] = {padded,        flipped,
+                          flip(a, last), joined,
+                          sliced,        transpose(a, 0, static_cast<int>(shape.size()) - 1) + 1.0};
   expect_interpreter_bits(b.finish(results), {x}, {x.size(0) > 1 ? 1 : 0});
 }
 

@@ -1,7 +1,5 @@
 # Programs whose output PyTorch 2.7.1 gave is in golden.txt. `torch` is Flambeau there, PyTorch when the
 # golden file is made: python tests/python/autograd/cases.py > tests/python/autograd/golden.txt
-# ruff: noqa
-# fmt: off
 import sys
 
 if __name__ == "__main__":
