@@ -22,9 +22,6 @@ constexpr std::array kTable{
     Setting{"FLAMBEAU_CACHE_SIZE_MB", "256",
             "Upper bound of the kernel cache file; 0 turns the "
             "cache off."},
-    Setting{"FLAMBEAU_CHECK", "0",
-            "1 verifies every program between passes and compares every "
-            "kernel with the interpreter (slow)."},
     Setting{"FLAMBEAU_DUMP", "",
             "Folder into which programs, kernels and assembly are written as "
             "text."},

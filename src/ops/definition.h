@@ -310,7 +310,7 @@ struct Definition {
   bool (*random)(const Call&) = nullptr;
   /// For lists of tensors that are treated alike and do not interact (optimiser updates): `shape`
   /// and `lower` are written for one item, and see a Tensor where the schema has Tensor[] (other
-  /// arguments are shared by all items). The call runs all items in one launch; its results are
+  /// arguments are shared by all items). One call runs all items; its results are
   /// the lists of the items' results.
   bool per_item = false;
   /// Numbers whose listed values get a program of their own (pow by 2 is x*x); `lower` may look at

@@ -11,7 +11,7 @@
 
 namespace flambeau {
 
-/// What autograd hangs on a tensor; autograd/meta.h derives AutogradMeta from it.
+/// What autograd hangs on a tensor; autograd/node.h derives AutogradMeta from it.
 struct AutogradMetaBase {
   virtual ~AutogradMetaBase() = default;
 };
