@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/settings.h"
 #include "eager/copy.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
@@ -198,6 +199,7 @@ std::shared_ptr<const Executable> make_executable(ir::Program program) {
     const auto found = cache.find(hash);
     if (found != cache.end()) return found->second;
   }
+  if (bool_setting("FLAMBEAU_CHECK")) ir::verify(program);
   auto executable = std::make_shared<const Executable>(std::move(program));
   const std::lock_guard lock(mutex);
   return cache.emplace(hash, std::move(executable)).first->second;

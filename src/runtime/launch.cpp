@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/settings.h"
 #include "ir/interpreter.h"
 #include "runtime/allocator.h"
 #include "runtime/compiler.h"
@@ -86,6 +87,7 @@ const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout
         [&](const Access& o) { return o.buffer == access.buffer && o.axes == access.axes; });
     if (access.buffer >= 0 && !seen) fresh->pointers.push_back(static_cast<int>(a));
   }
+  if (bool_setting("FLAMBEAU_CHECK")) ir::verify(special.program);
   fresh->function = get_kernel(special.program);
   const std::lock_guard lock(mutex);
   fresh->next = variants_.load();
