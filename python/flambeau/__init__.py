@@ -61,6 +61,17 @@ from ._construct import (  # noqa: E402
     set_printoptions,
     tensor,
 )
+from ._functional import (  # noqa: E402
+    broadcast_shapes,
+    broadcast_tensors,
+    equal,
+    is_complex,
+    is_floating_point,
+    is_nonzero,
+    nonzero,
+    result_type,
+    where,
+)
 from ._numbers import e, finfo, iinfo, inf, nan, newaxis, pi  # noqa: E402
 from .autograd.grad_mode import (  # noqa: E402
     enable_grad,

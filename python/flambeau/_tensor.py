@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from . import _C
+from . import _C, _functional
 from ._C import Tensor
 from ._construct import _check_device
 from .autograd.hooks import RemovableHandle
@@ -150,8 +149,18 @@ def _as_subclass(self: Tensor, cls: type) -> Tensor:
     return Tensor._make_subclass(cls, self, self.requires_grad)
 
 
-def _convert(self: Tensor, dtype: Any) -> Tensor:
-    return self if self.dtype is dtype else _to_copy(self, dtype=dtype)
+def _convert(self: Tensor, dtype: Any, memory_format: Any = None) -> Tensor:
+    if self.dtype is dtype and memory_format is None:
+        return self
+    return _to_copy(self, dtype=dtype, memory_format=memory_format)
+
+
+def _conversion(dtype: Any) -> Callable[..., Tensor]:
+    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+        return _convert(self, dtype, memory_format)
+
+    convert.__doc__ = f"As {dtype}; the tensor itself if it is that already."
+    return convert
 
 
 def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -203,13 +212,28 @@ for _name, _dtype in {
     "long": _C.int64,
     "bool": _C.bool,
 }.items():
-    setattr(Tensor, _name, functools.partialmethod(_convert, _dtype))
+    setattr(Tensor, _name, _conversion(_dtype))
+
+def _nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
+    return _functional.nonzero(self, as_tuple=as_tuple)
+
+
+def _equal(self: Tensor, other: Tensor) -> bool:
+    return _functional.equal(self, other)
+
+
+def _is_nonzero(self: Tensor) -> bool:
+    return _functional.is_nonzero(self)
+
 
 _METHODS: dict[str, Any] = {
     "to": _to,
     "cpu": _cpu,
     "type": _type,
     "as_subclass": _as_subclass,
+    "nonzero": _nonzero,
+    "equal": _equal,
+    "is_nonzero": _is_nonzero,
     "backward": _backward,
     "register_hook": _register_hook,
     "register_post_accumulate_grad_hook": _register_post_accumulate_grad_hook,

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "bind/arguments.h"
+#include "bind/operators.h"
 #include "bind/results.h"
 #include "bind/tensor_type.h"
 
@@ -71,6 +72,8 @@ Object run(const Overload& overload, BoundArguments& bound) {
   return results_object(*overload.op, results);
 }
 
+}  // namespace
+
 PyObject* call_operation(PyObject* self, PyObject* const* args, size_t flagged_count,
                          PyObject* keywords) {
   const Operation& operation = operation_of(self);
@@ -91,6 +94,8 @@ PyObject* call_operation(PyObject* self, PyObject* const* args, size_t flagged_c
     no_overload_fits(operation, args, count, keywords);
   });
 }
+
+namespace {
 
 std::string documentation(const Operation& operation) {
   std::string text;
@@ -261,6 +266,10 @@ void add_paths(Paths& paths, Paths& reflected, const ops::Definition& op) {
 
 }  // namespace
 
+bool is_operation(PyObject* object) {
+  return Py_TYPE(object) == method_type || Py_TYPE(object) == function_type;
+}
+
 void add_operations(PyObject* module) {
   function_type = make_type("flambeau.Function", bind_nothing, 0);
   method_type = make_type("flambeau.Method", bind_method, Py_TPFLAGS_METHOD_DESCRIPTOR);
@@ -279,6 +288,7 @@ void add_operations(PyObject* module) {
       checked(PyDict_SetItemString(functions.get(), path.c_str(), callable.get()));
   }
   checked(PyObject_SetAttrString(module, "_functions", functions.get()));
+  install_operators();
 }
 
 }  // namespace flambeau::bind

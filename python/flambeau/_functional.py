@@ -1,0 +1,109 @@
+"""Functions of the package whose arguments or results are not those of one operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _C
+from ._C import Size, Tensor
+
+__all__ = [
+    "broadcast_shapes",
+    "broadcast_tensors",
+    "equal",
+    "is_complex",
+    "is_floating_point",
+    "is_nonzero",
+    "nonzero",
+    "result_type",
+    "where",
+]
+
+_nonzero = _C._functions["nonzero"]
+_where = _C._functions["where"]
+_unbind = _C._functions["unbind"]
+
+
+def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
+    """The places of the elements that are not 0: one row each, or a tuple with a tensor an axis."""
+    if not as_tuple:
+        return _nonzero(input) if out is None else out.copy_(_nonzero(input))
+    if input.dim() == 0:
+        return _unbind(_nonzero(input.reshape(1)), 1)
+    return _unbind(_nonzero(input), 1)
+
+
+def where(condition: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """where(condition, input, other): input where condition holds, else other.
+
+    where(condition) is nonzero(condition, as_tuple=True).
+    """
+    if not args and not kwargs:
+        return nonzero(condition, as_tuple=True)
+    return _where(condition, *args, **kwargs)
+
+
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape to which tensors of these shapes broadcast."""
+    result: list[int] = []
+    for shape in shapes:
+        sizes = [shape] if isinstance(shape, int) else list(shape)
+        result = [1] * (len(sizes) - len(result)) + result
+        for axis, size in enumerate(sizes, len(result) - len(sizes)):
+            if size < 0:
+                raise RuntimeError(
+                    f"broadcast_shapes: Trying to create tensor with negative dimension ({size})"
+                )
+            if result[axis] == 1:
+                result[axis] = size
+            elif size not in (1, result[axis]):
+                raise RuntimeError(
+                    "broadcast_shapes: Shape mismatch: objects cannot be broadcast to a single "
+                    f"shape, got {', '.join(str(tuple(s)) for s in shapes)}"
+                )
+    return Size(result)
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """The tensors expanded to one shape."""
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    shape = broadcast_shapes(*(tensor.shape for tensor in given))
+    return tuple(tensor.expand(shape) for tensor in given)
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """True if both have the same shape and the same elements."""
+    if input.shape != other.shape:
+        return False
+    return bool((input == other).all().item())
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """True for floating point dtypes."""
+    return input.is_floating_point()
+
+
+def is_complex(input: Tensor) -> bool:
+    """True for complex dtypes."""
+    return input.is_complex()
+
+
+def is_nonzero(input: Tensor) -> bool:
+    """Whether the only element is not 0."""
+    if input.numel() != 1:
+        values = "no values" if input.numel() == 0 else "more than one value"
+        raise RuntimeError(f"is_nonzero: Boolean value of Tensor with {values} is ambiguous")
+    return bool(input)
+
+
+def result_type(tensor1: Any, tensor2: Any) -> Any:
+    """The dtype of an arithmetic result of the two, which are tensors or numbers."""
+    first, second = (
+        value.detach().reshape(-1)[:0] if isinstance(value, Tensor) and value.dim() else value
+        for value in (tensor1, tensor2)
+    )
+    if not isinstance(first, Tensor):
+        first, second = second, first
+    if not isinstance(first, Tensor):
+        first = _C._tensor(first, None, False)
+    return (first + second).dtype
