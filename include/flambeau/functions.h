@@ -1046,6 +1046,9 @@ Tensor rsub(const Tensor& self, const Operand& other, const Scalar& alpha = 1);
 /// A 0-dim tensor of one number, in the default dtype unless one is given.
 Tensor scalar_tensor(const Scalar& s, const std::optional<DType>& dtype = std::nullopt);
 
+/// softmax(query @ key^T * scale + attn_mask) @ value over the last two axes (time, width); scale is 1 / sqrt(width) unless given, a bool mask says what may be seen, and is_causal lets position t see positions up to t. enable_gqa shares heads of key and value among heads of query. Vaswani et al., 2017.
+Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& attn_mask = {}, double dropout_p = 0.0, bool is_causal = false, const std::optional<double>& scale = std::nullopt, bool enable_gqa = false);
+
 /// A copy of self with result[index[i][j]][j] = src[i][j] for dim 0, and likewise for the others; of several writes the last stays.
 Tensor scatter(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src);
 Tensor scatter_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src);

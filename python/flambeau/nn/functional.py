@@ -7,7 +7,6 @@ this file adds PyTorch's conveniences (`inplace=`, `dim=None`, `_stacklevel`).
 from __future__ import annotations
 
 import functools
-import math
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -120,44 +119,6 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         return input
     result = _OPERATIONS["dropout"](input, p, True)
     return input.copy_(result) if inplace else result
-
-
-# -- attention -----------------------------------------------------------------------------------
-
-
-def _scaled_dot_product_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """softmax(query @ key^T * scale + mask) @ value over the last two axes (time, width)."""
-    if is_causal and attn_mask is not None:
-        raise RuntimeError(
-            "scaled_dot_product_attention: is_causal and attn_mask exclude each other"
-        )
-    if enable_gqa:
-        groups = query.size(-3) // key.size(-3)
-        key, value = (t.repeat_interleave(groups, -3) for t in (key, value))
-    factor = 1.0 / math.sqrt(query.size(-1)) if scale is None else scale
-    scores = flambeau.matmul(query * factor, key.transpose(-2, -1))
-    if is_causal:
-        shape = scores.shape[-2:]
-        rows = flambeau.arange(shape[0]).unsqueeze(1)
-        scores = scores.masked_fill(flambeau.arange(shape[1]) > rows, -math.inf)
-    elif attn_mask is not None and attn_mask.dtype == flambeau.bool:
-        scores = scores.masked_fill(attn_mask.logical_not(), -math.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    weights = dropout(flambeau.softmax(scores, -1), dropout_p)
-    return flambeau.matmul(weights, value)
-
-
-globals().setdefault("scaled_dot_product_attention", _scaled_dot_product_attention)
 
 
 # -- losses and distances ------------------------------------------------------------------------

@@ -1,8 +1,5 @@
 #include "nn/functional/functional.h"
 
-#include <cmath>
-#include <limits>
-
 #include "base/error.h"
 #include "nn/functional/operation.h"
 
@@ -47,18 +44,8 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target) {
 }
 Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
                                     double dropout_p, bool is_causal) {
-  static const Operation multiply("mul", "Tensor");
-  static const Operation matmul("matmul");
-  static const Operation greater("gt", "Tensor");
-  static const Operation mask("masked_fill", "Tensor");
-  const double factor = 1.0 / std::sqrt(static_cast<double>(query.size(-1)));
-  Tensor scores = matmul(multiply(query, Scalar(factor))[0], transpose(key, -2, -1))[0];
-  if (is_causal) {
-    const Tensor rows = view(arange(scores.size(-2)), {-1, 1});
-    const Tensor hidden = greater(arange(scores.size(-1)), rows)[0];
-    scores = mask(scores, hidden, Scalar(-std::numeric_limits<double>::infinity()))[0];
-  }
-  return matmul(dropout(softmax(scores, -1), dropout_p, true), value)[0];
+  static const Operation operation("scaled_dot_product_attention");
+  return operation(query, key, value, Tensor(), dropout_p, is_causal)[0];
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {

@@ -3113,6 +3113,12 @@ Tensor scalar_tensor(const Scalar& s, const std::optional<DType>& dtype) {
   return call(op, arguments)[0];
 }
 
+Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& attn_mask, double dropout_p, bool is_causal, const std::optional<double>& scale, bool enable_gqa) {
+  static const ops::Definition& op = ops::find_definition("scaled_dot_product_attention");
+  const std::array<ops::Argument, 8> arguments{argument(query), argument(key), argument(value), argument(attn_mask), argument(dropout_p), argument(is_causal), argument(scale), argument(enable_gqa)};
+  return call(op, arguments)[0];
+}
+
 Tensor scatter(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src) {
   static const ops::Definition& op = ops::find_definition("scatter", "src");
   const std::array<ops::Argument, 4> arguments{argument(self), argument(dim), argument(index), argument(src)};

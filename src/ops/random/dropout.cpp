@@ -4,13 +4,27 @@
 #include <cmath>
 
 #include "ops/functions.h"
+#include "ops/random/mask.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
 
 namespace flambeau::ops {
-namespace {
 
 using namespace prim;
+
+Expr kept_elements(Lowering& l, const Shape& shape, std::string_view name) {
+  const Expr position = linear_index(l.builder(), shape);
+  const Expr bits = philox(broadcast_to(l.random_key(), shape), position);
+  const Expr p = convert(l.number(name), DType::Float64);
+  return ge(bits, convert(p * std::ldexp(1.0, 32), DType::Int64));
+}
+Expr scale_of_kept(Lowering& l, DType dtype, std::string_view name) {
+  const Expr left = 1.0 - convert(l.number(name), DType::Float64);
+  const Expr none = eq(left, 0.0);
+  return convert(select(none, 0.0, 1.0 / select(none, full_like(left, 1.0), left)), dtype);
+}
+
+namespace {
 
 bool is_training(const Call& call) {
   for (const Parameter& p : call.definition().parsed.parameters)
@@ -23,19 +37,6 @@ void check_probability(const Call& call, Arguments&) {
   check<ValueError>(p >= 0 && p <= 1, [&] {
     return concat(call.name(), ": dropout probability has to be between 0 and 1, but got ", p);
   });
-}
-/// True with probability 1 - p, for each element of `shape`.
-Expr kept(Lowering& l, const Shape& shape) {
-  const Expr position = linear_index(l.builder(), shape);
-  const Expr bits = philox(broadcast_to(l.random_key(), shape), position);
-  const Expr p = convert(l.number("p"), DType::Float64);
-  return ge(bits, convert(p * std::ldexp(1.0, 32), DType::Int64));
-}
-/// 1 / (1 - p), 0 for p = 1.
-Expr scale(Lowering& l, DType dtype) {
-  const Expr left = 1.0 - convert(l.number("p"), DType::Float64);
-  const Expr none = eq(left, 0.0);
-  return convert(select(none, 0.0, 1.0 / select(none, full_like(left, 1.0), left)), dtype);
 }
 void same_as_input(const Call& call, ResultInfos& results) {
   const TensorInfo& x = call.tensor("input");
@@ -57,7 +58,8 @@ Definition dropout_definition(std::string_view schema, Variants variants) {
               [](Lowering& l) {
                 const Expr x = l["input"];
                 if (!is_training(l.call())) return l.result(x);
-                l.result(select(kept(l, x.shape()), x * scale(l, x.dtype()), 0.0));
+                l.result(select(kept_elements(l, x.shape(), "p"),
+                                x * scale_of_kept(l, x.dtype(), "p"), 0.0));
               },
           .random = is_training,
           .samples =
@@ -93,9 +95,9 @@ const Register kNativeDropout({
         [](Lowering& l) {
           const Expr x = l["input"];
           const bool training = l.call().is_none("train") || is_training(l.call());
-          const Expr mask = training ? kept(l, x.shape())
+          const Expr mask = training ? kept_elements(l, x.shape(), "p")
                                      : broadcast_to(constant(x, DType::Bool, true), x.shape());
-          l.result(training ? select(mask, x * scale(l, x.dtype()), 0.0) : x);
+          l.result(training ? select(mask, x * scale_of_kept(l, x.dtype(), "p"), 0.0) : x);
           l.result(mask);
         },
     .random = [](const Call& call) { return call.is_none("train") || is_training(call); },
