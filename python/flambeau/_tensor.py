@@ -214,6 +214,7 @@ for _name, _dtype in {
 }.items():
     setattr(Tensor, _name, _conversion(_dtype))
 
+
 def _nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
     return _functional.nonzero(self, as_tuple=as_tuple)
 

@@ -4,7 +4,7 @@
 
 namespace flambeau {
 
-Storage::Storage(size_t bytes) : data_(allocate(bytes, "empty")), bytes_(bytes) {}
+Storage::Storage(size_t bytes) : data_(allocate(bytes, "Tensor")), bytes_(bytes) {}
 
 Storage::Storage(void* data, size_t bytes, std::function<void()> release, bool read_only)
     : data_(data), bytes_(bytes), read_only_(read_only), release_(std::move(release)) {

@@ -143,7 +143,8 @@ TEST(Allocator, EmptyCacheGivesIdleMemoryBack) {
   std::vector<void*> blocks;
   for (int i = 0; i < 1000; ++i) blocks.push_back(allocate(10'000));
   for (int i = 0; i < 20; ++i) blocks.push_back(allocate(3'000'000));
-  EXPECT_GE(memory_stats().reserved_bytes, before + 60'000'000);
+  EXPECT_GE(memory_stats().reserved_bytes, memory_stats().allocated_bytes);
+  EXPECT_GE(memory_stats().allocated_bytes, 60'000'000U);
   for (size_t i = 0; i < blocks.size(); ++i) deallocate(blocks[i], i < 1000 ? 10'000 : 3'000'000);
   empty_cache();
   EXPECT_LE(memory_stats().reserved_bytes, before);
