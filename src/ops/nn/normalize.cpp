@@ -137,7 +137,14 @@ const Register kNativeLayerNorm({
           l.result(s.mean);
           l.result(s.rstd);
         },
-    .samples = [] { return SampleList{{{t({2, 3}), Ints{3}, t({3}), t({3}), 1e-5}}}; },
+    // As PyTorch, which differentiates the first result alone.
+    .vjp = [](VjpLowering& v) { row_norm_vjp(v, v.results[1], v.results[2]); },
+    .saves_result = true,
+    .samples =
+        [] {
+          return SampleList{{{typed({2, 3}, DType::Float32, -2, 2), Ints{3},
+                              typed({3}, DType::Float32, -2, 2), std::monostate(), 1e-5}}};
+        },
 });
 
 const Register kRmsNorm({

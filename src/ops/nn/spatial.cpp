@@ -1,0 +1,73 @@
+#include "ops/nn/spatial.h"
+
+#include <algorithm>
+
+namespace flambeau::ops {
+
+using namespace prim;
+
+Ints spatial_argument(const Call& call, const Ints& given, size_t rank, const char* name) {
+  check(given.size() == 1 || given.size() == rank, [&] {
+    return concat(call.name(), ": expected ", name, " to be a single integer value or a list of ",
+                  rank, " values, but got ", list_text(given));
+  });
+  return given.size() == rank ? given : Ints(rank, given[0]);
+}
+
+Expr with_margins(const Expr& given, const Ints& low, const Ints& high, const Ints& interior,
+                  double value) {
+  Expr x = given;
+  std::vector<Dim> before(2, Dim(0));
+  std::vector<Dim> after(2, Dim(0));
+  std::vector<Dim> between(2, Dim(0));
+  bool any = false;
+  for (size_t i = 0; i < low.size(); ++i) {
+    before.emplace_back(std::max<int64_t>(low[i], 0));
+    after.emplace_back(std::max<int64_t>(high[i], 0));
+    between.emplace_back(interior[i]);
+    any = any || low[i] > 0 || high[i] > 0 || interior[i] > 0;
+  }
+  if (any) x = pad(x, constant(x, x.dtype(), Scalar(value)), before, after, between);
+  for (size_t i = 0; i < low.size(); ++i) {
+    const int axis = static_cast<int>(i) + 2;
+    const int64_t cut_low = std::max<int64_t>(-low[i], 0);
+    const int64_t cut = cut_low + std::max<int64_t>(-high[i], 0);
+    if (cut > 0) x = slice(x, axis, cut_low, x.dim(axis) - cut);
+  }
+  return x;
+}
+
+Expr windows_of(const Expr& x, const Ints& sizes, const Windows& w, double margin) {
+  const size_t rank = w.size.size();
+  const Expr padded = with_margins(x, w.low, w.high, Ints(rank, 0), margin);
+  Shape shape{x.dim(0), x.dim(1)};
+  for (size_t i = 0; i < rank; ++i) shape.push_back(Dim(w.count(i, sizes[i + 2])));
+  for (size_t i = 0; i < rank; ++i) shape.push_back(Dim(w.size[i]));
+  std::vector<Expr> places{iota(x.builder(), shape, 0), iota(x.builder(), shape, 1)};
+  for (size_t i = 0; i < rank; ++i) {
+    const Expr window = iota(x.builder(), shape, static_cast<int>(i) + 2);
+    const Expr inside = iota(x.builder(), shape, static_cast<int>(i + rank) + 2);
+    places.push_back(window * static_cast<double>(w.stride[i]) +
+                     inside * static_cast<double>(w.dilation[i]));
+  }
+  return gather(padded, places);
+}
+
+Expr with_batch(const Expr& x, size_t spatial) {
+  return static_cast<size_t>(x.rank()) == spatial + 1 ? unsqueeze(x, 0) : x;
+}
+Expr without_batch(const Expr& y, const Expr& x, size_t spatial) {
+  const Ints first{0};
+  return static_cast<size_t>(x.rank()) == spatial + 1 ? squeeze(y, first) : y;
+}
+Ints batched_sizes(const Call& call, const Ints& sizes, size_t spatial) {
+  check(sizes.size() == spatial + 1 || sizes.size() == spatial + 2, [&] {
+    return concat(call.name(), ": Expected ", spatial + 1, "D (unbatched) or ", spatial + 2,
+                  "D (batched) input, but got input of size: ", list_text(sizes));
+  });
+  Ints result = sizes;
+  if (sizes.size() == spatial + 1) result.insert(0, 1);
+  return result;
+}
+
+}  // namespace flambeau::ops

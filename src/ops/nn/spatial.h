@@ -1,0 +1,33 @@
+#pragma once
+// Sliding windows over the spatial axes of [N, C, spatial...], as index arithmetic: convolution and
+// pooling are a contraction and reductions over them.
+
+#include "ops/functions.h"
+#include "ops/registry.h"
+
+namespace flambeau::ops {
+
+/// The geometry of windows along each spatial axis.
+struct Windows {
+  Ints size, stride, dilation, low, high;  ///< low, high: padding, which may be negative
+  /// Number of windows along axis `i` of extent `n`.
+  int64_t count(size_t i, int64_t n) const {
+    const int64_t span = n + low[i] + high[i] - dilation[i] * (size[i] - 1) - 1;
+    return span < 0 ? 0 : span / stride[i] + 1;
+  }
+};
+/// An int[] argument with one value for each of `rank` spatial axes: one int stands for all.
+Ints spatial_argument(const Call& call, const Ints& given, size_t rank, const char* name);
+/// x [N, C, spatial...] with margins of `value` (negative ones cut) and `interior` between
+/// elements.
+ir::Expr with_margins(const ir::Expr& x, const Ints& low, const Ints& high, const Ints& interior,
+                      double value);
+/// [N, C, windows..., size...] of the padded x of these sizes.
+ir::Expr windows_of(const ir::Expr& x, const Ints& sizes, const Windows& windows, double margin);
+/// A call's batch axis: x with one if it has rank `spatial` + 1, and the result without it again.
+ir::Expr with_batch(const ir::Expr& x, size_t spatial);
+ir::Expr without_batch(const ir::Expr& y, const ir::Expr& x, size_t spatial);
+/// The sizes of x with a batch axis.
+Ints batched_sizes(const Call& call, const Ints& sizes, size_t spatial);
+
+}  // namespace flambeau::ops
