@@ -24,6 +24,15 @@ Tensor acosh(const Tensor& self);
 Tensor acosh_(const Tensor& self);
 Tensor acosh_out(const Tensor& out, const Tensor& self);
 
+/// The mean over windows that divide the input into output_size parts, as even as possible.
+Tensor adaptive_avg_pool1d(const Tensor& self, const IntList& output_size);
+
+/// The mean over windows that divide the input into output_size parts, as even as possible.
+Tensor adaptive_avg_pool2d(const Tensor& self, const IntList& output_size);
+
+/// The mean over windows that divide the input into output_size parts, as even as possible.
+Tensor adaptive_avg_pool3d(const Tensor& self, const IntList& output_size);
+
 /// self + alpha * other, broadcast.
 Tensor add(const Tensor& self, const Operand& other, const Scalar& alpha = 1);
 Tensor add_(const Tensor& self, const Operand& other, const Scalar& alpha = 1);
@@ -85,6 +94,10 @@ Tensor amin_out(const Tensor& out, const Tensor& self, const IntList& dim = {}, 
 std::tuple<Tensor, Tensor> aminmax(const Tensor& self, const std::optional<int64_t>& dim = std::nullopt, bool keepdim = false);
 std::tuple<Tensor, Tensor> aminmax_out(const Tensor& out0, const Tensor& out1, const Tensor& self, const std::optional<int64_t>& dim = std::nullopt, bool keepdim = false);
 
+/// The angle of a number in the complex plane: pi below 0, 0 elsewhere, NaN for NaN.
+Tensor angle(const Tensor& self);
+Tensor angle_out(const Tensor& out, const Tensor& self);
+
 /// True where some element along the axes `dim` (all by default) is not 0.
 Tensor any(const Tensor& self, const IntList& dim = std::nullopt, bool keepdim = false);
 Tensor any_out(const Tensor& out, const Tensor& self, const IntList& dim = std::nullopt, bool keepdim = false);
@@ -140,6 +153,15 @@ Tensor atleast_2d(const Tensor& self);
 
 /// self with at least three axes, the third new one last.
 Tensor atleast_3d(const Tensor& self);
+
+/// The mean over each window; margins count as zeros if count_include_pad.
+Tensor avg_pool1d(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0}, bool ceil_mode = false, bool count_include_pad = true);
+
+/// The mean over each window; margins count as zeros if count_include_pad.
+Tensor avg_pool2d(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0, 0}, bool ceil_mode = false, bool count_include_pad = true, const std::optional<int64_t>& divisor_override = std::nullopt);
+
+/// The mean over each window; margins count as zeros if count_include_pad.
+Tensor avg_pool3d(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0, 0, 0}, bool ceil_mode = false, bool count_include_pad = true, const std::optional<int64_t>& divisor_override = std::nullopt);
 
 /// beta * self + alpha * bmm(batch1, batch2).
 Tensor baddbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, const Scalar& beta = 1, const Scalar& alpha = 1);
@@ -211,6 +233,9 @@ Tensor ceil_out(const Tensor& out, const Tensor& self);
 Tensor celu(const Tensor& self, const Scalar& alpha = 1.0);
 Tensor celu_(const Tensor& self, const Scalar& alpha = 1.0);
 
+/// Channels (axis 1) in `groups` groups, one of each in turn. Zhang et al., 2017.
+Tensor channel_shuffle(const Tensor& self, int64_t groups);
+
 /// At most `chunks` views of equal length along `dim`; the last may be shorter.
 TensorList chunk(const Tensor& self, int64_t chunks, int64_t dim = 0);
 
@@ -248,6 +273,27 @@ Tensor constant_pad_nd(const Tensor& self, const IntList& pad, const Scalar& val
 /// self if it is dense in the order of memory_format, else a copy that is.
 Tensor contiguous(const Tensor& self);
 
+/// result[n, o, p] = bias[o] + the sum over c and k of weight[o, c, k] * input[n, c, p * stride + k * dilation - padding], channels in groups.
+Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1}, const IntList& padding = {0}, const IntList& dilation = {1}, int64_t groups = 1);
+Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1}, const std::string& padding = "valid", const IntList& dilation = {1}, int64_t groups = 1);
+
+/// result[n, o, p] = bias[o] + the sum over c and k of weight[o, c, k] * input[n, c, p * stride + k * dilation - padding], channels in groups.
+Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1, 1}, const IntList& padding = {0, 0}, const IntList& dilation = {1, 1}, int64_t groups = 1);
+Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1, 1}, const std::string& padding = "valid", const IntList& dilation = {1, 1}, int64_t groups = 1);
+
+/// result[n, o, p] = bias[o] + the sum over c and k of weight[o, c, k] * input[n, c, p * stride + k * dilation - padding], channels in groups.
+Tensor conv3d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1, 1, 1}, const IntList& padding = {0, 0, 0}, const IntList& dilation = {1, 1, 1}, int64_t groups = 1);
+Tensor conv3d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1, 1, 1}, const std::string& padding = "valid", const IntList& dilation = {1, 1, 1}, int64_t groups = 1);
+
+/// The gradient of a convolution in its input, as an operation: every element spreads over a window of the result.
+Tensor conv_transpose1d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1}, const IntList& padding = {0}, const IntList& output_padding = {0}, int64_t groups = 1, const IntList& dilation = {1});
+
+/// The gradient of a convolution in its input, as an operation: every element spreads over a window of the result.
+Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1, 1}, const IntList& padding = {0, 0}, const IntList& output_padding = {0, 0}, int64_t groups = 1, const IntList& dilation = {1, 1});
+
+/// The gradient of a convolution in its input, as an operation: every element spreads over a window of the result.
+Tensor conv_transpose3d(const Tensor& input, const Tensor& weight, const Tensor& bias = {}, const IntList& stride = {1, 1, 1}, const IntList& padding = {0, 0, 0}, const IntList& output_padding = {0, 0, 0}, int64_t groups = 1, const IntList& dilation = {1, 1, 1});
+
 /// Writes src, broadcast and converted, to self.
 Tensor copy_(const Tensor& self, const Tensor& src);
 
@@ -265,6 +311,12 @@ Tensor cos_out(const Tensor& out, const Tensor& self);
 Tensor cosh(const Tensor& self);
 Tensor cosh_(const Tensor& self);
 Tensor cosh_out(const Tensor& out, const Tensor& self);
+
+/// 1 - cos where the target is 1, max(0, cos - margin) where it is -1, for the cosine of the angle between the rows.
+Tensor cosine_embedding_loss(const Tensor& input1, const Tensor& input2, const Tensor& target, double margin = 0.0, const std::optional<bool>& size_average = std::nullopt, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
+
+/// sum(x1 * x2) / (max(|x1|, eps) * max(|x2|, eps)) along `dim`, broadcast.
+Tensor cosine_similarity(const Tensor& x1, const Tensor& x2, int64_t dim = 1, double eps = 1e-08);
 
 /// The number of elements that are not 0 along `dim` (all by default), int64.
 Tensor count_nonzero(const Tensor& self, const IntList& dim = std::nullopt);
@@ -543,6 +595,20 @@ Tensor hypot(const Tensor& self, const Tensor& other);
 Tensor hypot_(const Tensor& self, const Tensor& other);
 Tensor hypot_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
+/// The modified Bessel function I0.
+Tensor i0(const Tensor& self);
+Tensor i0_out(const Tensor& out, const Tensor& self);
+
+/// The lower regularised incomplete gamma function P(self, other).
+Tensor igamma(const Operand& self, const Operand& other);
+Tensor igamma_(const Operand& self, const Operand& other);
+Tensor igamma_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// The upper regularised incomplete gamma function Q(self, other).
+Tensor igammac(const Operand& self, const Operand& other);
+Tensor igammac_(const Operand& self, const Operand& other);
+Tensor igammac_out(const Tensor& out, const Operand& self, const Operand& other);
+
 /// self[indices]: one integer tensor, or None for all, for each of the first axes; the index tensors broadcast together.
 Tensor index(const Tensor& self, const TensorList& indices);
 
@@ -748,6 +814,24 @@ Tensor max(const Tensor& self, const Tensor& other);
 /// The maximum along `dim` and the index of its first occurrence.
 std::tuple<Tensor, Tensor> max(const Tensor& self, int64_t dim, bool keepdim = false);
 
+/// The maximum of each window; the first of equal ones gets the gradient.
+Tensor max_pool1d(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0}, const IntList& dilation = {1}, bool ceil_mode = false);
+
+/// The maximum of each window and its place in the plane of the input.
+std::tuple<Tensor, Tensor> max_pool1d_with_indices(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0}, const IntList& dilation = {1}, bool ceil_mode = false);
+
+/// The maximum of each window; the first of equal ones gets the gradient.
+Tensor max_pool2d(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0, 0}, const IntList& dilation = {1, 1}, bool ceil_mode = false);
+
+/// The maximum of each window and its place in the plane of the input.
+std::tuple<Tensor, Tensor> max_pool2d_with_indices(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0, 0}, const IntList& dilation = {1, 1}, bool ceil_mode = false);
+
+/// The maximum of each window; the first of equal ones gets the gradient.
+Tensor max_pool3d(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0, 0, 0}, const IntList& dilation = {1, 1, 1}, bool ceil_mode = false);
+
+/// The maximum of each window and its place in the plane of the input.
+std::tuple<Tensor, Tensor> max_pool3d_with_indices(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0, 0, 0}, const IntList& dilation = {1, 1, 1}, bool ceil_mode = false);
+
 /// The larger of two numbers, NaN if one is NaN; the gradient is shared at ties.
 Tensor maximum(const Tensor& self, const Tensor& other);
 Tensor maximum_out(const Tensor& out, const Tensor& self, const Tensor& other);
@@ -810,6 +894,11 @@ Tensor multinomial(const Tensor& self, int64_t num_samples, bool replacement = f
 /// The product of a matrix and a vector.
 Tensor mv(const Tensor& self, const Tensor& vec);
 Tensor mv_out(const Tensor& out, const Tensor& self, const Tensor& vec);
+
+/// The logarithm of the multivariate gamma function of dimension p.
+Tensor mvlgamma(const Tensor& self, int64_t p);
+Tensor mvlgamma_(const Tensor& self, int64_t p);
+Tensor mvlgamma_out(const Tensor& out, const Tensor& self, int64_t p);
 
 /// NaN and the infinities replaced: by 0 and the largest and smallest finite numbers of the dtype where nothing is given.
 Tensor nan_to_num(const Tensor& self, const std::optional<double>& nan = std::nullopt, const std::optional<double>& posinf = std::nullopt, const std::optional<double>& neginf = std::nullopt);
@@ -904,12 +993,21 @@ Tensor outer_out(const Tensor& out, const Tensor& self, const Tensor& vec2);
 /// Margins of a constant, or filled by "reflect", "replicate" or "circular" from what is inside.
 Tensor pad(const Tensor& self, const IntList& pad, const std::string& mode = "constant", const std::optional<double>& value = std::nullopt);
 
+/// The p-norm of x1 - x2 + eps over the last axis.
+Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p = 2.0, double eps = 1e-06, bool keepdim = false);
+
 /// Axis i of the result is axis dims[i] of self.
 Tensor permute(const Tensor& self, const IntList& dims);
 
 /// A copy of what permute gives: Axis i of the result is axis dims[i] of self.
 Tensor permute_copy(const Tensor& self, const IntList& dims);
 Tensor permute_copy_out(const Tensor& out, const Tensor& self, const IntList& dims);
+
+/// Channels [C * r^2, H, W] as pixels [C, H * r, W * r]. Shi et al., 2016.
+Tensor pixel_shuffle(const Tensor& self, int64_t upscale_factor);
+
+/// Pixels [C, H * r, W * r] as channels [C * r^2, H, W].
+Tensor pixel_unshuffle(const Tensor& self, int64_t downscale_factor);
 
 /// exp(input) - target * input, or input - target * log(input + eps) without log_input; `full` adds Stirling's term for targets above 1.
 Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_input = true, bool full = false, const std::optional<bool>& size_average = std::nullopt, double eps = 1e-08, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
@@ -1144,10 +1242,98 @@ std::tuple<Tensor, Tensor> sort(const Tensor& self, int64_t dim = -1, bool desce
 /// sort, which always keeps the order of equal elements.
 std::tuple<Tensor, Tensor> sort(const Tensor& self, const std::optional<bool>& stable, int64_t dim = -1, bool descending = false);
 
+/// The Airy function Ai.
+Tensor special_airy_ai(const Tensor& self);
+Tensor special_airy_ai_out(const Tensor& out, const Tensor& self);
+
+/// The Bessel function J0.
+Tensor special_bessel_j0(const Tensor& self);
+Tensor special_bessel_j0_out(const Tensor& out, const Tensor& self);
+
+/// The Bessel function J1.
+Tensor special_bessel_j1(const Tensor& self);
+Tensor special_bessel_j1_out(const Tensor& out, const Tensor& self);
+
+/// The Bessel function Y0.
+Tensor special_bessel_y0(const Tensor& self);
+Tensor special_bessel_y0_out(const Tensor& out, const Tensor& self);
+
+/// The Bessel function Y1.
+Tensor special_bessel_y1(const Tensor& self);
+Tensor special_bessel_y1_out(const Tensor& out, const Tensor& self);
+
+/// Chebyshev's polynomial of the first kind of degree `other`.
+Tensor special_chebyshev_polynomial_t(const Operand& self, const Operand& other);
+Tensor special_chebyshev_polynomial_t_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// Chebyshev's polynomial of the second kind of degree `other`.
+Tensor special_chebyshev_polynomial_u(const Operand& self, const Operand& other);
+Tensor special_chebyshev_polynomial_u_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// Chebyshev's polynomial of the third kind of degree `other`.
+Tensor special_chebyshev_polynomial_v(const Operand& self, const Operand& other);
+Tensor special_chebyshev_polynomial_v_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// Chebyshev's polynomial of the fourth kind of degree `other`.
+Tensor special_chebyshev_polynomial_w(const Operand& self, const Operand& other);
+Tensor special_chebyshev_polynomial_w_out(const Tensor& out, const Operand& self, const Operand& other);
+
 /// -self * log(self), 0 at 0 and -inf below.
 Tensor special_entr(const Tensor& self);
 Tensor special_entr_(const Tensor& self);
 Tensor special_entr_out(const Tensor& out, const Tensor& self);
+
+/// exp(self^2) * erfc(self).
+Tensor special_erfcx(const Tensor& self);
+Tensor special_erfcx_out(const Tensor& out, const Tensor& self);
+
+/// The physicists' Hermite polynomial of degree `other`.
+Tensor special_hermite_polynomial_h(const Operand& self, const Operand& other);
+Tensor special_hermite_polynomial_h_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// The statisticians' Hermite polynomial of degree `other`.
+Tensor special_hermite_polynomial_he(const Operand& self, const Operand& other);
+Tensor special_hermite_polynomial_he_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// exp(-|self|) * I0(self).
+Tensor special_i0e(const Tensor& self);
+Tensor special_i0e_out(const Tensor& out, const Tensor& self);
+
+/// The modified Bessel function I1.
+Tensor special_i1(const Tensor& self);
+Tensor special_i1_out(const Tensor& out, const Tensor& self);
+
+/// exp(-|self|) * I1(self).
+Tensor special_i1e(const Tensor& self);
+Tensor special_i1e_out(const Tensor& out, const Tensor& self);
+
+/// Laguerre's polynomial of degree `other`.
+Tensor special_laguerre_polynomial_l(const Operand& self, const Operand& other);
+Tensor special_laguerre_polynomial_l_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// Legendre's polynomial of degree `other`.
+Tensor special_legendre_polynomial_p(const Operand& self, const Operand& other);
+Tensor special_legendre_polynomial_p_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// The logarithm of the distribution function of the standard normal.
+Tensor special_log_ndtr(const Tensor& self);
+Tensor special_log_ndtr_out(const Tensor& out, const Tensor& self);
+
+/// The modified Bessel function I0.
+Tensor special_modified_bessel_i0(const Tensor& self);
+Tensor special_modified_bessel_i0_out(const Tensor& out, const Tensor& self);
+
+/// The modified Bessel function I1.
+Tensor special_modified_bessel_i1(const Tensor& self);
+Tensor special_modified_bessel_i1_out(const Tensor& out, const Tensor& self);
+
+/// The modified Bessel function K0.
+Tensor special_modified_bessel_k0(const Tensor& self);
+Tensor special_modified_bessel_k0_out(const Tensor& out, const Tensor& self);
+
+/// The modified Bessel function K1.
+Tensor special_modified_bessel_k1(const Tensor& self);
+Tensor special_modified_bessel_k1_out(const Tensor& out, const Tensor& self);
 
 /// The distribution function of the standard normal.
 Tensor special_ndtr(const Tensor& self);
@@ -1159,9 +1345,41 @@ Tensor special_ndtri(const Tensor& self);
 Tensor special_ndtri_(const Tensor& self);
 Tensor special_ndtri_out(const Tensor& out, const Tensor& self);
 
+/// exp(self) * K0(self).
+Tensor special_scaled_modified_bessel_k0(const Tensor& self);
+Tensor special_scaled_modified_bessel_k0_out(const Tensor& out, const Tensor& self);
+
+/// exp(self) * K1(self).
+Tensor special_scaled_modified_bessel_k1(const Tensor& self);
+Tensor special_scaled_modified_bessel_k1_out(const Tensor& out, const Tensor& self);
+
+/// chebyshev_polynomial_t at 2 * self - 1.
+Tensor special_shifted_chebyshev_polynomial_t(const Operand& self, const Operand& other);
+Tensor special_shifted_chebyshev_polynomial_t_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// chebyshev_polynomial_u at 2 * self - 1.
+Tensor special_shifted_chebyshev_polynomial_u(const Operand& self, const Operand& other);
+Tensor special_shifted_chebyshev_polynomial_u_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// chebyshev_polynomial_v at 2 * self - 1.
+Tensor special_shifted_chebyshev_polynomial_v(const Operand& self, const Operand& other);
+Tensor special_shifted_chebyshev_polynomial_v_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// chebyshev_polynomial_w at 2 * self - 1.
+Tensor special_shifted_chebyshev_polynomial_w(const Operand& self, const Operand& other);
+Tensor special_shifted_chebyshev_polynomial_w_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// sin(self) / self, 1 at 0.
+Tensor special_spherical_bessel_j0(const Tensor& self);
+Tensor special_spherical_bessel_j0_out(const Tensor& out, const Tensor& self);
+
 /// self * log(1 + other), 0 where self is 0.
 Tensor special_xlog1py(const Operand& self, const Operand& other);
 Tensor special_xlog1py_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// Hurwitz's zeta function: the sum of 1 / (k + other)^self over k from 0.
+Tensor special_zeta(const Operand& self, const Operand& other);
+Tensor special_zeta_out(const Tensor& out, const Operand& self, const Operand& other);
 
 /// Views of split_size elements along `dim`; the last may be shorter.
 TensorList split(const Tensor& self, int64_t split_size, int64_t dim = 0);
@@ -1289,6 +1507,9 @@ Tensor tril_out(const Tensor& out, const Tensor& self, int64_t diagonal = 0);
 
 /// The indices of the lower triangle: row 0 the rows, row 1 the columns.
 Tensor tril_indices(int64_t row, int64_t col, int64_t offset = 0, const std::optional<DType>& dtype = std::nullopt);
+
+/// max(0, d(anchor, positive) - d(anchor, negative) + margin); with swap the nearer of anchor and positive to the negative counts. Balntas et al., 2016.
+Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative, double margin = 1.0, double p = 2.0, double eps = 1e-06, bool swap = false, const std::optional<bool>& size_average = std::nullopt, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
 
 /// The upper triangle of the last two axes, from `diagonal`; 0 elsewhere.
 Tensor triu(const Tensor& self, int64_t diagonal = 0);

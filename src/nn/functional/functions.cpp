@@ -69,6 +69,24 @@ Tensor acosh_out(const Tensor& out, const Tensor& self) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor adaptive_avg_pool1d(const Tensor& self, const IntList& output_size) {
+  static const ops::Definition& op = ops::find_definition("adaptive_avg_pool1d");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(output_size)};
+  return call(op, arguments)[0];
+}
+
+Tensor adaptive_avg_pool2d(const Tensor& self, const IntList& output_size) {
+  static const ops::Definition& op = ops::find_definition("adaptive_avg_pool2d");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(output_size)};
+  return call(op, arguments)[0];
+}
+
+Tensor adaptive_avg_pool3d(const Tensor& self, const IntList& output_size) {
+  static const ops::Definition& op = ops::find_definition("adaptive_avg_pool3d");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(output_size)};
+  return call(op, arguments)[0];
+}
+
 Tensor add(const Tensor& self, const Operand& other, const Scalar& alpha) {
   static const ops::Definition& op = ops::find_definition("add", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(alpha)};
@@ -281,6 +299,19 @@ std::tuple<Tensor, Tensor> aminmax_out(const Tensor& out0, const Tensor& out1, c
   return {results[0], results[1]};
 }
 
+Tensor angle(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("angle");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor angle_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("angle");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor any(const Tensor& self, const IntList& dim, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("any", "dims");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
@@ -454,6 +485,24 @@ Tensor atleast_2d(const Tensor& self) {
 Tensor atleast_3d(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("atleast_3d");
   const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor avg_pool1d(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, bool ceil_mode, bool count_include_pad) {
+  static const ops::Definition& op = ops::find_definition("avg_pool1d");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(ceil_mode), argument(count_include_pad)};
+  return call(op, arguments)[0];
+}
+
+Tensor avg_pool2d(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, bool ceil_mode, bool count_include_pad, const std::optional<int64_t>& divisor_override) {
+  static const ops::Definition& op = ops::find_definition("avg_pool2d");
+  const std::array<ops::Argument, 7> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(ceil_mode), argument(count_include_pad), argument(divisor_override)};
+  return call(op, arguments)[0];
+}
+
+Tensor avg_pool3d(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, bool ceil_mode, bool count_include_pad, const std::optional<int64_t>& divisor_override) {
+  static const ops::Definition& op = ops::find_definition("avg_pool3d");
+  const std::array<ops::Argument, 7> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(ceil_mode), argument(count_include_pad), argument(divisor_override)};
   return call(op, arguments)[0];
 }
 
@@ -683,6 +732,12 @@ Tensor celu_(const Tensor& self, const Scalar& alpha) {
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
+Tensor channel_shuffle(const Tensor& self, int64_t groups) {
+  static const ops::Definition& op = ops::find_definition("channel_shuffle");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(groups)};
+  return call(op, arguments)[0];
+}
+
 TensorList chunk(const Tensor& self, int64_t chunks, int64_t dim) {
   static const ops::Definition& op = ops::find_definition("chunk");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(chunks), argument(dim)};
@@ -790,6 +845,60 @@ Tensor contiguous(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const IntList& padding, const IntList& dilation, int64_t groups) {
+  static const ops::Definition& op = ops::find_definition("conv1d");
+  const std::array<ops::Argument, 7> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(dilation), argument(groups)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv1d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const std::string& padding, const IntList& dilation, int64_t groups) {
+  static const ops::Definition& op = ops::find_definition("conv1d", "padding");
+  const std::array<ops::Argument, 7> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(dilation), argument(groups)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const IntList& padding, const IntList& dilation, int64_t groups) {
+  static const ops::Definition& op = ops::find_definition("conv2d");
+  const std::array<ops::Argument, 7> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(dilation), argument(groups)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const std::string& padding, const IntList& dilation, int64_t groups) {
+  static const ops::Definition& op = ops::find_definition("conv2d", "padding");
+  const std::array<ops::Argument, 7> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(dilation), argument(groups)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv3d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const IntList& padding, const IntList& dilation, int64_t groups) {
+  static const ops::Definition& op = ops::find_definition("conv3d");
+  const std::array<ops::Argument, 7> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(dilation), argument(groups)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv3d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const std::string& padding, const IntList& dilation, int64_t groups) {
+  static const ops::Definition& op = ops::find_definition("conv3d", "padding");
+  const std::array<ops::Argument, 7> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(dilation), argument(groups)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv_transpose1d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const IntList& padding, const IntList& output_padding, int64_t groups, const IntList& dilation) {
+  static const ops::Definition& op = ops::find_definition("conv_transpose1d");
+  const std::array<ops::Argument, 8> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(output_padding), argument(groups), argument(dilation)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv_transpose2d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const IntList& padding, const IntList& output_padding, int64_t groups, const IntList& dilation) {
+  static const ops::Definition& op = ops::find_definition("conv_transpose2d");
+  const std::array<ops::Argument, 8> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(output_padding), argument(groups), argument(dilation)};
+  return call(op, arguments)[0];
+}
+
+Tensor conv_transpose3d(const Tensor& input, const Tensor& weight, const Tensor& bias, const IntList& stride, const IntList& padding, const IntList& output_padding, int64_t groups, const IntList& dilation) {
+  static const ops::Definition& op = ops::find_definition("conv_transpose3d");
+  const std::array<ops::Argument, 8> arguments{argument(input), argument(weight), argument(bias), argument(stride), argument(padding), argument(output_padding), argument(groups), argument(dilation)};
+  return call(op, arguments)[0];
+}
+
 Tensor copy_(const Tensor& self, const Tensor& src) {
   static const ops::Definition& op = ops::find_definition("copy_");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(src), argument(false)};
@@ -851,6 +960,18 @@ Tensor cosh_out(const Tensor& out, const Tensor& self) {
   const std::array<ops::Argument, 1> arguments{argument(self)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor cosine_embedding_loss(const Tensor& input1, const Tensor& input2, const Tensor& target, double margin, const std::optional<bool>& size_average, const std::optional<bool>& reduce, const std::string& reduction) {
+  static const ops::Definition& op = ops::find_definition("cosine_embedding_loss");
+  const std::array<ops::Argument, 7> arguments{argument(input1), argument(input2), argument(target), argument(margin), argument(size_average), argument(reduce), argument(reduction)};
+  return call(op, arguments)[0];
+}
+
+Tensor cosine_similarity(const Tensor& x1, const Tensor& x2, int64_t dim, double eps) {
+  static const ops::Definition& op = ops::find_definition("cosine_similarity");
+  const std::array<ops::Argument, 4> arguments{argument(x1), argument(x2), argument(dim), argument(eps)};
+  return call(op, arguments)[0];
 }
 
 Tensor count_nonzero(const Tensor& self, const IntList& dim) {
@@ -1689,6 +1810,57 @@ Tensor hypot_out(const Tensor& out, const Tensor& self, const Tensor& other) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor i0(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("i0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor i0_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("i0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor igamma(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("igamma");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor igamma_(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("igamma");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor igamma_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("igamma");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor igammac(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("igammac");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor igammac_(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("igammac");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor igammac_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("igammac");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor index(const Tensor& self, const TensorList& indices) {
   static const ops::Definition& op = ops::find_definition("index", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(indices)};
@@ -2325,6 +2497,45 @@ std::tuple<Tensor, Tensor> max(const Tensor& self, int64_t dim, bool keepdim) {
   return {results[0], results[1]};
 }
 
+Tensor max_pool1d(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, const IntList& dilation, bool ceil_mode) {
+  static const ops::Definition& op = ops::find_definition("max_pool1d");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(dilation), argument(ceil_mode)};
+  return call(op, arguments)[0];
+}
+
+std::tuple<Tensor, Tensor> max_pool1d_with_indices(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, const IntList& dilation, bool ceil_mode) {
+  static const ops::Definition& op = ops::find_definition("max_pool1d_with_indices");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(dilation), argument(ceil_mode)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+Tensor max_pool2d(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, const IntList& dilation, bool ceil_mode) {
+  static const ops::Definition& op = ops::find_definition("max_pool2d");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(dilation), argument(ceil_mode)};
+  return call(op, arguments)[0];
+}
+
+std::tuple<Tensor, Tensor> max_pool2d_with_indices(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, const IntList& dilation, bool ceil_mode) {
+  static const ops::Definition& op = ops::find_definition("max_pool2d_with_indices");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(dilation), argument(ceil_mode)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+Tensor max_pool3d(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, const IntList& dilation, bool ceil_mode) {
+  static const ops::Definition& op = ops::find_definition("max_pool3d");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(dilation), argument(ceil_mode)};
+  return call(op, arguments)[0];
+}
+
+std::tuple<Tensor, Tensor> max_pool3d_with_indices(const Tensor& self, const IntList& kernel_size, const IntList& stride, const IntList& padding, const IntList& dilation, bool ceil_mode) {
+  static const ops::Definition& op = ops::find_definition("max_pool3d_with_indices");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(kernel_size), argument(stride), argument(padding), argument(dilation), argument(ceil_mode)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
 Tensor maximum(const Tensor& self, const Tensor& other) {
   static const ops::Definition& op = ops::find_definition("maximum");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
@@ -2494,6 +2705,25 @@ Tensor mv(const Tensor& self, const Tensor& vec) {
 Tensor mv_out(const Tensor& out, const Tensor& self, const Tensor& vec) {
   static const ops::Definition& op = ops::find_definition("mv");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(vec)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor mvlgamma(const Tensor& self, int64_t p) {
+  static const ops::Definition& op = ops::find_definition("mvlgamma");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(p)};
+  return call(op, arguments)[0];
+}
+
+Tensor mvlgamma_(const Tensor& self, int64_t p) {
+  static const ops::Definition& op = ops::find_definition("mvlgamma");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(p)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor mvlgamma_out(const Tensor& out, const Tensor& self, int64_t p) {
+  static const ops::Definition& op = ops::find_definition("mvlgamma");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(p)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
@@ -2743,6 +2973,12 @@ Tensor pad(const Tensor& self, const IntList& pad, const std::string& mode, cons
   return call(op, arguments)[0];
 }
 
+Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p, double eps, bool keepdim) {
+  static const ops::Definition& op = ops::find_definition("pairwise_distance");
+  const std::array<ops::Argument, 5> arguments{argument(x1), argument(x2), argument(p), argument(eps), argument(keepdim)};
+  return call(op, arguments)[0];
+}
+
 Tensor permute(const Tensor& self, const IntList& dims) {
   static const ops::Definition& op = ops::find_definition("permute");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dims)};
@@ -2760,6 +2996,18 @@ Tensor permute_copy_out(const Tensor& out, const Tensor& self, const IntList& di
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dims)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor pixel_shuffle(const Tensor& self, int64_t upscale_factor) {
+  static const ops::Definition& op = ops::find_definition("pixel_shuffle");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(upscale_factor)};
+  return call(op, arguments)[0];
+}
+
+Tensor pixel_unshuffle(const Tensor& self, int64_t downscale_factor) {
+  static const ops::Definition& op = ops::find_definition("pixel_unshuffle");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(downscale_factor)};
+  return call(op, arguments)[0];
 }
 
 Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_input, bool full, const std::optional<bool>& size_average, double eps, const std::optional<bool>& reduce, const std::string& reduction) {
@@ -3415,6 +3663,123 @@ std::tuple<Tensor, Tensor> sort(const Tensor& self, const std::optional<bool>& s
   return {results[0], results[1]};
 }
 
+Tensor special_airy_ai(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_airy_ai");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_airy_ai_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_airy_ai");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_bessel_j0(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_j0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_bessel_j0_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_j0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_bessel_j1(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_j1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_bessel_j1_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_j1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_bessel_y0(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_y0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_bessel_y0_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_y0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_bessel_y1(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_y1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_bessel_y1_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_bessel_y1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_chebyshev_polynomial_t(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_t");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_chebyshev_polynomial_t_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_t");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_chebyshev_polynomial_u(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_u");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_chebyshev_polynomial_u_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_u");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_chebyshev_polynomial_v(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_v");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_chebyshev_polynomial_v_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_v");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_chebyshev_polynomial_w(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_w");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_chebyshev_polynomial_w_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_chebyshev_polynomial_w");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor special_entr(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("special_entr");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -3429,6 +3794,175 @@ Tensor special_entr_(const Tensor& self) {
 
 Tensor special_entr_out(const Tensor& out, const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("special_entr");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_erfcx(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_erfcx");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_erfcx_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_erfcx");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_hermite_polynomial_h(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_hermite_polynomial_h");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_hermite_polynomial_h_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_hermite_polynomial_h");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_hermite_polynomial_he(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_hermite_polynomial_he");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_hermite_polynomial_he_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_hermite_polynomial_he");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_i0e(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_i0e");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_i0e_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_i0e");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_i1(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_i1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_i1_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_i1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_i1e(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_i1e");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_i1e_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_i1e");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_laguerre_polynomial_l(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_laguerre_polynomial_l");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_laguerre_polynomial_l_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_laguerre_polynomial_l");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_legendre_polynomial_p(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_legendre_polynomial_p");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_legendre_polynomial_p_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_legendre_polynomial_p");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_log_ndtr(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_log_ndtr");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_log_ndtr_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_log_ndtr");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_modified_bessel_i0(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_i0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_modified_bessel_i0_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_i0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_modified_bessel_i1(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_i1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_modified_bessel_i1_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_i1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_modified_bessel_k0(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_k0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_modified_bessel_k0_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_k0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_modified_bessel_k1(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_k1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_modified_bessel_k1_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_modified_bessel_k1");
   const std::array<ops::Argument, 1> arguments{argument(self)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
@@ -3472,6 +4006,97 @@ Tensor special_ndtri_out(const Tensor& out, const Tensor& self) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor special_scaled_modified_bessel_k0(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_scaled_modified_bessel_k0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_scaled_modified_bessel_k0_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_scaled_modified_bessel_k0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_scaled_modified_bessel_k1(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_scaled_modified_bessel_k1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_scaled_modified_bessel_k1_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_scaled_modified_bessel_k1");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_t(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_t");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_t_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_t");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_u(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_u");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_u_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_u");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_v(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_v");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_v_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_v");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_w(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_w");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_shifted_chebyshev_polynomial_w_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_shifted_chebyshev_polynomial_w");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_spherical_bessel_j0(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_spherical_bessel_j0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_spherical_bessel_j0_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("special_spherical_bessel_j0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor special_xlog1py(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("special_xlog1py");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
@@ -3480,6 +4105,19 @@ Tensor special_xlog1py(const Operand& self, const Operand& other) {
 
 Tensor special_xlog1py_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("special_xlog1py");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor special_zeta(const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_zeta");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor special_zeta_out(const Tensor& out, const Operand& self, const Operand& other) {
+  static const ops::Definition& op = ops::find_definition("special_zeta");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
@@ -3893,6 +4531,12 @@ Tensor tril_out(const Tensor& out, const Tensor& self, int64_t diagonal) {
 Tensor tril_indices(int64_t row, int64_t col, int64_t offset, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("tril_indices");
   const std::array<ops::Argument, 7> arguments{argument(row), argument(col), argument(offset), argument(dtype), {}, {}, {}};
+  return call(op, arguments)[0];
+}
+
+Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative, double margin, double p, double eps, bool swap, const std::optional<bool>& size_average, const std::optional<bool>& reduce, const std::string& reduction) {
+  static const ops::Definition& op = ops::find_definition("triplet_margin_loss");
+  const std::array<ops::Argument, 10> arguments{argument(anchor), argument(positive), argument(negative), argument(margin), argument(p), argument(eps), argument(swap), argument(size_average), argument(reduce), argument(reduction)};
   return call(op, arguments)[0];
 }
 
