@@ -337,7 +337,12 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_ends_workers_and_tells_python() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True, process_group=0
+        [sys.executable, "-c", INTERRUPTED],
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        # Whoever runs the tests may ignore SIGINT, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "ready\n"
