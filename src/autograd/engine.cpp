@@ -139,7 +139,6 @@ class Engine {
     std::vector<std::pair<Node*, size_t>> stack;
     if (!states_.contains(root.get())) {
       states_[root.get()];
-      order_.push_back(root.get());
       stack.emplace_back(root.get(), 0);
     }
     while (!stack.empty()) {
@@ -234,18 +233,13 @@ class Engine {
   }
 
   TensorList apply(Node& node, TensorList buffer) {
-    TensorList outputs;
-    if (node.post_hooks.empty()) {
-      // The list is handed over, so that a leaf may keep the gradient itself.
-      outputs = node.apply(buffer);
-    } else {
-      outputs = node.apply(buffer);
-      std::vector<NodePostHook> post_hooks;
-      for (const auto& [handle, hook] : node.post_hooks) post_hooks.push_back(hook);
-      for (const NodePostHook& hook : post_hooks) {
-        TensorList replaced = hook(outputs, buffer);
-        if (!replaced.empty()) outputs = std::move(replaced);
-      }
+    TensorList outputs = node.apply(buffer);
+    // Hooks may add or remove hooks.
+    std::vector<NodePostHook> post_hooks;
+    for (const auto& [handle, hook] : node.post_hooks) post_hooks.push_back(hook);
+    for (const NodePostHook& hook : post_hooks) {
+      TensorList replaced = hook(outputs, buffer);
+      if (!replaced.empty()) outputs = std::move(replaced);
     }
     check(outputs.size() >= node.edges.size(), [&] {
       return concat(node.name(), ": returned an incorrect number of gradients (expected ",
@@ -280,7 +274,6 @@ class Engine {
   const BackwardOptions& options_;
   std::unordered_map<Node*, State> states_;
   std::unordered_map<Node*, std::vector<Capture>> captures_;
-  std::vector<Node*> order_;
   std::vector<std::shared_ptr<Node>> keep_;
   std::priority_queue<Ready> ready_;
   TensorList captured_;

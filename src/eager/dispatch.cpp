@@ -22,10 +22,6 @@ using ops::TensorRefs;
 
 namespace {
 
-Tensor tensor_of(const TensorInfo* info) {
-  return Tensor(Ref<TensorImpl>(static_cast<TensorImpl*>(const_cast<TensorInfo*>(info))));
-}
-
 /// The bytes that calls sharing a recipe have in common.
 class KeyWriter {
  public:

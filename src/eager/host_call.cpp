@@ -12,10 +12,6 @@ using ops::HostTensor;
 
 namespace {
 
-Tensor tensor_of(const TensorInfo* info) {
-  return Tensor(Ref<TensorImpl>(static_cast<TensorImpl*>(const_cast<TensorInfo*>(info))));
-}
-
 HostTensor host(const Tensor& tensor) { return {tensor.info(), tensor.data_ptr()}; }
 
 /// The generator given to the call, or the default one.

@@ -5,6 +5,11 @@
 
 namespace flambeau {
 
+/// The tensor whose info an argument points to.
+inline Tensor tensor_of(const TensorInfo* info) {
+  return Tensor(Ref<TensorImpl>(static_cast<TensorImpl*>(const_cast<TensorInfo*>(info))));
+}
+
 class HostCallOnTensors final : public ops::HostCall {
  public:
   explicit HostCallOnTensors(const PreparedCall& prepared);

@@ -33,7 +33,7 @@ class Extraction {
     // Numbers keep their positions, so all are declared.
     for (int i = 0; i < number_count; ++i)
       for (const ir::Node& node : from_.nodes())
-        if (node.primitive == number_row() && node.attributes.index == i)
+        if (node.primitive == ir::number_row() && node.attributes.index == i)
           numbers_.push_back(builder_.number(node.type.dtype));
     require(static_cast<int>(numbers_.size()) == number_count, "recipe: a number is missing");
     std::vector<Expr> copies;
@@ -43,11 +43,6 @@ class Extraction {
   }
 
  private:
-  static const ir::Primitive* number_row() {
-    static const ir::Primitive* const kRow = ir::find_primitive("number");
-    return kRow;
-  }
-
   Dim dim(const Dim& d) const {
     return d.substitute(
         [&](int parameter, int axis) {
@@ -71,7 +66,7 @@ class Extraction {
       parameters_.push_back(builder_.parameter(cut.dtype, shape));
       return done = prim::convert(parameters_.back(), node.type.dtype);
     }
-    if (node.primitive == number_row())
+    if (node.primitive == ir::number_row())
       return done = numbers_[static_cast<size_t>(node.attributes.index)];
     std::vector<Expr> arguments;
     for (const NodeId argument : node.arguments) arguments.push_back(copy(argument));
@@ -231,10 +226,9 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
   Builder builder(forward);
   std::vector<Cut> cuts;
   std::vector<Expr> wanted_inputs;
-  static const ir::Primitive* const kParameter = ir::find_primitive("parameter");
   for (size_t id = 0; id < forward.nodes.size(); ++id) {
     const ir::Node& node = forward.nodes[id];
-    if (node.primitive != kParameter) continue;
+    if (node.primitive != ir::parameter_row()) continue;
     const int index = node.attributes.index;
     cuts.push_back({static_cast<NodeId>(id), {Source::Kind::Input, index}, node.type.dtype});
     if (is_wanted(wanted, static_cast<size_t>(index)) && is_float(node.type.dtype)) {
