@@ -121,6 +121,16 @@ class Planner {
     }
   }
 
+  /// True for a coefficient that turned an odd number of flips; steps and extents, of which the
+  /// others are made, are not negative.
+  static bool is_negative(const Dim& coefficient) {
+    if (coefficient.is_constant()) return coefficient.constant() < 0;
+    if (coefficient.op() == ir::DimOp::Size || coefficient.op() == ir::DimOp::Integer) return false;
+    const bool left = is_negative(coefficient.left());
+    const bool right = is_negative(coefficient.right());
+    return coefficient.op() == ir::DimOp::Mul ? left != right : left || right;
+  }
+
   /// The materialised value and position that a chain of affine views of it reads.
   struct Window {
     NodeId source;
@@ -150,7 +160,7 @@ class Planner {
     // Nothing in memory has negative strides: a flipped view is computed.
     for (const AxisIndex& axis : env.axes)
       for (const AxisIndex::Term& term : axis.terms)
-        if (term.coefficient.is_constant() && term.coefficient.constant() < 0) return std::nullopt;
+        if (is_negative(term.coefficient)) return std::nullopt;
     return Window{id, env.axes};
   }
 
@@ -163,14 +173,6 @@ class Planner {
       inner.axes.push_back(std::move(*position));
     }
     return inner;
-  }
-
-  /// True if a stride would be negative, which no tensor has.
-  static bool runs_backwards(const Window& window) {
-    for (const AxisIndex& axis : window.axes)
-      for (const AxisIndex::Term& term : axis.terms)
-        if (term.coefficient.is_constant() && term.coefficient.constant() < 0) return true;
-    return false;
   }
 
   bool plan_alias(NodeId id) {
@@ -192,7 +194,7 @@ class Planner {
     for (size_t a = 0; a < n.type.shape.size(); ++a)
       axes.push_back(AxisIndex::loop(static_cast<int>(a)));
     const std::optional<Window> window = window_of(id, axes, false);
-    if (!window || runs_backwards(*window)) return plan_kernel(id);
+    if (!window) return plan_kernel(id);
     AliasStep step;
     step.value = value_of_[index(window->source)];
     step.axes = window->axes;
@@ -521,7 +523,7 @@ class Planner {
   void find_overwritable() {
     plan_.overwritable.assign(program_.parameters.size(), false);
     if (plan_.steps.size() != 1) return;
-    const auto* step = std::get_if<KernelStep>(&plan_.steps[0]);
+    const auto* step = std::get_if<KernelStep>(&plan_.steps.front());
     if (step == nullptr || step->kernel->has_reduced()) return;
     const KernelTemplate& kernel = *step->kernel;
     for (size_t b = 0; b < kernel.buffers.size(); ++b) {

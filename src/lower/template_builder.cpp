@@ -212,6 +212,17 @@ ValueId TemplateBuilder::compute(const char* primitive, DType dtype,
   return emit(std::move(s), any);
 }
 
+ValueId TemplateBuilder::convert(ValueId value, DType from, DType to) {
+  if (from == to) return value;
+  Statement s;
+  s.kind = StatementKind::Compute;
+  s.dtype = to;
+  s.primitive = rows().convert;
+  s.attributes.index = static_cast<int>(to);
+  s.arguments.push_back(value);
+  return emit(std::move(s), varies(value));
+}
+
 ValueId TemplateBuilder::index_value(const AxisIndex& index) {
   if (index.terms.empty() && index.dynamic.empty()) {
     if (index.offset.is_constant()) return constant(DType::Int64, index.offset.constant());
@@ -343,19 +354,21 @@ ValueId TemplateBuilder::eval_reduce(NodeId id, const IndexEnv& env) {
   const bool only_ones = reduced == 0 && kernel_.reduced.size() == 1 && kernel_.reduced[0].is_one();
   if (reduced != kernel_.reduced.size() && !only_ones) return fail(id);
 
+  const DType dtype = compute_dtype(node.type.dtype);
   open_scope();
-  const ValueId yield = eval(node.arguments[0], inner);
+  ValueId yield = eval(node.arguments[0], inner);
+  if (yield >= 0) yield = convert(yield, operand.type.dtype, dtype);
   Section section = std::move(scopes_.back().section);
   scopes_.pop_back();
   if (yield < 0) return yield;
   section.kind = Section::Kind::Reduce;
   section.reduction = node.primitive;
   section.yield = yield;
-  section.dtype = node.type.dtype;
+  section.dtype = dtype;
   section.result = kernel_.value_count++;
   scope_of_.push_back(0);
   kernel_.sections.push_back(std::move(section));
-  return kernel_.sections.back().result;
+  return convert(kernel_.sections.back().result, dtype, node.type.dtype);
 }
 
 ValueId TemplateBuilder::eval_pad(const Node& node, const IndexEnv& env) {

@@ -75,6 +75,7 @@ class TemplateBuilder {
   ValueId slot_value(const SlotSource& source, DType dtype);
   ValueId constant(DType dtype, Scalar value);
   ValueId compute(const char* primitive, DType dtype, std::initializer_list<ValueId> arguments);
+  ValueId convert(ValueId value, DType from, DType to);
   /// The mask value `and`ed with 0 <= index < extent.
   ValueId in_range(const AxisIndex& index, const Dim& extent, ValueId mask);
   ValueId emit(ir::Statement statement, bool varies);

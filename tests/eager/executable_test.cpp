@@ -214,6 +214,31 @@ TEST(Executable, ResultsOfIndexMapsShareMemory) {
   EXPECT_EQ(got[0].strides(), (Ints{1, 6}));
 }
 
+TEST(Executable, AFlippedSliceIsComputed) {
+  // Of a step that is known at run time only, the stride is not seen to be negative.
+  const Tensor x = random_tensor({33, 4}, DType::Float32, 8);
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+  const int64_t rows[] = {0};
+  const Expr sliced = slice(a, 0, Dim::integer(0), Dim::integer(1), Dim::integer(2));
+  const Expr flipped = flip(sliced, rows);
+  const Expr results[] = {flipped, flip(slice(flipped, 0, Dim(1), Dim(3), Dim::integer(2)), rows),
+                          contract(flipped, transpose(flipped, 0, 1))};
+  expect_interpreter_bits(b.finish(results), {x}, {0, 11, 3});
+}
+
+TEST(Executable, ReductionsOfHalvesAddInFloat32) {
+  const Tensor x = random_tensor({5, 3000}, DType::Float32, 9);
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr a = convert(b.parameter(DType::Float32, shape_of(0, x.sizes())), DType::BFloat16);
+  const int64_t last[] = {1};
+  const int64_t all[] = {0, 1};
+  const Expr results[] = {sum(a, last), amax(a, last), sum(exp(a), all, false), sum(a, {}, false)};
+  expect_interpreter_bits(b.finish(results), {x});
+}
+
 TEST(Executable, WritesOverAnInputOnlyWhereThatIsSafe) {
   const Tensor x = random_tensor({40, 40}, DType::Float32, 7);
   Builder b;
