@@ -196,7 +196,8 @@ int train(const Config& config, const std::filesystem::path& out, const std::str
                 << std::setprecision(3) << run.losses.back() << "  " << std::setprecision(0)
                 << speed * static_cast<double>(config.batch * config.context) << " tokens/s  "
                 << static_cast<double>(static_cast<size_t>(config.steps) - step) / speed
-                << " s left" << std::endl;
+                << " s left\n"
+                << std::flush;
     }
     if (stop_wanted != 0 && !last) {
       std::cout << "Stopped after step " << step << "; --resume goes on from there.\n";

@@ -215,7 +215,7 @@ class Engine {
         }
       for (const Edge& edge : node->edges)
         runs |= edge.node != nullptr && states_[edge.node.get()].needed;
-      if (runs) outputs = apply(*node, std::move(buffer));
+      if (runs) outputs = apply(*node, buffer);
     }
     for (size_t i = 0; i < node->edges.size(); ++i) {
       const Edge& edge = node->edges[i];
@@ -232,7 +232,7 @@ class Engine {
     }
   }
 
-  TensorList apply(Node& node, TensorList buffer) {
+  TensorList apply(Node& node, const TensorList& buffer) {
     TensorList outputs = node.apply(buffer);
     // Hooks may add or remove hooks.
     std::vector<NodePostHook> post_hooks;

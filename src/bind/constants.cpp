@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cstddef>
+#include <cstring>
 
 #include "base/error.h"
 #include "bind/size_type.h"
@@ -86,7 +87,7 @@ PyTypeObject* make_named_type(PyObject* module, const char* full_name, PyGetSetD
   Object type = checked(PyType_FromSpec(&spec));
   // Only the constants exist: the class cannot be called.
   reinterpret_cast<PyTypeObject*>(type.get())->tp_new = nullptr;
-  checked(PyObject_SetAttrString(module, std::string_view(full_name).substr(9).data(), type.get()));
+  checked(PyObject_SetAttrString(module, full_name + std::strlen("flambeau."), type.get()));
   return reinterpret_cast<PyTypeObject*>(type.release());
 }
 

@@ -256,7 +256,7 @@ Tensor tensor_from_data(PyObject* data, std::optional<DType> dtype) {
 }
 
 Tensor as_tensor(PyObject* data, std::optional<DType> dtype) {
-  const Tensor tensor = existing(data);
+  Tensor tensor = existing(data);
   if (tensor.defined() && (!dtype || *dtype == tensor.dtype())) return tensor;
   return tensor_from_data(data, dtype);
 }

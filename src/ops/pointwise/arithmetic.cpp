@@ -253,7 +253,7 @@ Expr integer_power(const Expr& given_base, const Expr& given_exponent) {
   // 1 / base truncated: only 1 and -1 have an inverse.
   const Expr parity = ne(logical_and(exponent, full_like(exponent, 1.0)), 0.0);
   const Expr inverse =
-      select(eq(base, 1.0), one, select(eq(base, -1.0), select(parity, -one, one), one - one));
+      select(eq(base, 1.0), one, select(eq(base, -1.0), select(parity, -one, one), 0.0));
   return select(lt(exponent, 0.0), inverse, result);
 }
 

@@ -317,8 +317,7 @@ Definition bounds_definition() {
     int64_t start = 0;
     Ints ends = call.integers("indices");
     ends.push_back(extent);
-    for (size_t i = 0; i < ends.size(); ++i) {
-      int64_t end = ends[i];
+    for (int64_t end : ends) {
       if (end < 0) end += extent;
       end = std::clamp<int64_t>(end, 0, extent);
       windows.emplace_back(start, std::max(end, start) - start);
