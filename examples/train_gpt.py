@@ -15,6 +15,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ def loss_of(model: GPT, x: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(model(x).view(-1, VOCABULARY), y.view(-1))
 
 
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Has `write` make the file under another name, so that a full disk leaves the old one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 class Run:
     """Everything that training needs and a checkpoint holds."""
 
@@ -145,7 +156,7 @@ class Run:
         }
         save_checkpoint(state, out / "checkpoint.safetensors")
         text = "".join(f"{step} {loss:.9g}\n" for step, loss in enumerate(self.losses, 1))
-        (out / "losses.txt").write_text(text)
+        write_whole(out / "losses.txt", lambda path: path.write_text(text))
 
     def load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -195,7 +206,7 @@ def draw_curve(losses: list[float], path: Path) -> None:
     axes.set(xlabel="step", ylabel="loss (nats per byte)", title="Training a GPT with Flambeau")
     axes.legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=120, format="png"))
     pyplot.close(figure)
 
 

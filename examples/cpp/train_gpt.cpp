@@ -10,10 +10,10 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 #include <iomanip>
 #include <iostream>
 #include <numbers>
+#include <sstream>
 
 #include "autograd/grad_mode.h"
 #include "base/error.h"
@@ -22,6 +22,7 @@
 #include "flambeau/io.h"
 #include "flambeau/nn.h"
 #include "flambeau/optim.h"
+#include "io/file.h"
 
 namespace {
 
@@ -120,9 +121,12 @@ struct Run {
     std::copy(losses.begin(), losses.end(), loss_tensor.data<double>());
     state["losses"] = loss_tensor;
     io::save_file(state, (out / "checkpoint.safetensors").string(), {{"format", kFormat}});
-    std::ofstream text(out / "losses.txt");
+    std::ostringstream lines;
     for (size_t i = 0; i < losses.size(); ++i)
-      text << i + 1 << ' ' << std::setprecision(9) << losses[i] << '\n';
+      lines << i + 1 << ' ' << std::setprecision(9) << losses[i] << '\n';
+    io::ReplacedFile file((out / "losses.txt").string());
+    file.write(lines.view().data(), lines.view().size());
+    file.commit();
   }
 
   void load(const std::string& path) {

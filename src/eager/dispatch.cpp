@@ -10,6 +10,7 @@
 #include "eager/copy.h"
 #include "eager/host_call.h"
 #include "eager/recipe.h"
+#include "runtime/allocator.h"
 
 namespace flambeau {
 
@@ -251,7 +252,7 @@ Ints backward_integers(const PreparedCall& prepared, std::span<const Tensor> res
 }
 
 Results execute(const PreparedCall& prepared, const Derivative* derivative,
-                std::vector<Tensor>* saved) {
+                std::vector<Tensor>* saved) try {
   const Definition& op = *prepared.op;
   if (op.kernel != nullptr) return run_host(prepared);
   const auto& recipe = static_cast<const CallRecipe&>(*prepared.recipe);
@@ -316,6 +317,9 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
     }
   }
   return results;
+} catch (const OutOfMemory& error) {
+  const Call call(*prepared.op, {prepared.arguments.data(), prepared.arguments.size()});
+  throw OutOfMemory(call.name(), error.reason());
 }
 
 Results call_without_tape(const Definition& op, std::span<const Argument> arguments, CallForm form,

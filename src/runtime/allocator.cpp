@@ -256,9 +256,9 @@ std::string size_text(size_t bytes) {
 
 [[noreturn]] void out_of_memory(size_t bytes, const char* who) {
   const MemoryStats stats = memory_stats();
-  throw RuntimeError(concat(who, ": the system gave no CPU memory for ", size_text(bytes), " (",
-                            size_text(stats.allocated_bytes), " are in use by tensors, ",
-                            size_text(stats.reserved_bytes), " are held in all)"));
+  throw OutOfMemory(who, concat("the system gave no CPU memory for ", size_text(bytes), " (",
+                                size_text(stats.allocated_bytes), " are in use by tensors, ",
+                                size_text(stats.reserved_bytes), " are held in all)"));
 }
 
 size_t large_bytes(size_t bytes) {

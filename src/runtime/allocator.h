@@ -6,14 +6,29 @@
 // the program needed in the last seconds goes back to the system.
 
 #include <cstddef>
+#include <string>
+
+#include "base/error.h"
 
 namespace flambeau {
 
 inline constexpr size_t kAllocationAlignment = 64;
 
+/// The system has no more memory. The message begins with who asked for it.
+class OutOfMemory : public RuntimeError {
+ public:
+  OutOfMemory(std::string_view who, std::string reason)
+      : RuntimeError(concat(who, ": ", reason)), reason_(std::move(reason)) {}
+  /// The message after who asked.
+  const std::string& reason() const { return reason_; }
+
+ private:
+  std::string reason_;
+};
+
 /// `bytes` of uninitialised memory, aligned to kAllocationAlignment; nullptr for 0 bytes. Bytes
-/// past the end belong to nobody. Any thread may free it. Throws RuntimeError, which begins with
-/// `who`, when the system has no more memory.
+/// past the end belong to nobody. Any thread may free it. Throws OutOfMemory, which begins with
+/// `who`.
 void* allocate(size_t bytes, const char* who = "allocate");
 
 /// Gives back what allocate(bytes) returned; `bytes` must be the same. Nothing for nullptr.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import flambeau
@@ -32,13 +34,19 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(
-    program: list[str], out: Path, text: Path, *arguments: str, code: int = 0
+    program: list[str],
+    out: Path,
+    text: Path,
+    *arguments: str,
+    code: int = 0,
+    before: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
         [*program, *TINY, "--text", text, "--out", out, *arguments],
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=before,
     )
     assert result.returncode == code, result.stdout + result.stderr
     return result
@@ -148,3 +156,46 @@ def test_checkpoints_that_do_not_fit(text: Path, tmp_path: Path) -> None:
     result = run(PYTHON, tmp_path, text, "--resume", code=1)
     assert "not a valid safetensors file" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("program", [PYTHON, CPP], ids=["python", "cpp"])
+def test_a_full_disk_leaves_what_was_there(program: list[str], text: Path, tmp_path: Path) -> None:
+    def fill_disk() -> None:
+        """A limit on the size of files fails writes as a full disk does."""
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    def contents() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    run(program, tmp_path, text, "--steps", "20", "--seed", "1")
+    before = contents()
+    result = run(program, tmp_path, text, "--steps", "20", code=1, before=fill_disk)
+    assert "train_gpt: save_file: cannot write" in result.stderr
+    assert "File too large; what was there is unchanged" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert contents() == before
+
+
+@pytest.mark.parametrize("program", [PYTHON, CPP], ids=["python", "cpp"])
+def test_a_folder_that_cannot_be_made(program: list[str], text: Path) -> None:
+    result = run(program, Path("/sys/flambeau"), text, "--steps", "2", code=1)
+    assert "/sys/flambeau" in result.stderr
+    assert "not permitted" in result.stderr or "denied" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_file_that_could_not_be_written_whole_is_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import train_gpt
+
+    def write_half(path: Path) -> None:
+        path.write_text("ha")
+        raise OSError("no room")
+
+    (tmp_path / "x").write_text("old")
+    with pytest.raises(OSError, match="no room"):
+        train_gpt.write_whole(tmp_path / "x", write_half)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x", "old")]
