@@ -70,8 +70,8 @@ std::vector<CodeEntry> load_image(std::span<const std::byte> packed) {
 class LoadedImages {
  public:
   struct Image {
-    std::once_flag once;
-    std::vector<CodeEntry> entries;
+    std::mutex mutex;                ///< held while the code is compiled
+    std::vector<CodeEntry> entries;  ///< empty until it is loaded
   };
   Image& image(const Hash128& content) {
     const std::lock_guard lock(mutex_);
@@ -114,7 +114,8 @@ Hash128 compiler_version() {
 const CodeEntry* get_code(const Hash128& content,
                           FunctionRef<codegen::KernelImage(const codegen::Api&)> compile) {
   LoadedImages::Image& image = LoadedImages::global().image(content);
-  std::call_once(image.once, [&] {
+  const std::lock_guard lock(image.mutex);
+  if (image.entries.empty()) {
     const Hash128 key = Hasher()
                             .add(content)
                             .add(std::string_view(isa_cache_key(active_isa())))
@@ -123,7 +124,7 @@ const CodeEntry* get_code(const Hash128& content,
     const CachedBytes bytes = KernelCache::global().get_or_compile(
         key, [&] { return pack_image(compile(open_compiler())); });
     image.entries = load_image(*bytes);
-  });
+  }
   return image.entries.data();
 }
 
