@@ -220,7 +220,7 @@ class Progress:
         self.total, self.tokens_per_step = total, tokens_per_step
         self.first, self.begin = done, time.monotonic()
         self.mean = math.nan
-        form = "step {n_fmt}/{total_fmt} |{bar}| {postfix} [{remaining} left]"
+        form = "step {n_fmt}/{total_fmt}{postfix} |{bar}| {remaining} left"
         self.bar = tqdm(
             total=total,
             initial=done,

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
+import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,3 +206,25 @@ def test_a_file_that_could_not_be_written_whole_is_the_old_one(
     with pytest.raises(OSError, match="no room"):
         train_gpt.write_whole(tmp_path / "x", write_half)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x", "old")]
+
+
+@pytest.mark.parametrize("columns", [20, 80])
+def test_the_progress_fits_the_terminal(columns: int, text: Path, tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    command = [*PYTHON, *TINY, "--text", text, "--out", tmp_path, "--steps", "20", "--sample", "1"]
+    with subprocess.Popen(command, stdin=end, stdout=end, stderr=end) as training:
+        os.close(end)
+        output = b""
+        with contextlib.suppress(OSError):  # what a terminal gives at its end
+            while piece := os.read(terminal, 4096):
+                output += piece
+    os.close(terminal)
+    assert training.returncode == 0
+    shown = [line for line in re.split(r"[\r\n]+", output.decode()) if line.startswith("step ")]
+    assert max(map(len, shown)) <= columns
+    assert shown[-1].startswith("step 20/20, loss ")
+    if columns == 80:
+        assert re.fullmatch(
+            r"step 20/20, loss [\d.]+, [\d,]+ tokens/s \|█+\| 00:00 left", shown[-1]
+        )
