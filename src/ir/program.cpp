@@ -89,6 +89,7 @@ Dim Expr::dim(int axis) const {
   return type().shape[static_cast<size_t>(from_front)];
 }
 
+// NOLINTNEXTLINE(modernize-pass-by-value): callers keep their program
 Builder::Builder(const Program& program) : program_(program) {
   program_.results.clear();
   for (size_t i = 0; i < program_.nodes.size(); ++i) {
