@@ -5,6 +5,7 @@
 namespace flambeau {
 
 std::vector<std::shared_ptr<SavedTensorHooks>>& saved_tensor_hooks() {
+  // NOLINTNEXTLINE(misc-use-internal-linkage): a local variable has no linkage
   thread_local std::vector<std::shared_ptr<SavedTensorHooks>> hooks;
   return hooks;
 }
@@ -42,7 +43,7 @@ Tensor SavedTensor::unpack(const std::shared_ptr<Node>& owner) const {
         "calling backward.");
   });
   if (hooks_ != nullptr) {
-    const Tensor tensor = hooks_->unpack(packed_);
+    Tensor tensor = hooks_->unpack(packed_);
     if (is_leaf_ || (grad_fn_ == nullptr && !is_output_)) return tensor;
     const Tensor fresh = tensor.detach();
     AutogradMeta& meta = autograd_meta(fresh);

@@ -94,7 +94,7 @@ Object to_dlpack(const Tensor& tensor) {
   managed.context = exported.get();
   managed.deleter = [](DlManagedTensor* self) { delete static_cast<Exported*>(self->context); };
   Object capsule = checked(PyCapsule_New(&managed, kFresh, delete_unused));
-  exported.release();
+  static_cast<void>(exported.release());  // the capsule's from here on
   return capsule;
 }
 

@@ -54,7 +54,7 @@ Tensor kaiming_uniform_(const Tensor& tensor, double a) {
                   list_text(tensor.sizes()));
   });
   if (tensor.numel() == 0) return tensor;
-  const auto fan_in = static_cast<double>(tensor.numel() / tensor.size(0));
+  const auto fan_in = static_cast<double>(tensor.numel()) / static_cast<double>(tensor.size(0));
   const double gain = std::sqrt(2.0 / (1 + a * a));
   const double bound = std::sqrt(3.0) * gain / std::sqrt(fan_in);
   return uniform_(tensor, -bound, bound);

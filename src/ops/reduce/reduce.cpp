@@ -63,7 +63,7 @@ Expr index_of_extreme(const Expr& x, const Expr& extreme, const Ints& axes) {
   Expr position = broadcast_to(constant(x, DType::Int64, 0), shape);
   Dim total = 1;
   for (const int64_t axis : axes) {
-    const Dim n = shape[static_cast<size_t>(axis)];
+    const Dim& n = shape[static_cast<size_t>(axis)];
     position = position * extent(x.builder(), n) + iota(x.builder(), shape, static_cast<int>(axis));
     total = total * n;
   }
