@@ -81,7 +81,7 @@ from .autograd.grad_mode import (  # noqa: E402
 )
 
 # Packages that load when they are first named, so that importing Flambeau stays cheap.
-_LAZY = ("io", "nn", "optim", "utils")
+_LAZY = ("io", "nn", "optim", "testing", "utils")
 
 
 def __getattr__(name: str) -> _types.ModuleType:

@@ -66,8 +66,11 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
   if (std::none_of(gradients.begin(), gradients.end(), [](const Tensor& g) { return g.defined(); }))
     return TensorList(edges.size());
   const std::shared_ptr<Node> self = shared_from_this();
+  const auto& program = grad_enabled() && derivative->recorded_backward != nullptr
+                            ? derivative->recorded_backward
+                            : derivative->backward;
   SmallVector<Tensor, 6> parameters;
-  for (size_t i = 0; i < derivative->sources.size(); ++i) {
+  for (size_t i = 0; i < program_of(*program).parameters.size(); ++i) {
     const Derivative::Source& source = derivative->sources[i];
     if (source.kind != Kind::Cotangent) {
       parameters.push_back(saved[i].unpack(self));
@@ -81,10 +84,9 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
   const std::span<const Tensor> inputs(parameters.data(), parameters.size());
   const std::span<const Scalar> number_span(numbers.data(), numbers.size());
   const std::span<const int64_t> integer_span(integers.data(), integers.size());
-  const Results results = grad_enabled()
-                              ? run_recorded(derivative->backward, inputs, number_span,
-                                             integer_span, name_ + "Backward")
-                              : run(*derivative->backward, inputs, number_span, integer_span);
+  const Results results =
+      grad_enabled() ? run_recorded(program, inputs, number_span, integer_span, name_ + "Backward")
+                     : run(*program, inputs, number_span, integer_span);
   return TensorList(results.begin(), results.end());
 }
 

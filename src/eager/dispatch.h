@@ -25,6 +25,7 @@ struct Derivative {
   struct Source {
     enum class Kind : uint8_t { Input, Result, Saved, Cotangent } kind;
     int index;
+    friend bool operator==(const Source&, const Source&) = default;
   };
   /// Gives the results, then the saved values.
   std::shared_ptr<const Executable> forward;
@@ -32,8 +33,12 @@ struct Derivative {
   /// Gives one gradient per entry of `targets`. Its numbers are the forward's; its integers those
   /// of backward_integers().
   std::shared_ptr<const Executable> backward;
-  std::vector<Source> sources;  ///< one per parameter of `backward`
-  std::vector<int> targets;     ///< the inputs that get a gradient; others get none
+  /// The same for runs that are recorded (create_graph): saved values have no history, so this one
+  /// computes them again. Null if `backward` reads none.
+  std::shared_ptr<const Executable> recorded_backward;
+  /// One per parameter of `recorded_backward`; those of `backward` are the first of them.
+  std::vector<Source> sources;
+  std::vector<int> targets;  ///< the inputs that get a gradient; others get none
 };
 
 /// Sets of inputs are bit sets; bit 63 stands for input 63 and all that follow.

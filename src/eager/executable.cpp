@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/settings.h"
+#include "eager/block_scan.h"
 #include "eager/copy.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
@@ -18,6 +19,7 @@ using lower::AxisIndex;
 using lower::ContractStep;
 using lower::KernelStep;
 using lower::PlannedValue;
+using lower::ScanStep;
 
 class Executable {
  public:
@@ -34,6 +36,8 @@ class Executable {
                                        plan.values[static_cast<size_t>(contract->a.value)].dtype,
                                        plan.values[static_cast<size_t>(contract->b.value)].dtype,
                                        plan.values[static_cast<size_t>(contract->result)].dtype));
+      const auto* scan = std::get_if<ScanStep>(&step);
+      bodies.push_back(scan == nullptr ? nullptr : make_executable(*scan->body));
     }
   }
 
@@ -41,6 +45,7 @@ class Executable {
   lower::Plan plan;
   std::vector<std::unique_ptr<LaunchTemplate>> launches;           // per step
   std::vector<std::unique_ptr<ContractionTemplate>> contractions;  // per step
+  std::vector<std::shared_ptr<const Executable>> bodies;           // per step
 };
 
 namespace {
@@ -69,6 +74,8 @@ class Run {
         launch(*kernel->kernel, *executable_.launches[i]);
       } else if (const auto* contract = std::get_if<ContractStep>(&plan.steps[i])) {
         this->contract(*contract, *executable_.contractions[i]);
+      } else if (const auto* scan = std::get_if<ScanStep>(&plan.steps[i])) {
+        this->scan(*scan, *executable_.bodies[i]);
       } else {
         alias(std::get<AliasStep>(plan.steps[i]));
       }
@@ -152,6 +159,15 @@ class Run {
     };
     contraction.launch(buffer(step.a.value), buffer(step.b.value), buffer(step.result),
                        {epilogue.data(), epilogue.size()}, bindings_, numbers_);
+  }
+
+  void scan(const ScanStep& step, const Executable& body) {
+    SmallVector<Tensor, 8> operands;
+    SmallVector<Tensor, 4> results;
+    for (const int v : step.operands) operands.push_back(ensure(v));
+    for (const int v : step.results) results.push_back(ensure(v));
+    run_block_scan(step.form, step.by_rows, body, {operands.data(), operands.size()},
+                   {results.data(), results.size()});
   }
 
   void alias(const AliasStep& step) {

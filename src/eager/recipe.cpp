@@ -29,6 +29,16 @@ class Extraction {
   Extraction(const Builder& from, std::span<const Cut> cuts, std::span<const int> first_size)
       : from_(from), cuts_(cuts), first_size_(first_size), copied_(from.nodes().size()) {}
 
+  /// Gives the extracted program these parameters first, whether it reads them or not.
+  void declare(std::span<const Cut> cuts, std::span<const Source> sources) {
+    for (const Source& source : sources)
+      for (const Cut& cut : cuts)
+        if (cut.source == source) {
+          parameter(cut);
+          break;
+        }
+  }
+
   ir::Program run(std::span<const Expr> results, int number_count, std::vector<Source>& sources) {
     // Numbers keep their positions, so all are declared.
     for (int i = 0; i < number_count; ++i)
@@ -51,21 +61,23 @@ class Extraction {
         [](int slot) { return Dim::integer(slot); });
   }
 
+  Expr parameter(const Cut& cut) {
+    for (size_t i = 0; i < sources_.size(); ++i)
+      if (sources_[i] == cut.source) return parameters_[i];
+    ir::Shape shape;
+    for (const Dim& extent : from_.nodes()[static_cast<size_t>(cut.node)].type.shape)
+      shape.push_back(dim(extent));
+    sources_.push_back(cut.source);
+    parameters_.push_back(builder_.parameter(cut.dtype, shape));
+    return parameters_.back();
+  }
+
   Expr copy(NodeId id) {
     Expr& done = copied_[static_cast<size_t>(id)];
     if (done.valid()) return done;
     const ir::Node& node = from_.nodes()[static_cast<size_t>(id)];
-    for (const Cut& cut : cuts_) {
-      if (cut.node != id) continue;
-      ir::Shape shape;
-      for (const Dim& extent : node.type.shape) shape.push_back(dim(extent));
-      for (size_t i = 0; i < sources_.size(); ++i)
-        if (sources_[i].kind == cut.source.kind && sources_[i].index == cut.source.index)
-          return done = prim::convert(parameters_[i], node.type.dtype);
-      sources_.push_back(cut.source);
-      parameters_.push_back(builder_.parameter(cut.dtype, shape));
-      return done = prim::convert(parameters_.back(), node.type.dtype);
-    }
+    for (const Cut& cut : cuts_)
+      if (cut.node == id) return done = prim::convert(parameter(cut), node.type.dtype);
     if (node.primitive == ir::number_row())
       return done = numbers_[static_cast<size_t>(node.attributes.index)];
     std::vector<Expr> arguments;
@@ -199,6 +211,13 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
     needs_saved |= source.kind == Source::Kind::Saved;
   derivative->forward = forward_;
   if (needs_saved) {
+    std::vector<Cut> without_saved = cuts;
+    std::erase_if(without_saved,
+                  [](const Cut& cut) { return cut.source.kind == Source::Kind::Saved; });
+    Extraction again(builder, without_saved, first_size);
+    again.declare(cuts, derivative->sources);
+    derivative->recorded_backward = make_executable(
+        again.run(kept, static_cast<int>(lowered.numbers.size()), derivative->sources));
     // Lowered anew: the builder has the cotangents among its parameters by now.
     const ops::LoweredCall forward = lower_call();
     std::vector<Expr> outputs = forward.results;

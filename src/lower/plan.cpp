@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "lower/row_axis.h"
 #include "lower/structural.h"
 #include "lower/template_builder.h"
 
@@ -113,8 +114,9 @@ class Planner {
       case PrimitiveClass::Gather:
       case PrimitiveClass::Reshape:
         return plan_alias(id);
-      case PrimitiveClass::Scan:
       case PrimitiveClass::BlockScan:
+        return plan_block_scan(id);
+      case PrimitiveClass::Scan:
         throw InternalError(concat("lower: '", n.primitive->name, "' has no kernel yet"));
       default:
         return plan_kernel(id);
@@ -232,6 +234,68 @@ class Planner {
     step.n = shape[batch + 1];
     step.k = node(n.arguments[0]).type.shape[batch + 1];
     step.result = new_value(id);
+    plan_.steps.emplace_back(std::move(step));
+    return true;
+  }
+
+  /// True if `other` is a result of the scan that gives `node`.
+  static bool is_same_scan(const Node& node, const Node& other) {
+    if (other.primitive != node.primitive || !(other.arguments == node.arguments)) return false;
+    ir::Attributes attributes = other.attributes;
+    attributes.index = node.attributes.index;
+    return attributes == node.attributes;
+  }
+
+  /// One step for all results of a scan; outputs that nothing reads are not computed.
+  bool plan_block_scan(NodeId id) {
+    if (value_of_[index(id)] >= 0) return true;  // with a sibling
+    const Node& n = node(id);
+    for (const NodeId operand : n.arguments) {
+      // What a view is of comes first, so that the view is an alias and no copy.
+      NodeId source = operand;
+      while (value_of_[index(source)] < 0 && node(source).primitive->cls == PrimitiveClass::View)
+        source = node(source).arguments[0];
+      if (value_of_[index(source)] < 0) return refuse(source);
+      if (value_of_[index(operand)] < 0) return refuse(operand);
+    }
+    ScanStep step;
+    step.form = ir::BlockScan::decode(n.attributes.axes);
+    std::vector<NodeId> nodes(step.form.result_count(), -1);
+    for (size_t i = index(id); i < program_.nodes.size(); ++i)
+      if (materialise_[i] && is_same_scan(n, program_.nodes[i]))
+        nodes[static_cast<size_t>(program_.nodes[i].attributes.index)] = static_cast<NodeId>(i);
+
+    const Program& body = *n.attributes.body;
+    ir::Builder builder(body);
+    std::vector<ir::Expr> kept;
+    SmallVector<ir::Type, 8> types;
+    for (const NodeId operand : n.arguments) {
+      step.operands.push_back(value_of_[index(operand)]);
+      types.push_back(node(operand).type);
+    }
+    const ir::BlockScan whole = step.form;
+    step.form.outputs.clear();
+    SmallVector<int, 8> row_axes;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const bool carried = i < static_cast<size_t>(whole.carries);
+      if (!carried && nodes[i] < 0) continue;
+      if (!carried) step.form.outputs.push_back(whole.result(i));
+      row_axes.push_back(whole.result(i).rows);
+      kept.push_back(builder.expr(body.results[i]));
+      if (nodes[i] >= 0) {
+        step.results.push_back(new_value(nodes[i]));
+      } else {
+        const ir::Type type = ir::infer_block_scan(whole, body, types, static_cast<int>(i));
+        step.results.push_back(static_cast<int>(plan_.values.size()));
+        plan_.values.push_back({type.dtype, type.shape, -1, -1, -1});
+        producer_.push_back(plan_.steps.size());
+      }
+    }
+    step.body = std::make_shared<const Program>(builder.finish(kept));
+    SmallVector<int, 8> operand_rows;
+    for (const ir::BlockScan::Axes& axes : whole.operands) operand_rows.push_back(axes.rows);
+    step.by_rows = keeps_rows_apart(*step.body, {operand_rows.data(), operand_rows.size()},
+                                    {row_axes.data(), row_axes.size()});
     plan_.steps.emplace_back(std::move(step));
     return true;
   }
@@ -438,6 +502,9 @@ class Planner {
         use(contract->result, step);
         if (contract->epilogue != nullptr)
           for (const int value : contract->epilogue->buffer_values) use(value, step);
+      } else if (const auto* scan = std::get_if<ScanStep>(&plan_.steps[i])) {
+        for (const int value : scan->operands) use(value, step);
+        for (const int value : scan->results) use(value, step);
       } else {
         use(std::get<AliasStep>(plan_.steps[i]).value, step);
         use(std::get<AliasStep>(plan_.steps[i]).result, step);
@@ -477,6 +544,8 @@ class Planner {
         if (reads) reader = i;
       } else if (const auto* contract = std::get_if<ContractStep>(&plan_.steps[i])) {
         if (contract->a.value == value || contract->b.value == value) return false;
+      } else if (const auto* scan = std::get_if<ScanStep>(&plan_.steps[i])) {
+        if (std::count(scan->operands.begin(), scan->operands.end(), value) != 0) return false;
       } else if (std::get<AliasStep>(plan_.steps[i]).value == value) {
         return false;
       }
@@ -559,6 +628,11 @@ std::string text_of(const Plan& plan) {
     } else if (const auto* contract = std::get_if<ContractStep>(&step)) {
       out << "contract v" << contract->a.value << " v" << contract->b.value << " ->v"
           << contract->result << (contract->epilogue != nullptr ? " with epilogue" : "");
+    } else if (const auto* scan = std::get_if<ScanStep>(&step)) {
+      out << "scan";
+      for (const int value : scan->operands) out << " v" << value;
+      for (const int value : scan->results) out << " ->v" << value;
+      if (scan->by_rows) out << " by rows";
     } else {
       const auto& alias = std::get<AliasStep>(step);
       out << (alias.reshape ? "reshape v" : "window v") << alias.value << " ->v" << alias.result;

@@ -1,12 +1,13 @@
 #pragma once
 // Tensor program -> steps that run one after the other. Elementwise chains, reductions over the
-// same axes and index maps become one kernel each; contractions are steps of their own.
+// same axes and index maps become one kernel each; contractions and scans are steps of their own.
 
 #include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "ir/block_scan.h"
 #include "ir/contraction.h"
 #include "lower/kernel_template.h"
 
@@ -60,7 +61,16 @@ struct AliasStep {
   SmallVector<AxisIndex, 5> axes;  ///< window: per axis of the value, affine in the result's axes
 };
 
-using Step = std::variant<KernelStep, ContractStep, AliasStep>;
+/// Runs the body of a block scan over the blocks of its operands.
+struct ScanStep {
+  ir::BlockScan form;
+  std::shared_ptr<const ir::Program> body;
+  std::vector<int> operands;
+  std::vector<int> results;  ///< carried values, then outputs
+  bool by_rows = false;      ///< the body keeps rows apart: they may be taken in pieces
+};
+
+using Step = std::variant<KernelStep, ContractStep, AliasStep, ScanStep>;
 
 /// One value in memory: a parameter, a temporary or a result.
 struct PlannedValue {

@@ -4,6 +4,8 @@
 #include <random>
 #include <string>
 
+#include "prim/block_scan.h"
+
 namespace flambeau::testing {
 namespace {
 
@@ -44,6 +46,42 @@ std::vector<Sample> of_reduction(double low, double high) {
 
 std::vector<Sample> of_scatter(const ArrayValue& rows, const ArrayValue& columns) {
   return {{{random_array({3, 4}, -2, 2, 1), rows, columns, random_array({2, 3}, -2, 2, 2)}}};
+}
+
+/// Results of scans over blocks of 2 of 5 elements: with rows, a value that every block sees, two
+/// carried values that depend on each other, and an output; plain, from the end, and triangular.
+std::vector<Sample> of_block_scan() {
+  const std::vector<ArrayValue> arguments{random_array({2, 3, 2}, -1, 1, 1),   // rows
+                                          random_array({2, 5, 2}, -1, 1, 2),   // scanned
+                                          random_array({2}, 0.5, 1.5, 3),      // seen by all
+                                          random_array({2, 3}, -1, 1, 4),      // carried
+                                          random_array({2, 3, 2}, -1, 1, 5)};  // carried
+  std::vector<Sample> samples;
+  for (const ir::BlockScan& form :
+       {ir::BlockScan{.batch = 1, .block = 2},
+        ir::BlockScan{.batch = 1, .block = 2, .reverse = true},
+        ir::BlockScan{.batch = 1, .block = 2, .triangular = true},
+        ir::BlockScan{.batch = 1, .block = 2, .triangular = true, .reverse = true}}) {
+    ir::Builder builder;
+    const std::vector<ir::Expr> p = add_parameters(builder, arguments);
+    const prim::Scanned inputs[] = {
+        {p[0], {.rows = 0}}, {p[1], {.scanned = 0, .step = 2}}, {p[2], {}}};
+    const prim::Scanned carried[] = {{p[3], {.rows = 0}}, {p[4], {.rows = 0}}};
+    const ir::BlockScan::Axes outputs[] = {{.rows = 1, .scanned = 0, .step = 2}};
+    const auto body = [](const prim::BlockScanBody& b) -> std::vector<ir::Expr> {
+      using namespace prim;  // NOLINT(google-build-using-namespace): the language of programs
+      const int64_t columns[] = {1};
+      const ir::Expr products = contract(b.inputs[0], transpose(b.inputs[1], 0, 1)) * b.inputs[2];
+      const ir::Expr place = convert(b.block_start + b.first_row, DType::Float64) * 0.1;
+      const ir::Expr sums = sum(tanh(products + place), columns, false);
+      return {b.carried[0] * 0.5 + sums,
+              b.carried[1] * unsqueeze(b.carried[0], 1) + contract(products, b.inputs[1]),
+              transpose(products, 0, 1) * b.carried[0]};
+    };
+    for (const ir::Expr& result : prim::block_scan(form, inputs, carried, outputs, body))
+      samples.push_back({arguments, result.node().attributes});
+  }
+  return samples;
 }
 
 std::map<std::string, std::vector<Sample>, std::less<>> make_samples() {
@@ -116,6 +154,7 @@ std::map<std::string, std::vector<Sample>, std::less<>> make_samples() {
   all["scatter_set"] = of_scatter(rows, int_array({2, 3}, {3, 1, 1, 0, 2, 0}));
   all["contract"] = {{{random_array({2, 3}, -2, 2, 1), random_array({3, 4}, -2, 2, 2)}},
                      {{random_array({2, 2, 3}, -2, 2, 1), random_array({2, 3, 1}, -2, 2, 2)}}};
+  all["block_scan"] = of_block_scan();
   return all;
 }
 

@@ -12,16 +12,22 @@ namespace flambeau::ops {
 
 using namespace prim;
 
-Expr kept_elements(Lowering& l, const Shape& shape, std::string_view name) {
-  const Expr position = linear_index(l.builder(), shape);
-  const Expr bits = philox(broadcast_to(l.random_key(), shape), position);
-  const Expr p = convert(l.number(name), DType::Float64);
+Expr kept_at(const Expr& key, const Expr& places, const Expr& p) {
+  const Expr bits = philox(broadcast_to(key, places.shape()), places);
   return ge(bits, convert(p * std::ldexp(1.0, 32), DType::Int64));
 }
-Expr scale_of_kept(Lowering& l, DType dtype, std::string_view name) {
-  const Expr left = 1.0 - convert(l.number(name), DType::Float64);
+Expr scale_of_kept(DType dtype, const Expr& p) {
+  const Expr left = 1.0 - p;
   const Expr none = eq(left, 0.0);
   return convert(select(none, 0.0, 1.0 / select(none, full_like(left, 1.0), left)), dtype);
+}
+
+Expr kept_elements(Lowering& l, const Shape& shape, std::string_view name) {
+  return kept_at(l.random_key(), linear_index(l.builder(), shape),
+                 convert(l.number(name), DType::Float64));
+}
+Expr scale_of_kept(Lowering& l, DType dtype, std::string_view name) {
+  return scale_of_kept(dtype, convert(l.number(name), DType::Float64));
 }
 
 namespace {
