@@ -86,6 +86,7 @@ class Team : public std::enable_shared_from_this<Team> {
  private:
   struct alignas(64) Slot {
     std::atomic<uint32_t> parked{0};
+    alignas(64) std::atomic<int64_t> next{0};
     pthread_t thread{};
     int core = -1;  // -1: not pinned
   };
@@ -106,6 +107,10 @@ class Team : public std::enable_shared_from_this<Team> {
   bool wake_sleepers(int limit, bool wake);
   void keep_off_callers_core();
 
+  std::atomic<int64_t>& next_of(int share) { return share == 0 ? callers_next_ : slot(share).next; }
+  int64_t first_of(int share) const {
+    return chunks_ / shares_ * share + std::min<int64_t>(share, chunks_ % shares_);
+  }
   Slot& slot(int index) { return *slots_[static_cast<size_t>(index - 1)]; }
   static bool wanted(uint32_t gate, int index, uint32_t last_job) {
     return (gate & kOpen) != 0 && job_of(gate) != last_job &&
@@ -116,7 +121,8 @@ class Team : public std::enable_shared_from_this<Team> {
   std::atomic<bool> stop_{false};
   const FunctionRef<void(int64_t, int)>* body_ = nullptr;
   int64_t chunks_ = 0;
-  alignas(64) std::atomic<int64_t> next_{0};
+  int shares_ = 1;
+  alignas(64) std::atomic<int64_t> callers_next_{0};
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;
   std::atomic<uint32_t> done_{0};
@@ -241,21 +247,29 @@ void Team::leave() {
 
 void Team::run_chunks(int index) noexcept {
   try {
-    while (true) {
-      const int64_t chunk = next_.fetch_add(1, std::memory_order_relaxed);
-      if (chunk >= chunks_) return;
-      (*body_)(chunk, index);
+    for (int i = 0; i < shares_; ++i) {
+      const int share = index + i < shares_ ? index + i : index + i - shares_;
+      std::atomic<int64_t>& next = next_of(share);
+      const int64_t end = first_of(share + 1);
+      while (true) {
+        const int64_t chunk = next.fetch_add(1, std::memory_order_relaxed);
+        if (chunk >= end) break;
+        (*body_)(chunk, index);
+      }
     }
   } catch (...) {
     if (!failed_.exchange(true)) error_ = std::current_exception();
-    next_.store(chunks_, std::memory_order_relaxed);
+    for (int share = 0; share < shares_; ++share)
+      next_of(share).store(chunks_, std::memory_order_relaxed);
   }
 }
 
 bool Team::run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, int limit, bool wake) {
   body_ = &body;
   chunks_ = chunks;
-  next_.store(0, std::memory_order_relaxed);
+  shares_ = limit + 1;
+  for (int share = 0; share < shares_; ++share)
+    next_of(share).store(first_of(share), std::memory_order_relaxed);
   const uint32_t job = job_of(gate_.load(std::memory_order_relaxed)) + 1;
   gate_.store((job << kJobShift) | kOpen | (static_cast<uint32_t>(limit) << kLimitShift));
   const bool asleep = wake_sleepers(limit, wake);

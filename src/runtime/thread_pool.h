@@ -15,9 +15,12 @@ namespace flambeau {
 inline constexpr int64_t kUnknownCost = INT64_MAX;
 
 /// Calls body(chunk, worker) once for every chunk in [0, chunks), on the caller and on workers, and
-/// returns when all are done. Chunks are handed out in ascending order as threads become free.
-/// `worker` is in [0, get_num_threads()), differs among the threads that serve one call, and is 0
-/// for the caller. `cost_ns` is an estimate of the whole work on one thread, in nanoseconds.
+/// returns when all are done. Each thread begins with a share of consecutive chunks, the same in
+/// every call of as many chunks, so that calls over the same memory find it in the cache of the
+/// core that they run on; a thread that is done with its share takes chunks from the others'
+/// shares. `worker` is in [0, get_num_threads()), differs among the threads that serve one call,
+/// and is 0 for the caller. `cost_ns` is an estimate of the whole work on one thread, in
+/// nanoseconds.
 ///
 /// A call from inside a chunk, or while another thread uses the pool, runs on the caller alone. An
 /// exception thrown by `body` cancels the chunks that have not begun and is rethrown here (the

@@ -71,6 +71,34 @@ TEST(ThreadPool, WorkersTakePartAndAreNumbered) {
   EXPECT_EQ(workers, (std::vector<int>{0, 1, 2}));
 }
 
+TEST(ThreadPool, EachThreadBeginsWithItsOwnShare) {
+  const Threads set(2);
+  for (int round = 0; round < 3; ++round) {
+    std::atomic<int> inside{0};
+    std::vector<int> workers(9, -1);
+    parallel_for(9, [&](int64_t chunk, int worker) {
+      workers[static_cast<size_t>(chunk)] = worker;
+      ++inside;
+      eventually([&] { return inside.load() >= 2; });
+    });
+    EXPECT_EQ(workers[0], 0);
+    EXPECT_EQ(workers[5], 1);
+  }
+}
+
+TEST(ThreadPool, SharesOfThreadsThatDoNotComeAreTaken) {
+  const Threads set(2);
+  std::atomic<int> others{0};
+  parallel_for(9, [&](int64_t, int worker) {
+    // The worker stays in its first chunk until the caller has done all the rest.
+    if (worker == 0)
+      ++others;
+    else
+      eventually([&] { return others.load() == 8; });
+  });
+  EXPECT_GE(others.load(), 8);
+}
+
 TEST(ThreadPool, SleepingWorkersComeForLargeWork) {
   const Threads set(2);
   expect_each_once(10);
