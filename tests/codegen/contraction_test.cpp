@@ -109,6 +109,8 @@ TEST(Contraction, LargeShapes) {
   check_float({1, 131, 137, 300, Layout::Strided, Layout::Strided, Layout::Padded});
   check_float({3, 131, 67, 300, Layout::RowMajor, Layout::Broadcast, Layout::RowMajor});
   check_float({1, 307, 5, 300, Layout::RowMajor, Layout::RowMajor, Layout::ColumnMajor});
+  // Several groups of columns and of k.
+  check_float({1, 101, 2100, 770, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
 }
 
 TEST(Contraction, Vectors) {

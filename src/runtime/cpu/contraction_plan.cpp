@@ -22,15 +22,21 @@ constexpr int64_t kDirectRowColumns = 256;
 // A product of less work than this is one piece of a batch.
 constexpr int64_t kSmallProduct = 16 * 1024 * 1024;  // multiply-adds
 constexpr int64_t kTileRowsInBatch = 256;
-constexpr int64_t kMostStripsPerTile = 4;
-constexpr int64_t kLeastStripsPerTile = 2;
-// Enough pieces for threads to end together. Narrow pieces of columns only where rows alone do not
-// give enough of them, since every one packs its rows again.
-constexpr int64_t kTiles = 24;
-constexpr int64_t kLeastTiles = 12;
-constexpr int64_t kLeastTilePanels = 8;
-// Packed columns that every row tile reads anew: half of a usual second-level cache.
-constexpr int64_t kGroupElements = 256 * 1024;
+// Up to this many strips a tile has all rows and packs its columns for itself.
+constexpr int64_t kMostOwnStrips = 4;
+// Rows and columns of a tile of many rows. Its sums and one block of k of its operands fit in a
+// second-level cache with room to spare. Tiles that pack their rows are wider, since each tile
+// packs them again.
+constexpr int64_t kTileRows = 96;
+constexpr int64_t kTileColumns = 256;
+constexpr int64_t kTileColumnsOfPackedRows = 1024;
+constexpr int64_t kLeastTileStrips = 2;
+constexpr int64_t kLeastTilePanels = 4;
+// Enough pieces for threads to end together.
+constexpr int64_t kTiles = 12;
+constexpr int64_t kOwnColumnTiles = 24;
+// Packed columns of a group. Larger groups mean fewer waits for the last thread.
+constexpr int64_t kGroupElements = 1024 * 1024;
 constexpr int64_t kGroupColumns = 2048;
 
 /// True if the columns of the output should be the rows of micro-kernels.
@@ -39,6 +45,25 @@ bool should_transpose(const ContractionShape& shape, int64_t lanes) {
   const bool unit_m = shape.out_row == 1 || shape.m == 1;
   if (shape.n < lanes && shape.m > shape.n) return unit_m && !(unit_n && shape.n > 1);
   return unit_m && !unit_n && shape.m >= std::min(lanes, shape.n);
+}
+
+/// Cuts the output into tiles, halving them until there are enough.
+void cut_tiles(ContractionPlan& plan, int64_t height, int64_t width) {
+  const int64_t strips = ceil_div(plan.rows, height);
+  const int64_t panels = ceil_div(plan.columns, width);
+  int64_t row_tiles = ceil_div(plan.rows, kTileRows);
+  int64_t column_tiles =
+      ceil_div(plan.columns, plan.pack_rows ? kTileColumnsOfPackedRows : kTileColumns);
+  while (row_tiles * column_tiles < kTiles) {
+    if (strips >= 2 * kLeastTileStrips * row_tiles)
+      row_tiles *= 2;
+    else if (panels >= 2 * kLeastTilePanels * column_tiles)
+      column_tiles *= 2;
+    else
+      break;
+  }
+  plan.tile_rows = std::min(plan.rows, ceil_div(strips, row_tiles) * height);
+  plan.tile_columns = ceil_div(panels, column_tiles) * width;
 }
 
 }  // namespace
@@ -69,39 +94,37 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     plan.column_source = ColumnSource::Direct;
   else if (!columns_convert && column_k == 1 && plan.rows <= tile.low_heights[0])
     plan.column_source = ColumnSource::DirectK;
-  else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kMostStripsPerTile)
+  else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kMostOwnStrips)
     plan.column_source = ColumnSource::PackedInTile;
   else
     plan.column_source = ColumnSource::PackedShared;
 
+  // Rows that are unit along the lanes are a cache line (and often a page) apart along k, so they
+  // are read in place only for few columns.
+  const bool shared = plan.column_source == ColumnSource::PackedShared;
+  const bool unit_row = !rows_convert && (row_lane == 1 || plan.rows == 1);
+  const bool unit_k = !rows_convert && (row_k == 1 || shape.k == 1);
+  plan.layout = unit_row || !unit_k ? RowLayout::UnitRow : RowLayout::UnitK;
+  plan.pack_rows = !unit_k && (!unit_row || shared);
+
   // Pieces of work.
-  if (in_batch && plan.column_source != ColumnSource::PackedShared) {
+  if (in_batch && !shared) {
     plan.tile_rows = std::min(plan.rows, round_up(kTileRowsInBatch, height));
     plan.tile_columns = plan.columns;
+  } else if (strips > kMostOwnStrips) {
+    cut_tiles(plan, height, width);
   } else {
-    const bool is_low = strips <= kMostStripsPerTile;
-    const int64_t tile_strips =
-        is_low ? strips : std::clamp(strips / kTiles, kLeastStripsPerTile, kMostStripsPerTile);
-    plan.tile_rows = std::min(plan.rows, tile_strips * height);
-    const int64_t pieces =
-        is_low
-            ? std::min<int64_t>(kTiles, ceil_div(plan.columns, 2 * width))
-            : std::clamp<int64_t>(ceil_div(kLeastTiles, ceil_div(strips, tile_strips)), 1,
-                                  std::max<int64_t>(plan.columns / (kLeastTilePanels * width), 1));
-    plan.tile_columns = std::min(round_up(ceil_div(plan.columns, pieces), width), kGroupColumns);
+    plan.tile_rows = plan.rows;
+    const int64_t pieces = std::min(kOwnColumnTiles, ceil_div(plan.columns, 2 * width));
+    plan.tile_columns = round_up(ceil_div(plan.columns, pieces), width);
   }
+  if (!shared) plan.pack_rows |= plan.tile_columns > kDirectRowColumns;
+  if (plan.pack_rows) plan.layout = RowLayout::UnitRow;
   plan.group_columns = std::max<int64_t>(kGroupColumns / plan.tile_columns, 1) * plan.tile_columns;
   plan.group_k =
       std::max<int64_t>(
           kGroupElements / std::min(plan.group_columns, plan.columns) / ir::kContractBlock, 1) *
       ir::kContractBlock;
-
-  // Rows.
-  const bool unit_row = !rows_convert && (row_lane == 1 || plan.rows == 1);
-  const bool unit_k = !rows_convert && (row_k == 1 || shape.k == 1);
-  plan.layout = unit_row || !unit_k ? RowLayout::UnitRow : RowLayout::UnitK;
-  plan.pack_rows = !(unit_row || unit_k) || plan.tile_columns > kDirectRowColumns;
-  if (plan.pack_rows) plan.layout = RowLayout::UnitRow;
   return plan;
 }
 

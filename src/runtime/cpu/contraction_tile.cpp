@@ -59,7 +59,7 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
   Place place{tile,        row_end,        column_end, row_source, column_source,
               packed_rows, packed_columns, sums,       strips};
   const int64_t most = part_.most_vectors(tile_) * tile_.lanes;
-  if (!plan_.pack_rows) {
+  if (!plan_.pack_rows && plan_.column_source != ColumnSource::PackedShared) {
     // Whole k for one panel after the other: long reads of b, and sums that stay in the cache.
     const int64_t wide = wide_vectors_ * tile_.lanes;
     int64_t width = most;
@@ -72,9 +72,10 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
     return;
   }
   for (int64_t k = group.k; k < group.k_end; k += kBlock) {
-    rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
-               row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
-               packed_rows, tile_.packed_rows * kBlock);
+    if (plan_.pack_rows)
+      rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
+                 row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
+                 packed_rows, tile_.packed_rows * kBlock);
     for (int64_t column = tile.column; column < column_end; column += most)
       run_panel(place, group, column, std::min(most, column_end - column), k);
   }
