@@ -9,6 +9,7 @@ from . import _C as _C
 from ._C import Device, Number, __version__
 from ._C import Generator as Generator
 from ._C import Node as Node
+from ._C import SavedTensor as SavedTensor
 from ._C import Size as Size
 from ._C import Tensor as Tensor
 from ._C import UntypedStorage as UntypedStorage

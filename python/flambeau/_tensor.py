@@ -97,15 +97,13 @@ def _dlpack_device(self: Tensor) -> tuple[int, int]:
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-    handle = _C._register_hook(self, hook)
-    return RemovableHandle(lambda: _C._remove_hook(self, handle))
+    return _C._register_hook(self, hook)
 
 
 def _register_post_accumulate_grad_hook(
     self: Tensor, hook: Callable[[Tensor], None]
 ) -> RemovableHandle:
-    handle = _C._register_post_accumulate_hook(self, hook)
-    return RemovableHandle(lambda: _C._remove_post_accumulate_hook(self, handle))
+    return _C._register_post_accumulate_hook(self, hook)
 
 
 def _backward(

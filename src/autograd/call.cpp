@@ -70,45 +70,34 @@ void check_written(const PreparedCall& prepared, bool records) {
                     "_: a view of a leaf Variable that requires grad is being used in an "
                     "in-place operation.");
     });
-    check(meta->in_place_refusal.empty() || !(records || requires_grad(output)),
-          [&] { return concat(name, "_: ", meta->in_place_refusal); });
+    check(meta->origin == ViewOrigin::Followed || !(records || requires_grad(output)),
+          [&] { return concat(name, "_: ", view_refusal(output, false)); });
   }
-}
-
-void set_history(const Tensor& tensor, const std::shared_ptr<Node>& node, int output) {
-  AutogradMeta& meta = autograd_meta(tensor);
-  meta.grad_fn = node;
-  meta.output = output;
-  meta.seen_version = tensor.version();
-  tensor->requires_grad = false;
 }
 
 /// Remembers that `view` is a window of `input`.
 void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor& view,
                 bool several) {
-  if (inference_mode_enabled() || input->is_inference) return;
+  if (input->is_inference) return;
   AutogradMeta& meta = autograd_meta(view);
   const AutogradMeta* parent = find_meta(input);
   if (parent != nullptr && parent->base.defined()) {
     meta.base = parent->base;
     meta.steps = parent->steps;
-    meta.in_place_refusal = parent->in_place_refusal;
+    meta.origin = parent->origin;
   } else {
     meta.base = input;
   }
   meta.seen_version = view.version();
-  if (several || !is_float(input.dtype())) {
-    meta.in_place_refusal =
-        "output of a function that returns multiple views is being modified inplace. Such "
-        "functions "
-        "do not allow the output views to be modified inplace. You should replace the inplace "
-        "operation by an out-of-place one.";
+  if (!is_float(input.dtype())) return;
+  if (inference_mode_enabled())
+    meta.origin = ViewOrigin::Inference;
+  else if (!grad_enabled())
+    meta.origin = ViewOrigin::NoGrad;
+  if (several) {
+    meta.origin = ViewOrigin::SeveralResults;
     return;
   }
-  if (!grad_enabled() && requires_grad(input))
-    meta.in_place_refusal =
-        "a view was created in no_grad mode and is being modified inplace with grad mode enabled. "
-        "Such an operation is forbidden because it is ambiguous.";
   ViewStep step;
   step.recipe = prepared.recipe;
   step.derivative = &prepared.recipe->derivative(input_bit(0));
@@ -153,23 +142,11 @@ void save_results(ProgramNode& node, const Results& results, const std::vector<T
 /// History of a tensor that the call wrote in place.
 void rebase(const PreparedCall& prepared, const Tensor& written,
             const std::shared_ptr<ProgramNode>& node, int output) {
-  AutogradMeta& meta = autograd_meta(written);
-  if (!meta.base.defined()) {
-    set_history(written, node, output);
-    return;
-  }
   int self_edge = -1;
   for (size_t i = 0; i < node->derivative->targets.size(); ++i)
     if (prepared.inputs[static_cast<size_t>(node->derivative->targets[i])].is_same(written))
       self_edge = static_cast<int>(i);
-  const auto slices = std::make_shared<CopySlices>(meta.steps, node, self_edge);
-  slices->edges.push_back(requires_grad(meta.base) ? gradient_edge(meta.base) : Edge{});
-  for (size_t i = 0; i < node->edges.size(); ++i)
-    if (static_cast<int>(i) != self_edge) slices->edges.push_back(node->edges[i]);
-  slices->add_output(meta.base.info());
-  set_history(meta.base, slices, 0);
-  meta.seen_version = written.version() - 1;  // its grad_fn is made from the base's when asked for
-  written->requires_grad = false;
+  rebase_history(written, node, output, self_edge);
 }
 
 Results call_per_item(const ops::Definition& op, std::span<const ops::Argument> arguments) {
@@ -221,8 +198,9 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
       if (!result.is_same(input) && result->storage == input->storage)
         track_view(prepared, input, result, results.size() > 1);
   }
-  if (inference_mode_enabled())
-    for (const Tensor& result : results) result->is_inference = true;
+  if (inference_mode_enabled() && prepared.outputs.empty())
+    for (const Tensor& result : results)
+      if (!views || !(result->storage == prepared.inputs[0]->storage)) result->is_inference = true;
   if (derivative == nullptr) return results;
 
   if (!prepared.outputs.empty()) {

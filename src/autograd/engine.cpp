@@ -1,6 +1,7 @@
 #include "autograd/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <queue>
 #include <unordered_map>
@@ -60,19 +61,31 @@ bool has_nan(const Tensor& tensor) {
   return false;
 }
 
+class Engine;
+/// What runs on this thread, innermost.
+thread_local Engine* running = nullptr;
+std::atomic<int64_t> next_task{0};
+
 class Engine {
  public:
-  explicit Engine(const BackwardOptions& options) : options_(options) {}
+  explicit Engine(const BackwardOptions& options)
+      : options_(options), id_(next_task++), outer_(running) {
+    running = this;
+  }
+  ~Engine() { running = outer_; }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
 
   TensorList run(std::span<const Tensor> roots, std::span<const Tensor> gradients) {
-    for (size_t i = 0; i < options_.inputs.size(); ++i) add_capture(i);
+    for (size_t i = 0; i < options_.inputs.size(); ++i) add_input(i);
     std::vector<std::pair<Edge, Tensor>> starts;
     for (size_t i = 0; i < roots.size(); ++i) {
-      check(requires_grad(roots[i]), [&] {
+      const Edge edge = requires_grad(roots[i]) ? gradient_edge(roots[i]) : Edge{};
+      check(edge.node != nullptr, [&] {
         return concat("backward: element ", i,
                       " of tensors does not require grad and does not have a grad_fn");
       });
-      starts.emplace_back(gradient_edge(roots[i]),
+      starts.emplace_back(edge,
                           root_gradient(roots[i], i < gradients.size() ? gradients[i] : Tensor()));
     }
     for (const auto& [edge, gradient] : starts) discover(edge.node);
@@ -83,15 +96,31 @@ class Engine {
     while (!ready_.empty()) {
       const std::shared_ptr<Node> node = ready_.top().node;
       ready_.pop();
+      current_ = node;
       step(node);
+      current_ = nullptr;
+    }
+    // Callbacks may queue more.
+    for (size_t i = 0; i < callbacks_.size(); ++i) {
+      const std::function<void()> callback = std::move(callbacks_[i]);
+      callback();
     }
     return results();
+  }
+
+  int64_t id() const { return id_; }
+  const std::shared_ptr<Node>& current() const { return current_; }
+  void queue(std::function<void()> callback) { callbacks_.push_back(std::move(callback)); }
+  bool executes(const Node& node) const {
+    const auto state = states_.find(const_cast<Node*>(&node));
+    return state != states_.end() && (state->second.runs || captures_.contains(state->first));
   }
 
  private:
   struct State {
     int waiting = 0;     ///< edges into this node that have not delivered
-    bool needed = true;  ///< leads to a wanted input, or everything is wanted
+    bool needed = true;  ///< leads to a wanted input, or is one, or everything is wanted
+    bool runs = true;    ///< needed for more than its own gradient
     bool queued = false;
     TensorList buffer;
   };
@@ -121,7 +150,8 @@ class Engine {
     return fit(gradient, {root.sizes(), root.dtype()}, "backward");
   }
 
-  void add_capture(size_t i) {
+  /// What is computed for input `i`: its gradient, or that it is added to the tensor's `grad`.
+  void add_input(size_t i) {
     const Tensor& input = options_.inputs[i];
     check(requires_grad(input), [&] {
       return std::string(options_.accumulate
@@ -129,9 +159,15 @@ class Engine {
                              : "grad: one of the differentiated Tensors does not require grad");
     });
     const Edge edge = gradient_edge(input);
-    captures_[edge.node.get()].push_back({i, edge.index});
-    keep_.push_back(edge.node);
     captured_.resize(options_.inputs.size());
+    if (edge.node == nullptr) return;
+    keep_.push_back(edge.node);
+    if (options_.accumulate) {
+      targets_.insert(edge.node.get());
+      retain_grad(input);
+    } else {
+      captures_[edge.node.get()].push_back({i, edge.index});
+    }
   }
 
   /// Counts the edges into every node that can be reached, and finds which nodes are needed.
@@ -145,9 +181,10 @@ class Engine {
       auto& [node, next] = stack.back();
       if (next == node->edges.size()) {
         State& state = states_[node];
-        state.needed = options_.inputs.empty() || captures_.contains(node);
+        state.runs = options_.inputs.empty() || targets_.contains(node);
         for (const Edge& edge : node->edges)
-          if (edge.node != nullptr) state.needed |= states_[edge.node.get()].needed;
+          if (edge.node != nullptr) state.runs |= states_[edge.node.get()].needed;
+        state.needed = state.runs || captures_.contains(node);
         stack.pop_back();
         continue;
       }
@@ -181,16 +218,13 @@ class Engine {
       const Tensor replaced = hook(buffer[output]);
       if (replaced.defined()) buffer[output] = replaced;
     };
-    // Hooks may add or remove hooks.
-    std::vector<Node::TensorHook> hooks;
-    for (const auto& [handle, hook] : node.tensor_hooks) hooks.push_back(hook);
-    for (const Node::TensorHook& hook : hooks) apply(hook.hook, static_cast<size_t>(hook.output));
-    if (auto* leaf = dynamic_cast<AccumulateGrad*>(&node)) {
-      std::vector<GradHook> leaf_hooks;
-      for (const auto& [handle, hook] : autograd_meta(leaf->variable).leaf_hooks)
-        leaf_hooks.push_back(hook);
-      for (const GradHook& hook : leaf_hooks) apply(hook, 0);
-    }
+    for (const auto& [output, hook] : node.tensor_hooks.snapshot())
+      apply(hook, static_cast<size_t>(output));
+    for (const auto& [output, hook] : node.retain_hooks.snapshot())
+      apply(hook, static_cast<size_t>(output));
+    if (auto* leaf = dynamic_cast<AccumulateGrad*>(&node))
+      for (const GradHook& hook : autograd_meta(leaf->variable).leaf_hooks.snapshot())
+        apply(hook, 0);
   }
 
   void step(const std::shared_ptr<Node>& node) {
@@ -198,24 +232,20 @@ class Engine {
     TensorList buffer = std::move(state.buffer);
     buffer.resize(std::max(buffer.size(), node->outputs.size()));
     TensorList outputs(node->edges.size());
-    if (state.needed) {
+    // As in PyTorch, a gradient that is asked for is seen by the tensor's hooks only if the node
+    // runs for nothing else.
+    if (state.needed && !state.runs) run_tensor_hooks(*node, buffer);
+    const auto captures = captures_.find(node.get());
+    if (captures != captures_.end())
+      for (const Capture& capture : captures->second)
+        captured_[capture.input] = buffer[static_cast<size_t>(capture.index)];
+    if (state.runs) {
       run_tensor_hooks(*node, buffer);
-      std::vector<NodePreHook> pre_hooks;
-      for (const auto& [handle, hook] : node->pre_hooks) pre_hooks.push_back(hook);
-      for (const NodePreHook& hook : pre_hooks) {
+      for (const NodePreHook& hook : node->pre_hooks.snapshot()) {
         TensorList replaced = hook(buffer);
         if (!replaced.empty()) buffer = std::move(replaced);
       }
-      bool runs = options_.inputs.empty();
-      const auto captures = captures_.find(node.get());
-      if (captures != captures_.end())
-        for (const Capture& capture : captures->second) {
-          captured_[capture.input] = buffer[static_cast<size_t>(capture.index)];
-          runs |= options_.accumulate && dynamic_cast<AccumulateGrad*>(node.get()) != nullptr;
-        }
-      for (const Edge& edge : node->edges)
-        runs |= edge.node != nullptr && states_[edge.node.get()].needed;
-      if (runs) outputs = apply(*node, buffer);
+      outputs = apply(*node, buffer);
     }
     for (size_t i = 0; i < node->edges.size(); ++i) {
       const Edge& edge = node->edges[i];
@@ -233,11 +263,47 @@ class Engine {
   }
 
   TensorList apply(Node& node, const TensorList& buffer) {
+    if (!anomaly_enabled()) return run_node(node, buffer);
+    try {
+      TensorList outputs = run_node(node, buffer);
+      if (anomaly_checks_nan())
+        for (size_t i = 0; i < outputs.size(); ++i)
+          check(!outputs[i].defined() || !has_nan(outputs[i]), [&] {
+            return concat("backward: function '", node.name(), "' returned nan values in its ", i,
+                          "th output.");
+          });
+      return outputs;
+    } catch (...) {
+      report(node);
+      throw;
+    }
+  }
+
+  /// Says where the calls were made that led to an error in `node`.
+  static void report(const Node& node) {
+    if (!anomaly_reports.warn) return;
+    std::string text = concat("Error detected in ", node.name(), ". ");
+    if (node.anomaly == nullptr) {
+      anomaly_reports.warn(
+          concat(text,
+                 "No forward pass information is available: enable detect anomaly during "
+                 "the forward pass too."));
+      return;
+    }
+    text += concat("Traceback of forward call that caused the error:\n", node.anomaly->made_at);
+    for (const Node* parent = node.anomaly->parent.get(); parent != nullptr;) {
+      text += concat("\nThat call was made by the backward of ", parent->name(), ". ");
+      text += parent->anomaly == nullptr
+                  ? std::string("No forward pass information is available for it.")
+                  : concat("Traceback of its forward call:\n", parent->anomaly->made_at);
+      parent = parent->anomaly == nullptr ? nullptr : parent->anomaly->parent.get();
+    }
+    anomaly_reports.warn(text);
+  }
+
+  TensorList run_node(Node& node, const TensorList& buffer) {
     TensorList outputs = node.apply(buffer);
-    // Hooks may add or remove hooks.
-    std::vector<NodePostHook> post_hooks;
-    for (const auto& [handle, hook] : node.post_hooks) post_hooks.push_back(hook);
-    for (const NodePostHook& hook : post_hooks) {
+    for (const NodePostHook& hook : node.post_hooks.snapshot()) {
       TensorList replaced = hook(outputs, buffer);
       if (!replaced.empty()) outputs = std::move(replaced);
     }
@@ -245,13 +311,6 @@ class Engine {
       return concat(node.name(), ": returned an incorrect number of gradients (expected ",
                     node.edges.size(), ", got ", outputs.size(), ")");
     });
-    if (anomaly_enabled() && anomaly_checks_nan())
-      for (size_t i = 0; i < outputs.size(); ++i)
-        check(!outputs[i].defined() || !has_nan(outputs[i]), [&] {
-          return concat("backward: function '", node.name(), "' returned nan values in its ", i,
-                        "th output.", node.made_at.empty() ? "" : " The call was made here:\n",
-                        node.made_at);
-        });
     if (!options_.retain_graph) node.release();
     return outputs;
   }
@@ -272,8 +331,13 @@ class Engine {
   }
 
   const BackwardOptions& options_;
+  int64_t id_;
+  Engine* outer_;
+  std::shared_ptr<Node> current_;
+  std::vector<std::function<void()>> callbacks_;
   std::unordered_map<Node*, State> states_;
   std::unordered_map<Node*, std::vector<Capture>> captures_;
+  std::unordered_set<Node*> targets_;  // whose running is what was asked for
   std::vector<std::shared_ptr<Node>> keep_;
   std::priority_queue<Ready> ready_;
   TensorList captured_;
@@ -285,6 +349,23 @@ TensorList run_backward(std::span<const Tensor> roots, std::span<const Tensor> g
                         const BackwardOptions& options) {
   const GradModeGuard guard(options.create_graph);
   return Engine(options).run(roots, gradients);
+}
+
+int64_t current_graph_task() { return running == nullptr ? -1 : running->id(); }
+
+std::shared_ptr<Node> current_node() { return running == nullptr ? nullptr : running->current(); }
+
+bool will_execute(const Node& node) {
+  check(running != nullptr,
+        [] { return std::string("will_execute: this may be asked only while backward runs"); });
+  return running->executes(node);
+}
+
+void queue_callback(std::function<void()> callback) {
+  check(running != nullptr, [] {
+    return std::string("queue_callback: callbacks may be queued only while backward runs");
+  });
+  running->queue(std::move(callback));
 }
 
 }  // namespace flambeau

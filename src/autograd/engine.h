@@ -1,6 +1,7 @@
 #pragma once
 // Running the tape backwards.
 
+#include <functional>
 #include <span>
 
 #include "autograd/node.h"
@@ -22,5 +23,15 @@ struct BackwardOptions {
 /// the gradients of options.inputs unless they are accumulated. PyTorch's errors.
 TensorList run_backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
                         const BackwardOptions& options = {});
+
+/// The number of the backward that runs on this thread, the innermost; -1 outside.
+int64_t current_graph_task();
+/// The node that runs on this thread; null outside of backward.
+std::shared_ptr<Node> current_node();
+/// Whether the backward that runs on this thread will run `node`, or has. RuntimeError outside.
+bool will_execute(const Node& node);
+/// `callback` runs on this thread when the backward that runs here has run all nodes. RuntimeError
+/// outside.
+void queue_callback(std::function<void()> callback);
 
 }  // namespace flambeau

@@ -1,14 +1,18 @@
 #include "autograd/grad_mode.h"
 
+#include <atomic>
+
 namespace flambeau {
 namespace {
 
 thread_local bool grad_mode = true;
 thread_local bool inference_mode = false;
-bool anomaly_mode = false;
-bool anomaly_nan = true;
+std::atomic<bool> anomaly_mode = false;
+std::atomic<bool> anomaly_nan = true;
 
 }  // namespace
+
+AnomalyReports anomaly_reports;
 
 bool grad_enabled() { return grad_mode; }
 void set_grad_enabled(bool enabled) { grad_mode = enabled; }

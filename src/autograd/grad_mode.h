@@ -1,5 +1,8 @@
 #pragma once
-// Per thread: whether calls are recorded on the tape.
+// Per thread: whether calls are recorded on the tape. Anomaly mode is for all threads.
+
+#include <functional>
+#include <string>
 
 namespace flambeau {
 
@@ -15,6 +18,14 @@ void set_inference_mode(bool enabled);
 bool anomaly_enabled();
 bool anomaly_checks_nan();
 void set_anomaly_enabled(bool enabled, bool check_nan = true);
+
+/// How anomaly mode knows the user's lines, and tells of an error in backward. A front end sets
+/// them before any thread runs; both may be empty.
+struct AnomalyReports {
+  std::function<std::string()> where;            ///< the lines that are running on this thread
+  std::function<void(const std::string&)> warn;  ///< an error is about to be thrown
+};
+extern AnomalyReports anomaly_reports;
 
 /// Sets grad mode for a scope.
 class GradModeGuard {

@@ -1,8 +1,8 @@
 #include "autograd/node.h"
 
 #include <atomic>
-#include <mutex>
 
+#include "autograd/engine.h"
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
@@ -14,26 +14,32 @@ std::atomic<uint64_t> next_sequence{0};
 
 std::string shape_text(const TensorInfo& tensor) { return list_text(tensor.sizes); }
 
+/// While a node dies on this thread: where those that die with it hand their edges.
+thread_local std::vector<Edge>* pending = nullptr;
+
 }  // namespace
 
-Node::Node() : sequence(next_sequence++) {}
+Node::Node() : sequence(next_sequence++) {
+  if (!anomaly_enabled()) return;
+  anomaly = std::make_unique<Anomaly>();
+  if (anomaly_reports.where) anomaly->made_at = anomaly_reports.where();
+  anomaly->parent = current_node();
+}
 
 Node::~Node() {
-  // A long chain of nodes must not be freed by recursion: take over the edges of nodes that only
-  // this one holds.
-  std::vector<std::shared_ptr<Node>> doomed;
-  const auto take = [&](std::vector<Edge>& from) {
-    for (Edge& edge : from)
-      if (edge.node != nullptr && edge.node.use_count() == 1)
-        doomed.push_back(std::move(edge.node));
-    from.clear();
-  };
-  take(edges);
-  while (!doomed.empty()) {
-    const std::shared_ptr<Node> node = std::move(doomed.back());
-    doomed.pop_back();
-    if (node.use_count() == 1) take(node->edges);
+  // A long chain of nodes must not be freed by recursion: nodes that die meanwhile hand their edges
+  // to the outermost.
+  if (pending != nullptr) {
+    for (Edge& edge : edges) pending->push_back(std::move(edge));
+    return;
   }
+  std::vector<Edge> mine = std::move(edges);
+  pending = &mine;
+  while (!mine.empty()) {
+    const Edge edge = std::move(mine.back());
+    mine.pop_back();
+  }
+  pending = nullptr;
 }
 
 AccumulateGrad::AccumulateGrad(Tensor v) : variable(std::move(v)) {
@@ -41,40 +47,70 @@ AccumulateGrad::AccumulateGrad(Tensor v) : variable(std::move(v)) {
   add_output(variable.info());
 }
 
-TensorList AccumulateGrad::apply(const TensorList& gradients) {
-  const Tensor& gradient = gradients[0];
-  if (!gradient.defined()) return {};
-  static std::mutex mutex;
-  {
-    const std::lock_guard lock(mutex);
-    Tensor& grad = *autograd_meta(variable).grad;
-    if (!grad.defined()) {
-      const bool mine = gradient->wrapper() == nullptr && gradient->use_count() == 1 &&
-                        gradient->storage->use_count() == 1 && gradient.is_contiguous();
-      if (grad_enabled())
-        grad = gradient;
-      else
-        grad = mine ? gradient : clone_data(gradient);
-    } else if (grad_enabled()) {
-      grad = add_gradients(grad, gradient);
-    } else {
-      add_in_place(grad, gradient);
+namespace {
+
+GradCell& grad_cell(AutogradMeta& meta) {
+  const std::lock_guard lock(meta.mutex);
+  if (meta.grad == nullptr) meta.grad = std::make_shared<GradCell>();
+  return *meta.grad;
+}
+
+/// Makes the cell's value its sum with `gradient`. That may be recorded, for which Python may run:
+/// so no lock is held meanwhile, and another thread may be first.
+void keep_gradient(GradCell& cell, const Tensor& gradient) {
+  while (true) {
+    Tensor present;
+    {
+      const std::lock_guard lock(cell.mutex);
+      present = cell.value;
     }
+    Tensor sum = present.defined() ? add_gradients(present, gradient) : gradient;
+    const std::lock_guard lock(cell.mutex);
+    if (!cell.value.is_same(present)) continue;
+    std::swap(cell.value, sum);
+    return;
   }
-  for (const auto& [handle, hook] : autograd_meta(variable).after_accumulate) hook(variable);
+}
+
+/// Adds to a leaf's gradient. One that nobody else holds may be kept as it is.
+void accumulate(GradCell& cell, const Tensor& gradient) {
+  if (!grad_enabled()) {
+    const std::lock_guard lock(cell.mutex);
+    if (cell.value.defined()) {
+      add_in_place(cell.value, gradient);
+      return;
+    }
+    const bool mine = gradient->wrapper() == nullptr && gradient->use_count() == 1 &&
+                      gradient->storage->use_count() == 1 && gradient.is_contiguous();
+    cell.value = mine ? gradient : clone_data(gradient);
+    return;
+  }
+  keep_gradient(cell, gradient);
+}
+
+}  // namespace
+
+TensorList AccumulateGrad::apply(const TensorList& gradients) {
+  if (!gradients[0].defined()) return {};
+  AutogradMeta& meta = autograd_meta(variable);
+  accumulate(grad_cell(meta), gradients[0]);
+  for (const auto& hook : meta.after_accumulate.snapshot()) hook(variable);
   return {};
 }
 
 AutogradMeta& autograd_meta(const Tensor& tensor) {
-  if (tensor->autograd == nullptr) tensor->autograd = std::make_unique<AutogradMeta>();
-  return *find_meta(tensor);
+  if (AutogradMeta* meta = find_meta(tensor)) return *meta;
+  return static_cast<AutogradMeta&>(tensor->set_autograd(std::make_unique<AutogradMeta>()));
 }
 
 bool requires_grad(const Tensor& tensor) {
   if (tensor->requires_grad) return true;
   const AutogradMeta* meta = find_meta(tensor);
   if (meta == nullptr) return false;
-  return meta->grad_fn != nullptr || (meta->base.defined() && grad_fn(tensor) != nullptr);
+  if (!meta->base.defined()) return meta->grad_fn != nullptr;
+  if (requires_grad(meta->base)) return true;
+  const std::lock_guard lock(meta->mutex);
+  return meta->grad_fn != nullptr;
 }
 
 bool is_leaf(const Tensor& tensor) { return grad_fn(tensor) == nullptr; }
@@ -98,18 +134,53 @@ void set_requires_grad(const Tensor& tensor, bool value) {
   tensor->requires_grad = value;
 }
 
+std::string view_refusal(const Tensor& view, bool indirect) {
+  const AutogradMeta& meta = *find_meta(view);
+  const char* written = indirect ? "its base or another view of its base has been modified inplace"
+                                 : "is being modified inplace";
+  if (meta.origin == ViewOrigin::NoGrad || meta.origin == ViewOrigin::Inference) {
+    const char* mode = meta.origin == ViewOrigin::NoGrad ? "no_grad" : "inference";
+    return concat("a view was created in ", mode, " mode and ", written,
+                  " with grad mode enabled. Such an operation is forbidden because it is "
+                  "ambiguous: make both the view and the write inside ",
+                  mode, " mode, or both outside.");
+  }
+  const std::string name = meta.grad_fn == nullptr ? "a function" : meta.grad_fn->name();
+  const std::string subject =
+      concat("output ", meta.output, " of ", name, " is a view and ", written, ". ");
+  if (meta.origin == ViewOrigin::SeveralResults)
+    return concat(subject,
+                  "It is the output of a function that returns multiple views, and such functions "
+                  "do not allow the output views to be modified inplace. You should replace the "
+                  "inplace operation by an out-of-place one.");
+  return concat(subject,
+                "It was created inside a custom Function (or an input was returned as-is), whose "
+                "backward an in-place write of the view would bypass, giving incorrect gradients. "
+                "Clone the output of the custom Function.");
+}
+
 std::shared_ptr<Node> grad_fn(const Tensor& tensor) {
   AutogradMeta* meta = find_meta(tensor);
   if (meta == nullptr) return nullptr;
-  if (meta->base.defined() && meta->seen_version != tensor.version()) {
-    // The base, or another view of it, was written since: the history goes through the base now.
-    const Edge base = requires_grad(meta->base) ? gradient_edge(meta->base) : Edge{};
-    if (base.node != nullptr && !is_leaf(meta->base)) {
-      const Edge edge = chain_edge(meta->steps, base);
+  if (!meta->base.defined()) return meta->grad_fn;
+  const uint32_t version = tensor.version();
+  {
+    const std::lock_guard lock(meta->mutex);
+    if (meta->seen_version == version) return meta->grad_fn;
+    if (meta->grad_fn == nullptr && !requires_grad(meta->base)) return nullptr;
+    check(meta->origin == ViewOrigin::Followed, [&] { return view_refusal(tensor, true); });
+  }
+  // The base, or another view of it, was written since: the history goes through the base now.
+  Edge edge;
+  if (requires_grad(meta->base) && !is_leaf(meta->base))
+    edge = chain_edge(meta->steps, gradient_edge(meta->base));
+  const std::lock_guard lock(meta->mutex);
+  if (meta->seen_version != version) {
+    if (edge.node != nullptr) {
       meta->grad_fn = edge.node;
       meta->output = edge.index;
     }
-    meta->seen_version = tensor.version();
+    meta->seen_version = version;
   }
   return meta->grad_fn;
 }
@@ -117,19 +188,46 @@ std::shared_ptr<Node> grad_fn(const Tensor& tensor) {
 Edge gradient_edge(const Tensor& tensor) {
   if (std::shared_ptr<Node> node = grad_fn(tensor)) return {node, find_meta(tensor)->output};
   if (!tensor->requires_grad) return {};
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
   AutogradMeta& meta = autograd_meta(tensor);
-  std::shared_ptr<Node> node = meta.accumulate.lock();
-  if (node == nullptr) {
-    node = std::make_shared<AccumulateGrad>(tensor);
-    meta.accumulate = node;
+  {
+    const std::lock_guard lock(meta.mutex);
+    if (std::shared_ptr<Node> node = meta.accumulate.lock()) return {std::move(node), 0};
   }
-  return {node, 0};
+  auto fresh = std::make_shared<AccumulateGrad>(tensor);
+  const std::lock_guard lock(meta.mutex);
+  std::shared_ptr<Node> node = meta.accumulate.lock();
+  if (node == nullptr) meta.accumulate = node = std::move(fresh);
+  return {std::move(node), 0};
+}
+
+void set_history(const Tensor& tensor, const std::shared_ptr<Node>& node, int output) {
+  AutogradMeta& meta = autograd_meta(tensor);
+  meta.grad_fn = node;
+  meta.output = output;
+  meta.seen_version = tensor.version();
+  tensor->requires_grad = false;
+  if (!meta.retained) return;
+  // The gradient that is kept is that of the tensor as it is now.
+  meta.retained();
+  meta.retained = nullptr;
+  retain_grad(tensor);
+}
+
+void clear_history(const Tensor& tensor) {
+  tensor->requires_grad = false;
+  AutogradMeta* meta = find_meta(tensor);
+  if (meta == nullptr) return;
+  meta->grad_fn = nullptr;
+  meta->output = 0;
 }
 
 Tensor grad(const Tensor& tensor) {
-  return tensor->autograd == nullptr ? Tensor() : *find_meta(tensor)->grad;
+  const AutogradMeta* meta = find_meta(tensor);
+  if (meta == nullptr) return {};
+  const std::lock_guard lock(meta->mutex);
+  if (meta->grad == nullptr) return {};
+  const std::lock_guard cell_lock(meta->grad->mutex);
+  return meta->grad->value;
 }
 
 void set_grad(const Tensor& tensor, const Tensor& gradient) {
@@ -145,10 +243,14 @@ void set_grad(const Tensor& tensor, const Tensor& gradient) {
     check<RuntimeError>(!gradient.is_same(tensor),
                         [] { return std::string("grad: can't assign Variable as its own grad"); });
   }
-  if (gradient.defined() || tensor->autograd != nullptr) *autograd_meta(tensor).grad = gradient;
+  if (!gradient.defined() && find_meta(tensor) == nullptr) return;
+  GradCell& cell = grad_cell(autograd_meta(tensor));
+  Tensor previous = gradient;  // Dies after the lock.
+  const std::lock_guard lock(cell.mutex);
+  std::swap(cell.value, previous);
 }
 
-int64_t register_hook(const Tensor& tensor, GradHook hook) {
+HookHandle register_hook(const Tensor& tensor, GradHook hook) {
   check(requires_grad(tensor), [] {
     return std::string(
         "register_hook: cannot register a hook on a tensor that doesn't require "
@@ -159,15 +261,8 @@ int64_t register_hook(const Tensor& tensor, GradHook hook) {
   return autograd_meta(tensor).leaf_hooks.add(std::move(hook));
 }
 
-void remove_hook(const Tensor& tensor, int64_t handle) {
-  if (std::shared_ptr<Node> node = grad_fn(tensor))
-    node->tensor_hooks.remove(handle);
-  else
-    autograd_meta(tensor).leaf_hooks.remove(handle);
-}
-
-int64_t register_post_accumulate_hook(const Tensor& tensor,
-                                      std::function<void(const Tensor&)> hook) {
+HookHandle register_post_accumulate_hook(const Tensor& tensor,
+                                         std::function<void(const Tensor&)> hook) {
   check(requires_grad(tensor) && is_leaf(tensor), [] {
     return std::string(
         "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be "
@@ -176,22 +271,23 @@ int64_t register_post_accumulate_hook(const Tensor& tensor,
   return autograd_meta(tensor).after_accumulate.add(std::move(hook));
 }
 
-void remove_post_accumulate_hook(const Tensor& tensor, int64_t handle) {
-  autograd_meta(tensor).after_accumulate.remove(handle);
-}
-
 void retain_grad(const Tensor& tensor) {
   check(requires_grad(tensor), [] {
     return std::string("retain_grad: can't retain_grad on Tensor that has requires_grad=False");
   });
   const std::shared_ptr<Node> node = grad_fn(tensor);
   AutogradMeta& meta = autograd_meta(tensor);
-  if (node == nullptr || meta.retains_grad) return;
-  meta.retains_grad = true;
-  node->tensor_hooks.add({meta.output, [cell = meta.grad](const Tensor& gradient) {
-                            *cell = cell->defined() ? add_gradients(*cell, gradient) : gradient;
-                            return Tensor();
-                          }});
+  if (node == nullptr || meta.retained) return;
+  grad_cell(meta);
+  meta.retained = node->retain_hooks.add({meta.output, [cell = meta.grad](const Tensor& gradient) {
+                                            keep_gradient(*cell, gradient);
+                                            return Tensor();
+                                          }});
+}
+
+bool retains_grad(const Tensor& tensor) {
+  const AutogradMeta* meta = find_meta(tensor);
+  return meta != nullptr && meta->retained;
 }
 
 }  // namespace flambeau

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "autograd/hook_list.h"
 #include "tensor/tensor.h"
 
 namespace flambeau {
@@ -33,24 +35,10 @@ using NodePreHook = std::function<TensorList(const TensorList&)>;
 /// After a node ran: gets the gradients of its inputs and outputs, may return other inputs'.
 using NodePostHook = std::function<TensorList(const TensorList& inputs, const TensorList& outputs)>;
 
-/// Hooks with the handles by which they are removed.
-template <class Hook>
-class HookList {
- public:
-  int64_t add(Hook hook) {
-    entries_.emplace_back(++last_, std::move(hook));
-    return last_;
-  }
-  void remove(int64_t handle) {
-    std::erase_if(entries_, [&](const auto& entry) { return entry.first == handle; });
-  }
-  bool empty() const { return entries_.empty(); }
-  auto begin() const { return entries_.begin(); }
-  auto end() const { return entries_.end(); }
-
- private:
-  std::vector<std::pair<int64_t, Hook>> entries_;
-  int64_t last_ = 0;
+/// Where a call was made, kept in anomaly mode.
+struct Anomaly {
+  std::string made_at;           ///< the user's lines; empty where nobody knows
+  std::shared_ptr<Node> parent;  ///< the node whose backward made the call, if one did
 };
 
 class Node : public std::enable_shared_from_this<Node> {
@@ -70,20 +58,21 @@ class Node : public std::enable_shared_from_this<Node> {
 
   std::vector<Edge> edges;
   std::vector<OutputInfo> outputs;
-  HookList<NodePreHook> pre_hooks;
-  HookList<NodePostHook> post_hooks;
-  /// Hooks of output i's tensor, run before pre_hooks. Pairs of output number and hook.
+  /// Hooks of the tensor that is output i run first, then those that keep its gradient
+  /// (retain_grad), then pre_hooks.
   struct TensorHook {
     int output;
     GradHook hook;
   };
   HookList<TensorHook> tensor_hooks;
-  /// Where the call was made, if anomaly mode was on.
-  std::string made_at;
+  HookList<TensorHook> retain_hooks;
+  HookList<NodePreHook> pre_hooks;
+  HookList<NodePostHook> post_hooks;
+  std::unique_ptr<Anomaly> anomaly;  ///< null unless anomaly mode was on
   /// Greater for later calls: backward runs the latest first. Leaves come first of all.
   uint64_t sequence;
-  /// A wrapper that the bindings keep for identity; freed by them.
-  std::shared_ptr<void> python;
+  /// What a front end hangs on the node.
+  std::shared_ptr<void> metadata;
 
   int add_output(const TensorInfo& info) {
     outputs.push_back({info.sizes, info.dtype});
@@ -96,45 +85,61 @@ class AccumulateGrad final : public Node {
  public:
   explicit AccumulateGrad(Tensor variable);
   TensorList apply(const TensorList& gradients) override;
-  std::string name() const override { return "AccumulateGrad"; }
+  std::string name() const override { return "torch::autograd::AccumulateGrad"; }
   Tensor variable;
-  HookList<std::function<void(const Tensor&)>> after;  ///< post-accumulate hooks
+};
+
+/// A gradient that any thread may read and write. `mutex` is never held while Python can run.
+struct GradCell {
+  std::mutex mutex;
+  Tensor value;
+};
+
+/// How a view came to be, where that forbids to follow in-place writes.
+enum class ViewOrigin : uint8_t {
+  Followed,        ///< it does not
+  NoGrad,          ///< made in no_grad mode
+  Inference,       ///< made in inference mode
+  SeveralResults,  ///< by a function that returns several views
+  CustomFunction,  ///< by a custom function, whose backward must not be bypassed
 };
 
 /// The tape's side of a tensor.
 struct ViewStep;
 struct AutogradMeta final : AutogradMetaBase {
-  std::shared_ptr<Tensor> grad = std::make_shared<Tensor>();  ///< shared with a retain_grad hook
-  std::shared_ptr<Node> grad_fn;                              ///< null for leaves
-  int output = 0;                                             ///< which output of grad_fn this is
+  /// Guards `grad`, `accumulate`, and what grad_fn() makes anew.
+  mutable std::mutex mutex;
+  std::shared_ptr<GradCell> grad;  ///< null until a gradient comes or is waited for
+  std::shared_ptr<Node> grad_fn;   ///< null for leaves
+  int output = 0;                  ///< which output of grad_fn this is
   std::weak_ptr<Node> accumulate;  ///< a leaf's AccumulateGrad, while a graph holds it
   HookList<GradHook> leaf_hooks;
   HookList<std::function<void(const Tensor&)>> after_accumulate;
-  bool retains_grad = false;
+  HookHandle retained;  ///< not null after retain_grad: takes the hook off grad_fn
 
   // Of a view:
   Tensor base;                  ///< the tensor that is no view; undefined if this is none
   std::vector<ViewStep> steps;  ///< how the view is made from the base
   uint32_t seen_version = 0;    ///< of the version counter, when grad_fn was set
-  /// Why in-place writes to this view are refused, or empty.
-  std::string in_place_refusal;
+  ViewOrigin origin = ViewOrigin::Followed;
 };
 
 /// The meta of a tensor, or nullptr.
 inline AutogradMeta* find_meta(const Tensor& tensor) {
-  return static_cast<AutogradMeta*>(tensor->autograd.get());
+  return static_cast<AutogradMeta*>(tensor->autograd());
 }
 /// The meta of a tensor, made if it has none.
 AutogradMeta& autograd_meta(const Tensor& tensor);
 
-/// PyTorch's requires_grad: of a leaf as set; of others, true if they have a grad_fn.
+/// PyTorch's requires_grad: of a leaf as set, of others true if they have a grad_fn; of a view,
+/// also if its base requires it.
 bool requires_grad(const Tensor& tensor);
 /// RuntimeError for dtypes that are not floating, and for tensors that are no leaves.
 void set_requires_grad(const Tensor& tensor, bool value);
 bool is_leaf(const Tensor& tensor);
 
 /// The node that made the tensor; null for leaves. Views whose base was written since get a new
-/// one.
+/// one; RuntimeError for those that cannot be followed.
 std::shared_ptr<Node> grad_fn(const Tensor& tensor);
 /// Where the gradient of the tensor goes; a null edge if it needs none.
 Edge gradient_edge(const Tensor& tensor);
@@ -142,12 +147,18 @@ Edge gradient_edge(const Tensor& tensor);
 Tensor grad(const Tensor& tensor);
 void set_grad(const Tensor& tensor, const Tensor& gradient);
 
-/// Hooks of a tensor, by PyTorch's rules; the handle removes them.
-int64_t register_hook(const Tensor& tensor, GradHook hook);
-void remove_hook(const Tensor& tensor, int64_t handle);
-int64_t register_post_accumulate_hook(const Tensor& tensor,
-                                      std::function<void(const Tensor&)> hook);
-void remove_post_accumulate_hook(const Tensor& tensor, int64_t handle);
+/// The call of node `node` gave `tensor` as its output number `output`.
+void set_history(const Tensor& tensor, const std::shared_ptr<Node>& node, int output);
+/// Forgets how the tensor came to be.
+void clear_history(const Tensor& tensor);
+/// Why an in-place write of a view, or (`indirect`) of its base, cannot be followed.
+std::string view_refusal(const Tensor& view, bool indirect);
+
+/// Hooks of a tensor, by PyTorch's rules.
+HookHandle register_hook(const Tensor& tensor, GradHook hook);
+HookHandle register_post_accumulate_hook(const Tensor& tensor,
+                                         std::function<void(const Tensor&)> hook);
 void retain_grad(const Tensor& tensor);
+bool retains_grad(const Tensor& tensor);
 
 }  // namespace flambeau

@@ -70,16 +70,15 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
                             ? derivative->recorded_backward
                             : derivative->backward;
   SmallVector<Tensor, 6> parameters;
-  for (size_t i = 0; i < program_of(*program).parameters.size(); ++i) {
+  const size_t count = program_of(*program).parameters.size();
+  unpack_all(saved, count, mutex_, self, parameters);
+  for (size_t i = 0; i < count; ++i) {
     const Derivative::Source& source = derivative->sources[i];
-    if (source.kind != Kind::Cotangent) {
-      parameters.push_back(saved[i].unpack(self));
-      continue;
-    }
+    if (source.kind != Kind::Cotangent) continue;
     const auto output = static_cast<size_t>(source.index);
-    parameters.push_back(gradients[output].defined()
-                             ? gradients[output]
-                             : filled(outputs[output].sizes, outputs[output].dtype, 0));
+    parameters[i] = gradients[output].defined()
+                        ? gradients[output]
+                        : filled(outputs[output].sizes, outputs[output].dtype, 0);
   }
   const std::span<const Tensor> inputs(parameters.data(), parameters.size());
   const std::span<const Scalar> number_span(numbers.data(), numbers.size());
@@ -90,9 +89,7 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
   return TensorList(results.begin(), results.end());
 }
 
-void ProgramNode::release() {
-  for (SavedTensor& tensor : saved) tensor.release();
-}
+void ProgramNode::release() { release_all(saved, mutex_); }
 
 Results run_recorded(const std::shared_ptr<const Executable>& program,
                      std::span<const Tensor> parameters, std::span<const Scalar> numbers,
@@ -118,10 +115,7 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
   for (Tensor& result : results) {
     result = result.detach();
     const int output = node->add_output(result.info());
-    if (!is_float(result.dtype())) continue;
-    AutogradMeta& meta = autograd_meta(result);
-    meta.grad_fn = node;
-    meta.output = output;
+    if (is_float(result.dtype())) set_history(result, node, output);
   }
   return results;
 }
@@ -170,6 +164,23 @@ Edge chain_edge(const std::vector<ViewStep>& steps, Edge base_edge) {
     edge = {node, 0};
   }
   return edge;
+}
+
+void rebase_history(const Tensor& written, const std::shared_ptr<Node>& node, int output,
+                    int self_edge) {
+  AutogradMeta& meta = autograd_meta(written);
+  if (!meta.base.defined()) {
+    set_history(written, node, output);
+    return;
+  }
+  const auto slices = std::make_shared<CopySlices>(meta.steps, node, self_edge);
+  slices->edges.push_back(requires_grad(meta.base) ? gradient_edge(meta.base) : Edge{});
+  for (size_t i = 0; i < node->edges.size(); ++i)
+    if (static_cast<int>(i) != self_edge) slices->edges.push_back(node->edges[i]);
+  slices->add_output(meta.base.info());
+  set_history(meta.base, slices, 0);
+  meta.seen_version = written.version() - 1;  // its grad_fn is made from the base's when asked for
+  written->requires_grad = false;
 }
 
 CopySlices::CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> written, int self_edge)

@@ -21,6 +21,7 @@ class ProgramNode final : public Node {
 
  private:
   std::string name_;
+  std::mutex mutex_;  // guards `saved` once the node is on the tape
 };
 
 /// run(), recorded on the tape if grad mode is on and a parameter requires grad.
@@ -53,13 +54,18 @@ struct ViewStep {
 /// The edge for a view's gradient: nodes that map it to `base_edge`, one per step.
 Edge chain_edge(const std::vector<ViewStep>& steps, Edge base_edge);
 
+/// `node` wrote `written` in place and gave it as its output number `output`. `self_edge` is the
+/// edge of `node` for what it was before, or -1. Of a view, this becomes history of its base.
+void rebase_history(const Tensor& written, const std::shared_ptr<Node>& node, int output,
+                    int self_edge);
+
 /// What happens to the base's gradient when a view of it was written in place by a call whose node
 /// is `written`: the region is taken out, handed to `written`, and its gradient put in its place.
 class CopySlices final : public Node {
  public:
   CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> written, int self_edge);
   TensorList apply(const TensorList& gradients) override;
-  std::string name() const override { return "CopySlices"; }
+  std::string name() const override { return "torch::autograd::CopySlices"; }
   void release() override { written_->release(); }
 
  private:

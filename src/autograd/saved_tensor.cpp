@@ -1,13 +1,38 @@
 #include "autograd/saved_tensor.h"
 
+#include <algorithm>
+
+#include "autograd/grad_mode.h"
 #include "base/error.h"
 
 namespace flambeau {
+namespace {
 
-std::vector<std::shared_ptr<SavedTensorHooks>>& saved_tensor_hooks() {
-  // NOLINTNEXTLINE(misc-use-internal-linkage): a local variable has no linkage
-  thread_local std::vector<std::shared_ptr<SavedTensorHooks>> hooks;
-  return hooks;
+thread_local std::vector<std::shared_ptr<const SavedTensorHooks>> hooks_here;
+thread_local std::string refusal;
+
+/// `data` under the history of what was saved.
+Tensor with_history(const Tensor& data, const std::shared_ptr<Node>& node, int output) {
+  Tensor result = data.detach();
+  if (dynamic_cast<AccumulateGrad*>(node.get()) != nullptr) {
+    result->requires_grad = true;
+    autograd_meta(result).accumulate = node;
+  } else {
+    set_history(result, node, output);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<std::shared_ptr<const SavedTensorHooks>>& saved_tensor_hooks() { return hooks_here; }
+
+const std::string& saved_tensor_hooks_refusal() { return refusal; }
+
+void set_saved_tensor_hooks_refusal(std::string reason) {
+  check(reason.empty() || saved_tensor_hooks().empty(),
+        [&] { return concat("saved_tensors_hooks: ", reason); });
+  refusal = std::move(reason);
 }
 
 SavedTensor::SavedTensor(const Tensor& tensor, bool is_output) : is_output_(is_output) {
@@ -17,20 +42,42 @@ SavedTensor::SavedTensor(const Tensor& tensor, bool is_output) : is_output_(is_o
         "you can make a clone to get a normal tensor and use it in autograd.");
   });
   version_ = tensor.version();
-  is_leaf_ = !is_output && is_leaf(tensor);
-  if (!is_output) {
-    grad_fn_ = flambeau::grad_fn(tensor);
-    origin_ = grad_fn_;
-    output_ = tensor->autograd == nullptr ? 0 : find_meta(tensor)->output;
-  }
-  auto& hooks = saved_tensor_hooks();
-  if (!hooks.empty()) {
-    hooks_ = hooks.back();
-    packed_ = hooks_->pack(is_output ? tensor.detach() : tensor);
-    return;
-  }
+  const AutogradMeta* meta = find_meta(tensor);
+  output_ = meta == nullptr ? 0 : meta->output;
+  if (!is_output && meta != nullptr) origin_ = flambeau::grad_fn(tensor);
   data_ = is_output ? tensor.detach() : tensor;
-  if (is_output) output_ = tensor->autograd == nullptr ? 0 : find_meta(tensor)->output;
+  const auto& hooks = saved_tensor_hooks();
+  if (!hooks.empty()) pack(std::shared_ptr(hooks.back()));
+}
+
+void SavedTensor::register_hooks(const std::shared_ptr<const SavedTensorHooks>& hooks) {
+  check(!released_, [] {
+    return std::string("register_hooks: cannot set hooks on a saved tensor that has been released");
+  });
+  check(!has_hooks(), [] {
+    return std::string("register_hooks: hooks have been registered on this saved tensor already");
+  });
+  check(data_.defined(),
+        [] { return std::string("register_hooks: nothing was saved: the tensor is None"); });
+  pack(hooks);
+}
+
+void SavedTensor::pack(const std::shared_ptr<const SavedTensorHooks>& hooks) {
+  auto packed = std::make_shared<Packed>();
+  packed->hooks = hooks;
+  if (!is_output_) packed->history = gradient_edge(data_).node;
+  const uint32_t version = data_.version();
+  {
+    const GradModeGuard no_grad(false);
+    packed->value = hooks->pack(data_);
+  }
+  check(data_.version() == version, [] {
+    return std::string(
+        "saved_tensors_hooks: a pack hook modified its input in place. Tensors provided as input "
+        "to pack hooks must not be modified by in-place operations.");
+  });
+  data_ = Tensor();
+  packed_ = std::move(packed);
 }
 
 Tensor SavedTensor::unpack(const std::shared_ptr<Node>& owner) const {
@@ -42,15 +89,8 @@ Tensor SavedTensor::unpack(const std::shared_ptr<Node>& owner) const {
         "to backward through the graph a second time or if you need to access saved tensors after "
         "calling backward.");
   });
-  if (hooks_ != nullptr) {
-    Tensor tensor = hooks_->unpack(packed_);
-    if (is_leaf_ || (grad_fn_ == nullptr && !is_output_)) return tensor;
-    const Tensor fresh = tensor.detach();
-    AutogradMeta& meta = autograd_meta(fresh);
-    meta.grad_fn = is_output_ ? owner : grad_fn_;
-    meta.output = output_;
-    return fresh;
-  }
+  if (packed_ != nullptr) return unpack_value(owner);
+  if (!data_.defined()) return {};
   if (data_.version() != version_) {
     const std::shared_ptr<Node> origin = is_output_ ? owner : origin_.lock();
     throw RuntimeError(concat(
@@ -63,12 +103,36 @@ Tensor SavedTensor::unpack(const std::shared_ptr<Node>& owner) const {
         " instead. Hint: enable anomaly detection to find the operation that failed to compute its "
         "gradient, with autograd.set_detect_anomaly(True)."));
   }
-  if (!is_output_) return data_;
-  const Tensor result = data_.detach();
-  AutogradMeta& meta = autograd_meta(result);
-  meta.grad_fn = owner;
-  meta.output = output_;
-  return result;
+  return is_output_ ? with_history(data_, owner, output_) : data_;
+}
+
+Tensor SavedTensor::unpack_value(const std::shared_ptr<Node>& owner) const {
+  Tensor data = packed_->hooks->unpack(packed_->value);
+  if (is_output_) return with_history(data, owner, output_);
+  return packed_->history == nullptr ? data : with_history(data, packed_->history, output_);
+}
+
+void unpack_all(const std::vector<SavedTensor>& saved, size_t count, std::mutex& mutex,
+                const std::shared_ptr<Node>& owner, SmallVector<Tensor, 6>& tensors) {
+  tensors.resize(count);
+  std::vector<std::pair<size_t, SavedTensor>> packed;
+  {
+    const std::lock_guard lock(mutex);
+    for (size_t i = 0; i < count; ++i) {
+      if (saved[i].has_hooks())
+        packed.emplace_back(i, saved[i]);
+      else
+        tensors[i] = saved[i].unpack(owner);
+    }
+  }
+  for (const auto& [i, tensor] : packed) tensors[i] = tensor.unpack(owner);
+}
+
+void release_all(std::vector<SavedTensor>& saved, std::mutex& mutex) {
+  std::vector<SavedTensor> freed(saved.size());
+  for (SavedTensor& tensor : freed) tensor.release();
+  const std::lock_guard lock(mutex);
+  std::swap(saved, freed);
 }
 
 }  // namespace flambeau

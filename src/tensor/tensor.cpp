@@ -65,6 +65,14 @@ TensorImpl::TensorImpl(Ref<Storage> storage_, TensorInfo info, int64_t offset_)
 TensorImpl::~TensorImpl() {
   if (const VersionCounter* counter = version_.load(std::memory_order_relaxed))
     counter->decrease_reference();
+  delete autograd();
+}
+
+AutogradMetaBase& TensorImpl::set_autograd(std::unique_ptr<AutogradMetaBase> meta) {
+  AutogradMetaBase* present = nullptr;
+  if (autograd_.compare_exchange_strong(present, meta.get(), std::memory_order_acq_rel))
+    return *meta.release();
+  return *present;
 }
 
 VersionCounter& TensorImpl::version_counter() const {

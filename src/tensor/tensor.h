@@ -53,8 +53,11 @@ class TensorImpl final : public Intrusive, public TensorInfo {
   bool requires_grad = false;      ///< of a leaf; for others see autograd
   bool is_wrapped_number = false;  ///< made from a Python number: promotes as one
   bool is_inference = false;
-  std::unique_ptr<AutogradMetaBase> autograd;  ///< null until something needs it
 
+  /// Null until something needs it.
+  AutogradMetaBase* autograd() const { return autograd_.load(std::memory_order_acquire); }
+  /// Takes `meta` unless another thread was first; returns the one that stays.
+  AutogradMetaBase& set_autograd(std::unique_ptr<AutogradMetaBase> meta);
   void* data() const {
     return static_cast<char*>(storage->data()) + offset * static_cast<int64_t>(size_of(dtype));
   }
@@ -69,6 +72,7 @@ class TensorImpl final : public Intrusive, public TensorInfo {
 
  private:
   mutable std::atomic<VersionCounter*> version_{nullptr};  ///< holds one reference
+  std::atomic<AutogradMetaBase*> autograd_{nullptr};       ///< owned
 };
 
 class Tensor {

@@ -1,40 +1,51 @@
-"""Autograd does what PyTorch 2.7.1 did (autograd/cases.py, golden.txt)."""
+"""Autograd does what PyTorch 2.7.1 did: the programs of autograd/ and what they printed there."""
 
-import contextlib
-import io
-import pathlib
+from __future__ import annotations
+
+import importlib.util
 import re
-import runpy
+from pathlib import Path
 
+import flambeau
 import pytest
 
-FOLDER = pathlib.Path(__file__).parent / "autograd"
+FOLDER = Path(__file__).parent / "autograd"
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?|-?\d+e[+-]?\d+")
+
+_spec = importlib.util.spec_from_file_location("autograd_programs", FOLDER / "programs.py")
+assert _spec is not None
+assert _spec.loader is not None
+programs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(programs)
+
+GOLDEN = {path.stem: path.read_text().splitlines() for path in sorted(FOLDER.glob("*.txt"))}
+ACTUAL: dict[str, list[str]] = {}
+
+
+def lines(program: str) -> list[str]:
+    if program not in ACTUAL:
+        ACTUAL[program] = programs.run(program, flambeau)
+    return ACTUAL[program]
 
 
 def split(line: str) -> tuple[str, list[float]]:
     return NUMBER.sub("#", line), [float(n) for n in NUMBER.findall(line)]
 
 
-def output() -> list[str]:
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text):
-        runpy.run_path(str(FOLDER / "cases.py"), run_name="cases")
-    return text.getvalue().splitlines()
+@pytest.mark.parametrize("program", GOLDEN)
+def test_every_case_ran(program: str) -> None:
+    assert len(lines(program)) == len(GOLDEN[program])
 
 
-GOLDEN = (FOLDER / "golden.txt").read_text().splitlines()
-ACTUAL = dict(enumerate(output()))
+CASES = [(name, number) for name, golden in GOLDEN.items() for number in range(len(golden))]
 
 
-def test_every_case_ran() -> None:
-    assert len(ACTUAL) == len(GOLDEN)
-
-
-@pytest.mark.parametrize("number", range(len(GOLDEN)), ids=lambda n: GOLDEN[n].split(" |")[0])
-def test_case(number: int) -> None:
-    wanted_text, wanted_numbers = split(GOLDEN[number])
-    text, numbers = split(ACTUAL[number])
+@pytest.mark.parametrize(
+    ("program", "number"), CASES, ids=[f"{p}: {GOLDEN[p][n].split(' |')[0]}" for p, n in CASES]
+)
+def test_case(program: str, number: int) -> None:
+    wanted_text, wanted_numbers = split(GOLDEN[program][number])
+    text, numbers = split(lines(program)[number])
     assert text == wanted_text
     # Second derivatives of saturated functions lose digits to cancellation.
     assert numbers == pytest.approx(wanted_numbers, rel=2e-4, abs=1e-9)

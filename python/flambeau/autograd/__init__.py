@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _C
+from . import function, graph
+from .function import Function
 from .grad_mode import (
     detect_anomaly,
     enable_grad,
@@ -16,6 +18,7 @@ from .grad_mode import (
 )
 
 __all__ = [
+    "Function",
     "backward",
     "detect_anomaly",
     "enable_grad",

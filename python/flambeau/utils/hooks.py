@@ -2,112 +2,151 @@
 
 from __future__ import annotations
 
-import itertools
-import weakref
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import flambeau
+from flambeau.autograd.hooks import RemovableHandle
 
-__all__ = ["BackwardHook", "RemovableHandle"]
+__all__ = ["BackwardHook", "RemovableHandle", "unserializable_hook", "warn_if_has_hooks"]
 
 
-class RemovableHandle:
-    """Removes a hook from the dict that holds it; a context manager that does so at its end."""
+def unserializable_hook(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Marks a hook that cannot be pickled, so that pickling a tensor with it warns."""
+    f.__torch_unserializable__ = True  # type: ignore[attr-defined]
+    return f
 
-    _ids = itertools.count()
-    id: int
 
-    def __init__(self, hooks_dict: Any, *, extra_dict: Any = None) -> None:
-        self.id = next(RemovableHandle._ids)
-        self._hooks = weakref.ref(hooks_dict) if hasattr(hooks_dict, "__weakref__") else None
-        self._strong = hooks_dict if self._hooks is None else None
-        extra = [] if extra_dict is None else extra_dict
-        self._extra = extra if isinstance(extra, list) else [extra]
+def warn_if_has_hooks(tensor: Any) -> None:
+    for hook in (getattr(tensor, "_backward_hooks", None) or {}).values():
+        if not hasattr(hook, "__torch_unserializable__"):
+            warnings.warn(
+                f"backward hook {hook!r} on tensor will not be serialized. If this is expected, "
+                "you can decorate the function with @torch.utils.hooks.unserializable_hook to "
+                "suppress this warning",
+                stacklevel=2,
+            )
 
-    def remove(self) -> None:
-        hooks = self._strong if self._hooks is None else self._hooks()
-        for registry in [hooks, *self._extra]:
-            if registry is not None:
-                registry.pop(self.id, None)
 
-    def __enter__(self) -> RemovableHandle:
-        return self
+class BackwardHookFunction(flambeau.autograd.Function):
+    """The identity. Its node is where the backward hooks of a module run."""
 
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
+    @staticmethod
+    def forward(ctx: Any, *tensors: Any) -> Any:
+        ctx.mark_non_differentiable(*(t for t in tensors if not t.requires_grad))
+        return tensors
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads
+
+
+_Gradients = tuple[Any, ...]
+
+
+def _passed(values: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[int], Any]:
+    """`values` with the tensors passed through a node; their places; the node or None."""
+    places = [i for i, value in enumerate(values) if isinstance(value, flambeau.Tensor)]
+    if not flambeau.is_grad_enabled() or not any(values[i].requires_grad for i in places):
+        return values, [], None
+    passed = BackwardHookFunction.apply(*(values[i] for i in places))
+    result = list(values)
+    for i, tensor in zip(places, passed):
+        result[i] = tensor
+    node = next(t.grad_fn for t in passed if t.grad_fn is not None)
+    return tuple(result), places, node
+
+
+def _spread(gradients: _Gradients, places: list[int], count: int) -> _Gradients:
+    """One for each value of the module's, None where that is no tensor."""
+    result: list[Any] = [None] * count
+    for i, gradient in zip(places, gradients):
+        result[i] = gradient
+    return tuple(result)
 
 
 class BackwardHook:
-    """Calls a module's full backward hooks once the gradients of its inputs and outputs are there.
+    """The full backward hooks of a module, for one call of it.
 
-    Hooks see `(module, grad_input, grad_output)`; what they return replaces `grad_input`. The
-    tensors pass through identity nodes, whose backward is where the hooks run.
+    The tensors that the module gets and gives pass through nodes of their own: at that of the
+    outputs the pre-hooks run, `(module, grad_output)`, and at that of the inputs the hooks,
+    `(module, grad_input, grad_output)`. What a hook returns replaces the gradients.
     """
 
     def __init__(
         self,
         module: Any,
-        hooks: Sequence[Callable[..., Any]],
-        pre_hooks: Sequence[Callable[..., Any]],
+        user_hooks: Sequence[Callable[..., Any]],
+        user_pre_hooks: Sequence[Callable[..., Any]],
     ) -> None:
         self.module = module
-        self.hooks = hooks
-        self.pre_hooks = pre_hooks
-        self.grad_output: tuple[Any, ...] | None = None
-        self.needs_input = False
-
-    def _through(self, values: Any, backward: Callable[..., Any]) -> tuple[Any, bool]:
-        listed = values if isinstance(values, tuple) else (values,)
-        at = [i for i, v in enumerate(listed) if isinstance(v, flambeau.Tensor) and v.requires_grad]
-        if not at or not flambeau.is_grad_enabled():
-            return values, False
-
-        class Identity(flambeau.autograd.Function):  # type: ignore[name-defined]
-            @staticmethod
-            def forward(ctx: Any, *tensors: Any) -> Any:
-                return tuple(t.view_as(t) for t in tensors)
-
-            @staticmethod
-            def backward(ctx: Any, *grads: Any) -> Any:
-                return backward(at, len(listed), grads)
-
-        passed = Identity.apply(*(listed[i] for i in at))
-        result = list(listed)
-        for i, tensor in zip(at, passed):
-            result[i] = tensor
-        return (tuple(result) if isinstance(values, tuple) else result[0]), True
+        self.user_hooks = user_hooks
+        self.user_pre_hooks = user_pre_hooks
+        self.grad_outputs: _Gradients | None = None
+        self.has_input_node = False
 
     def setup_input_hook(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        def backward(at: list[int], count: int, grads: tuple[Any, ...]) -> tuple[Any, ...]:
-            grad_input: tuple[Any, ...] = tuple(
-                grads[at.index(i)] if i in at else None for i in range(count)
-            )
-            grad_input = self._run_hooks(grad_input)
-            return tuple(grad_input[i] for i in at)
+        result, places, node = _passed(args)
+        if node is None:
+            return result
+        self.has_input_node = True
 
-        result, self.needs_input = self._through(args, backward)
+        def hook(grad_input: _Gradients, _: _Gradients) -> _Gradients | None:
+            if self.grad_outputs is None:
+                return None  # Backward began inside the module.
+            gradients = _spread(grad_input, places, len(args))
+            replaced = self._run_hooks(gradients)
+            return tuple(replaced[i] for i in places)
+
+        node.register_hook(hook)
         return result
 
     def setup_output_hook(self, result: Any) -> Any:
-        def backward(at: list[int], count: int, grads: tuple[Any, ...]) -> tuple[Any, ...]:
-            grad_output: tuple[Any, ...] = tuple(
-                grads[at.index(i)] if i in at else None for i in range(count)
+        if not isinstance(result, tuple) and not isinstance(result, flambeau.Tensor):
+            warnings.warn(
+                "For backward hooks to be called, module output should be a Tensor or a tuple of "
+                f"Tensors but received {type(result)}",
+                stacklevel=2,
             )
-            for hook in self.pre_hooks:
-                replaced = hook(self.module, grad_output)
+            return result
+        values = result if isinstance(result, tuple) else (result,)
+        passed, places, node = _passed(values)
+        if node is None:
+            return result
+
+        def hook(grad_output: _Gradients) -> _Gradients | None:
+            gradients = _spread(grad_output, places, len(values))
+            for pre_hook in self.user_pre_hooks:
+                replaced = pre_hook(self.module, gradients)
                 if replaced is not None:
-                    grad_output = replaced if isinstance(replaced, tuple) else (replaced,)
-            self.grad_output = grad_output
-            if not self.needs_input:
-                self._run_hooks((None,))
-            return tuple(grad_output[i] for i in at)
+                    gradients = self._checked(replaced, len(values), "pre hook")
+            self.grad_outputs = gradients
+            if not self.has_input_node and self.user_hooks:
+                replaced = self._run_hooks((None,))
+                if any(gradient is not None for gradient in replaced):
+                    raise RuntimeError(
+                        "Backward hook for Modules where no input requires gradient should always "
+                        "return None or None for all gradients."
+                    )
+            return tuple(gradients[i] for i in places) if self.user_pre_hooks else None
 
-        return self._through(result, backward)[0]
+        node.register_prehook(hook)
+        return passed if isinstance(result, tuple) else passed[0]
 
-    def _run_hooks(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
-        for hook in self.hooks:
-            replaced = hook(self.module, grad_input, self.grad_output)
+    def _run_hooks(self, gradients: _Gradients) -> _Gradients:
+        grad_outputs, self.grad_outputs = self.grad_outputs, None
+        for hook in self.user_hooks:
+            replaced = hook(self.module, gradients, grad_outputs)
             if replaced is not None:
-                grad_input = replaced if isinstance(replaced, tuple) else (replaced,)
-        return grad_input
+                gradients = self._checked(replaced, len(gradients), "hook")
+        return gradients
+
+    def _checked(self, replaced: Any, expected: int, what: str) -> _Gradients:
+        replaced = replaced if isinstance(replaced, tuple) else (replaced,)
+        if len(replaced) != expected:
+            raise RuntimeError(
+                f"{type(self.module).__name__}: a backward {what} returned an invalid number of "
+                f"grads: expected {expected}, but got {len(replaced)}"
+            )
+        return replaced

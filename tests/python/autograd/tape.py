@@ -1,25 +1,4 @@
-# Programs whose output PyTorch 2.7.1 gave is in golden.txt. `torch` is Flambeau there, PyTorch when the
-# golden file is made: python tests/python/autograd/cases.py > tests/python/autograd/golden.txt
-import sys
-
-if __name__ == "__main__":
-    import torch
-else:
-    import flambeau as torch
-
-
-def show(name, *values):
-    parts = [str(v.detach().tolist()) if isinstance(v, torch.Tensor) else str(v) for v in values]
-    print(name, "|", *parts)
-
-
-def attempt(name, function):
-    try:
-        show(name, function())
-    except Exception as error:
-        print(name, "|", type(error).__name__)
-
-
+# Many small programs of the tape, one a line; see programs.py.
 # views and in-place
 x=torch.arange(6.).reshape(2,3).requires_grad_(); y=x*2; y[0].mul_(3); y.sum().backward(); show('view mul_', x.grad, y)
 x=torch.ones(3,requires_grad=True); y=x*1; v=y[1:]; v.add_(x[:2]*5); (y*torch.arange(3.)).sum().backward(); show('slice add_', x.grad, y, v)
