@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
 
 help: ## Lists these commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # What `train` needs is built first and alone, so that a new user waits for no test.
 train: ## Installs what is missing, builds, trains a small GPT (ARGS="--resume" and others are passed on)
@@ -58,9 +58,9 @@ fuzz: ## Feeds random input to the readers, each for FUZZ_SECONDS (60)
 	@cmake --preset fuzz >/dev/null
 	@cmake --build --preset fuzz -j $(JOBS)
 	@set -e; for target in build/fuzz/bin/*_fuzz; do mkdir -p $$target.corpus; \
-	  echo "== $$(basename $$target)"; \
+	  name=$$(basename $$target); echo "== $$name"; \
 	  $$target -max_total_time=$(or $(FUZZ_SECONDS),60) -print_final_stats=0 -verbosity=0 \
-	    -artifact_prefix=$$target. $$target.corpus; done
+	    -artifact_prefix=$$target. $$target.corpus tests/fuzz/seeds/$$name; done
 
 stubs: build ## Writes the C++ functions and the type stubs anew from the schemas
 	@$(PYTHON) tools/generate_api.py

@@ -99,6 +99,8 @@ struct KernelLog::RecordHeader {
   uint64_t checksum() const {
     return hash_bytes(this, offsetof(RecordHeader, header_checksum)).low;
   }
+  /// The time of last use, which no checksum covers, within bounds.
+  int64_t used() const { return std::max<int64_t>(last_used, 0); }
   bool valid() const { return magic == kRecordMagic && header_checksum == checksum(); }
 };
 
@@ -215,7 +217,7 @@ bool KernelLog::replace_log(std::span<const std::pair<Hash128, Entry>> kept) {
     std::memcpy(record.data(), &header, kUnit);
     std::memcpy(record.data() + kUnit, payload->data(), payload->size());
     good = write_all(fresh.get(), record, end);
-    index[key] = {end, entry.length, header.last_used};
+    index[key] = {end, entry.length, header.used()};
     end += record.size();
   }
   struct stat status{};
@@ -256,7 +258,7 @@ void KernelLog::scan(uint64_t offset) {
       continue;
     }
     if (header.length > scanned_ || record_bytes(header.length) > scanned_ - offset) return;
-    index_[header.key] = {offset, header.length, header.last_used};
+    index_[header.key] = {offset, header.length, header.used()};
     offset += record_bytes(header.length);
     end_ = offset;
   }

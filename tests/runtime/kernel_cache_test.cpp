@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -394,6 +395,19 @@ TEST(KernelCache, WhatWasReadLatelyOutlivesWhatWasOnlyWritten) {
   KernelCache cache(folder.cache(), bound);
   EXPECT_NE(cache.find(key_of(3)), nullptr);
   EXPECT_EQ(cache.find(key_of(2)), nullptr);
+}
+
+TEST(KernelCache, ADamagedTimeOfUseIsMended) {
+  const Folder folder;
+  fill(folder.cache(), 1);
+  constexpr size_t kLastUsed = 64 + 48;
+  Bytes bytes = read_file(folder.log());
+  int64_t used = std::numeric_limits<int64_t>::min();
+  std::memcpy(&bytes[kLastUsed], &used, sizeof used);
+  write_file(folder.log(), bytes);
+  ASSERT_NE(KernelCache(folder.cache(), kLarge).find(key_of(0)), nullptr);
+  std::memcpy(&used, &read_file(folder.log())[kLastUsed], sizeof used);
+  EXPECT_GT(used, 0);
 }
 
 TEST(KernelCache, ACompactionIsSeenByOtherProcesses) {
