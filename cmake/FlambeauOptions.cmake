@@ -3,7 +3,7 @@
 option(FLAMBEAU_BUILD_TESTS "Build the C++ tests" ON)
 option(FLAMBEAU_BUILD_EXAMPLES "Build the C++ examples and benchmarks" ON)
 option(FLAMBEAU_WERROR "Treat warnings as errors" ON)
-option(FLAMBEAU_LINK_INTO_PYTHON "Link the built libraries into python/flambeau" ON)
+option(FLAMBEAU_BUILD_PYTHON "Build the Python extension and link it into python/flambeau" ON)
 set(FLAMBEAU_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
 option(FLAMBEAU_FUZZ "Build the libFuzzer targets of tests/fuzz" OFF)
 

@@ -1,5 +1,8 @@
 # The Python extension `_C` (nanobind), and where the built libraries go in a checkout and a wheel.
 
+if(NOT FLAMBEAU_BUILD_PYTHON)
+  return()
+endif()
 flambeau_sources(bind_sources src/bind)
 if(NOT SKBUILD AND EXISTS ${PROJECT_SOURCE_DIR}/.venv/bin/python)
   set(Python_EXECUTABLE ${PROJECT_SOURCE_DIR}/.venv/bin/python)
@@ -31,7 +34,7 @@ endif()
 add_custom_target(package_libraries DEPENDS ${package_libraries})
 if(SKBUILD)
   install(TARGETS ${package_libraries} LIBRARY DESTINATION flambeau)
-elseif(FLAMBEAU_LINK_INTO_PYTHON)
+else()
   # Always run, so that Python sees the build that was made last.
   set(link_commands)
   foreach(library IN LISTS package_libraries)
