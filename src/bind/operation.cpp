@@ -260,7 +260,9 @@ void add_paths(Paths& paths, Paths& reflected, const ops::Definition& op) {
       add_overload(reflected, std::string(kMethodPrefix) + operator_form(last, 'r'), op, form,
                    true);
   }
-  // Operations that are nobody's function are for the package itself.
+  // Operations and forms that are nobody's function are for the package itself.
+  if (own.empty() && variants.in_place)
+    add_overload(paths, "_ops." + name + "_", op, CallForm::InPlace);
   if (own.empty() && variants.aliases.empty()) add_overload(paths, "_ops." + name, op, form);
 }
 
