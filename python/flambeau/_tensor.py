@@ -161,33 +161,47 @@ def _conversion(dtype: Any) -> Callable[..., Tensor]:
     return convert
 
 
-def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """to(dtype), to(device), to(device, dtype), to(other), each with non_blocking= and copy=."""
-    dtype = kwargs.pop("dtype", None)
-    device = kwargs.pop("device", None)
-    flags = {name: kwargs.pop(name, False) for name in ("non_blocking", "copy")}
-    memory_format = kwargs.pop("memory_format", None)
+def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool, Any]:
+    """Device, dtype, non_blocking and memory_format of to()'s arguments; those of Tensor.to may
+    also hold `copy`, which is left to it.
+    """
+    given = dict(kwargs)
+    dtype, device = given.pop("dtype", None), given.pop("device", None)
+    non_blocking, memory_format = given.pop("non_blocking", False), given.pop("memory_format", None)
     rest = list(args)
-    if rest and isinstance(rest[0], (_C.device, str, type(None))):
+    other = given.pop("tensor", None)
+    if rest and isinstance(rest[0], Tensor):
+        other = rest.pop(0)
+    elif rest and isinstance(rest[0], (_C.device, str, int, type(None))):
         device = rest.pop(0)
-    elif rest and isinstance(rest[0], Tensor):
-        dtype = rest.pop(0).dtype
+    if other is not None:
+        device, dtype = other.device, other.dtype
     if rest and (rest[0] is None or isinstance(rest[0], (_C.dtype, type))):
         dtype = rest.pop(0)
-    for name in ("non_blocking", "copy"):
-        if rest and isinstance(rest[0], bool):
-            flags[name] = rest.pop(0)
-    if rest or kwargs:
-        given = ", ".join([type(arg).__name__ for arg in args] + [f"{key}=" for key in kwargs])
+    if rest and isinstance(rest[0], bool):
+        non_blocking = rest.pop(0)
+    if rest or given:
+        listed = ", ".join([type(arg).__name__ for arg in args] + [f"{key}=" for key in kwargs])
         raise TypeError(
-            f"to() received an invalid combination of arguments - got ({given}), but expected one "
+            f"to() received an invalid combination of arguments - got ({listed}), but expected one "
             "of:\n * (torch.device device, torch.dtype dtype = None, bool non_blocking = False, "
             "bool copy = False)\n * (torch.dtype dtype, bool non_blocking = False, bool copy = "
             "False)\n * (Tensor other, bool non_blocking = False, bool copy = False)"
         )
     if device is not None:
         _check_device("to", device)
-    if dtype in (None, self.dtype) and not flags["copy"] and memory_format is None:
+    return device, dtype, non_blocking, memory_format
+
+
+def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """to(dtype), to(device), to(device, dtype), to(other), each with non_blocking= and copy=."""
+    copied = kwargs.pop("copy", False)
+    if len(args) > 2 and isinstance(args[-1], bool) and isinstance(args[-2], bool):
+        *args, copied = args  # type: ignore[assignment]
+    if "other" in kwargs:
+        kwargs["tensor"] = kwargs.pop("other")
+    _, dtype, _, memory_format = parse_to(tuple(args), kwargs)
+    if dtype in (None, self.dtype) and not copied and memory_format is None:
         return self
     return _to_copy(self, dtype=dtype, memory_format=memory_format)
 
@@ -221,6 +235,20 @@ def _equal(self: Tensor, other: Tensor) -> bool:
     return _functional.equal(self, other)
 
 
+def _share_memory_(self: Tensor) -> Tensor:
+    """Moves the elements to memory that processes forked from now on share with this one."""
+    from flambeau import _shared
+
+    return _shared.share_memory_(self)
+
+
+def _is_shared(self: Tensor) -> bool:
+    """True if the elements are in memory that forked processes share."""
+    from flambeau import _shared
+
+    return _shared.is_shared(self)
+
+
 def _is_nonzero(self: Tensor) -> bool:
     return _functional.is_nonzero(self)
 
@@ -233,6 +261,8 @@ _METHODS: dict[str, Any] = {
     "nonzero": _nonzero,
     "equal": _equal,
     "is_nonzero": _is_nonzero,
+    "share_memory_": _share_memory_,
+    "is_shared": _is_shared,
     "backward": _backward,
     "register_hook": _register_hook,
     "register_post_accumulate_grad_hook": _register_post_accumulate_grad_hook,

@@ -1,20 +1,64 @@
 """The modules of flambeau.nn."""
 
-from flambeau.nn.modules import activation, attention, container, linear, loss, normalization
+from flambeau.nn.modules import (
+    activation,
+    attention,
+    batchnorm,
+    container,
+    conv,
+    distance,
+    dropout,
+    flatten,
+    instancenorm,
+    linear,
+    loss,
+    normalization,
+    padding,
+    parameter_container,
+    pixelshuffle,
+    pooling,
+    sparse,
+    transformer,
+)
 from flambeau.nn.modules.activation import *  # noqa: F403
 from flambeau.nn.modules.attention import *  # noqa: F403
+from flambeau.nn.modules.batchnorm import *  # noqa: F403
 from flambeau.nn.modules.container import *  # noqa: F403
+from flambeau.nn.modules.conv import *  # noqa: F403
+from flambeau.nn.modules.distance import *  # noqa: F403
+from flambeau.nn.modules.dropout import *  # noqa: F403
+from flambeau.nn.modules.flatten import *  # noqa: F403
+from flambeau.nn.modules.instancenorm import *  # noqa: F403
 from flambeau.nn.modules.linear import *  # noqa: F403
 from flambeau.nn.modules.loss import *  # noqa: F403
 from flambeau.nn.modules.module import Module
 from flambeau.nn.modules.normalization import *  # noqa: F403
+from flambeau.nn.modules.padding import *  # noqa: F403
+from flambeau.nn.modules.parameter_container import *  # noqa: F403
+from flambeau.nn.modules.pixelshuffle import *  # noqa: F403
+from flambeau.nn.modules.pooling import *  # noqa: F403
+from flambeau.nn.modules.sparse import *  # noqa: F403
+from flambeau.nn.modules.transformer import *  # noqa: F403
 
-__all__ = [
-    "Module",
-    *activation.__all__,
-    *attention.__all__,
-    *container.__all__,
-    *linear.__all__,
-    *loss.__all__,
-    *normalization.__all__,
-]
+_PARTS = (
+    activation,
+    attention,
+    batchnorm,
+    container,
+    conv,
+    distance,
+    dropout,
+    flatten,
+    instancenorm,
+    linear,
+    loss,
+    normalization,
+    padding,
+    parameter_container,
+    pixelshuffle,
+    pooling,
+    sparse,
+    transformer,
+)
+
+__all__ = ["Module", *(name for part in _PARTS for name in part.__all__)]

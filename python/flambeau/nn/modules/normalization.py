@@ -1,4 +1,4 @@
-"""LayerNorm (Ba et al. 2016), RMSNorm (Zhang & Sennrich 2019), GroupNorm (Wu & He 2018), Dropout."""
+"""LayerNorm (Ba et al. 2016), RMSNorm (Zhang & Sennrich 2019), GroupNorm (Wu & He 2018)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flambeau.nn import init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
 
-__all__ = ["Dropout", "GroupNorm", "LayerNorm", "RMSNorm"]
+__all__ = ["GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
 
 
 def _shape(normalized_shape: Any) -> tuple[int, ...]:
@@ -62,6 +62,8 @@ class LayerNorm(Module):
 class RMSNorm(Module):
     """x / sqrt(mean(x^2) + eps) * weight over the last axes."""
 
+    __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
+
     def __init__(
         self,
         normalized_shape: Any,
@@ -93,6 +95,8 @@ class RMSNorm(Module):
 
 class GroupNorm(Module):
     """Normalises groups of channels of (N, C, ...)."""
+
+    __constants__ = ["num_groups", "num_channels", "eps", "affine"]
 
     def __init__(
         self,
@@ -127,18 +131,22 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
 
 
-class Dropout(Module):
-    """In training, zeroes elements with probability p and scales the others by 1 / (1 - p)."""
+class LocalResponseNorm(Module):
+    """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta (Krizhevsky et al.,
+    2012).
+    """
 
-    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+    __constants__ = ["size", "alpha", "beta", "k"]
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
-        if p < 0 or p > 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-        self.p = p
-        self.inplace = inplace
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.dropout(input, self.p, self.training, self.inplace)
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}, inplace={self.inplace}"
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -1,0 +1,50 @@
+"""Functions of networks: the operations of `nn.functional`, and those that are a few calls of them.
+
+An operation that the core defines under `nn.functional.NAME` is taken from there; the files of this
+folder add what PyTorch's functions have beside it (`inplace=`, `dim=None`, `return_indices=`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flambeau.nn.functional import (
+    _activation,
+    _attention,
+    _distance,
+    _dropout,
+    _embedding,
+    _loss,
+    _normalization,
+    _pooling,
+)
+from flambeau.nn.functional._operations import OPERATIONS as _OPERATIONS
+
+globals().update(_OPERATIONS)
+
+from flambeau.nn.functional._activation import *  # noqa: E402, F403
+from flambeau.nn.functional._attention import *  # noqa: E402, F403
+from flambeau.nn.functional._attention import (  # noqa: E402
+    _canonical_mask,
+    _in_projection_packed,
+    _none_or_dtype,
+)
+from flambeau.nn.functional._distance import *  # noqa: E402, F403
+from flambeau.nn.functional._dropout import *  # noqa: E402, F403
+from flambeau.nn.functional._embedding import *  # noqa: E402, F403
+from flambeau.nn.functional._loss import *  # noqa: E402, F403
+from flambeau.nn.functional._normalization import *  # noqa: E402, F403
+from flambeau.nn.functional._pooling import *  # noqa: E402, F403
+
+_PARTS = (_activation, _attention, _distance, _dropout, _embedding, _loss, _normalization, _pooling)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """The operations, which only exist at run time."""
+
+
+__all__ = [
+    *(name for name in _OPERATIONS if not name.startswith("_")),
+    *(name for part in _PARTS for name in part.__all__ if name not in _OPERATIONS),
+]
