@@ -100,7 +100,7 @@ class Engine {
       step(node);
       current_ = nullptr;
     }
-    // Callbacks may queue more.
+    // NOLINTNEXTLINE(modernize-loop-convert): callbacks may queue more
     for (size_t i = 0; i < callbacks_.size(); ++i) {
       const std::function<void()> callback = std::move(callbacks_[i]);
       callback();

@@ -115,6 +115,7 @@ ArrayValue interpret_block_scan(const Node& node, std::span<const ArrayValue> ar
 
 /// `value` before it was widened from a 16-bit float, as the same view; invalid if it was not.
 Expr before_widening(const Expr& value) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): adding nodes moves the builder's
   const ir::Node node = value.node();
   if (node.arguments.empty()) return {};
   const Expr from = value.builder().expr(node.arguments[0]);
