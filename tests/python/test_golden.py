@@ -16,7 +16,7 @@ NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|inf\b)|\bnan\b")
 # Each in a process of its own, where `torch` is Flambeau.
 PROGRAM = """
 import sys
-import flambeau
+import flambeau.nn, flambeau.optim.optimizer, flambeau.utils.data
 for name in [*sys.modules]:
     if name == "flambeau" or name.startswith("flambeau."):
         sys.modules["torch" + name[len("flambeau"):]] = sys.modules[name]

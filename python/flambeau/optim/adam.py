@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
 
-Every variant but amsgrad is one fused update over all parameters of a group, whatever `fused`,
-`foreach` and `capturable` say.
+Every variant but amsgrad and differentiable is one fused update over all parameters of a group,
+whatever `fused`, `foreach` and `capturable` say.
 """
 
 from __future__ import annotations
@@ -11,8 +11,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import flambeau
-from flambeau import Tensor
-from flambeau.optim.optimizer import Optimizer, evaluate
+from flambeau.optim.optimizer import (
+    Optimizer,
+    check_betas,
+    check_not_negative,
+    decayed,
+    evaluate,
+    zero_step,
+)
 
 __all__ = ["Adam", "AdamW"]
 
@@ -22,15 +28,13 @@ class Adam(Optimizer):
     p -= lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps), with g += weight_decay * p first.
     """
 
-    _decoupled = False
-
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: Any = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0,
+        weight_decay: Any = 0,
         amsgrad: bool = False,
         *,
         foreach: bool | None = None,
@@ -38,21 +42,13 @@ class Adam(Optimizer):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
-        decoupled_weight_decay: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
-        if not lr >= 0.0:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        if not weight_decay >= 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
-        if differentiable:
-            raise NotImplementedError(f"{type(self).__name__}: differentiable=True is not provided")
-        if decoupled_weight_decay is None:
-            decoupled_weight_decay = self._decoupled
+        if isinstance(lr, flambeau.Tensor) and lr.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
+        check_not_negative(lr=("learning rate", lr), eps=("epsilon value", eps))
+        check_betas(betas)
+        check_not_negative(weight_decay=("weight_decay value", weight_decay))
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -67,86 +63,116 @@ class Adam(Optimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
+        if fused and differentiable:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        if fused and foreach:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = evaluate(closure)
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
-            for parameter in params:
+            # Parameters that have made the same number of steps share an update.
+            by_step: defaultdict[float, list[Any]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
                 state = self.state[parameter]
                 if not state:
-                    state["step"] = flambeau.zeros((), dtype=flambeau.float32)
-                    state["exp_avg"] = flambeau.zeros_like(parameter)
-                    state["exp_avg_sq"] = flambeau.zeros_like(parameter)
+                    state["step"] = zero_step()
+                    state["exp_avg"] = flambeau.zeros_like(parameter).detach()
+                    state["exp_avg_sq"] = flambeau.zeros_like(parameter).detach()
                     if group["amsgrad"]:
-                        state["max_exp_avg_sq"] = flambeau.zeros_like(parameter)
-            by_step: defaultdict[float, list[Any]] = defaultdict(list)
-            for parameter in params:
-                step = self.state[parameter]["step"]
-                step += 1
-                by_step[step.item()].append(parameter)
-            for step, some in by_step.items():
-                self._update(group, some, step)
+                        state["max_exp_avg_sq"] = flambeau.zeros_like(parameter).detach()
+                state["step"] += 1
+                by_step[state["step"].item()].append(parameter)
+            for step, params in by_step.items():
+                if group["amsgrad"] or group["differentiable"]:
+                    for parameter in params:
+                        self._update(parameter, self.state[parameter], group, step)
+                else:
+                    self._fused(params, group, step)
         return loss
 
-    def _update(self, group: dict[str, Any], params: list[Any], step: float) -> None:
+    def _fused(self, params: list[Any], group: dict[str, Any], step: float) -> None:
         states = [self.state[parameter] for parameter in params]
-        grads = [parameter.grad for parameter in params]
-        if group["amsgrad"]:
-            for parameter, grad, state in zip(params, grads, states):
-                _amsgrad(parameter, grad, state, group, step)
-            return
         decoupled = group["decoupled_weight_decay"]
         update = flambeau._fused_adamw_ if decoupled else flambeau._fused_adam_
         update(
             params,
-            grads,
+            [parameter.grad for parameter in params],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             lr=float(group["lr"]),
             beta1=group["betas"][0],
             beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
+            weight_decay=float(group["weight_decay"]),
             eps=group["eps"],
             step=step,
             maximize=group["maximize"],
         )
 
+    def _update(
+        self, parameter: Any, state: dict[str, Any], group: dict[str, Any], step: float
+    ) -> None:
+        """One parameter's update by operations, with amsgrad's largest second moment so far (Reddi
+        et al. 2018).
+        """
+        beta1, beta2 = group["betas"]
+        grad = -parameter.grad if group["maximize"] else parameter.grad
+        grad = decayed(parameter, grad, group, group["decoupled_weight_decay"])
+        mean = state["exp_avg"].lerp(grad, 1 - beta1)
+        square = state["exp_avg_sq"] * beta2 + grad * grad * (1 - beta2)
+        self._store(state, "exp_avg", mean, group)
+        self._store(state, "exp_avg_sq", square, group)
+        if group["amsgrad"]:
+            square = flambeau.maximum(state["max_exp_avg_sq"], square)
+            self._store(state, "max_exp_avg_sq", square, group)
+        # The square root has no gradient at 0.
+        guard = 1e-30 * (square == 0) if group["differentiable"] else 0.0
+        scale = (square + guard).sqrt() / (1 - beta2**step) ** 0.5 + group["eps"]
+        parameter.add_(mean / scale * (-group["lr"] / (1 - beta1**step)))
 
-def _amsgrad(
-    parameter: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any], step: float
-) -> None:
-    """One parameter's update with the largest second moment so far (Reddi et al. 2018)."""
-    lr, (beta1, beta2), decay = float(group["lr"]), group["betas"], group["weight_decay"]
-    if group["maximize"]:
-        grad = -grad
-    if group["decoupled_weight_decay"]:
-        parameter.mul_(1 - lr * decay)
-    elif decay != 0:
-        grad = grad + parameter * decay
-    mean, square, largest = (state[k] for k in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
-    mean.lerp_(grad, 1 - beta1)
-    square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    largest.copy_(flambeau.maximum(largest, square))
-    scale = largest.sqrt() / (1 - beta2**step) ** 0.5 + group["eps"]
-    parameter.addcdiv_(mean, scale, value=-lr / (1 - beta1**step))
+    def _store(self, state: dict[str, Any], name: str, value: Any, group: dict[str, Any]) -> None:
+        if group["differentiable"]:
+            state[name] = value
+        else:
+            state[name].copy_(value)
 
 
 class AdamW(Adam):
     """Adam with the weight decay applied to the parameter: p *= 1 - lr * weight_decay."""
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: Any = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 1e-2,
+        weight_decay: Any = 1e-2,
         amsgrad: bool = False,
-        **options: Any,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group["decoupled_weight_decay"] = True
