@@ -109,6 +109,7 @@ class Engine {
   }
 
   int64_t id() const { return id_; }
+  bool runs_all() const { return options_.inputs.empty(); }
   const std::shared_ptr<Node>& current() const { return current_; }
   void queue(std::function<void()> callback) { callbacks_.push_back(std::move(callback)); }
   bool executes(const Node& node) const {
@@ -355,17 +356,22 @@ int64_t current_graph_task() { return running == nullptr ? -1 : running->id(); }
 
 std::shared_ptr<Node> current_node() { return running == nullptr ? nullptr : running->current(); }
 
-bool will_execute(const Node& node) {
+namespace {
+
+Engine& running_engine(const char* function) {
   check(running != nullptr,
-        [] { return std::string("will_execute: this may be asked only while backward runs"); });
-  return running->executes(node);
+        [&] { return concat(function, ": this may be called only while backward runs"); });
+  return *running;
 }
 
+}  // namespace
+
+bool runs_whole_graph() { return running_engine("runs_whole_graph").runs_all(); }
+
+bool will_execute(const Node& node) { return running_engine("will_execute").executes(node); }
+
 void queue_callback(std::function<void()> callback) {
-  check(running != nullptr, [] {
-    return std::string("queue_callback: callbacks may be queued only while backward runs");
-  });
-  running->queue(std::move(callback));
+  running_engine("queue_callback").queue(std::move(callback));
 }
 
 }  // namespace flambeau

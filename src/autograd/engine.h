@@ -26,6 +26,8 @@ TensorList run_backward(std::span<const Tensor> roots, std::span<const Tensor> g
 
 /// The number of the backward that runs on this thread, the innermost; -1 outside.
 int64_t current_graph_task();
+/// Whether it runs all nodes, because no inputs were given. RuntimeError outside.
+bool runs_whole_graph();
 /// The node that runs on this thread; null outside of backward.
 std::shared_ptr<Node> current_node();
 /// Whether the backward that runs on this thread will run `node`, or has. RuntimeError outside.

@@ -33,6 +33,22 @@ GradHook grad_hook(nb::object function) {
   };
 }
 
+/// The Python lines that are running on this thread.
+std::string running_lines() {
+  const AcquireLock lock;
+  const nb::object lines = nb::module_::import_("traceback").attr("format_stack")();
+  return nb::cast<std::string>(nb::str("").attr("join")(lines));
+}
+
+/// A UserWarning; the exception that is under way, if any, stays what it is.
+void warn_user(const std::string& text) {
+  const AcquireLock lock;
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) < 0) PyErr_Clear();
+  PyErr_Restore(type, value, traceback);
+}
+
 TensorList backward(const TensorList& roots, const TensorList& gradients,
                     const BackwardOptions& options) {
   const nb::gil_scoped_release others_may_run;
@@ -42,6 +58,7 @@ TensorList backward(const TensorList& roots, const TensorList& gradients,
 }  // namespace
 
 void add_autograd(nb::module_& module) {
+  anomaly_reports = {.where = running_lines, .warn = warn_user};
   add_node(module);
   add_function(module);
   add_saved_tensor_hooks(module);
@@ -80,6 +97,8 @@ void add_autograd(nb::module_& module) {
   });
   module.def("_current_graph_task_id", current_graph_task,
              "The number of the backward that runs on this thread; -1 outside.");
+  module.def("_runs_whole_graph", runs_whole_graph,
+             "Whether the backward that runs on this thread was given no inputs.");
   module.def("_current_autograd_node", [] { return node_object(current_node()); });
   module.def(
       "_will_engine_execute_node", [](const Node& node) { return will_execute(node); },
