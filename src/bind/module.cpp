@@ -112,6 +112,8 @@ void translate(const std::exception_ptr& error, void* /*unused*/) {
 
 NB_MODULE(_C, module) {
   using namespace flambeau::bind;
+  // A program may end while its globals hold tensors, nodes and hooks.
+  nb::set_leak_warnings(false);
   nb::register_exception_translator(translate);
   module.attr("__version__") = nb::str(flambeau::version().data(), flambeau::version().size());
   add_constants(module.ptr());

@@ -40,9 +40,12 @@ std::string class_name(const std::string& name) {
 nb::handle type_of(const Node& node) {
   static auto& types = *new std::unordered_map<std::string, nb::object>();
   nb::object& type = types[class_name(node.name())];
-  if (!type.is_valid())
+  if (!type.is_valid()) {
+    nb::dict attributes;
+    attributes["__module__"] = "flambeau.autograd.graph";
     type = nb::borrow(reinterpret_cast<PyObject*>(&PyType_Type))(
-        class_name(node.name()), nb::make_tuple(nb::type<Node>()), nb::dict());
+        class_name(node.name()), nb::make_tuple(nb::type<Node>()), attributes);
+  }
   return type;
 }
 

@@ -14,6 +14,9 @@ forward: _Hooks = OrderedDict()
 forward_with_kwargs: OrderedDict[int, bool] = OrderedDict()
 forward_always_called: OrderedDict[int, bool] = OrderedDict()
 forward_pre: _Hooks = OrderedDict()
+backward: _Hooks = OrderedDict()
+backward_is_full: bool | None = None  # None: no hook has been registered
+backward_pre: _Hooks = OrderedDict()
 buffers: _Hooks = OrderedDict()
 modules: _Hooks = OrderedDict()
 parameters: _Hooks = OrderedDict()
@@ -66,3 +69,30 @@ def register_module_forward_hook(
     if always_call:
         forward_always_called[handle.id] = True
     return handle
+
+
+def _set_backward_kind(full: bool) -> None:
+    global backward_is_full
+    if backward_is_full is (not full):
+        raise RuntimeError(
+            "Cannot use both regular backward hooks and full backward hooks as a global Module "
+            "hook. Please use only one of them."
+        )
+    backward_is_full = full
+
+
+def register_module_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """hook(module, grad_input, grad_output) at the last node of every module (deprecated)."""
+    _set_backward_kind(False)
+    return _added(backward, hook)
+
+
+def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """hook(module, grad_input, grad_output) in the backward of every module."""
+    _set_backward_kind(True)
+    return _added(backward, hook)
+
+
+def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """hook(module, grad_output) before the backward of every module."""
+    return _added(backward_pre, hook)

@@ -11,22 +11,28 @@ import flambeau
 from flambeau._tensor import parse_to
 from flambeau.nn.modules import _global_hooks
 from flambeau.nn.modules._global_hooks import (
+    register_module_backward_hook,
     register_module_buffer_registration_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
 from flambeau.nn.modules._state import EXTRA_STATE, State
 from flambeau.nn.modules._traversal import Traversal
 from flambeau.nn.parameter import Buffer, Parameter
-from flambeau.utils.hooks import RemovableHandle
+from flambeau.utils.hooks import BackwardHook, RemovableHandle, hook_last_node
 
 __all__ = [
     "Module",
+    "register_module_backward_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
     "register_module_module_registration_hook",
     "register_module_parameter_registration_hook",
 ]
@@ -82,6 +88,7 @@ class Module(State, Traversal):
 
     dump_patches: bool = False
     training: bool
+    _is_full_backward_hook: bool | None
     call_super_init = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -248,6 +255,8 @@ class Module(State, Traversal):
             or self._backward_pre_hooks
             or _global_hooks.forward
             or _global_hooks.forward_pre
+            or _global_hooks.backward
+            or _global_hooks.backward_pre
         ):
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
@@ -276,13 +285,10 @@ class Module(State, Traversal):
                     replaced = pre_hook(self, args)
                     if replaced is not None:
                         args = replaced if isinstance(replaced, tuple) else (replaced,)
+            hooks, pre_hooks, legacy = self._all_backward_hooks()
             backward = None
-            if self._backward_hooks or self._backward_pre_hooks:
-                from flambeau.utils.hooks import BackwardHook
-
-                backward = BackwardHook(
-                    self, [*self._backward_hooks.values()], [*self._backward_pre_hooks.values()]
-                )
+            if hooks or pre_hooks:
+                backward = BackwardHook(self, hooks, pre_hooks)
                 args = backward.setup_input_hook(args)
             result = self.forward(*args, **kwargs)
             for key, hook in [*_global_hooks.forward.items(), *self._forward_hooks.items()]:
@@ -292,10 +298,23 @@ class Module(State, Traversal):
                     result = replaced
             if backward is not None:
                 result = backward.setup_output_hook(result)
+            if legacy:
+                hook_last_node(self, legacy, args, result)
             return result
         except Exception:
             self._run_hooks_that_always_run(called, args, kwargs, result)
             raise
+
+    def _all_backward_hooks(self) -> tuple[list[Any], list[Any], list[Any]]:
+        """Full ones, full pre-hooks, and those of the old kind."""
+        full: list[Any] = []
+        legacy: list[Any] = []
+        everywhere = full if _global_hooks.backward_is_full else legacy
+        everywhere.extend(_global_hooks.backward.values())
+        own = full if self._is_full_backward_hook else legacy
+        own.extend(self._backward_hooks.values())
+        pre = [*_global_hooks.backward_pre.values(), *self._backward_pre_hooks.values()]
+        return full, pre, legacy
 
     def _run_forward_hook(
         self,
@@ -363,14 +382,27 @@ class Module(State, Traversal):
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
+        self._set_backward_kind(True)
         handle = RemovableHandle(self._backward_hooks)
-        self._is_full_backward_hook = True
         self._backward_hooks[handle.id] = hook
         if prepend:
             self._backward_hooks.move_to_end(handle.id, last=False)
         return handle
 
-    register_backward_hook = register_full_backward_hook
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """At the last node of forward (deprecated: see register_full_backward_hook)."""
+        self._set_backward_kind(False)
+        handle = RemovableHandle(self._backward_hooks)
+        self._backward_hooks[handle.id] = hook
+        return handle
+
+    def _set_backward_kind(self, full: bool) -> None:
+        if self._is_full_backward_hook is (not full):
+            raise RuntimeError(
+                "Cannot use both regular backward hooks and full backward hooks on a single "
+                "Module. Please use only one of them."
+            )
+        self._is_full_backward_hook = full
 
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
