@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains a small GPT, byte by byte, on the source of Python's standard library.
 
-    python examples/train_gpt.py                 about two minutes on two AVX-512 cores
+    python examples/train_gpt.py                 about three minutes on two AVX-512 cores
     python examples/train_gpt.py --resume        goes on after Ctrl-C, kill or power failure
 
 Writes OUT/checkpoint.safetensors, OUT/losses.txt and OUT/loss.png. examples/cpp/train_gpt.cpp is the
@@ -275,7 +275,7 @@ MODEL = {
     "heads": 6,
     "context": 128,
     "batch": 16,
-    "steps": 600,
+    "steps": 1800,
     "seed": 0,
 }
 

@@ -1,7 +1,7 @@
 // Trains a small GPT, byte by byte, on the source of Python's standard library: the program of
 // examples/train_gpt.py in C++, with the same losses to the bit.
 //
-//   build/release/bin/train_gpt [--steps 600] [--resume]
+//   build/release/bin/train_gpt [--steps 1800] [--resume]
 //
 // Writes OUT/checkpoint.safetensors and OUT/losses.txt.
 
@@ -32,7 +32,7 @@ namespace F = nn::functional;
 constexpr int64_t kVocabulary = 256;  // bytes
 
 struct Config {
-  int64_t layers = 4, width = 192, heads = 6, context = 128, batch = 16, steps = 600, seed = 0;
+  int64_t layers = 4, width = 192, heads = 6, context = 128, batch = 16, steps = 1800, seed = 0;
   double lr = 1e-3;
 };
 
