@@ -215,7 +215,7 @@ bool KernelLog::replace_log(std::span<const std::pair<Hash128, Entry>> kept) {
     if (!payload || !good) continue;
     std::vector<std::byte> record(record_bytes(entry.length));
     std::memcpy(record.data(), &header, kUnit);
-    std::memcpy(record.data() + kUnit, payload->data(), payload->size());
+    std::copy(payload->begin(), payload->end(), record.begin() + kUnit);
     good = write_all(fresh.get(), record, end);
     index[key] = {end, entry.length, header.used()};
     end += record.size();

@@ -58,8 +58,12 @@ class TensorImpl final : public Intrusive, public TensorInfo {
   AutogradMetaBase* autograd() const { return autograd_.load(std::memory_order_acquire); }
   /// Takes `meta` unless another thread was first; returns the one that stays.
   AutogradMetaBase& set_autograd(std::unique_ptr<AutogradMetaBase> meta);
+  /// The first element's address; null where the storage has no memory.
   void* data() const {
-    return static_cast<char*>(storage->data()) + offset * static_cast<int64_t>(size_of(dtype));
+    auto* const memory = static_cast<char*>(storage->data());
+    if (memory == nullptr) [[unlikely]]
+      return nullptr;
+    return memory + offset * static_cast<int64_t>(size_of(dtype));
   }
   /// Made at the first call; any number of threads may make it at once.
   VersionCounter& version_counter() const;

@@ -397,6 +397,19 @@ TEST(KernelCache, WhatWasReadLatelyOutlivesWhatWasOnlyWritten) {
   EXPECT_EQ(cache.find(key_of(2)), nullptr);
 }
 
+TEST(KernelCache, AnEmptyValueOutlivesACompaction) {
+  const Folder folder;
+  constexpr uint64_t kBound = 64 << 10;
+  KernelCache cache(folder.cache(), kBound);
+  for (uint64_t i = 0; i < 100; ++i) {
+    cache.store(key_of(i), value_of(i));
+    cache.store(key_of(1000 + i), {});
+  }
+  const CachedBytes empty = KernelCache(folder.cache(), kBound).find(key_of(1099));
+  ASSERT_NE(empty, nullptr);
+  EXPECT_TRUE(empty->empty());
+}
+
 TEST(KernelCache, ADamagedTimeOfUseIsMended) {
   const Folder folder;
   fill(folder.cache(), 1);

@@ -84,6 +84,7 @@ TEST(Tensor, AliasSharesStorageAndVersion) {
   row.bump_version("test");
   EXPECT_EQ(t.version(), 1u);
   EXPECT_THROW(t.alias({5}, {1}, 16), InternalError);
+  EXPECT_EQ(Tensor::empty({0}).alias({0}, {1}, 3).data_ptr(), nullptr);
   EXPECT_THROW(t.data<double>(), InternalError);
 }
 
