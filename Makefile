@@ -70,4 +70,4 @@ wheel: ## Builds a wheel into dist/
 	@$(PYTHON) -m build --wheel --outdir dist .
 
 clean: ## Removes what was built
-	@rm -rf build build-wheel dist python/flambeau/*.so
+	@rm -rf build build-wheel dist python/flambeau/*.so python/flambeau/kernels.pack

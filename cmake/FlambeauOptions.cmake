@@ -4,6 +4,7 @@ option(FLAMBEAU_BUILD_TESTS "Build the C++ tests" ON)
 option(FLAMBEAU_BUILD_EXAMPLES "Build the C++ examples and benchmarks" ON)
 option(FLAMBEAU_WERROR "Treat warnings as errors" ON)
 option(FLAMBEAU_BUILD_PYTHON "Build the Python extension and link it into python/flambeau" ON)
+option(FLAMBEAU_KERNEL_PACK "Compile the kernels that most programs use into a pack" ON)
 set(FLAMBEAU_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
 option(FLAMBEAU_FUZZ "Build the libFuzzer targets of tests/fuzz" OFF)
 

@@ -32,8 +32,39 @@ if(TARGET flambeau_codegen)
   list(APPEND package_libraries flambeau_codegen)
 endif()
 add_custom_target(package_libraries DEPENDS ${package_libraries})
+
+# The kernels that most programs use, compiled for each instruction set (tools/make_kernel_pack.py),
+# anew when the compiler's sources change. It runs the package: from a copy of it where the
+# libraries are not linked into the checkout's.
+function(flambeau_kernel_pack package)
+  set(pack ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/kernels.pack)
+  set(maker ${PROJECT_SOURCE_DIR}/tools/make_kernel_pack.py)
+  add_custom_command(
+    OUTPUT ${pack}
+    COMMAND ${CMAKE_COMMAND} -E env PYTHONPATH=${package} PYTHONDONTWRITEBYTECODE=1
+            ${Python_EXECUTABLE} ${maker} ${pack}
+    DEPENDS ${fingerprint} ${maker} ${PROJECT_SOURCE_DIR}/bench/models/gpt.py
+    COMMENT "Compiling the pack of common kernels" VERBATIM)
+  add_custom_target(kernel_pack ALL DEPENDS ${pack})
+endfunction()
+
 if(SKBUILD)
   install(TARGETS ${package_libraries} LIBRARY DESTINATION flambeau)
+  if(FLAMBEAU_KERNEL_PACK AND TARGET flambeau_codegen)
+    set(stage ${PROJECT_BINARY_DIR}/stage)
+    set(stage_commands)
+    foreach(library IN LISTS package_libraries)
+      list(APPEND stage_commands COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:${library}>
+           ${stage}/flambeau)
+    endforeach()
+    add_custom_target(package_stage
+      COMMAND ${CMAKE_COMMAND} -E copy_directory ${PROJECT_SOURCE_DIR}/python/flambeau
+              ${stage}/flambeau
+      ${stage_commands} DEPENDS ${package_libraries} VERBATIM)
+    flambeau_kernel_pack(${stage})
+    add_dependencies(kernel_pack package_stage)
+    install(FILES ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/kernels.pack DESTINATION flambeau)
+  endif()
 else()
   # Always run, so that Python sees the build that was made last.
   set(link_commands)
@@ -43,4 +74,11 @@ else()
   endforeach()
   add_custom_target(python_links ALL ${link_commands} DEPENDS ${package_libraries}
                     COMMENT "Linking the libraries into python/flambeau" VERBATIM)
+  if(FLAMBEAU_KERNEL_PACK AND TARGET flambeau_codegen)
+    flambeau_kernel_pack(${PROJECT_SOURCE_DIR}/python)
+    add_dependencies(kernel_pack python_links)
+    add_custom_command(TARGET kernel_pack POST_BUILD
+      COMMAND ${CMAKE_COMMAND} -E create_symlink ${CMAKE_LIBRARY_OUTPUT_DIRECTORY}/kernels.pack
+              ${PROJECT_SOURCE_DIR}/python/flambeau/kernels.pack VERBATIM)
+  endif()
 endif()

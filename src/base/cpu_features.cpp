@@ -83,7 +83,7 @@ Isa chosen_isa() {
   const Isa best = cpu_features().isa;
   const std::string name = setting("FLAMBEAU_ISA");
   if (name.empty()) return best;
-  for (const Isa isa : {Isa::Avx2, Isa::Avx512}) {
+  for (const Isa isa : kAllIsas) {
     if (name != isa_name(isa)) continue;
     check<ValueError>(isa <= best, [&] {
       return concat("settings: FLAMBEAU_ISA is '", name, "', but this processor (",
@@ -106,12 +106,6 @@ const CpuFeatures& cpu_features() {
 Isa active_isa() {
   static const Isa isa = chosen_isa();
   return isa;
-}
-
-std::string isa_cache_key(Isa isa) {
-  std::string key(isa_name(isa));
-  if (isa == Isa::Avx512 && cpu_features().avx512_bf16) key += "+bf16";
-  return key;
 }
 
 }  // namespace flambeau

@@ -14,6 +14,8 @@ enum class Isa : uint8_t {
   Avx512,  ///< these and AVX-512 F, BW, DQ, VL
 };
 
+inline constexpr Isa kAllIsas[] = {Isa::Avx2, Isa::Avx512};
+
 /// "avx2" or "avx512".
 std::string_view isa_name(Isa isa);
 
@@ -33,9 +35,5 @@ const CpuFeatures& cpu_features();
 /// The instruction set for generated kernels: FLAMBEAU_ISA, else the best. Throws ValueError for an
 /// unknown name, and for one that this CPU cannot run. Read once per process.
 Isa active_isa();
-
-/// What a compiled kernel depends on besides its program, for cache keys: "avx512+bf16". Kernels
-/// made for one key run on every machine with that key.
-std::string isa_cache_key(Isa isa);
 
 }  // namespace flambeau

@@ -22,6 +22,9 @@ constexpr std::array kTable{
     Setting{"FLAMBEAU_CACHE_SIZE_MB", "256",
             "Upper bound of the kernel cache file; 0 turns the "
             "cache off."},
+    Setting{"FLAMBEAU_KERNEL_PACK", "",
+            "File of the kernels that ship with the package; by default "
+            "kernels.pack beside its libraries."},
     Setting{"FLAMBEAU_CHECK", "0",
             "1 verifies every tensor program and every kernel before it is compiled."},
     Setting{"FLAMBEAU_DUMP", "",

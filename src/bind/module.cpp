@@ -16,6 +16,7 @@
 #include "bind/storage_type.h"
 #include "ops/registry.h"
 #include "runtime/allocator.h"
+#include "runtime/compiler.h"
 #include "runtime/thread_pool.h"
 #include "tensor/print.h"
 
@@ -95,6 +96,8 @@ void add_settings(nb::module_& module) {
     return result;
   });
   module.def("_empty_cache", empty_cache);
+  module.def("_record_kernels", record_kernels);
+  module.def("_write_recorded_kernels", write_recorded_kernels, "file"_a);
 }
 
 void translate(const std::exception_ptr& error, void* /*unused*/) {

@@ -2,15 +2,19 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstring>
+#include <future>
 #include <mutex>
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/settings.h"
 #include "codegen/codegen.h"
 #include "runtime/code_memory.h"
 #include "runtime/cpu/contraction_driver.h"
 #include "runtime/kernel_cache.h"
+#include "runtime/kernel_pack.h"
 
 namespace flambeau {
 
@@ -19,14 +23,19 @@ extern const char* const kCompilerSourcesHash;
 
 namespace {
 
+/// A file beside this library.
+std::string beside(const char* name) {
+  Dl_info self;
+  require(dladdr(reinterpret_cast<const void*>(&kCompilerSourcesHash), &self) != 0,
+          "compiler: this library has no file");
+  std::string path = self.dli_fname;
+  path.erase(path.rfind('/') + 1);
+  return path + name;
+}
+
 const codegen::Api& open_compiler() {
   static const codegen::Api* const api = [] {
-    Dl_info self;
-    require(dladdr(reinterpret_cast<const void*>(&kCompilerSourcesHash), &self) != 0,
-            "compiler: this library has no file");
-    std::string path = self.dli_fname;
-    path.erase(path.rfind('/') + 1);
-    path += "libflambeau_codegen.so";
+    const std::string path = beside("libflambeau_codegen.so");
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     check<EnvironmentError>(library != nullptr, [] {
       return concat("compiler: cannot open the code generator: ", dlerror());
@@ -48,6 +57,35 @@ std::vector<std::byte> pack_image(const codegen::KernelImage& image) {
   std::memcpy(out.data() + (1 + count) * sizeof(uint32_t), image.code.data(), image.code.size());
   return out;
 }
+
+Hash128 key_of(const Hash128& content, Isa isa) {
+  return Hasher().add(content).add(isa_name(isa)).add(compiler_version()).finish();
+}
+
+/// The pack of the package. Leaked, as what it maps is read at any time.
+const KernelPack& shipped_pack() {
+  static const auto* const pack = [] {
+    const std::string file = setting("FLAMBEAU_KERNEL_PACK");
+    return new KernelPack(file.empty() ? beside("kernels.pack") : file);
+  }();
+  return *pack;
+}
+
+/// What record_kernels() collects.
+struct Recorder {
+  std::mutex mutex;
+  std::atomic<bool> is_on = false;
+  PackedKernels kernels;
+  static Recorder& global() {
+    static auto* const recorder = new Recorder;
+    return *recorder;
+  }
+
+  void add(const Hash128& key, std::vector<std::byte> bytes) {
+    const std::lock_guard lock(mutex);
+    kernels.emplace(key, std::move(bytes));
+  }
+};
 
 std::vector<CodeEntry> load_image(std::span<const std::byte> packed) {
   // The cache checks what it reads; these lengths only guard against an older form of its values.
@@ -93,13 +131,13 @@ class LoadedImages {
 class CachedContractionLoader final : public ContractionLoader {
  public:
   const CodeEntry* load(const codegen::MicroKernelPart& part) override {
-    return get_code(part.hash(), [&](const codegen::Api& api) {
-      return api.compile_micro_kernels(part, active_isa());
+    return get_code(part.hash(), [&](const codegen::Api& api, Isa isa) {
+      return api.compile_micro_kernels(part, isa);
     });
   }
   const CodeEntry* load(const codegen::PackPart& part) override {
     return get_code(part.hash(),
-                    [&](const codegen::Api& api) { return api.compile_pack(part, active_isa()); });
+                    [&](const codegen::Api& api, Isa isa) { return api.compile_pack(part, isa); });
   }
   ir::KernelFunction load(const ir::LoopProgram& epilogue) override { return get_kernel(epilogue); }
 };
@@ -112,27 +150,49 @@ Hash128 compiler_version() {
 }
 
 const CodeEntry* get_code(const Hash128& content,
-                          FunctionRef<codegen::KernelImage(const codegen::Api&)> compile) {
+                          FunctionRef<codegen::KernelImage(const codegen::Api&, Isa)> compile) {
   LoadedImages::Image& image = LoadedImages::global().image(content);
   const std::lock_guard lock(image.mutex);
-  if (image.entries.empty()) {
-    const Hash128 key = Hasher()
-                            .add(content)
-                            .add(std::string_view(isa_cache_key(active_isa())))
-                            .add(compiler_version())
-                            .finish();
-    const CachedBytes bytes = KernelCache::global().get_or_compile(
-        key, [&] { return pack_image(compile(open_compiler())); });
-    image.entries = load_image(*bytes);
+  if (!image.entries.empty()) return image.entries.data();
+  const Isa isa = active_isa();
+  if (Recorder::global().is_on) {
+    const codegen::Api& api = open_compiler();
+    std::vector<std::future<std::vector<std::byte>>> compiled;
+    for (const Isa each : kAllIsas)
+      compiled.push_back(
+          std::async(std::launch::async, [&, each] { return pack_image(compile(api, each)); }));
+    for (size_t i = 0; i < compiled.size(); ++i) {
+      std::vector<std::byte> bytes = compiled[i].get();
+      if (kAllIsas[i] == isa) image.entries = load_image(bytes);
+      Recorder::global().add(key_of(content, kAllIsas[i]), std::move(bytes));
+    }
+    return image.entries.data();
   }
+  const Hash128 key = key_of(content, isa);
+  if (const std::span<const std::byte> packed = shipped_pack().find(key); !packed.empty()) {
+    image.entries = load_image(packed);
+    return image.entries.data();
+  }
+  const CachedBytes bytes = KernelCache::global().get_or_compile(
+      key, [&] { return pack_image(compile(open_compiler(), isa)); });
+  image.entries = load_image(*bytes);
   return image.entries.data();
 }
 
 ir::KernelFunction get_kernel(const ir::LoopProgram& program) {
-  const CodeEntry* entries = get_code(program.hash(), [&](const codegen::Api& api) {
-    return api.compile_loops(program, active_isa());
+  const CodeEntry* entries = get_code(program.hash(), [&](const codegen::Api& api, Isa isa) {
+    return api.compile_loops(program, isa);
   });
   return reinterpret_cast<ir::KernelFunction>(entries[0]);
+}
+
+void record_kernels() { Recorder::global().is_on = true; }
+
+size_t write_recorded_kernels(const std::string& file) {
+  Recorder& recorder = Recorder::global();
+  const std::lock_guard lock(recorder.mutex);
+  write_kernel_pack(file, recorder.kernels);
+  return recorder.kernels.size();
 }
 
 std::unique_ptr<ContractionLoader> contraction_loader() {

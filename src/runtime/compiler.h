@@ -3,7 +3,9 @@
 // that compiles (libflambeau_codegen.so, beside this one) is opened when it is first needed.
 
 #include <memory>
+#include <string>
 
+#include "base/cpu_features.h"
 #include "base/function_ref.h"
 #include "base/hash.h"
 #include "ir/loop_program.h"
@@ -25,9 +27,17 @@ using CodeEntry = void (*)();
 ir::KernelFunction get_kernel(const ir::LoopProgram& program);
 
 /// The same for any image: the entries of the one whose content has hash `content`, made by
-/// `compile` if neither memory nor the disk cache has it.
+/// `compile` if neither memory nor the pack of the package nor the disk cache has it.
 const CodeEntry* get_code(const Hash128& content,
-                          FunctionRef<codegen::KernelImage(const codegen::Api&)> compile);
+                          FunctionRef<codegen::KernelImage(const codegen::Api&, Isa)> compile);
+
+/// From now on every kernel that this process loads for the first time is compiled for each
+/// instruction set, whatever caches hold, and remembered for write_recorded_kernels(). For making
+/// the pack that ships with the package.
+void record_kernels();
+/// Writes a pack of what was recorded; returns how many kernels it holds. EnvironmentError if it
+/// cannot be written.
+size_t write_recorded_kernels(const std::string& file);
 
 /// Loads the parts of contractions for active_isa() through get_code().
 std::unique_ptr<ContractionLoader> contraction_loader();

@@ -54,7 +54,7 @@ TEST(Compiler, ServesThreadsAtOnce) {
 TEST(Compiler, AFailureIsThrownAndTriedAgain) {
   const Hash128 content = hash_bytes("failing", 7);
   int tries = 0;
-  const auto fail = [&](const codegen::Api&) -> codegen::KernelImage {
+  const auto fail = [&](const codegen::Api&, Isa) -> codegen::KernelImage {
     ++tries;
     throw std::runtime_error("no");
   };
