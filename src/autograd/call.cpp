@@ -99,11 +99,11 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
     return;
   }
   ViewStep step;
-  step.recipe = prepared.recipe;
-  step.derivative = &prepared.recipe->derivative(input_bit(0));
+  step.recipe = prepared.plan->recipe;
+  step.derivative = &prepared.plan->recipe->derivative(input_bit(0));
   step.forward = step.derivative->forward;
   step.numbers = prepared.numbers;
-  step.integers = prepared.integers;
+  step.integers = prepared.plan->integers;
   step.backward_integers = backward_integers(prepared, {&view, 1});
   step.result = view.info();
   step.offset = view->offset;
@@ -115,7 +115,7 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
 std::shared_ptr<ProgramNode> make_node(const PreparedCall& prepared, const Derivative& derivative,
                                        const SmallVector<Tensor, 4>& kept, const Results& results) {
   auto node = std::make_shared<ProgramNode>(node_name(prepared.op->parsed.name));
-  node->owner = prepared.recipe;
+  node->owner = prepared.plan->recipe;
   node->derivative = &derivative;
   node->numbers = prepared.numbers;
   node->integers = backward_integers(prepared, {results.data(), results.size()});
@@ -172,7 +172,7 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   if (!prepared.outputs.empty()) check_written(prepared, wanted != 0);
 
   const Derivative* derivative = nullptr;
-  if (wanted != 0) derivative = &prepared.recipe->derivative(wanted);
+  if (wanted != 0) derivative = &prepared.plan->recipe->derivative(wanted);
   SmallVector<Tensor, 4> kept;
   if (derivative != nullptr) {
     kept = prepared.inputs;

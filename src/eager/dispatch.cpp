@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/recent_cache.h"
+#include "eager/call_key.h"
 #include "eager/copy.h"
 #include "eager/host_call.h"
 #include "eager/recipe.h"
@@ -116,10 +118,10 @@ bool same_strides(const Ints& sizes, const Ints& a, const Ints& b) {
 }
 
 /// The tensors that an InPlace or Self call writes.
-void find_written(PreparedCall& prepared) {
+void find_written(PreparedCall& prepared, std::span<const Argument> arguments) {
   const Definition& op = *prepared.op;
   if (prepared.form == CallForm::InPlace) {
-    for (const Argument& argument : prepared.arguments) {
+    for (const Argument& argument : arguments) {
       const auto* one = std::get_if<const TensorInfo*>(&argument);
       if (one != nullptr && *one != nullptr) {
         prepared.outputs.push_back(tensor_of(*one));
@@ -128,26 +130,32 @@ void find_written(PreparedCall& prepared) {
     }
     throw TypeError(concat(op.parsed.name, "_: the first argument must be a tensor"));
   }
-  for (size_t i = 0; i < prepared.arguments.size(); ++i)
+  for (size_t i = 0; i < arguments.size(); ++i)
     if (op.parsed.parameters[i].written)
-      if (const auto* one = std::get_if<const TensorInfo*>(&prepared.arguments[i]))
+      if (const auto* one = std::get_if<const TensorInfo*>(&arguments[i]))
         prepared.outputs.push_back(tensor_of(*one));
 }
 
-void check_outputs(PreparedCall& prepared) {
-  const Definition& op = *prepared.op;
-  const std::string_view name = op.parsed.name;
-  check(prepared.outputs.size() == prepared.results.size(), [&] {
-    return concat(name, ": expected ", prepared.results.size(), " output tensors, got ",
-                  prepared.outputs.size());
-  });
-  for (size_t i = 0; i < prepared.outputs.size(); ++i) {
-    const Tensor& output = prepared.outputs[i];
-    const TensorInfo& result = prepared.results[i];
+void check_writable(const PreparedCall& prepared) {
+  for (const Tensor& output : prepared.outputs)
     check(!output->storage->read_only(), [&] {
-      return concat(name, ": the output's memory is read-only (it belongs to a read-only array or ",
+      return concat(prepared.op->parsed.name,
+                    ": the output's memory is read-only (it belongs to a read-only array or ",
                     "mapped file); clone() it first");
     });
+}
+
+void check_outputs(const PreparedCall& prepared, const ops::ResultInfos& results) {
+  const Definition& op = *prepared.op;
+  const std::string_view name = op.parsed.name;
+  check(prepared.outputs.size() == results.size(), [&] {
+    return concat(name, ": expected ", results.size(), " output tensors, got ",
+                  prepared.outputs.size());
+  });
+  check_writable(prepared);
+  for (size_t i = 0; i < prepared.outputs.size(); ++i) {
+    const Tensor& output = prepared.outputs[i];
+    const TensorInfo& result = results[i];
     check(can_cast(result.dtype, output.dtype()), [&] {
       return concat(name, ": result type ", info(result.dtype).name,
                     " can't be cast to the desired output type ", info(output.dtype()).name);
@@ -202,15 +210,53 @@ Results run_host(const PreparedCall& prepared) {
 
 }  // namespace
 
+namespace {
+
+/// Everything that is the same in all calls of one key. Sets the arguments of `prepared`, too.
+std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
+                                          std::span<const Argument> arguments) {
+  const Definition& op = *prepared.op;
+  auto plan = std::make_shared<CallPlan>();
+  prepared.arguments = Arguments(arguments.begin(), arguments.end());
+  if (ops::has_canonical_form(op)) ops::canonicalize(op, prepared.arguments);
+  const Call call(op, {prepared.arguments.data(), prepared.arguments.size()});
+  plan->results = ops::infer(call);
+  ops::DynamicValues values = ops::dynamic_values(call);
+  plan->numbers = std::move(values.numbers);
+  plan->integers = std::move(values.integers);
+  SmallVector<DType, 2> output_dtypes;
+  if (!prepared.outputs.empty()) {
+    check_outputs(prepared, plan->results);
+    for (const Tensor& output : prepared.outputs) output_dtypes.push_back(output.dtype());
+  }
+  if (op.alias != nullptr && prepared.outputs.empty()) {
+    plan->window.emplace().offset = prepared.inputs[0]->offset;
+    op.alias(call, *plan->window);
+  }
+  prepared.plan = plan;
+  if (op.checks != nullptr) {
+    HostCallOnTensors host(prepared);
+    op.checks(host);
+  }
+  plan->recipe = find_recipe(call, output_dtypes);
+  return plan;
+}
+
+/// True if the plan of a call serves every call of its key: nothing looks at memory or at the
+/// generator.
+bool may_repeat(const Definition& op, CallForm form) {
+  return form != CallForm::Out && op.kernel == nullptr && op.checks == nullptr &&
+         op.random == nullptr;
+}
+
+}  // namespace
+
 PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, CallForm form,
                      std::span<const Tensor> out) {
   PreparedCall prepared;
   prepared.op = &op;
   prepared.form = form;
-  prepared.arguments = Arguments(arguments.begin(), arguments.end());
-  if (ops::has_canonical_form(op)) ops::canonicalize(op, prepared.arguments);
-  const Call call(op, {prepared.arguments.data(), prepared.arguments.size()});
-  for (const Argument& argument : prepared.arguments) {
+  for (const Argument& argument : arguments) {
     if (const auto* one = std::get_if<const TensorInfo*>(&argument)) {
       if (*one != nullptr) prepared.inputs.push_back(tensor_of(*one));
     } else if (const auto* list = std::get_if<TensorRefs>(&argument)) {
@@ -218,32 +264,43 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
         if (info != nullptr) prepared.inputs.push_back(tensor_of(info));
     }
   }
-  prepared.results = ops::infer(call);
-  ops::DynamicValues values = ops::dynamic_values(call);
-  prepared.numbers = std::move(values.numbers);
-  prepared.integers = std::move(values.integers);
   if (form == CallForm::Out) {
     for (const Tensor& output : out) prepared.outputs.push_back(output);
   } else if (form == CallForm::InPlace || op.returns == Returns::Self) {
-    find_written(prepared);
+    find_written(prepared, arguments);
   }
-  SmallVector<DType, 2> output_dtypes;
-  if (!prepared.outputs.empty()) {
-    check_outputs(prepared);
-    for (const Tensor& output : prepared.outputs) output_dtypes.push_back(output.dtype());
+  if (!may_repeat(op, form)) {
+    prepared.plan = make_plan(prepared, arguments);
+    prepared.numbers = prepared.plan->numbers;
+    if (op.random != nullptr) {
+      const Call call(op, {prepared.arguments.data(), prepared.arguments.size()});
+      prepared.numbers.push_back(Scalar(op.random(call) ? random_key(call) : int64_t{0}));
+    }
+    return prepared;
   }
-  if (op.checks != nullptr) {
-    HostCallOnTensors host(prepared);
-    op.checks(host);
+  constexpr size_t kRecentCalls = 1024;
+  thread_local RecentCache<CallPlan, kRecentCalls> recent;
+  const CallKey key = call_key(op, arguments, form);
+  prepared.plan = recent.find({key.data(), key.size()}).value;
+  if (prepared.plan == nullptr) {
+    // Found anew: the rules of the op may have used the table.
+    prepared.plan = make_plan(prepared, arguments);
+    recent.find({key.data(), key.size()}).value = prepared.plan;
+  } else {
+    check_writable(prepared);
   }
-  prepared.recipe = find_recipe(call, output_dtypes);
-  if (op.random != nullptr)
-    prepared.numbers.push_back(Scalar(op.random(call) ? random_key(call) : int64_t{0}));
+  if (!numbers_are_free(op)) {
+    prepared.numbers = prepared.plan->numbers;
+  } else {
+    for (size_t i = 0; i < arguments.size(); ++i)
+      if (op.role(i, arguments[i]) == Definition::Role::Number)
+        prepared.numbers.push_back(std::get<Scalar>(arguments[i]));
+  }
   return prepared;
 }
 
 Ints backward_integers(const PreparedCall& prepared, std::span<const Tensor> results) {
-  Ints integers = prepared.integers;
+  Ints integers = prepared.plan->integers;
   for (const Tensor& input : prepared.inputs)
     integers.append(input.sizes().begin(), input.sizes().end());
   for (const Tensor& result : results)
@@ -255,18 +312,17 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
                 std::vector<Tensor>* saved) try {
   const Definition& op = *prepared.op;
   if (op.kernel != nullptr) return run_host(prepared);
-  const auto& recipe = static_cast<const CallRecipe&>(*prepared.recipe);
+  const auto& recipe = static_cast<const CallRecipe&>(*prepared.plan->recipe);
   const Executable& forward = derivative != nullptr ? *derivative->forward : *recipe.forward();
   const std::span<const Tensor> inputs(prepared.inputs.data(), prepared.inputs.size());
   const std::span<const Scalar> numbers(prepared.numbers.data(), prepared.numbers.size());
-  const std::span<const int64_t> integers(prepared.integers.data(), prepared.integers.size());
-  const size_t result_count = prepared.results.size();
+  const std::span<const int64_t> integers(prepared.plan->integers.data(),
+                                          prepared.plan->integers.size());
+  const size_t result_count = prepared.plan->results.size();
 
-  if (prepared.outputs.empty() && op.alias != nullptr) {
-    ops::AliasInfo alias;
-    alias.offset = prepared.inputs[0]->offset;
-    op.alias(Call(op, {prepared.arguments.data(), prepared.arguments.size()}), alias);
-    const DType dtype = prepared.results[0].dtype;
+  if (prepared.plan->window) {
+    const ops::AliasInfo& alias = *prepared.plan->window;
+    const DType dtype = prepared.plan->results[0].dtype;
     if (dtype == inputs[0].dtype())
       return {inputs[0].alias(alias.sizes, alias.strides, alias.offset)};
     // The same bytes read as another dtype.
@@ -282,7 +338,7 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
   SmallVector<Tensor, 4> outputs;
   if (!prepared.outputs.empty()) {
     for (size_t i = 0; i < result_count; ++i) {
-      resize_output(prepared.outputs[i], prepared.results[i]);
+      resize_output(prepared.outputs[i], prepared.plan->results[i]);
       outputs.push_back(prepared.outputs[i]);
     }
   } else {
@@ -290,9 +346,9 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
       const bool may_alias =
           op.returns == Returns::View || (op.returns == Returns::MaybeView && is_alias(forward, i));
       outputs.push_back(may_alias ? Tensor()
-                                  : Tensor::empty_strided(prepared.results[i].sizes,
-                                                          prepared.results[i].strides,
-                                                          prepared.results[i].dtype));
+                                  : Tensor::empty_strided(prepared.plan->results[i].sizes,
+                                                          prepared.plan->results[i].strides,
+                                                          prepared.plan->results[i].dtype));
     }
   }
   Results results = run(forward, inputs, numbers, integers, {outputs.data(), outputs.size()});
@@ -309,9 +365,9 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
     if (!is_input) continue;
     if (op.returns == Returns::View) {
       result = result.alias(result.sizes(), result.strides(), result->offset);
-    } else if (!same_strides(result.sizes(), result.strides(), prepared.results[i].strides)) {
+    } else if (!same_strides(result.sizes(), result.strides(), prepared.plan->results[i].strides)) {
       const Tensor copy =
-          Tensor::empty_strided(result.sizes(), prepared.results[i].strides, result.dtype());
+          Tensor::empty_strided(result.sizes(), prepared.plan->results[i].strides, result.dtype());
       copy_elements(result, copy);
       result = copy;
     }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -54,16 +55,25 @@ class Recipe {
   virtual const Derivative& derivative(uint64_t wanted) const = 0;
 };
 
+/// What a call is but for its tensors' memory and its numbers. Calls that agree in all that the
+/// rules of their op look at share one.
+struct CallPlan {
+  std::shared_ptr<const Recipe> recipe;
+  Ints integers;  ///< the dynamic integers
+  ops::ResultInfos results;
+  SmallVector<Scalar, 2> numbers;  ///< the dynamic numbers, of the first call
+  /// The result of an op with an alias rule.
+  std::optional<ops::AliasInfo> window;
+};
+
 /// A call whose arguments have been checked and bound. Cheap; lives on the stack.
 struct PreparedCall {
   const ops::Definition* op = nullptr;
-  std::shared_ptr<const Recipe> recipe;
+  std::shared_ptr<const CallPlan> plan;
   CallForm form = CallForm::Function;
-  ops::Arguments arguments;        ///< in canonical form
+  ops::Arguments arguments;        ///< in canonical form; only for ops with host code
   SmallVector<Tensor, 4> inputs;   ///< every tensor argument, lists flattened, None skipped
   SmallVector<Scalar, 2> numbers;  ///< the dynamic numbers
-  Ints integers;                   ///< the dynamic integers
-  ops::ResultInfos results;
   SmallVector<Tensor, 2> outputs;  ///< InPlace, Out: what is written
 };
 

@@ -4,13 +4,14 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/recent_cache.h"
 #include "base/settings.h"
 #include "eager/block_scan.h"
 #include "eager/copy.h"
+#include "eager/small_run.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
 #include "runtime/contraction_launch.h"
-#include "runtime/launch.h"
 
 namespace flambeau {
 
@@ -50,13 +51,26 @@ class Executable {
 
 namespace {
 
-/// One run: the memory of each planned value.
+/// True if kernels may write result `i` to its output while they read the parameters.
+bool is_safe_output(const lower::Plan& plan, std::span<const Tensor> parameters,
+                    const Tensor& output) {
+  for (size_t p = 0; p < parameters.size(); ++p) {
+    const Tensor& t = parameters[p];
+    if (!(t->storage == output->storage)) continue;
+    if (!plan.overwritable[p] || t->offset != output->offset || t.dtype() != output.dtype() ||
+        t.sizes() != output.sizes() || t.strides() != output.strides())
+      return false;
+  }
+  return true;
+}
+
+/// One run: the memory of each planned value. Notes what it does in `record`, if given.
 class Run {
  public:
   Run(const Executable& executable, std::span<const Tensor> parameters,
       std::span<const Scalar> numbers, std::span<const int64_t> integers,
-      std::span<const Tensor> outputs)
-      : executable_(executable), numbers_(numbers), outputs_(outputs) {
+      std::span<const Tensor> outputs, SmallRun* record)
+      : executable_(executable), numbers_(numbers), outputs_(outputs), record_(record) {
     const lower::Plan& plan = executable.plan;
     values_.resize(plan.values.size());
     for (const Tensor& parameter : parameters) sizes_.push_back(parameter.sizes().data());
@@ -69,6 +83,7 @@ class Run {
 
   Results run() {
     const lower::Plan& plan = executable_.plan;
+    if (record_ != nullptr) begin_record();
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       if (const auto* kernel = std::get_if<KernelStep>(&plan.steps[i])) {
         launch(*kernel->kernel, *executable_.launches[i]);
@@ -87,7 +102,10 @@ class Run {
     for (size_t i = 0; i < plan.results.size(); ++i) {
       const Tensor& value = values_[static_cast<size_t>(plan.results[i])];
       if (i < outputs_.size() && outputs_[i].defined()) {
-        if (!value.is_same(outputs_[i])) copy_elements(value, outputs_[i]);
+        if (!value.is_same(outputs_[i])) {
+          copy_elements(value, outputs_[i]);
+          not_small();
+        }
         results.push_back(outputs_[i]);
       } else {
         results.push_back(value);
@@ -97,6 +115,20 @@ class Run {
   }
 
  private:
+  void begin_record() {
+    const lower::Plan& plan = executable_.plan;
+    record_->value_count = static_cast<int>(plan.values.size());
+    record_->parameters.resize(sizes_.size(), -1);
+    for (size_t v = 0; v < plan.values.size(); ++v)
+      if (plan.values[v].parameter >= 0)
+        record_->parameters[static_cast<size_t>(plan.values[v].parameter)] = static_cast<int>(v);
+    for (const int v : plan.results) record_->results.push_back(v);
+  }
+
+  void not_small() {
+    if (record_ != nullptr) record_->possible = false;
+  }
+
   /// Lets kernels write straight to the given outputs, where that cannot disturb what is read.
   void place_outputs(std::span<const Tensor> parameters) {
     const lower::Plan& plan = executable_.plan;
@@ -105,15 +137,7 @@ class Run {
       const auto v = static_cast<size_t>(plan.results[i]);
       const PlannedValue& planned = plan.values[v];
       if (planned.parameter >= 0 || planned.alias_of >= 0 || values_[v].defined()) continue;
-      bool safe = true;
-      for (size_t p = 0; p < parameters.size(); ++p) {
-        const Tensor& t = parameters[p];
-        if (!(t->storage == outputs_[i]->storage)) continue;
-        safe &= plan.overwritable[p] && t->offset == outputs_[i]->offset &&
-                t.dtype() == outputs_[i].dtype() && t.sizes() == outputs_[i].sizes() &&
-                t.strides() == outputs_[i].strides();
-      }
-      if (safe) values_[v] = outputs_[i];
+      if (is_safe_output(plan, parameters, outputs_[i])) values_[v] = outputs_[i];
     }
   }
 
@@ -127,7 +151,10 @@ class Run {
   const Tensor& ensure(int v) {
     Tensor& value = values_[static_cast<size_t>(v)];
     const PlannedValue& planned = executable_.plan.values[static_cast<size_t>(v)];
-    if (!value.defined()) value = Tensor::empty(evaluate(planned.shape), planned.dtype);
+    if (!value.defined()) {
+      value = Tensor::empty(evaluate(planned.shape), planned.dtype);
+      if (record_ != nullptr) record_->made.push_back({.value = v, .info = value.info()});
+    }
     return value;
   }
 
@@ -137,10 +164,18 @@ class Run {
       const Tensor& value = ensure(v);
       buffers.push_back({value.data_ptr(), value.strides().data()});
     }
-    launch_template.launch({buffers.data(), buffers.size()}, bindings_, numbers_);
+    if (record_ == nullptr || !record_->possible)
+      return launch_template.launch({buffers.data(), buffers.size()}, bindings_, numbers_);
+    DirectLaunch direct;
+    launch_template.launch({buffers.data(), buffers.size()}, bindings_, numbers_, &direct);
+    if (direct.function == nullptr) return not_small();
+    for (DirectLaunch::Pointer& pointer : direct.pointers)
+      pointer.buffer = kernel.buffer_values[static_cast<size_t>(pointer.buffer)];
+    record_->launches.push_back(std::move(direct));
   }
 
   void contract(const ContractStep& step, const ContractionTemplate& contraction) {
+    not_small();
     SmallVector<LaunchBuffer, 6> epilogue;
     if (step.epilogue != nullptr) {
       for (size_t b = 0; b < step.epilogue->buffers.size(); ++b) {
@@ -162,6 +197,7 @@ class Run {
   }
 
   void scan(const ScanStep& step, const Executable& body) {
+    not_small();
     SmallVector<Tensor, 8> operands;
     SmallVector<Tensor, 4> results;
     for (const int v : step.operands) operands.push_back(ensure(v));
@@ -181,8 +217,9 @@ class Run {
         const Tensor copy = Tensor::empty(value.sizes(), value.dtype());
         copy_elements(value, copy);
         result = copy.alias(sizes, contiguous_strides(sizes), copy->offset);
+        return not_small();
       }
-      return;
+      return note_window(step, value, result);
     }
     Ints strides(sizes.size(), 0);
     int64_t offset = value->offset;
@@ -194,6 +231,13 @@ class Run {
         strides[static_cast<size_t>(term.loop)] += term.coefficient.evaluate(bindings_) * stride;
     }
     result = value.alias(sizes, strides, offset);
+    note_window(step, value, result);
+  }
+
+  void note_window(const AliasStep& step, const Tensor& value, const Tensor& result) {
+    if (record_ != nullptr)
+      record_->made.push_back(
+          {step.result, result.info(), step.value, result->offset - value->offset});
   }
 
   const Executable& executable_;
@@ -202,7 +246,30 @@ class Run {
   SmallVector<const int64_t*, 6> sizes_;
   ir::DimBindings bindings_;
   SmallVector<Tensor, 6> values_;
+  SmallRun* record_;
 };
+
+/// All that decides a run but memory and numbers. Empty if an output cannot be written in place.
+SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const Tensor> parameters,
+                                 std::span<const int64_t> integers,
+                                 std::span<const Tensor> outputs) {
+  SmallVector<int64_t, 64> key;
+  key.push_back(static_cast<int64_t>(reinterpret_cast<uintptr_t>(&executable)));
+  for (const Tensor& parameter : parameters) {
+    key.append(parameter.sizes().begin(), parameter.sizes().end());
+    key.append(parameter.strides().begin(), parameter.strides().end());
+  }
+  // Calls of other operations may share the program and pass more integers than it reads.
+  key.push_back(static_cast<int64_t>(integers.size()));
+  key.append(integers.begin(), integers.end());
+  for (const Tensor& output : outputs) {
+    key.push_back(output.defined() ? 1 : 0);
+    if (!output.defined()) continue;
+    if (!is_safe_output(executable.plan, parameters, output)) return {};
+    key.append(output.strides().begin(), output.strides().end());
+  }
+  return key;
+}
 
 }  // namespace
 
@@ -232,7 +299,21 @@ bool is_alias(const Executable& executable, size_t result) {
 Results run(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs) {
-  return Run(executable, parameters, numbers, integers, outputs).run();
+  constexpr size_t kRecentRuns = 512;
+  thread_local RecentCache<SmallRun, kRecentRuns> recent;
+  const auto key = run_key(executable, parameters, integers, outputs);
+  if (key.empty()) return Run(executable, parameters, numbers, integers, outputs, nullptr).run();
+  auto& slot = recent.find({key.data(), key.size()});
+  if (slot.value == nullptr) {
+    // Runs of the body of a scan use the table, too.
+    const auto record = std::make_shared<SmallRun>();
+    Results results = Run(executable, parameters, numbers, integers, outputs, record.get()).run();
+    recent.find({key.data(), key.size()}).value = record;
+    return results;
+  }
+  if (!slot.value->possible)
+    return Run(executable, parameters, numbers, integers, outputs, nullptr).run();
+  return slot.value->run(parameters, numbers, outputs);
 }
 
 }  // namespace flambeau

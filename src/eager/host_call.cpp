@@ -60,7 +60,7 @@ HostTensor HostCallOnTensors::input(std::string_view list, size_t i, bool contig
       concat(call_.name(), ": the host kernel asks for a tensor that is not in '", list, "'"));
 }
 
-HostTensor HostCallOnTensors::output(size_t i) { return output(i, prepared_.results[i]); }
+HostTensor HostCallOnTensors::output(size_t i) { return output(i, prepared_.plan->results[i]); }
 
 HostTensor HostCallOnTensors::output(size_t i, const TensorInfo& info) {
   if (outputs_.size() <= i) outputs_.resize(i + 1);

@@ -35,6 +35,19 @@ using Numbers = SmallVector<int64_t, 16>;
 
 }  // namespace
 
+void DirectLaunch::run(std::span<void* const> buffers, std::span<const Scalar> call_numbers) const {
+  SmallVector<void*, 8> places;
+  for (const Pointer& pointer : pointers)
+    places.push_back(static_cast<char*>(buffers[static_cast<size_t>(pointer.buffer)]) +
+                     pointer.offset);
+  if (numbers.empty()) return function(places.data(), slots.data(), 0, rows, 0, columns);
+  Numbers values = slots;
+  for (const Number& number : numbers)
+    values[number.slot] =
+        static_cast<int64_t>(call_numbers[static_cast<size_t>(number.number)].bits());
+  function(places.data(), values.data(), 0, rows, 0, columns);
+}
+
 struct LaunchTemplate::Variant {
   LayoutClass layout;
   std::vector<SlotBinding> slots;
@@ -96,7 +109,7 @@ const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout
 }
 
 void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::DimBindings& bindings,
-                            std::span<const Scalar> numbers) const {
+                            std::span<const Scalar> numbers, DirectLaunch* direct) const {
   const KernelTemplate& k = *kernel_;
   const size_t kept_count = k.kept.size();
   const size_t access_count = k.accesses.size();
@@ -186,7 +199,7 @@ void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::Dim
   }
   if (k.has_reduced() && reduced.empty()) reduced.push_back({1, Numbers(access_count, 0)});
   bound.reduced = std::move(reduced);
-  run(bound, numbers, bindings);
+  run(bound, numbers, bindings, direct);
 }
 
 namespace {
@@ -198,7 +211,7 @@ StrideClass class_of(int64_t stride) {
 }  // namespace
 
 void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
-                         const ir::DimBindings& bindings) const {
+                         const ir::DimBindings& bindings, DirectLaunch* direct) const {
   const KernelTemplate& k = *kernel_;
   const size_t access_count = k.accesses.size();
   static const Bound::Level kNone{1, {}};
@@ -417,6 +430,21 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
     SmallVector<void*, 8> pointers;
     for (const int access : v.pointers) pointers.push_back(bound.base[static_cast<size_t>(access)]);
     run_chunk(0, pointers.data(), ints.data());
+    if (direct == nullptr || transposed) return;
+    direct->function = v.function;
+    direct->slots = ints;
+    direct->rows = outer_extent;
+    direct->columns = inner_extent;
+    for (const int access : v.pointers) {
+      const auto a = static_cast<size_t>(access);
+      direct->pointers.push_back(
+          {k.accesses[a].buffer, bound.offset[a] * static_cast<int64_t>(bound.element_size[a])});
+    }
+    for (size_t i = 0; i < v.slots.size(); ++i) {
+      if (v.slots[i].kind != SlotBinding::Kind::Source) continue;
+      const int number = k.slots[static_cast<size_t>(v.slots[i].index)].number;
+      if (number >= 0) direct->numbers.push_back({i, number});
+    }
     return;
   }
   // Short walks run several at a time.

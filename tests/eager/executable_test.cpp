@@ -63,12 +63,18 @@ void expect_interpreter_bits(const Program& program, const std::vector<Tensor>& 
   std::vector<ArrayValue> arrays;
   for (const Tensor& parameter : parameters) arrays.push_back(array_of(parameter));
   const std::vector<ArrayValue> wanted = ir::interpret(program, arrays, {}, integers);
-  const Results got = run(*make_executable(program), parameters, {}, integers);
-  ASSERT_EQ(got.size(), wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    const ArrayValue have = array_of(got[i]);
-    ASSERT_EQ(have.shape, wanted[i].shape);
-    EXPECT_EQ(have.data, wanted[i].data) << program.text();
+  // The second run may repeat what the first one found out.
+  Results earlier;
+  for (int round = 0; round < 2; ++round) {
+    const Results got = run(*make_executable(program), parameters, {}, integers);
+    ASSERT_EQ(got.size(), wanted.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      const ArrayValue have = array_of(got[i]);
+      ASSERT_EQ(have.shape, wanted[i].shape);
+      EXPECT_EQ(have.data, wanted[i].data) << program.text() << " round " << round;
+      if (round == 1) EXPECT_FALSE(got[i].is_same(earlier[i]));
+    }
+    earlier = got;
   }
 }
 
@@ -237,6 +243,62 @@ TEST(Executable, ReductionsOfHalvesAddInFloat32) {
   const int64_t all[] = {0, 1};
   const Expr results[] = {sum(a, last), amax(a, last), sum(exp(a), all, false), sum(a, {}, false)};
   expect_interpreter_bits(b.finish(results), {x});
+}
+
+/// a + number * b
+Program scaled_sum(const Ints& sizes) {
+  Builder builder;
+  const Expr a = builder.parameter(DType::Float32, shape_of(0, sizes));
+  const Expr b = builder.parameter(DType::Float32, shape_of(0, sizes));
+  const Expr number = prim::convert(builder.number(DType::Float64), DType::Float32);
+  using namespace prim;  // NOLINT
+  const Expr result = a + broadcast_to(number, a.shape()) * b;
+  return builder.finish({&result, 1});
+}
+
+TEST(Executable, RepeatedRunsTakeNewMemoryAndNumbers) {
+  const auto executable = make_executable(scaled_sum({5}));
+  for (int round = 0; round < 4; ++round) {
+    const auto seed = static_cast<uint32_t>(round);
+    const std::vector<Tensor> in{random_tensor({5}, DType::Float32, seed),
+                                 random_tensor({5}, DType::Float32, seed + 100)};
+    const Scalar number(static_cast<double>(round));
+    const Tensor given = round % 2 == 0 ? Tensor() : Tensor::empty({5});
+    const Tensor out = run(*executable, in, {&number, 1}, {}, {&given, 1})[0];
+    if (given.defined()) EXPECT_TRUE(out.is_same(given));
+    for (int i = 0; i < 5; ++i)
+      EXPECT_EQ(out.data<float>()[i],
+                in[0].data<float>()[i] + static_cast<float>(round) * in[1].data<float>()[i]);
+  }
+}
+
+TEST(Executable, RunsOfOneProgramWithOtherIntegersOrOutputsAreToldApart) {
+  const auto executable = make_executable(scaled_sum({}));
+  const std::vector<Tensor> in{random_tensor({}, DType::Float32, 1),
+                               random_tensor({}, DType::Float32, 2)};
+  const Scalar number(1.0);
+  const float wanted = in[0].data<float>()[0] + in[1].data<float>()[0];
+  const std::vector<int64_t> unread{1};
+  const Tensor given = Tensor::empty({});
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(run(*executable, in, {&number, 1}, unread)[0].data<float>()[0], wanted);
+    EXPECT_EQ(run(*executable, in, {&number, 1}, {}, {&given, 1})[0].data<float>()[0], wanted);
+    EXPECT_EQ(run(*executable, in, {&number, 1}, {})[0].data<float>()[0], wanted);
+  }
+}
+
+TEST(Executable, ARepeatedRunMindsMemoryThatOverlaps) {
+  const auto executable = make_executable(scaled_sum({6}));
+  const Scalar number(1.0);
+  for (const bool overlaps : {false, true, false, true}) {
+    const Tensor base = random_tensor({8}, DType::Float32, 3);
+    const Tensor a = base.alias({6}, {1}, 2);
+    const Tensor b = overlaps ? base.alias({6}, {1}, 0) : random_tensor({6}, DType::Float32, 4);
+    float wanted[6];
+    for (int i = 0; i < 6; ++i) wanted[i] = a.data<float>()[i] + b.data<float>()[i];
+    run(*executable, std::vector<Tensor>{a, b}, {&number, 1}, {}, {&a, 1});
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(a.data<float>()[i], wanted[i]) << overlaps;
+  }
 }
 
 TEST(Executable, WritesOverAnInputOnlyWhereThatIsSafe) {

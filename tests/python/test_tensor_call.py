@@ -180,3 +180,39 @@ class TestFunctions:
         import flambeau.special as special
 
         assert special.expit is flambeau.special.expit
+
+
+class TestRepeatedCalls:
+    """Calls of one geometry share what was worked out for the first; what differs still counts."""
+
+    def test_rules_that_look_at_numbers_are_asked_again(self):
+        x = flambeau.tensor([2, 3])
+        for _ in range(2):
+            assert (x**3).tolist() == [8, 27]
+            with pytest.raises(RuntimeError, match="negative integer powers"):
+                _ = x**-1
+        assert [flambeau.arange(n).numel() for n in (3, 4, 3)] == [3, 4, 3]
+
+    def test_numbers_change(self):
+        x, y = pair()
+        assert [flambeau.add(x, y, alpha=k).tolist() for k in (1, 2, 0.5)] == [
+            [4.0, 6.0],
+            [7.0, 10.0],
+            [2.5, 4.0],
+        ]
+        assert [(x * k).tolist() for k in (2, 3, 2.0)] == [[2.0, 4.0], [3.0, 6.0], [2.0, 4.0]]
+
+    def test_windows_follow_their_input(self):
+        x = flambeau.arange(12.0)
+        for first in (0, 4, 8, 0):
+            part = x[first : first + 4]
+            assert part.as_strided((2,), (2,)).tolist() == [first, first + 2]
+            assert part.view(2, 2)[1].tolist() == [first + 2, first + 3]
+            assert part.view(flambeau.int32).storage_offset() == first
+
+    def test_read_only_memory_is_refused(self):
+        array = np.zeros(2, np.float32)
+        flambeau.from_numpy(array).add_(1)
+        array.setflags(write=False)
+        with pytest.raises(RuntimeError, match="read-only"):
+            flambeau.from_numpy(array).add_(1)
