@@ -17,16 +17,23 @@
 namespace flambeau {
 namespace {
 
+/// The sizes of a gradient without the batch's axis.
+Ints member_sizes(const Tensor& gradient) {
+  const size_t skipped = gradient_batch() < 0 ? 0 : 1;
+  return {gradient.sizes().begin() + skipped, gradient.sizes().end()};
+}
+
 /// `gradient` summed over the axes along which `sizes` was stretched, in `dtype`.
 Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& name) {
-  if (gradient.sizes() == wanted.sizes && gradient.dtype() == wanted.dtype) return gradient;
-  const size_t rank = gradient.sizes().size();
+  const Ints sizes = member_sizes(gradient);
+  if (sizes == wanted.sizes && gradient.dtype() == wanted.dtype) return gradient;
+  const size_t rank = sizes.size();
   bool fits = rank >= wanted.sizes.size();
   const size_t extra = fits ? rank - wanted.sizes.size() : 0;
   for (size_t axis = 0; fits && axis < wanted.sizes.size(); ++axis)
-    fits = wanted.sizes[axis] == gradient.sizes()[extra + axis] || wanted.sizes[axis] == 1;
+    fits = wanted.sizes[axis] == sizes[extra + axis] || wanted.sizes[axis] == 1;
   check(fits, [&] {
-    return concat(name, ": returned an invalid gradient - got ", list_text(gradient.sizes()),
+    return concat(name, ": returned an invalid gradient - got ", list_text(sizes),
                   " but expected shape compatible with ", list_text(wanted.sizes));
   });
   ir::Builder builder;
@@ -34,10 +41,10 @@ Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& 
   Ints leading;
   Ints stretched;
   for (size_t axis = 0; axis < rank; ++axis) {
-    shape.push_back(ir::Dim(gradient.sizes()[axis]));
+    shape.push_back(ir::Dim(sizes[axis]));
     if (axis < extra)
       leading.push_back(static_cast<int64_t>(axis));
-    else if (wanted.sizes[axis - extra] == 1 && gradient.sizes()[axis] != 1)
+    else if (wanted.sizes[axis - extra] == 1 && sizes[axis] != 1)
       stretched.push_back(static_cast<int64_t>(axis - extra));
   }
   ir::Expr value = builder.parameter(gradient.dtype(), shape);
@@ -45,8 +52,9 @@ Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& 
   if (!leading.empty()) value = prim::sum(value, {leading.data(), leading.size()}, false);
   if (!stretched.empty()) value = prim::sum(value, {stretched.data(), stretched.size()}, true);
   value = prim::convert(value, wanted.dtype);
-  return run_recorded(make_executable(builder.finish({&value, 1})), {&gradient, 1}, {}, {},
-                      "SumToSizeBackward0")[0];
+  constexpr bool kBatched = true;
+  return run_on_gradients(make_executable(builder.finish({&value, 1})), {&gradient, 1},
+                          {&kBatched, 1}, {}, {}, "SumToSizeBackward0")[0];
 }
 
 bool has_nan(const Tensor& tensor) {
@@ -77,6 +85,7 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   TensorList run(std::span<const Tensor> roots, std::span<const Tensor> gradients) {
+    if (options_.batched) find_batch(roots, gradients);
     for (size_t i = 0; i < options_.inputs.size(); ++i) add_input(i);
     std::vector<std::pair<Edge, Tensor>> starts;
     for (size_t i = 0; i < roots.size(); ++i) {
@@ -109,6 +118,7 @@ class Engine {
   }
 
   int64_t id() const { return id_; }
+  int64_t batch() const { return batch_; }
   bool runs_all() const { return options_.inputs.empty(); }
   const std::shared_ptr<Node>& current() const { return current_; }
   void queue(std::function<void()> callback) { callbacks_.push_back(std::move(callback)); }
@@ -136,6 +146,22 @@ class Engine {
     }
   };
 
+  void find_batch(std::span<const Tensor> roots, std::span<const Tensor> gradients) {
+    for (size_t i = 0; i < roots.size(); ++i) {
+      const bool given = i < gradients.size() && gradients[i].defined();
+      check(given && gradients[i].dim() == roots[i].dim() + 1 &&
+                (batch_ < 0 || gradients[i].sizes()[0] == batch_),
+            [&] {
+              return concat(
+                  "grad: with is_grads_batched=True each of grad_outputs needs one more axis in "
+                  "front, of the same extent; output ",
+                  i, " has shape ", list_text(roots[i].sizes()), " and its gradient ",
+                  given ? list_text(gradients[i].sizes()) : "None");
+            });
+      batch_ = gradients[i].sizes()[0];
+    }
+  }
+
   Tensor root_gradient(const Tensor& root, Tensor gradient) {
     if (!gradient.defined()) {
       check(root.numel() == 1, [] {
@@ -143,9 +169,9 @@ class Engine {
       });
       return filled(root.sizes(), root.dtype(), 1);
     }
-    check(gradient.sizes() == root.sizes(), [&] {
+    check(member_sizes(gradient) == root.sizes(), [&] {
       return concat("backward: mismatch in shape: the gradient has shape ",
-                    list_text(gradient.sizes()), " and the output has shape ",
+                    list_text(member_sizes(gradient)), " and the output has shape ",
                     list_text(root.sizes()));
     });
     return fit(gradient, {root.sizes(), root.dtype()}, "backward");
@@ -216,7 +242,10 @@ class Engine {
   void run_tensor_hooks(Node& node, TensorList& buffer) {
     const auto apply = [&](const GradHook& hook, size_t output) {
       if (output >= buffer.size() || !buffer[output].defined()) return;
-      const Tensor replaced = hook(buffer[output]);
+      const Tensor replaced = each_member({buffer[output]}, [&](const TensorList& gradients) {
+        const Tensor result = hook(gradients[0]);
+        return TensorList{result.defined() || batch_ < 0 ? result : gradients[0]};
+      })[0];
       if (replaced.defined()) buffer[output] = replaced;
     };
     for (const auto& [output, hook] : node.tensor_hooks.snapshot())
@@ -243,7 +272,7 @@ class Engine {
     if (state.runs) {
       run_tensor_hooks(*node, buffer);
       for (const NodePreHook& hook : node->pre_hooks.snapshot()) {
-        TensorList replaced = hook(buffer);
+        TensorList replaced = each_member(buffer, hook);
         if (!replaced.empty()) buffer = std::move(replaced);
       }
       outputs = apply(*node, buffer);
@@ -302,10 +331,57 @@ class Engine {
     anomaly_reports.warn(text);
   }
 
+  /// `function` of the gradients; in a batched backward, of each member, the results stacked.
+  template <class Function>
+  TensorList each_member(const TensorList& gradients, const Function& function) {
+    if (batch_ < 0) return function(gradients);
+    check<NotImplementedError>(!grad_enabled(), [] {
+      return std::string(
+          "grad: is_grads_batched=True with create_graph=True is not supported where gradients "
+          "pass hooks or custom functions");
+    });
+    const int64_t batch = std::exchange(batch_, -1);
+    TensorList stacked;
+    for (int64_t member = 0; member < batch; ++member) {
+      TensorList one;
+      for (const Tensor& gradient : gradients)
+        one.push_back(gradient.defined() ? member_of(gradient, member) : Tensor());
+      const TensorList results = function(one);
+      stacked.resize(std::max(stacked.size(), results.size()));
+      for (size_t i = 0; i < results.size(); ++i) {
+        if (!results[i].defined()) continue;
+        if (!stacked[i].defined()) {
+          Ints sizes = results[i].sizes();
+          sizes.insert(0, batch);
+          stacked[i] = filled(sizes, results[i].dtype(), 0);
+        }
+        copy_elements(results[i], member_of(stacked[i], member));
+      }
+    }
+    batch_ = batch;
+    return stacked;
+  }
+
+  static Tensor member_of(const Tensor& batch, int64_t member) {
+    return batch.alias({batch.sizes().begin() + 1, batch.sizes().end()},
+                       {batch.strides().begin() + 1, batch.strides().end()},
+                       batch->offset + member * batch.strides()[0]);
+  }
+
   TensorList run_node(Node& node, const TensorList& buffer) {
-    TensorList outputs = node.apply(buffer);
+    TensorList outputs = node.takes_batches()
+                             ? node.apply(buffer)
+                             : each_member(buffer, [&](const TensorList& gradients) {
+                                 return node.apply(gradients);
+                               });
     for (const NodePostHook& hook : node.post_hooks.snapshot()) {
-      TensorList replaced = hook(outputs, buffer);
+      const size_t count = outputs.size();
+      TensorList all = outputs;
+      all.insert(all.end(), buffer.begin(), buffer.end());
+      TensorList replaced = each_member(all, [&](const TensorList& member) {
+        const auto middle = member.begin() + static_cast<std::ptrdiff_t>(count);
+        return hook({member.begin(), middle}, {middle, member.end()});
+      });
       if (!replaced.empty()) outputs = std::move(replaced);
     }
     check(outputs.size() >= node.edges.size(), [&] {
@@ -325,14 +401,17 @@ class Engine {
             "grad: one of the differentiated Tensors appears to not have been used in the graph. "
             "Set allow_unused=True if this is the desired behavior.");
       });
-      if (options_.materialize)
-        captured_[i] = filled(options_.inputs[i].sizes(), options_.inputs[i].dtype(), 0);
+      if (!options_.materialize) continue;
+      Ints sizes = options_.inputs[i].sizes();
+      if (batch_ >= 0) sizes.insert(0, batch_);
+      captured_[i] = filled(sizes, options_.inputs[i].dtype(), 0);
     }
     return captured_;
   }
 
   const BackwardOptions& options_;
   int64_t id_;
+  int64_t batch_ = -1;
   Engine* outer_;
   std::shared_ptr<Node> current_;
   std::vector<std::function<void()>> callbacks_;
@@ -351,6 +430,8 @@ TensorList run_backward(std::span<const Tensor> roots, std::span<const Tensor> g
   const GradModeGuard guard(options.create_graph);
   return Engine(options).run(roots, gradients);
 }
+
+int64_t gradient_batch() { return running == nullptr ? -1 : running->batch(); }
 
 int64_t current_graph_task() { return running == nullptr ? -1 : running->id(); }
 

@@ -17,12 +17,19 @@ struct BackwardOptions {
   bool accumulate = true;
   bool allow_unused = false;
   bool materialize = false;  ///< zeros instead of nothing for unused inputs
+  /// All gradients have one more axis in front, of one extent: that many backwards at once. Only
+  /// where gradients are returned.
+  bool batched = false;
 };
 
 /// Runs from `roots` with their gradients (undefined: one, for tensors of one element). Returns
 /// the gradients of options.inputs unless they are accumulated. PyTorch's errors.
 TensorList run_backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
                         const BackwardOptions& options = {});
+
+/// The extent of the axis in front of gradients in a batched backward, while a node runs on this
+/// thread that takes them all at once; -1 otherwise.
+int64_t gradient_batch();
 
 /// The number of the backward that runs on this thread, the innermost; -1 outside.
 int64_t current_graph_task();

@@ -53,6 +53,8 @@ class Node : public std::enable_shared_from_this<Node> {
   virtual TensorList apply(const TensorList& gradients) = 0;
   /// "AddBackward0"
   virtual std::string name() const = 0;
+  /// Whether apply() heeds gradient_batch(). Of others, it is called for each member of a batch.
+  virtual bool takes_batches() const { return false; }
   /// Frees what was saved; a later apply() raises RuntimeError.
   virtual void release() {}
 

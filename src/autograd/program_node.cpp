@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <unordered_map>
 
+#include "autograd/engine.h"
 #include "autograd/grad_mode.h"
 #include "base/error.h"
 #include "eager/copy.h"
 #include "prim/build.h"
+#include "prim/vjp.h"
 
 namespace flambeau {
 
@@ -45,6 +48,26 @@ std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
   return entry = make_executable(builder.finish({&sum, 1}));
 }
 
+/// `program` with an axis in front of the parameters that `batched` names, whose extent is integer
+/// number `slot`.
+std::shared_ptr<const Executable> batched_program(const std::shared_ptr<const Executable>& program,
+                                                  std::span<const bool> batched, int slot) {
+  static std::mutex mutex;
+  static std::unordered_map<Hash128, std::shared_ptr<const Executable>> cache;
+  Hasher hasher;
+  hasher.add(program_of(*program).hash()).add(slot);
+  for (const bool flag : batched) hasher.add(flag);
+  const Hash128 key = hasher.finish();
+  {
+    const std::lock_guard lock(mutex);
+    const auto found = cache.find(key);
+    if (found != cache.end()) return found->second;
+  }
+  auto made = make_executable(prim::batch(program_of(*program), batched, Dim::integer(slot)));
+  const std::lock_guard lock(mutex);
+  return cache.emplace(key, std::move(made)).first->second;
+}
+
 /// `gradient` with zeros where `mask` is not zero; recorded in grad mode.
 Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
   Builder builder;
@@ -72,8 +95,11 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
   SmallVector<Tensor, 6> parameters;
   const size_t count = program_of(*program).parameters.size();
   unpack_all(saved, count, mutex_, self, parameters);
+  SmallVector<bool, 8> batched(count, false);
   for (size_t i = 0; i < count; ++i) {
     const Derivative::Source& source = derivative->sources[i];
+    batched[i] =
+        source.kind == Kind::Cotangent && gradients[static_cast<size_t>(source.index)].defined();
     if (source.kind != Kind::Cotangent) continue;
     const auto output = static_cast<size_t>(source.index);
     parameters[i] = gradients[output].defined()
@@ -83,9 +109,8 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
   const std::span<const Tensor> inputs(parameters.data(), parameters.size());
   const std::span<const Scalar> number_span(numbers.data(), numbers.size());
   const std::span<const int64_t> integer_span(integers.data(), integers.size());
-  const Results results =
-      grad_enabled() ? run_recorded(program, inputs, number_span, integer_span, name_ + "Backward")
-                     : run(*program, inputs, number_span, integer_span);
+  const Results results = run_on_gradients(program, inputs, {batched.data(), count}, number_span,
+                                           integer_span, name_ + "Backward");
   return TensorList(results.begin(), results.end());
 }
 
@@ -118,6 +143,21 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
     if (is_float(result.dtype())) set_history(result, node, output);
   }
   return results;
+}
+
+Results run_on_gradients(const std::shared_ptr<const Executable>& program,
+                         std::span<const Tensor> parameters, std::span<const bool> batched,
+                         std::span<const Scalar> numbers, std::span<const int64_t> integers,
+                         const std::string& name) {
+  const int64_t batch = gradient_batch();
+  if (batch < 0)
+    return grad_enabled() ? run_recorded(program, parameters, numbers, integers, name)
+                          : run(*program, parameters, numbers, integers);
+  Ints more(integers.begin(), integers.end());
+  const auto slot = static_cast<int>(more.size());
+  more.push_back(batch);
+  return run_recorded(batched_program(program, batched, slot), parameters, numbers,
+                      {more.data(), more.size()}, name);
 }
 
 Tensor add_gradients(const Tensor& a, const Tensor& b) {
@@ -189,17 +229,20 @@ CopySlices::CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> writte
 TensorList CopySlices::apply(const TensorList& gradients) {
   TensorList out(edges.size());
   if (!gradients[0].defined()) return out;
+  constexpr bool kBatched = true;
   // The part of the base's gradient that the view sees, as a value of its own.
   Tensor part = gradients[0];
   for (const ViewStep& step : steps_)
-    part = run_recorded(step.forward, {&part, 1}, {step.numbers.data(), step.numbers.size()},
-                        {step.integers.data(), step.integers.size()}, step.name)[0];
+    part = run_on_gradients(step.forward, {&part, 1}, {&kBatched, 1},
+                            {step.numbers.data(), step.numbers.size()},
+                            {step.integers.data(), step.integers.size()}, step.name)[0];
   const auto spread = [&](Tensor tensor) {
     for (size_t i = steps_.size(); i-- > 0;) {
       const ViewStep& step = steps_[i];
-      tensor = run_recorded(
-          step.derivative->backward, {&tensor, 1}, {step.numbers.data(), step.numbers.size()},
-          {step.backward_integers.data(), step.backward_integers.size()}, step.name)[0];
+      tensor = run_on_gradients(step.derivative->backward, {&tensor, 1}, {&kBatched, 1},
+                                {step.numbers.data(), step.numbers.size()},
+                                {step.backward_integers.data(), step.backward_integers.size()},
+                                step.name)[0];
     }
     return tensor;
   };

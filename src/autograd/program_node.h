@@ -11,6 +11,7 @@ class ProgramNode final : public Node {
   explicit ProgramNode(std::string name) : name_(std::move(name)) {}
   TensorList apply(const TensorList& gradients) override;
   std::string name() const override { return name_; }
+  bool takes_batches() const override { return true; }
   void release() override;
 
   std::shared_ptr<const void> owner;  ///< keeps `derivative` alive
@@ -28,6 +29,13 @@ class ProgramNode final : public Node {
 Results run_recorded(const std::shared_ptr<const Executable>& program,
                      std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                      std::span<const int64_t> integers, const std::string& name);
+
+/// The same for a program of gradients: the parameters that `batched` names have the batch's axis
+/// in front where there is a gradient_batch(), and then so do all results.
+Results run_on_gradients(const std::shared_ptr<const Executable>& program,
+                         std::span<const Tensor> parameters, std::span<const bool> batched,
+                         std::span<const Scalar> numbers, std::span<const int64_t> integers,
+                         const std::string& name);
 
 /// Elementwise sum of two tensors of one type; recorded in grad mode.
 Tensor add_gradients(const Tensor& a, const Tensor& b);
@@ -66,6 +74,7 @@ class CopySlices final : public Node {
   CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> written, int self_edge);
   TensorList apply(const TensorList& gradients) override;
   std::string name() const override { return "torch::autograd::CopySlices"; }
+  bool takes_batches() const override { return written_->takes_batches(); }
   void release() override { written_->release(); }
 
  private:

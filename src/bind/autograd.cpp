@@ -120,14 +120,15 @@ void add_autograd(nb::module_& module) {
   module.def(
       "_grad",
       [](const TensorList& roots, const TensorList& gradients, bool retain_graph, bool create_graph,
-         const TensorList& inputs, bool allow_unused, bool materialize) {
+         const TensorList& inputs, bool allow_unused, bool materialize, bool batched) {
         return tuple_of(backward(roots, gradients,
                                  {.retain_graph = retain_graph,
                                   .create_graph = create_graph,
                                   .inputs = inputs,
                                   .accumulate = false,
                                   .allow_unused = allow_unused,
-                                  .materialize = materialize}));
+                                  .materialize = materialize,
+                                  .batched = batched}));
       },
       "The gradients of the roots with respect to the inputs.");
 }

@@ -9,14 +9,8 @@ namespace {
 /// The rewriting of one program.
 class Batcher {
  public:
-  Batcher(const ir::Program& program, std::span<const bool> batched)
-      : program_(program), batched_parameters_(batched) {
-    for (size_t i = 0; i < batched.size(); ++i)
-      if (batched[i]) {
-        batch_ = Dim::size(static_cast<int>(i), 0);
-        break;
-      }
-  }
+  Batcher(const ir::Program& program, std::span<const bool> batched, Dim extent)
+      : program_(program), batched_parameters_(batched), batch_(std::move(extent)) {}
 
   ir::Program run() {
     for (size_t i = 0; i < program_.parameters.size(); ++i) add_parameter(i);
@@ -92,7 +86,7 @@ class Batcher {
 
   const ir::Program& program_;
   std::span<const bool> batched_parameters_;
-  Dim batch_ = 1;
+  Dim batch_;
   ir::Builder builder_;
   std::vector<Expr> parameters_, numbers_;
   std::vector<Expr> values_;   // of each node
@@ -102,11 +96,17 @@ class Batcher {
 }  // namespace
 
 ir::Program batch(const ir::Program& program, std::span<const bool> batched) {
+  for (size_t i = 0; i < batched.size(); ++i)
+    if (batched[i]) return batch(program, batched, Dim::size(static_cast<int>(i), 0));
+  return batch(program, batched, 1);
+}
+
+ir::Program batch(const ir::Program& program, std::span<const bool> batched, const Dim& extent) {
   check<InternalError>(batched.size() == program.parameters.size(), [&] {
     return concat("batch: ", batched.size(), " flags for ", program.parameters.size(),
                   " parameters");
   });
-  return Batcher(program, batched).run();
+  return Batcher(program, batched, extent).run();
 }
 
 }  // namespace flambeau::prim

@@ -17,5 +17,7 @@ std::vector<ir::Expr> differentiate(ir::Builder& builder, std::span<const ir::Ex
 /// `program` with a leading axis of extent `batch` added to the parameters that `batched` names;
 /// all results carry it. Sizes in shapes refer to the unbatched parameters' axes shifted by one.
 ir::Program batch(const ir::Program& program, std::span<const bool> batched);
+/// The same with the extent given, which must not be a size of a parameter.
+ir::Program batch(const ir::Program& program, std::span<const bool> batched, const ir::Dim& extent);
 
 }  // namespace flambeau::prim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "no_grad",
     "set_detect_anomaly",
@@ -77,13 +80,22 @@ def grad(
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """The sum of the gradients of `outputs` with respect to each of `inputs`."""
-    if is_grads_batched:
-        raise NotImplementedError("grad: is_grads_batched=True is not supported")
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
             "allow_unused=False."
         )
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To "
+            "accumulate gradient for other parts of the graph, please use "
+            "torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
+    targets = _list(inputs)
+    if not targets:
+        raise ValueError("grad requires non-empty inputs.")
     roots = _list(outputs)
     keep = create_graph if retain_graph is None else retain_graph
     unused = materialize_grads if allow_unused is None else allow_unused
@@ -92,7 +104,13 @@ def grad(
         _gradients(roots, grad_outputs),
         keep,
         create_graph,
-        _list(inputs),
+        targets,
         unused,
         materialize_grads,
+        is_grads_batched,
     )
+
+
+# Functions, in the place of the modules of that name.
+from . import functional  # noqa: E402
+from .gradcheck import gradcheck, gradgradcheck  # noqa: E402
