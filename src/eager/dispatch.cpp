@@ -279,7 +279,7 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
     return prepared;
   }
   constexpr size_t kRecentCalls = 1024;
-  thread_local RecentCache<CallPlan, kRecentCalls> recent;
+  static thread_local RecentCache<CallPlan, kRecentCalls> recent;
   const CallKey key = call_key(op, arguments, form);
   prepared.plan = recent.find({key.data(), key.size()}).value;
   if (prepared.plan == nullptr) {

@@ -300,7 +300,7 @@ Results run(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs) {
   constexpr size_t kRecentRuns = 512;
-  thread_local RecentCache<SmallRun, kRecentRuns> recent;
+  static thread_local RecentCache<SmallRun, kRecentRuns> recent;
   const auto key = run_key(executable, parameters, integers, outputs);
   if (key.empty()) return Run(executable, parameters, numbers, integers, outputs, nullptr).run();
   auto& slot = recent.find({key.data(), key.size()});
