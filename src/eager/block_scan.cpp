@@ -16,29 +16,29 @@ class ScanRun {
  public:
   ScanRun(const BlockScan& scan, bool by_rows, const Executable& body,
           std::span<const Tensor> operands, std::span<const Tensor> results)
-      : scan_(scan), body_(body), operands_(operands), results_(results) {
+      : scan_(scan),
+        body_(body),
+        operands_(operands),
+        results_(results),
+        in_place_(scan.triangular && !by_rows) {
     std::vector<Ints> sizes;
     for (const Tensor& operand : operands) sizes.push_back(operand.sizes());
     extents_ = scan.extents(sizes);
-    batch_ = {sizes[0].begin(), sizes[0].begin() + scan.batch};
-    members_ = ir::element_count(batch_);
     // With `triangular`, the rows of a piece begin where a block begins, so that each block sees
     // all of them or none.
     piece_ = by_rows ? scan.block : std::max<int64_t>(extents_.rows, 1);
     pieces_ = by_rows ? (extents_.rows + piece_ - 1) / piece_ : 1;
+    cut_batch({sizes[0].begin(), sizes[0].begin() + scan.batch});
   }
 
   void run() {
-    // Carried values are the operands until the first block has been; some rows may meet none.
     const auto carries = static_cast<size_t>(scan_.carries);
-    const bool all_rows_meet_first = !scan_.triangular || (!scan_.reverse && extents_.blocks > 0);
-    starts_from_operands_ = extents_.blocks > 0 && all_rows_meet_first;
     for (size_t i = 0; i < results_.size(); ++i) {
-      if (i < carries && !starts_from_operands_)
+      if (i < carries && (in_place_ || extents_.blocks == 0))
         copy_elements(operands_[scan_.input_count() + i], results_[i]);
       if (i >= carries && scan_.triangular) fill_with_zeros(results_[i]);
     }
-    const int64_t tasks = members_ * pieces_;
+    const int64_t tasks = boxes_ * pieces_;
     if (tasks == 1) return run_piece(0, 0);  // its kernels may use all threads
     // A few operations for each pair of row and scanned element.
     const int64_t cost = members_ * extents_.rows * extents_.blocks * scan_.block * kPairCost;
@@ -47,7 +47,8 @@ class ScanRun {
   }
 
  private:
-  static constexpr int64_t kPairCost = 4;  // nanoseconds
+  static constexpr int64_t kPairCost = 4;       // nanoseconds
+  static constexpr int64_t kPairs = 128 * 128;  // that are worth a run of the body
 
   static void fill_with_zeros(const Tensor& tensor) {
     const Tensor zero = Tensor::empty({}, tensor.dtype());
@@ -55,60 +56,97 @@ class ScanRun {
     copy_elements(zero.alias(tensor.sizes(), Ints(tensor.sizes().size(), 0), 0), tensor);
   }
 
+  /// Cuts the batch into boxes with as many members as make a run of the body worth its overhead.
+  void cut_batch(const Ints& batch) {
+    batch_ = box_ = batch;
+    members_ = ir::element_count(batch);
+    const int64_t pairs = std::max<int64_t>(std::min(piece_, extents_.rows), 1) *
+                          std::clamp<int64_t>(extents_.scanned, 1, scan_.block);
+    int64_t wanted = std::max<int64_t>(kPairs / pairs, 1);
+    for (size_t axis = batch.size(); axis-- > 0;) {
+      const int64_t extent = std::max<int64_t>(batch[axis], 1);
+      box_[axis] = std::min(wanted, extent);
+      boxes_ *= (batch[axis] + box_[axis] - 1) / box_[axis];
+      wanted = std::max<int64_t>(wanted / extent, 1);
+    }
+  }
+
   /// Pieces of rows are taken from the last on where they grow longer towards the end.
-  void run_piece(int64_t member, int64_t piece) const {
+  void run_piece(int64_t box, int64_t piece) const {
     if (scan_.triangular) piece = pieces_ - 1 - piece;
     const int64_t first = piece * piece_;
     const int64_t end = std::min(extents_.rows, first + piece_);
-    for (int64_t n = 0; n < extents_.blocks; ++n)
-      run_block(member, scan_.reverse ? extents_.blocks - 1 - n : n, first, end, n == 0);
+    int64_t blocks = extents_.blocks;
+    if (scan_.triangular)
+      blocks = std::min(blocks, std::max<int64_t>(end + scan_.block - 1, 1) / scan_.block);
+    blocks = std::max(blocks, std::min<int64_t>(extents_.blocks, 1));
+    Results carried;
+    for (int64_t n = 0; n < blocks; ++n) {
+      const int64_t b = scan_.reverse ? blocks - 1 - n : n;
+      run_block(box, b, first, end, n + 1 == blocks, carried);
+    }
   }
 
-  void run_block(int64_t member, int64_t b, int64_t row, int64_t end, bool is_first) const {
-    if (scan_.triangular) {
-      row = std::max(row, b * scan_.block);
-      if (row >= end && b > 0) return;
-    }
+  /// `carried` are the carried values of all rows of the piece before and after; none before the
+  /// first block, whose are the operands. The last block writes them to the results.
+  void run_block(int64_t box, int64_t b, int64_t row, int64_t end, bool is_last,
+                 Results& carried) const {
+    if (in_place_) row = std::max(row, b * scan_.block);
     const size_t inputs = scan_.input_count();
+    const auto carries = static_cast<size_t>(scan_.carries);
     SmallVector<Tensor, 12> parameters;
     for (size_t i = 0; i < operands_.size(); ++i) {
-      const bool from_result = i >= inputs && !(is_first && starts_from_operands_);
-      parameters.push_back(part(from_result ? results_[i - inputs] : operands_[i],
-                                scan_.operands[i], member, b, row, end));
+      if (i >= inputs && !carried.empty()) {
+        parameters.push_back(carried[i - inputs]);
+        continue;
+      }
+      const Tensor& whole = i >= inputs && in_place_ ? results_[i - inputs] : operands_[i];
+      parameters.push_back(part(whole, scan_.operands[i], box, b, row, end));
     }
     SmallVector<Tensor, 6> outputs;
     for (size_t i = 0; i < results_.size(); ++i)
-      outputs.push_back(part(results_[i], scan_.result(i), member, b, row, end));
+      outputs.push_back(i >= carries || is_last || in_place_
+                            ? part(results_[i], scan_.result(i), box, b, row, end)
+                            : Tensor());
     const int64_t integers[] = {b * scan_.block, row};
-    flambeau::run(body_, {parameters.data(), parameters.size()}, {}, integers,
-                  {outputs.data(), outputs.size()});
+    Results given = flambeau::run(body_, {parameters.data(), parameters.size()}, {}, integers,
+                                  {outputs.data(), outputs.size()});
+    if (!in_place_) carried = std::move(given);
   }
 
   /// The part of `whole` that the body sees.
-  Tensor part(const Tensor& whole, const BlockScan::Axes& axes, int64_t member, int64_t b,
-              int64_t row, int64_t end) const {
+  Tensor part(const Tensor& whole, const BlockScan::Axes& axes, int64_t box, int64_t b, int64_t row,
+              int64_t end) const {
     const Ints& strides = whole.strides();
+    const size_t batch = batch_.size();
+    Ints sizes(batch);
     int64_t offset = whole->offset;
-    for (size_t i = batch_.size(); i-- > 0;) {
-      offset += member % batch_[i] * strides[i];
-      member /= batch_[i];
+    for (size_t i = batch; i-- > 0;) {
+      const int64_t count = (batch_[i] + box_[i] - 1) / box_[i];
+      const int64_t start = box % count * box_[i];
+      box /= count;
+      sizes[i] = std::min(box_[i], batch_[i] - start);
+      offset += start * strides[i];
     }
-    const auto batch = static_cast<size_t>(scan_.batch);
-    const std::span<const int64_t> sizes{whole.sizes().data() + batch,
+    const std::span<const int64_t> inner{whole.sizes().data() + batch,
                                          whole.sizes().size() - batch};
-    const BlockScan::Part window = scan_.part(axes, sizes, b, row, end);
-    const Ints inner(strides.begin() + batch, strides.end());
-    return whole.alias(window.sizes, inner, offset + ir::offset_of(window.starts, inner));
+    const BlockScan::Part window = scan_.part(axes, inner, b, row, end);
+    for (size_t i = 0; i < window.sizes.size(); ++i) {
+      sizes.push_back(window.sizes[i]);
+      offset += window.starts[i] * strides[batch + i];
+    }
+    return whole.alias(sizes, strides, offset);
   }
 
   const BlockScan& scan_;
   const Executable& body_;
   std::span<const Tensor> operands_, results_;
+  /// Blocks see different rows: carried values are kept in the results, and some of them written.
+  bool in_place_;
   BlockScan::Extents extents_;
-  Ints batch_;
-  int64_t members_ = 1;
+  Ints batch_, box_;  // extents of the batch and of a box
+  int64_t members_ = 1, boxes_ = 1;
   int64_t piece_ = 1, pieces_ = 1;  // rows of a piece, pieces
-  bool starts_from_operands_ = false;
 };
 
 }  // namespace

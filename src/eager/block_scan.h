@@ -8,9 +8,9 @@
 
 namespace flambeau {
 
-/// Runs `body` over the blocks of `operands` (any strides), as ir/block_scan.h says, into `results`
-/// (carried values, then outputs; they share no memory with operands). Members of the batch and,
-/// with `by_rows`, pieces of the rows run on all threads.
+/// Runs `body`, which has the batch axes in front, over the blocks of `operands` (any strides), as
+/// ir/block_scan.h says, into `results` (carried values, then outputs; they share no memory with
+/// operands). Members of the batch and, with `by_rows`, pieces of the rows run on all threads.
 void run_block_scan(const ir::BlockScan& scan, bool by_rows, const Executable& body,
                     std::span<const Tensor> operands, std::span<const Tensor> results);
 

@@ -7,6 +7,7 @@
 #include "lower/row_axis.h"
 #include "lower/structural.h"
 #include "lower/template_builder.h"
+#include "prim/vjp.h"
 
 namespace flambeau::lower {
 namespace {
@@ -291,11 +292,16 @@ class Planner {
         producer_.push_back(plan_.steps.size());
       }
     }
-    step.body = std::make_shared<const Program>(builder.finish(kept));
+    Program pruned = builder.finish(kept);
     SmallVector<int, 8> operand_rows;
     for (const ir::BlockScan::Axes& axes : whole.operands) operand_rows.push_back(axes.rows);
-    step.by_rows = keeps_rows_apart(*step.body, {operand_rows.data(), operand_rows.size()},
+    step.by_rows = keeps_rows_apart(pruned, {operand_rows.data(), operand_rows.size()},
                                     {row_axes.data(), row_axes.size()});
+    const auto batched = std::make_unique<bool[]>(n.arguments.size());
+    std::fill_n(batched.get(), n.arguments.size(), true);
+    for (int axis = 0; axis < whole.batch; ++axis)
+      pruned = prim::batch(pruned, {batched.get(), n.arguments.size()});
+    step.body = std::make_shared<const Program>(std::move(pruned));
     plan_.steps.emplace_back(std::move(step));
     return true;
   }

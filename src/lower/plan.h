@@ -64,7 +64,7 @@ struct AliasStep {
 /// Runs the body of a block scan over the blocks of its operands.
 struct ScanStep {
   ir::BlockScan form;
-  std::shared_ptr<const ir::Program> body;
+  std::shared_ptr<const ir::Program> body;  ///< on some members of the batch at a time
   std::vector<int> operands;
   std::vector<int> results;  ///< carried values, then outputs
   bool by_rows = false;      ///< the body keeps rows apart: they may be taken in pieces
