@@ -82,6 +82,9 @@ class Function {
   }
 
  private:
+  Function() = default;
+  friend Derived;
+
   class FunctionOf final : public FunctionNode {
    public:
     AutogradContext context;

@@ -1,6 +1,7 @@
 """Nodes, what they save, hooks of several gradients; orders of hooks; graph-wide queries."""
 
 import gc
+import threading
 import weakref
 
 graph = torch.autograd.graph
@@ -423,3 +424,51 @@ def views_of_modes():
         y = x.view(-1)
         x.add_(1)
     return facts, x.is_inference(), y.is_inference(), x
+
+
+@case
+def modules_trained_by_threads():
+    """Each with its own hooks and numbers of threads; all end where one alone does."""
+    nn = torch.nn
+
+    def train():
+        w = (torch.arange(12.0).view(3, 4) / 10).sin().requires_grad_()
+        v = (torch.arange(4.0) / 10).cos().requires_grad_()
+        F = custom(lambda ctx, x: x * 2, lambda ctx, g: g * 2)
+        seen = []
+        w.register_hook(lambda g: seen.append(1))
+        for _ in range(30):
+            y = F.apply(nn.functional.gelu(w)) @ v
+            y.exp().sum().backward()
+            with torch.no_grad():
+                for p in (w, v):
+                    p -= 0.01 * p.grad
+                    p.grad = None
+        results.append((len(seen), w.detach().clone(), v.detach().clone()))
+
+    results = []
+    train()
+    threads = [threading.Thread(target=train) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    count, w, v = results[0]
+    same = [n == count and torch.equal(a, w) and torch.equal(b, v) for n, a, b in results]
+    return count, same
+
+
+@case
+def a_shared_leaf_trained_by_threads():
+    w = leaf(1.0, 2.0)
+
+    def work():
+        for _ in range(50):
+            (w * 3).sum().backward()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return w.grad
