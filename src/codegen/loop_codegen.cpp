@@ -1,5 +1,7 @@
 #include "codegen/loop_codegen.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "codegen/loop_control.h"
 #include "codegen/target.h"
@@ -9,6 +11,13 @@ namespace flambeau::codegen {
 using ir::LoopMark;
 using ir::StatementKind;
 using llvm::Value;
+
+namespace {
+
+/// Bytes of an element of which the last vectors of a loop fill one register.
+constexpr unsigned kNarrowElement = 4;
+
+}  // namespace
 
 LoopCodegen::LoopCodegen(ir::LoopProgram program, Isa isa, llvm::Module& module)
     : program_(std::move(program)),
@@ -133,15 +142,20 @@ void LoopCodegen::emit_vector_loop(const Statement& s, Value* begin, Value* end)
   if_then(builder_.CreateICmpSLT(begin, end), [&] {
     emit_all(invariant);
     Value* length = builder_.CreateSub(end, begin);
-    Value* idle = builder_.CreateAnd(length, number(count - 1));
-    Value* main_end = builder_.CreateSub(end, idle);
-    const auto emit_lanes = [&](Value* first, Value* active) {
-      lanes_ = {count, s.variable, first, active};
+    Value* main_end = builder_.CreateSub(end, builder_.CreateAnd(length, number(count - 1)));
+    const auto emit_lanes = [&](unsigned lanes, Value* first, Value* active) {
+      lanes_ = {lanes, s.variable, first, active};
       emit_all(rest);
       lanes_ = {};
     };
-    counted_loop(begin, main_end, count, [&](Value* i) { emit_lanes(i, nullptr); });
-    if_then(builder_.CreateICmpNE(idle, number(0)), [&] { emit_lanes(main_end, idle); });
+    counted_loop(begin, main_end, count, [&](Value* i) { emit_lanes(count, i, nullptr); });
+    // The rest in single registers: masked accesses are slow, idle ones too, and rows may be short.
+    const unsigned narrow = std::min(count, register_bytes(isa_) / kNarrowElement);
+    counted_loop(main_end, end, narrow, [&](Value* i) {
+      Value* left = builder_.CreateSub(end, i);
+      emit_lanes(narrow, i,
+                 builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, number(narrow)));
+    });
   });
 }
 

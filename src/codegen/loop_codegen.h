@@ -1,6 +1,7 @@
 #pragma once
 // A loop program as LLVM IR. Vectors are explicit: a vector loop runs a main loop of whole vectors
-// and one masked iteration for the rest; what does not depend on the vector variable stays scalar.
+// and a loop of narrower, masked ones for the rest; what does not depend on the vector variable
+// stays scalar.
 
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
