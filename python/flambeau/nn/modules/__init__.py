@@ -17,6 +17,7 @@ from flambeau.nn.modules import (
     parameter_container,
     pixelshuffle,
     pooling,
+    rnn,
     sparse,
     transformer,
 )
@@ -37,6 +38,7 @@ from flambeau.nn.modules.padding import *  # noqa: F403
 from flambeau.nn.modules.parameter_container import *  # noqa: F403
 from flambeau.nn.modules.pixelshuffle import *  # noqa: F403
 from flambeau.nn.modules.pooling import *  # noqa: F403
+from flambeau.nn.modules.rnn import *  # noqa: F403
 from flambeau.nn.modules.sparse import *  # noqa: F403
 from flambeau.nn.modules.transformer import *  # noqa: F403
 
@@ -57,6 +59,7 @@ _PARTS = (
     parameter_container,
     pixelshuffle,
     pooling,
+    rnn,
     sparse,
     transformer,
 )
