@@ -5,7 +5,7 @@
     python examples/train_gpt.py --resume        goes on after Ctrl-C, kill or power failure
 
 Writes OUT/checkpoint.safetensors, OUT/losses.txt and OUT/loss.png. examples/cpp/train_gpt.cpp is the
-same program in C++, with the same losses to the bit.
+same program in C++, with the same losses to the bit; each goes on from the other's checkpoint.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 //
 //   build/release/bin/train_gpt [--steps 1800] [--resume]
 //
-// Writes OUT/checkpoint.safetensors and OUT/losses.txt.
+// Writes OUT/checkpoint.safetensors and OUT/losses.txt. Each program goes on from the other's
+// checkpoint.
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -34,6 +35,11 @@ constexpr int64_t kVocabulary = 256;  // bytes
 struct Config {
   int64_t layers = 4, width = 192, heads = 6, context = 128, batch = 16, steps = 1800, seed = 0;
   double lr = 1e-3;
+
+  nn::State::Dict state() const {
+    return {{"layers", layers}, {"width", width}, {"heads", heads}, {"context", context},
+            {"batch", batch},   {"steps", steps}, {"seed", seed},   {"lr", lr}};
+  }
 };
 
 struct Block : nn::Module {
@@ -110,17 +116,15 @@ struct Run {
   }
 
   void save(const std::filesystem::path& out) const {
-    io::NamedTensors state;
-    for (const auto& [name, tensor] : model.state_dict()) state["model." + name] = tensor;
-    for (const auto& [name, tensor] : optimizer.state_dict()) state["optimizer." + name] = tensor;
-    const data::DataLoader::Position position = loader.position();
-    if (position.epoch_start.defined()) state["data.epoch_start"] = position.epoch_start;
-    state["data.batches"] = Tensor::from_scalar(position.batches);
-    state["random"] = data::get_rng_state();
-    const Tensor loss_tensor = Tensor::empty({static_cast<int64_t>(losses.size())}, DType::Float64);
-    std::copy(losses.begin(), losses.end(), loss_tensor.data<double>());
-    state["losses"] = loss_tensor;
-    io::save_file(state, (out / "checkpoint.safetensors").string(), {{"format", kFormat}});
+    using State = nn::State;
+    io::save_checkpoint(State::Dict{{"config", config.state()},
+                                    {"model", model.state_dict()},
+                                    {"optimizer", optimizer.state_dict()},
+                                    {"scheduler", scheduler.state_dict()},
+                                    {"data", loader.state_dict()},
+                                    {"random", data::get_rng_state()},
+                                    {"losses", State::List(losses.begin(), losses.end())}},
+                        (out / "checkpoint.safetensors").string());
     std::ostringstream lines;
     for (size_t i = 0; i < losses.size(); ++i)
       lines << i + 1 << ' ' << std::setprecision(9) << losses[i] << '\n';
@@ -129,30 +133,24 @@ struct Run {
     file.commit();
   }
 
+  /// Goes on from a checkpoint of this program or of train_gpt.py.
   void load(const std::string& path) {
-    const io::LoadedFile file = io::load_file(path);
-    const auto format = file.metadata.find("format");
-    check<ValueError>(format != file.metadata.end() && format->second == kFormat,
-                      [&] { return concat("'", path, "' is no checkpoint of this program"); });
-    const auto part = [&](const std::string& prefix) {
-      io::NamedTensors result;
-      for (const auto& [name, tensor] : file.tensors)
-        if (name.starts_with(prefix)) result[name.substr(prefix.size())] = tensor;
-      return result;
-    };
-    model.load_state_dict(part("model."));
-    optimizer.load_state_dict(part("optimizer."));
-    const io::NamedTensors data = part("data.");
-    const auto epoch_start = data.find("epoch_start");
-    loader.set_position({epoch_start == data.end() ? Tensor() : epoch_start->second,
-                         data.at("batches").item().to_int()});
-    const Tensor& saved = file.tensors.at("losses");
-    losses.assign(saved.data<double>(), saved.data<double>() + saved.numel());
-    scheduler.set_steps(static_cast<int64_t>(losses.size()));
-    data::set_rng_state(file.tensors.at("random"));
+    const nn::State state = io::load_checkpoint(path);
+    for (const auto& [name, value] : config.state()) {
+      const double saved = state["config"][name].to_double();
+      check<ValueError>(saved == value.to_double(), [&] {
+        return concat("'", path, "' was made with --", name.text(), ' ', saved, ", not ",
+                      value.to_double());
+      });
+    }
+    model.load_state_dict(state["model"].tensors());
+    optimizer.load_state_dict(state["optimizer"]);
+    scheduler.load_state_dict(state["scheduler"]);
+    loader.load_state_dict(state["data"]);
+    for (const nn::State& loss : state["losses"].list()) losses.push_back(loss.to_double());
+    data::set_rng_state(state["random"].tensor());
   }
 
-  static constexpr const char* kFormat = "flambeau.train_gpt.1";
   Config config;
   GPT model;
   optim::AdamW optimizer;

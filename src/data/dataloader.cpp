@@ -85,6 +85,17 @@ TensorList DataLoader::next_of_any_epoch() {
     if (std::optional<TensorList> batch = next()) return *std::move(batch);
 }
 
+nn::State DataLoader::state_dict() const {
+  const Tensor& start = position_.epoch_start;
+  return nn::State::Dict{{"batches", position_.batches},
+                         {"epoch_start", start.defined() ? nn::State(start) : nn::State()},
+                         {"generator", {}}};
+}
+void DataLoader::load_state_dict(const nn::State& state) {
+  const nn::State& start = state["epoch_start"];
+  set_position({start.is_none() ? Tensor() : start.tensor(), state["batches"].to_int()});
+}
+
 void DataLoader::set_position(const Position& position) {
   check<ValueError>(position.batches >= 0 && position.batches <= size(), [&] {
     return concat("DataLoader: position ", position.batches, " is outside an epoch of ", size(),

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "data/dataset.h"
+#include "nn/state.h"
 #include "tensor/generator.h"
 
 namespace flambeau::data {
@@ -36,6 +37,9 @@ class DataLoader {
     int64_t batches = 0;
   };
   Position position() const { return position_; }
+  /// The position as the Python package's loader gives it, and back.
+  nn::State state_dict() const;
+  void load_state_dict(const nn::State& state);
   /// The next batch is the one that followed `position`. The default generator stays as it is.
   void set_position(const Position& position);
 

@@ -18,6 +18,20 @@ void require_dense(const Tensor& tensor, const char* name) {
   });
 }
 
+struct Fans {
+  double in;
+  double out;
+};
+Fans fans_of(const Tensor& tensor, const char* name) {
+  check<ValueError>(tensor.dim() >= 2, [&] {
+    return concat(name, ": fan in and fan out need at least 2 dimensions, got shape ",
+                  list_text(tensor.sizes()));
+  });
+  double field = 1;
+  for (int i = 2; i < tensor.dim(); ++i) field *= static_cast<double>(tensor.size(i));
+  return {static_cast<double>(tensor.size(1)) * field, static_cast<double>(tensor.size(0)) * field};
+}
+
 }  // namespace
 
 Tensor uniform_(const Tensor& tensor, double from, double to) {
@@ -48,16 +62,27 @@ Tensor constant_(const Tensor& tensor, double value) {
   return tensor;
 }
 
-Tensor kaiming_uniform_(const Tensor& tensor, double a) {
-  check<ValueError>(tensor.dim() >= 2, [&] {
-    return concat("kaiming_uniform_: fan in needs at least 2 dimensions, got shape ",
-                  list_text(tensor.sizes()));
-  });
-  if (tensor.numel() == 0) return tensor;
-  const auto fan_in = static_cast<double>(tensor.numel()) / static_cast<double>(tensor.size(0));
-  const double gain = std::sqrt(2.0 / (1 + a * a));
-  const double bound = std::sqrt(3.0) * gain / std::sqrt(fan_in);
+Tensor xavier_uniform_(const Tensor& tensor, double gain) {
+  const Fans fans = fans_of(tensor, "xavier_uniform_");
+  const double bound = std::sqrt(3.0) * gain * std::sqrt(2.0 / (fans.in + fans.out));
   return uniform_(tensor, -bound, bound);
 }
+Tensor xavier_normal_(const Tensor& tensor, double gain) {
+  const Fans fans = fans_of(tensor, "xavier_normal_");
+  return normal_(tensor, 0, gain * std::sqrt(2.0 / (fans.in + fans.out)));
+}
+Tensor kaiming_uniform_(const Tensor& tensor, double a) {
+  if (tensor.numel() == 0) return tensor;
+  const double fan_in = fans_of(tensor, "kaiming_uniform_").in;
+  const double bound = std::sqrt(3.0) * std::sqrt(2.0 / (1 + a * a)) / std::sqrt(fan_in);
+  return uniform_(tensor, -bound, bound);
+}
+Tensor kaiming_normal_(const Tensor& tensor, double a) {
+  if (tensor.numel() == 0) return tensor;
+  const double fan_in = fans_of(tensor, "kaiming_normal_").in;
+  return normal_(tensor, 0, std::sqrt(2.0 / (1 + a * a)) / std::sqrt(fan_in));
+}
+Tensor ones_(const Tensor& tensor) { return constant_(tensor, 1); }
+Tensor zeros_(const Tensor& tensor) { return constant_(tensor, 0); }
 
 }  // namespace flambeau::nn::init

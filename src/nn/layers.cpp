@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "flambeau/functions.h"
 #include "nn/functional/functional.h"
 #include "nn/init.h"
 
@@ -23,9 +24,9 @@ Embedding::Embedding(int64_t count, int64_t width)
     : weight(register_parameter("weight", init::normal_(Tensor::empty({count, width})))) {}
 Tensor Embedding::forward(const Tensor& input) { return F::embedding(input, weight); }
 
-LayerNorm::LayerNorm(Ints shape, double eps) : shape_(std::move(shape)), eps_(eps) {
+LayerNorm::LayerNorm(Ints shape, double eps, bool has_bias) : shape_(std::move(shape)), eps_(eps) {
   weight = register_parameter("weight", init::constant_(Tensor::empty(shape_), 1));
-  bias = register_parameter("bias", init::constant_(Tensor::empty(shape_), 0));
+  if (has_bias) bias = register_parameter("bias", init::constant_(Tensor::empty(shape_), 0));
 }
 Tensor LayerNorm::forward(const Tensor& input) {
   return F::layer_norm(input, shape_, weight, bias, eps_);
@@ -38,17 +39,14 @@ Dropout::Dropout(double p) : p_(p) {
 }
 Tensor Dropout::forward(const Tensor& input) { return F::dropout(input, p_, is_training()); }
 
-Tensor GELU::forward(const Tensor& input) { return F::gelu(input); }
-Tensor ReLU::forward(const Tensor& input) { return F::relu(input); }
+RMSNorm::RMSNorm(int64_t width, std::optional<double> eps) : width_(width), eps_(eps) {
+  weight = register_parameter("weight", init::constant_(Tensor::empty({width}), 1));
+}
+Tensor RMSNorm::forward(const Tensor& input) {
+  return flambeau::rms_norm(input, {width_}, weight, eps_);
+}
 
-Sequential::Sequential(std::vector<std::shared_ptr<Layer>> layers) : layers_(std::move(layers)) {
-  for (size_t i = 0; i < layers_.size(); ++i) register_module(std::to_string(i), layers_[i]);
-}
-Tensor Sequential::forward(const Tensor& input) {
-  Tensor result = input;
-  for (const auto& layer : layers_) result = layer->forward(result);
-  return result;
-}
+Tensor Flatten::forward(const Tensor& input) { return flambeau::flatten(input, first_, last_); }
 
 CausalSelfAttention::CausalSelfAttention(int64_t width, int64_t heads, double dropout)
     : heads_(heads), dropout_(dropout) {

@@ -1,6 +1,10 @@
 #pragma once
 // The layers that networks are made of. Each draws its initial values when it is made.
 
+#include <optional>
+
+#include "nn/activation.h"
+#include "nn/containers.h"
 #include "nn/module.h"
 
 namespace flambeau::nn {
@@ -25,11 +29,12 @@ class Embedding final : public Layer {
 /// (x - mean) / sqrt(var + eps) * weight + bias over the last axes (Ba et al. 2016).
 class LayerNorm final : public Layer {
  public:
-  explicit LayerNorm(Ints shape, double eps = 1e-5);
-  explicit LayerNorm(int64_t width, double eps = 1e-5) : LayerNorm(Ints{width}, eps) {}
+  explicit LayerNorm(Ints shape, double eps = 1e-5, bool bias = true);
+  explicit LayerNorm(int64_t width, double eps = 1e-5, bool bias = true)
+      : LayerNorm(Ints{width}, eps, bias) {}
   Tensor forward(const Tensor& input) override;
   Tensor weight;
-  Tensor bias;
+  Tensor bias;  ///< undefined without
 
  private:
   Ints shape_;
@@ -47,39 +52,28 @@ class Dropout final : public Layer {
   double p_;
 };
 
-class GELU final : public Layer {
+/// x / sqrt(mean(x^2) + eps) * weight over the last axis (Zhang & Sennrich 2019); eps is the
+/// dtype's epsilon unless given.
+class RMSNorm final : public Layer {
  public:
+  explicit RMSNorm(int64_t width, std::optional<double> eps = std::nullopt);
   Tensor forward(const Tensor& input) override;
-};
-class ReLU final : public Layer {
- public:
-  Tensor forward(const Tensor& input) override;
+  Tensor weight;
+
+ private:
+  int64_t width_;
+  std::optional<double> eps_;
 };
 
-/// One layer after the other, named "0", "1", ...
-class Sequential final : public Layer {
+/// Merges the axes from `first` to `last`.
+class Flatten final : public Layer {
  public:
-  explicit Sequential(std::vector<std::shared_ptr<Layer>> layers);
+  explicit Flatten(int64_t first = 1, int64_t last = -1) : first_(first), last_(last) {}
   Tensor forward(const Tensor& input) override;
 
  private:
-  std::vector<std::shared_ptr<Layer>> layers_;
-};
-
-/// Children named "0", "1", ...
-template <class Child>
-class ModuleList final : public Module {
- public:
-  void push_back(std::shared_ptr<Child> child) {
-    items_.push_back(register_module(std::to_string(items_.size()), std::move(child)));
-  }
-  size_t size() const { return items_.size(); }
-  Child& operator[](size_t i) const { return *items_[i]; }
-  auto begin() const { return items_.begin(); }
-  auto end() const { return items_.end(); }
-
- private:
-  std::vector<std::shared_ptr<Child>> items_;
+  int64_t first_;
+  int64_t last_;
 };
 
 /// Multi-head attention in which position t sees positions up to t; [batch, time, width] in and

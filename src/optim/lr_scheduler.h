@@ -15,6 +15,9 @@ class LambdaLR {
   int64_t steps() const { return steps_; }
   /// As if `steps` steps had been made.
   void set_steps(int64_t steps);
+  /// What the Python package's LambdaLR holds; the factor is not part of it.
+  nn::State state_dict() const;
+  void load_state_dict(const nn::State& state);
 
  private:
   Optimizer& optimizer_;

@@ -1,5 +1,7 @@
 #include "optim/optimizer.h"
 
+#include <map>
+
 #include "autograd/grad_mode.h"
 #include "autograd/node.h"
 #include "base/error.h"
@@ -14,6 +16,12 @@ namespace {
 
 void check_not_negative(const char* what, double value) {
   check<ValueError>(value >= 0, [&] { return concat("Invalid ", what, ": ", value); });
+}
+
+void refuse_maximize(const nn::State& options) {
+  const nn::State* maximize = options.find("maximize");
+  check<ValueError>(maximize == nullptr || !maximize->to_bool(),
+                    [] { return std::string("load_state_dict: there is no maximize in C++"); });
 }
 
 Tensor zeros_like(const Tensor& tensor) {
@@ -46,19 +54,52 @@ Optimizer::Updated Optimizer::updated() const {
   return result;
 }
 
-Tensor Optimizer::loaded(const std::map<std::string, Tensor>& state, size_t position,
-                         const char* name) const {
-  const std::string key = concat(position, '.', name);
-  const auto found = state.find(key);
-  if (found == state.end()) return {};
+nn::State Optimizer::state_dict() const {
+  nn::State::Dict states;
+  nn::State::List numbers;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const auto number = static_cast<int64_t>(i);
+    numbers.emplace_back(number);
+    if (nn::State state = parameter_state(i); !state.is_none())
+      states.emplace_back(number, std::move(state));
+  }
+  nn::State::Dict group{{"lr", lr}};
+  for (auto& option : options()) group.push_back(std::move(option));
+  group.emplace_back("params", numbers);
+  return nn::State::Dict{{"state", states}, {"param_groups", nn::State::List{group}}};
+}
+
+void Optimizer::load_state_dict(const nn::State& state) {
+  const nn::State::List& groups = state["param_groups"].list();
+  check<ValueError>(groups.size() == 1, [&] {
+    return concat("load_state_dict: expected one parameter group, found ", groups.size());
+  });
+  const nn::State& group = groups[0];
+  const nn::State::List& numbers = group["params"].list();
+  check<ValueError>(numbers.size() == parameters_.size(), [&] {
+    return concat("load_state_dict: the state has ", numbers.size(), " parameters, expected ",
+                  parameters_.size());
+  });
+  std::vector<nn::State> states(parameters_.size());
+  for (size_t i = 0; i < states.size(); ++i)
+    if (const nn::State* found = state["state"].find(numbers[i])) states[i] = *found;
+  const double rate = group["lr"].to_double();
+  load(states, group);
+  lr = rate;
+}
+
+Tensor Optimizer::loaded(const nn::State& state, size_t position, const char* name) const {
+  const Tensor& tensor = state[name].tensor();
   const Tensor& parameter = parameters_[position];
-  check(found->second.sizes() == parameter.sizes() && found->second.dtype() == parameter.dtype(),
-        [&] {
-          return concat("load_state_dict: ", key, " has shape ", list_text(found->second.sizes()),
-                        ", expected ", list_text(parameter.sizes()));
-        });
+  check<ValueError>(
+      tensor.sizes() == parameter.sizes() && tensor.dtype() == parameter.dtype(), [&] {
+        return concat("load_state_dict: ", name, " of parameter ", position, " has shape ",
+                      list_text(tensor.sizes()), " and dtype ", info(tensor.dtype()).name,
+                      ", expected ", list_text(parameter.sizes()), " and ",
+                      info(parameter.dtype()).name);
+      });
   const Tensor result = Tensor::empty(parameter.sizes(), parameter.dtype());
-  copy_elements(found->second, result);
+  copy_elements(tensor, result);
   return result;
 }
 
@@ -104,23 +145,41 @@ void SGD::step() {
   update(known, known_buffers, false);
 }
 
-std::map<std::string, Tensor> SGD::state_dict() const {
-  std::map<std::string, Tensor> result;
-  for (size_t i = 0; i < buffers_.size(); ++i)
-    if (buffers_[i].defined()) result.emplace(concat(i, ".momentum_buffer"), buffers_[i]);
-  return result;
+nn::State SGD::parameter_state(size_t position) const {
+  if (!buffers_[position].defined()) return {};
+  return nn::State::Dict{{"momentum_buffer", buffers_[position]}};
 }
-
-void SGD::load_state_dict(const std::map<std::string, Tensor>& state) {
-  TensorList buffers;
-  for (size_t i = 0; i < buffers_.size(); ++i)
-    buffers.push_back(loaded(state, i, "momentum_buffer"));
+nn::State::Dict SGD::options() const {
+  return {{"momentum", options_.momentum},
+          {"dampening", options_.dampening},
+          {"weight_decay", options_.weight_decay},
+          {"nesterov", options_.nesterov},
+          {"maximize", false},
+          {"foreach", {}},
+          {"differentiable", false},
+          {"fused", {}}};
+}
+void SGD::load(const std::vector<nn::State>& states, const nn::State& options) {
+  refuse_maximize(options);
+  SGDOptions read{.lr = lr,
+                  .momentum = options["momentum"].to_double(),
+                  .dampening = options["dampening"].to_double(),
+                  .weight_decay = options["weight_decay"].to_double(),
+                  .nesterov = options["nesterov"].to_bool()};
+  TensorList buffers(states.size());
+  for (size_t i = 0; i < states.size(); ++i) {
+    const nn::State* buffer = states[i].is_none() ? nullptr : states[i].find("momentum_buffer");
+    if (buffer != nullptr && !buffer->is_none())
+      buffers[i] = loaded(states[i], i, "momentum_buffer");
+  }
   buffers_ = std::move(buffers);
+  options_ = read;
 }
 
-AdamW::AdamW(TensorList parameters, const AdamWOptions& options)
+Adam::Adam(TensorList parameters, const AdamOptions& options, bool decoupled)
     : Optimizer(std::move(parameters), options.lr),
       options_(options),
+      decoupled_(decoupled),
       states_(this->parameters().size()) {
   check_not_negative("epsilon value", options.eps);
   check_not_negative("weight_decay value", options.weight_decay);
@@ -129,8 +188,9 @@ AdamW::AdamW(TensorList parameters, const AdamWOptions& options)
                       [&] { return concat("Invalid beta parameter: ", beta); });
 }
 
-void AdamW::step() {
-  static const Operation update("_fused_adamw_");
+void Adam::step() {
+  static const Operation coupled("_fused_adam_");
+  static const Operation decoupled("_fused_adamw_");
   const GradModeGuard no_grad(false);
   const Updated all = updated();
   // Parameters that have made the same number of steps share an update; usually all have.
@@ -139,7 +199,7 @@ void AdamW::step() {
   };
   std::map<double, Group> groups;
   for (size_t i = 0; i < all.positions.size(); ++i) {
-    State& state = states_[all.positions[i]];
+    Moments& state = states_[all.positions[i]];
     if (!state.exp_avg.defined()) {
       state.exp_avg = zeros_like(all.parameters[i]);
       state.exp_avg_sq = zeros_like(all.parameters[i]);
@@ -152,33 +212,51 @@ void AdamW::step() {
     group.exp_avg_sqs.push_back(state.exp_avg_sq);
   }
   for (const auto& [steps, group] : groups)
-    update(group.parameters, group.gradients, group.exp_avgs, group.exp_avg_sqs, lr, options_.beta1,
-           options_.beta2, options_.weight_decay, options_.eps, steps);
+    (decoupled_ ? decoupled : coupled)(group.parameters, group.gradients, group.exp_avgs,
+                                       group.exp_avg_sqs, lr, options_.beta1, options_.beta2,
+                                       options_.weight_decay, options_.eps, steps);
 }
 
-std::map<std::string, Tensor> AdamW::state_dict() const {
-  std::map<std::string, Tensor> result;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    const State& state = states_[i];
-    if (!state.exp_avg.defined()) continue;
-    result.emplace(concat(i, ".exp_avg"), state.exp_avg);
-    result.emplace(concat(i, ".exp_avg_sq"), state.exp_avg_sq);
-    result.emplace(concat(i, ".step"), Tensor::from_scalar(state.steps, DType::Float64));
-  }
-  return result;
+nn::State Adam::parameter_state(size_t position) const {
+  const Moments& state = states_[position];
+  if (!state.exp_avg.defined()) return {};
+  return nn::State::Dict{{"step", Tensor::from_scalar(state.steps, DType::Float32)},
+                         {"exp_avg", state.exp_avg},
+                         {"exp_avg_sq", state.exp_avg_sq}};
 }
-
-void AdamW::load_state_dict(const std::map<std::string, Tensor>& state) {
-  std::vector<State> states(states_.size());
+nn::State::Dict Adam::options() const {
+  return {{"betas", nn::State::Tuple{{options_.beta1, options_.beta2}}},
+          {"eps", options_.eps},
+          {"weight_decay", options_.weight_decay},
+          {"amsgrad", false},
+          {"maximize", false},
+          {"foreach", {}},
+          {"capturable", false},
+          {"differentiable", false},
+          {"fused", {}},
+          {"decoupled_weight_decay", decoupled_}};
+}
+void Adam::load(const std::vector<nn::State>& states, const nn::State& options) {
+  refuse_maximize(options);
+  const nn::State* amsgrad = options.find("amsgrad");
+  check<ValueError>(amsgrad == nullptr || !amsgrad->to_bool(),
+                    [] { return std::string("load_state_dict: there is no amsgrad in C++"); });
+  const nn::State::List& betas = options["betas"].list();
+  check<ValueError>(betas.size() == 2,
+                    [] { return std::string("load_state_dict: expected two betas"); });
+  AdamOptions read{.lr = lr,
+                   .beta1 = betas[0].to_double(),
+                   .beta2 = betas[1].to_double(),
+                   .eps = options["eps"].to_double(),
+                   .weight_decay = options["weight_decay"].to_double()};
+  std::vector<Moments> moments(states.size());
   for (size_t i = 0; i < states.size(); ++i) {
-    states[i] = {loaded(state, i, "exp_avg"), loaded(state, i, "exp_avg_sq")};
-    const auto steps = state.find(concat(i, ".step"));
-    check(states[i].exp_avg.defined() == states[i].exp_avg_sq.defined() &&
-              states[i].exp_avg.defined() == (steps != state.end()),
-          [&] { return concat("load_state_dict: the state of parameter ", i, " is incomplete"); });
-    if (steps != state.end()) states[i].steps = steps->second.item().to_double();
+    if (states[i].is_none()) continue;
+    moments[i] = {loaded(states[i], i, "exp_avg"), loaded(states[i], i, "exp_avg_sq"),
+                  states[i]["step"].tensor().item().to_double()};
   }
-  states_ = std::move(states);
+  states_ = std::move(moments);
+  options_ = read;
 }
 
 }  // namespace flambeau::optim

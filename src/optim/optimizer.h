@@ -1,10 +1,7 @@
 #pragma once
 // Optimisers: each step is one fused update over all parameters, the Python package's operation.
 
-#include <map>
-#include <string>
-
-#include "tensor/tensor.h"
+#include "nn/state.h"
 
 namespace flambeau::optim {
 
@@ -20,10 +17,12 @@ class Optimizer {
   virtual void step() = 0;
   /// Forgets the gradients.
   void zero_grad() const;
-  /// The state as tensors, "3.exp_avg" for parameter 3, and back. RuntimeError for names and
-  /// shapes that do not fit; the learning rate is not part of it.
-  virtual std::map<std::string, Tensor> state_dict() const = 0;
-  virtual void load_state_dict(const std::map<std::string, Tensor>& state) = 0;
+  /// The state of each parameter under its number and the options as a parameter group, as the
+  /// Python package's optimisers have it: {"state": {0: {...}}, "param_groups": [{...}]}.
+  nn::State state_dict() const;
+  /// Takes what state_dict() gave, in C++ or in Python: state, options and learning rate.
+  /// ValueError for what does not fit, before anything is changed.
+  void load_state_dict(const nn::State& state);
 
   const TensorList& parameters() const { return parameters_; }
   double lr;
@@ -36,9 +35,16 @@ class Optimizer {
     TensorList gradients;
   };
   Updated updated() const;
-  /// state[name] as a tensor of parameter `position`'s shape, copied; undefined if there is none.
-  Tensor loaded(const std::map<std::string, Tensor>& state, size_t position,
-                const char* name) const;
+  /// A copy of state[name] for parameter `position`. ValueError if it is missing or has another
+  /// shape or dtype.
+  Tensor loaded(const nn::State& state, size_t position, const char* name) const;
+
+  /// The state of parameter `position`; nothing before its first step.
+  virtual nn::State parameter_state(size_t position) const = 0;
+  /// The options but the learning rate and the parameters, with Python's names.
+  virtual nn::State::Dict options() const = 0;
+  /// Takes over the states of all parameters (nothing for those without) and the options.
+  virtual void load(const std::vector<nn::State>& states, const nn::State& options) = 0;
 
  private:
   TensorList parameters_;
@@ -57,13 +63,48 @@ class SGD final : public Optimizer {
  public:
   SGD(TensorList parameters, const SGDOptions& options);
   void step() override;
-  std::map<std::string, Tensor> state_dict() const override;
-  void load_state_dict(const std::map<std::string, Tensor>& state) override;
+
+ protected:
+  nn::State parameter_state(size_t position) const override;
+  nn::State::Dict options() const override;
+  void load(const std::vector<nn::State>& states, const nn::State& options) override;
 
  private:
   void update(const Updated& some, const TensorList& buffers, bool first) const;
   SGDOptions options_;
   TensorList buffers_;  // undefined until the parameter's first step
+};
+
+struct AdamOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+};
+
+/// Adam (Kingma & Ba 2015), PyTorch's formulas; the weight decay is added to the gradient.
+class Adam : public Optimizer {
+ public:
+  Adam(TensorList parameters, const AdamOptions& options)
+      : Adam(std::move(parameters), options, false) {}
+  void step() override;
+
+ protected:
+  Adam(TensorList parameters, const AdamOptions& options, bool decoupled);
+  nn::State parameter_state(size_t position) const override;
+  nn::State::Dict options() const override;
+  void load(const std::vector<nn::State>& states, const nn::State& options) override;
+
+ private:
+  struct Moments {
+    Tensor exp_avg;
+    Tensor exp_avg_sq;
+    double steps = 0;
+  };
+  AdamOptions options_;
+  bool decoupled_;
+  std::vector<Moments> states_;
 };
 
 struct AdamWOptions {
@@ -74,22 +115,11 @@ struct AdamWOptions {
   double weight_decay = 1e-2;
 };
 
-/// Adam with decoupled weight decay (Loshchilov & Hutter 2019), PyTorch's formulas.
-class AdamW final : public Optimizer {
+/// Adam with decoupled weight decay (Loshchilov & Hutter 2019).
+class AdamW final : public Adam {
  public:
-  AdamW(TensorList parameters, const AdamWOptions& options);
-  void step() override;
-  std::map<std::string, Tensor> state_dict() const override;
-  void load_state_dict(const std::map<std::string, Tensor>& state) override;
-
- private:
-  struct State {
-    Tensor exp_avg;
-    Tensor exp_avg_sq;
-    double steps = 0;
-  };
-  AdamWOptions options_;
-  std::vector<State> states_;
+  AdamW(TensorList parameters, const AdamWOptions& o)
+      : Adam(std::move(parameters), {o.lr, o.beta1, o.beta2, o.eps, o.weight_decay}, true) {}
 };
 
 }  // namespace flambeau::optim

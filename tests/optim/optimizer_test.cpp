@@ -88,12 +88,31 @@ TEST(Optimizers, StateComesBackToTheBit) {
   step(other, q);
   EXPECT_EQ(p.data<float>()[0], q.data<float>()[0]);
   EXPECT_EQ(p.data<float>()[1], q.data<float>()[1]);
-  std::map<std::string, Tensor> bad = optimizer.state_dict();
-  bad.erase("0.step");
-  EXPECT_THROW(other.load_state_dict(bad), RuntimeError);
-  bad = optimizer.state_dict();
-  bad["0.exp_avg"] = tensor({1});
-  EXPECT_THROW(other.load_state_dict(bad), RuntimeError);
+  // The options come too, and another optimiser's state is refused before anything changes.
+  AdamW third({tensor({1, 1})}, {.lr = 5, .beta1 = 0.1});
+  third.load_state_dict(optimizer.state_dict());
+  EXPECT_EQ(third.lr, 0.1);
+  EXPECT_EQ(third.state_dict()["param_groups"].list()[0]["betas"].list()[0].to_double(), 0.9);
+  AdamW small({tensor({1})}, {});
+  EXPECT_THROW(small.load_state_dict(optimizer.state_dict()), ValueError);
+  SGD plain({tensor({1, 1})}, {.momentum = 0.9});
+  EXPECT_THROW(plain.load_state_dict(optimizer.state_dict()), ValueError);
+  EXPECT_THROW(third.load_state_dict(nn::State::Dict{}), ValueError);
+}
+
+TEST(Optimizers, MomentumComesBack) {
+  const Tensor p = tensor({1, 2});
+  SGD optimizer({p}, {.lr = 0.1, .momentum = 0.9});
+  EXPECT_TRUE(optimizer.state_dict()["state"].dict().empty());
+  set_grad(p, tensor({1, 3}));
+  optimizer.step();
+  const Tensor q = tensor({p.data<float>()[0], p.data<float>()[1]});
+  SGD other({q}, {});
+  other.load_state_dict(optimizer.state_dict());
+  set_grad(q, tensor({1, 3}));
+  optimizer.step();
+  other.step();
+  EXPECT_EQ(p.data<float>()[1], q.data<float>()[1]);
 }
 
 TEST(Optimizers, ParametersWithoutGradientsStay) {
@@ -113,6 +132,20 @@ TEST(Optimizers, RefuseBadOptions) {
   EXPECT_THROW(SGD({tensor({1})}, {.lr = -1}), ValueError);
   EXPECT_THROW(SGD({tensor({1})}, {.nesterov = true}), ValueError);
   EXPECT_THROW(AdamW({tensor({1})}, {.beta2 = 1}), ValueError);
+}
+
+TEST(Schedules, ComeBack) {
+  SGD optimizer({tensor({1})}, {.lr = 2});
+  const auto factor = [](int64_t t) { return 1.0 / static_cast<double>(t + 1); };
+  LambdaLR lambda(optimizer, factor);
+  lambda.step();
+  lambda.step();
+  SGD second({tensor({1})}, {.lr = 7});
+  LambdaLR other(second, factor);
+  other.load_state_dict(lambda.state_dict());
+  EXPECT_EQ(second.lr, optimizer.lr);
+  other.step();
+  EXPECT_EQ(second.lr, 0.5);
 }
 
 TEST(Schedules, ArePyTorchs) {

@@ -131,6 +131,24 @@ def test_cpp_resumes(whole: list[str], text: Path, tmp_path: Path) -> None:
     assert losses(tmp_path) == whole
 
 
+def test_each_program_resumes_the_others_checkpoint(
+    whole: list[str], text: Path, tmp_path: Path
+) -> None:
+    for first, second in ((PYTHON, CPP), (CPP, PYTHON)):
+        out = tmp_path / Path(first[-1]).name
+        command = [*first, *TINY, "--text", text, "--out", out, "--steps", "60"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as training:
+            assert training.stdout is not None
+            for line in training.stdout:
+                if line.startswith(("step 51/", "step 50/")):
+                    break
+            training.kill()
+        done = len(losses(out))
+        assert 50 <= done < 60
+        run(second, out, text, "--steps", "60", "--resume")
+        assert losses(out) == whole
+
+
 def test_stops_when_its_time_is_over(text: Path, tmp_path: Path) -> None:
     result = run(PYTHON, tmp_path, text, "--steps", "100000", "--seconds", "0")
     assert "Stopped after step 1;" in result.stdout
