@@ -98,17 +98,21 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
     meta.origin = ViewOrigin::SeveralResults;
     return;
   }
-  ViewStep step;
-  step.recipe = prepared.plan->recipe;
-  step.derivative = &prepared.plan->recipe->derivative(input_bit(0));
-  step.forward = step.derivative->forward;
-  step.numbers = prepared.numbers;
-  step.integers = prepared.plan->integers;
-  step.backward_integers = backward_integers(prepared, {&view, 1});
-  step.result = view.info();
-  step.offset = view->offset;
-  step.name = node_name(prepared.op->parsed.name);
-  meta.steps.push_back(std::move(step));
+  // The numbers of ops that give views are part of their plan's key.
+  std::shared_ptr<const void>& known = prepared.plan->followed;
+  if (known == nullptr) {
+    const auto step = std::make_shared<ViewStep>();
+    step->recipe = prepared.plan->recipe;
+    step->derivative = &step->recipe->derivative(input_bit(0));
+    step->forward = step->derivative->forward;
+    step->numbers = prepared.numbers;
+    step->integers = prepared.plan->integers;
+    step->backward_integers = backward_integers(prepared, {&view, 1});
+    step->result = view.info();
+    step->name = node_name(prepared.op->parsed.name);
+    known = step;
+  }
+  meta.steps.push_back(std::static_pointer_cast<const ViewStep>(known));
 }
 
 /// The node of a recorded call. `kept` are the inputs as they were before the call wrote any.

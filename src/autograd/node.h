@@ -108,6 +108,7 @@ enum class ViewOrigin : uint8_t {
 
 /// The tape's side of a tensor.
 struct ViewStep;
+using ViewSteps = std::vector<std::shared_ptr<const ViewStep>>;
 struct AutogradMeta final : AutogradMetaBase {
   /// Guards `grad`, `accumulate`, and what grad_fn() makes anew.
   mutable std::mutex mutex;
@@ -120,9 +121,9 @@ struct AutogradMeta final : AutogradMetaBase {
   HookHandle retained;  ///< not null after retain_grad: takes the hook off grad_fn
 
   // Of a view:
-  Tensor base;                  ///< the tensor that is no view; undefined if this is none
-  std::vector<ViewStep> steps;  ///< how the view is made from the base
-  uint32_t seen_version = 0;    ///< of the version counter, when grad_fn was set
+  Tensor base;                ///< the tensor that is no view; undefined if this is none
+  ViewSteps steps;            ///< how the view is made from the base
+  uint32_t seen_version = 0;  ///< of the version counter, when grad_fn was set
   ViewOrigin origin = ViewOrigin::Followed;
 };
 

@@ -190,17 +190,17 @@ Tensor clone_data(const Tensor& tensor) {
   return copy;
 }
 
-Edge chain_edge(const std::vector<ViewStep>& steps, Edge base_edge) {
+Edge chain_edge(const ViewSteps& steps, Edge base_edge) {
   Edge edge = std::move(base_edge);
-  for (const ViewStep& step : steps) {
-    const auto node = std::make_shared<ProgramNode>(step.name);
-    node->owner = step.recipe;
-    node->derivative = step.derivative;
-    node->numbers = step.numbers;
-    node->integers = step.backward_integers;
-    node->saved.resize(step.derivative->sources.size());
+  for (const auto& step : steps) {
+    const auto node = std::make_shared<ProgramNode>(step->name);
+    node->owner = step->recipe;
+    node->derivative = step->derivative;
+    node->numbers = step->numbers;
+    node->integers = step->backward_integers;
+    node->saved.resize(step->derivative->sources.size());
     node->edges.push_back(std::move(edge));
-    node->add_output(step.result);
+    node->add_output(step->result);
     edge = {node, 0};
   }
   return edge;
@@ -223,7 +223,7 @@ void rebase_history(const Tensor& written, const std::shared_ptr<Node>& node, in
   written->requires_grad = false;
 }
 
-CopySlices::CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> written, int self_edge)
+CopySlices::CopySlices(ViewSteps steps, std::shared_ptr<Node> written, int self_edge)
     : steps_(std::move(steps)), written_(std::move(written)), self_edge_(self_edge) {}
 
 TensorList CopySlices::apply(const TensorList& gradients) {
@@ -232,13 +232,13 @@ TensorList CopySlices::apply(const TensorList& gradients) {
   constexpr bool kBatched = true;
   // The part of the base's gradient that the view sees, as a value of its own.
   Tensor part = gradients[0];
-  for (const ViewStep& step : steps_)
-    part = run_on_gradients(step.forward, {&part, 1}, {&kBatched, 1},
-                            {step.numbers.data(), step.numbers.size()},
-                            {step.integers.data(), step.integers.size()}, step.name)[0];
+  for (const auto& step : steps_)
+    part = run_on_gradients(step->forward, {&part, 1}, {&kBatched, 1},
+                            {step->numbers.data(), step->numbers.size()},
+                            {step->integers.data(), step->integers.size()}, step->name)[0];
   const auto spread = [&](Tensor tensor) {
     for (size_t i = steps_.size(); i-- > 0;) {
-      const ViewStep& step = steps_[i];
+      const ViewStep& step = *steps_[i];
       tensor = run_on_gradients(step.derivative->backward, {&tensor, 1}, {&kBatched, 1},
                                 {step.numbers.data(), step.numbers.size()},
                                 {step.backward_integers.data(), step.backward_integers.size()},

@@ -55,12 +55,11 @@ struct ViewStep {
   Ints integers;  ///< of the forward
   Ints backward_integers;
   TensorInfo result;
-  int64_t offset = 0;
   std::string name;
 };
 
 /// The edge for a view's gradient: nodes that map it to `base_edge`, one per step.
-Edge chain_edge(const std::vector<ViewStep>& steps, Edge base_edge);
+Edge chain_edge(const ViewSteps& steps, Edge base_edge);
 
 /// `node` wrote `written` in place and gave it as its output number `output`. `self_edge` is the
 /// edge of `node` for what it was before, or -1. Of a view, this becomes history of its base.
@@ -71,14 +70,14 @@ void rebase_history(const Tensor& written, const std::shared_ptr<Node>& node, in
 /// is `written`: the region is taken out, handed to `written`, and its gradient put in its place.
 class CopySlices final : public Node {
  public:
-  CopySlices(std::vector<ViewStep> steps, std::shared_ptr<Node> written, int self_edge);
+  CopySlices(ViewSteps steps, std::shared_ptr<Node> written, int self_edge);
   TensorList apply(const TensorList& gradients) override;
   std::string name() const override { return "torch::autograd::CopySlices"; }
   bool takes_batches() const override { return written_->takes_batches(); }
   void release() override { written_->release(); }
 
  private:
-  std::vector<ViewStep> steps_;
+  ViewSteps steps_;
   std::shared_ptr<Node> written_;
   int self_edge_;  // which edge of `written` is the view itself; -1: none
 };

@@ -64,6 +64,9 @@ struct CallPlan {
   SmallVector<Scalar, 2> numbers;  ///< the dynamic numbers, of the first call
   /// The result of an op with an alias rule.
   std::optional<ops::AliasInfo> window;
+  // Found out by the first call. Only the thread that made the plan uses it.
+  mutable std::shared_ptr<const SmallRun> run;   ///< of the forward program into fresh tensors
+  mutable std::shared_ptr<const void> followed;  ///< what autograd keeps of the call's view
 };
 
 /// A call whose arguments have been checked and bound. Cheap; lives on the stack.

@@ -299,6 +299,14 @@ bool is_alias(const Executable& executable, size_t result) {
 Results run(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs) {
+  std::shared_ptr<const SmallRun> small;
+  return run_again(small, executable, parameters, numbers, integers, outputs);
+}
+
+Results run_again(std::shared_ptr<const SmallRun>& small, const Executable& executable,
+                  std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+                  std::span<const int64_t> integers, std::span<const Tensor> outputs) {
+  if (small != nullptr) return small->run(parameters, numbers, outputs);
   constexpr size_t kRecentRuns = 512;
   static thread_local RecentCache<SmallRun, kRecentRuns> recent;
   const auto key = run_key(executable, parameters, integers, outputs);
@@ -313,7 +321,8 @@ Results run(const Executable& executable, std::span<const Tensor> parameters,
   }
   if (!slot.value->possible)
     return Run(executable, parameters, numbers, integers, outputs, nullptr).run();
-  return slot.value->run(parameters, numbers, outputs);
+  small = slot.value;
+  return small->run(parameters, numbers, outputs);
 }
 
 }  // namespace flambeau

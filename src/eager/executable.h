@@ -14,6 +14,8 @@ using Results = SmallVector<Tensor, 2>;
 
 /// Immutable; shared by every call of the same program.
 class Executable;
+/// A run of small tensors that can be repeated (eager/small_run.h).
+class SmallRun;
 
 /// The executable of `program`, cached by the program's hash.
 std::shared_ptr<const Executable> make_executable(ir::Program program);
@@ -30,5 +32,11 @@ bool is_alias(const Executable& executable, size_t result);
 Results run(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs = {});
+
+/// As run(), which this keeps in `small` for calls of the same geometry if it can be repeated. Then
+/// `small` is what runs.
+Results run_again(std::shared_ptr<const SmallRun>& small, const Executable& executable,
+                  std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+                  std::span<const int64_t> integers, std::span<const Tensor> outputs);
 
 }  // namespace flambeau
