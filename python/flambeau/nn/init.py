@@ -20,6 +20,8 @@ __all__ = [
     "kaiming_uniform_",
     "normal_",
     "ones_",
+    "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -179,3 +181,40 @@ def kaiming_normal_(
     return normal_(
         tensor, 0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator
     )
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
+    """A (semi-)orthogonal matrix, from a normal one by modified Gram-Schmidt (Saxe et al. 2014)."""
+    if tensor.ndim < 2:
+        raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if tensor.numel() == 0:
+        return tensor
+    rows = tensor.size(0)
+    columns = tensor.numel() // rows
+    with flambeau.no_grad():
+        drawn = tensor.new_empty((rows, columns)).normal_(0, 1, generator=generator)
+        work = (drawn.t() if rows < columns else drawn).to(flambeau.float64).clone()
+        # The factor Q of a QR decomposition whose R has a positive diagonal. Each column is made
+        # orthogonal twice, so that rounding does not build up.
+        for i in range(work.size(1)):
+            column = work[:, i]
+            for _ in range(2):
+                if i > 0:
+                    before = work[:, :i]
+                    column = column - before @ (before.t() @ column)
+            work[:, i] = column / flambeau.linalg.vector_norm(column)
+        result = work.t() if rows < columns else work
+        return tensor.copy_((result * gain).reshape(tensor.shape))
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """Normal values, of which that share of each column is 0 (Martens 2010)."""
+    if tensor.ndim != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    with flambeau.no_grad():
+        tensor.normal_(0, std, generator=generator)
+        for column in range(columns):
+            tensor[flambeau.randperm(rows)[:zeros], column] = 0
+    return tensor

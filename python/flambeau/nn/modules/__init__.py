@@ -20,6 +20,7 @@ from flambeau.nn.modules import (
     rnn,
     sparse,
     transformer,
+    upsampling,
 )
 from flambeau.nn.modules.activation import *  # noqa: F403
 from flambeau.nn.modules.attention import *  # noqa: F403
@@ -41,6 +42,7 @@ from flambeau.nn.modules.pooling import *  # noqa: F403
 from flambeau.nn.modules.rnn import *  # noqa: F403
 from flambeau.nn.modules.sparse import *  # noqa: F403
 from flambeau.nn.modules.transformer import *  # noqa: F403
+from flambeau.nn.modules.upsampling import *  # noqa: F403
 
 _PARTS = (
     activation,
@@ -62,6 +64,7 @@ _PARTS = (
     rnn,
     sparse,
     transformer,
+    upsampling,
 )
 
 __all__ = ["Module", *(name for part in _PARTS for name in part.__all__)]

@@ -1,6 +1,6 @@
 """Utilities for training networks."""
 
-from flambeau.nn.utils import rnn
+from flambeau.nn.utils import parametrizations, parametrize, rnn
 from flambeau.nn.utils.clip_grad import (
     clip_grad_norm_,
     clip_grad_value_,
@@ -8,6 +8,7 @@ from flambeau.nn.utils.clip_grad import (
     get_total_norm,
 )
 from flambeau.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from flambeau.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
     "clip_grad_norm_",
@@ -15,6 +16,10 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
+    "remove_weight_norm",
     "rnn",
     "vector_to_parameters",
+    "weight_norm",
 ]
