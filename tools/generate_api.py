@@ -209,6 +209,8 @@ def cpp_header(functions: list[CppFunction]) -> str:
         "",
         '#include "flambeau/arguments.h"',
         "",
+        "// Names are PyTorch's.",
+        "// NOLINTBEGIN(readability-identifier-naming)",
         "namespace flambeau {",
         "",
     ]
@@ -219,7 +221,8 @@ def cpp_header(functions: list[CppFunction]) -> str:
             lines += ["", *(f"/// {line}".rstrip() for line in doc.splitlines())]
             shown = (function.definition["name"], doc)
         lines.append(function.signature(defaults=True) + ";")
-    return "\n".join([*lines, "", "}  // namespace flambeau", ""])
+    end = ["}  // namespace flambeau", "// NOLINTEND(readability-identifier-naming)", ""]
+    return "\n".join([*lines, "", *end])
 
 
 def cpp_source(functions: list[CppFunction]) -> str:

@@ -6,6 +6,8 @@
 
 #include "flambeau/arguments.h"
 
+// Names are PyTorch's.
+// NOLINTBEGIN(readability-identifier-naming)
 namespace flambeau {
 
 
@@ -1612,3 +1614,4 @@ Tensor zeros(const IntList& size, const std::optional<DType>& dtype = std::nullo
 Tensor zeros_like(const Tensor& self, const std::optional<DType>& dtype = std::nullopt);
 
 }  // namespace flambeau
+// NOLINTEND(readability-identifier-naming)
