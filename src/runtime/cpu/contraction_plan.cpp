@@ -115,8 +115,14 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     cut_tiles(plan, height, width);
   } else {
     plan.tile_rows = plan.rows;
-    const int64_t pieces = std::min(kOwnColumnTiles, ceil_div(plan.columns, 2 * width));
-    plan.tile_columns = round_up(ceil_div(plan.columns, pieces), width);
+    // The columns of a wide kernel, so that rows of b are read in long pieces.
+    const bool is_wide =
+        plan.column_source == ColumnSource::Direct && plan.rows <= ContractionTile::kWideHeights;
+    const int64_t piece =
+        is_wide ? ContractionTile::wide_vectors(static_cast<int>(plan.rows)) * tile.lanes
+                : 2 * width;
+    const int64_t pieces = std::min(kOwnColumnTiles, ceil_div(plan.columns, piece));
+    plan.tile_columns = round_up(ceil_div(plan.columns, pieces), is_wide ? piece : width);
   }
   if (!shared) plan.pack_rows |= plan.tile_columns > kDirectRowColumns;
   if (plan.pack_rows) plan.layout = RowLayout::UnitRow;
