@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
@@ -153,6 +154,28 @@ void rebase(const PreparedCall& prepared, const Tensor& written,
   rebase_history(written, node, output, self_edge);
 }
 
+/// Gives the results of the call their tangents; what was written in place has one in any case.
+void carry_tangents(const PreparedCall& prepared, const Derivative& derivative,
+                    const SmallVector<Tensor, 4>& kept, const Results& results,
+                    const std::vector<Tensor>& saved, const TensorList& tangents) {
+  const std::span<const Tensor> given(results.data(), results.size());
+  const Ints integers = backward_integers(prepared, given);
+  const TensorList products =
+      jacobian_product(derivative, {kept.data(), kept.size()}, given, saved, tangents,
+                       {prepared.numbers.data(), prepared.numbers.size()},
+                       {integers.data(), integers.size()}, node_name(prepared.op->parsed.name));
+  for (size_t i = 0; i < results.size(); ++i) {
+    const Tensor& result = results[i];
+    const bool same = std::any_of(prepared.inputs.begin(), prepared.inputs.end(),
+                                  [&](const Tensor& input) { return input.is_same(result); });
+    if (!prepared.outputs.empty())
+      set_tangent(result,
+                  products[i].defined() ? products[i] : filled(result.sizes(), result.dtype(), 0));
+    else if (products[i].defined() && !same)
+      set_result_tangent(result, products[i]);
+  }
+}
+
 Results call_per_item(const ops::Definition& op, std::span<const ops::Argument> arguments) {
   Results results;
   const size_t items = ops::item_count(op, arguments);
@@ -175,12 +198,23 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
     wanted = wanted_inputs(prepared);
   if (!prepared.outputs.empty()) check_written(prepared, wanted != 0);
 
+  TensorList tangents;
+  uint64_t dual = 0;
+  if (carries_tangents() && op.differentiable)
+    dual = find_tangents({prepared.inputs.data(), prepared.inputs.size()}, tangents);
+  check(dual == 0 || form != CallForm::Out, [&] {
+    return concat(prepared.op->parsed.name,
+                  ": functions with out=... arguments don't support forward mode AD");
+  });
+  const Derivative* forward = dual != 0 ? &prepared.plan->recipe->derivative(dual) : nullptr;
+
   const Derivative* derivative = nullptr;
   if (wanted != 0) derivative = &prepared.plan->recipe->derivative(wanted);
   SmallVector<Tensor, 4> kept;
-  if (derivative != nullptr) {
-    kept = prepared.inputs;
-    for (const Derivative::Source& source : derivative->sources) {
+  if (derivative != nullptr || forward != nullptr) kept = prepared.inputs;
+  for (const Derivative* reader : {derivative, forward}) {
+    if (reader == nullptr) continue;
+    for (const Derivative::Source& source : reader->sources) {
       if (source.kind != Kind::Input) continue;
       Tensor& input = kept[static_cast<size_t>(source.index)];
       for (const Tensor& output : prepared.outputs)
@@ -193,7 +227,8 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   if (derivative != nullptr && !prepared.outputs.empty())
     node = make_node(prepared, *derivative, kept,
                      Results(prepared.outputs.begin(), prepared.outputs.end()));
-  Results results = execute(prepared, derivative, &saved);
+  const bool forward_saves = forward != nullptr && forward->saved_count > 0;
+  Results results = execute(prepared, forward_saves ? forward : derivative, &saved);
 
   const bool views = op.returns == Returns::View || op.returns == Returns::MaybeView;
   if (views && prepared.outputs.empty() && !prepared.inputs.empty()) {
@@ -205,6 +240,7 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   if (inference_mode_enabled() && prepared.outputs.empty())
     for (const Tensor& result : results)
       if (!views || !(result->storage == prepared.inputs[0]->storage)) result->is_inference = true;
+  if (forward != nullptr) carry_tangents(prepared, *forward, kept, results, saved, tangents);
   if (derivative == nullptr) return results;
 
   if (!prepared.outputs.empty()) {

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
+#include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
@@ -82,6 +84,14 @@ bool FunctionNode::begin(std::span<const Tensor> arguments) {
     needs_.push_back(argument.defined() && requires_grad(argument));
     any |= needs_.back();
   }
+  if (carries_tangents()) {
+    bool dual = false;
+    for (const Tensor& argument : arguments) {
+      tangents_.push_back(argument.defined() ? tangent(argument) : Tensor());
+      dual |= tangents_.back().defined();
+    }
+    if (!dual) tangents_.clear();
+  }
   const bool recorded = any && grad_enabled() && !inference_mode_enabled();
   if (recorded)
     for (const Tensor& argument : arguments)
@@ -129,6 +139,18 @@ TensorList FunctionNode::finish(std::span<const Tensor> arguments, TensorList ou
   }
   if (differentiable_count > 1)
     for (const Tensor& view : views) find_meta(view)->origin = ViewOrigin::SeveralResults;
+  if (!tangents_.empty()) {
+    const TensorList given = std::exchange(tangents_, {});
+    const TensorList products = jvp(given);
+    check(products.size() == outputs.size(), [&] {
+      return concat(name(), ": jvp returned an incorrect number of tangents (expected ",
+                    outputs.size(), ", got ", products.size(), ")");
+    });
+    for (size_t i = 0; i < outputs.size(); ++i)
+      if (outputs[i].defined() && products[i].defined())
+        contains(marks.dirty, outputs[i]) ? set_tangent(outputs[i], products[i])
+                                          : set_result_tangent(outputs[i], products[i]);
+  }
   if (recorded)
     for (const Tensor& tensor : marks.to_save) {
       if (!tensor.defined()) {
@@ -183,6 +205,11 @@ Tensor FunctionNode::finish_output(const Tensor& output, int number, bool is_inp
   Tensor result = is_input ? view_of(output) : output;
   set_history(result, self, number);
   return result;
+}
+
+TensorList FunctionNode::jvp(const TensorList& /*tangents*/) {
+  throw NotImplementedError(
+      concat(name(), ": forward mode AD needs a jvp, which this function does not define"));
 }
 
 std::string function_name(const std::type_info& type) {

@@ -41,6 +41,8 @@ class FunctionNode : public Node {
   /// One gradient per argument of the forward, from one per output; on both sides undefined where
   /// there is none.
   virtual TensorList backward(const TensorList& gradients) = 0;
+  /// The tangent of each output, from those of the arguments (undefined: none).
+  virtual TensorList jvp(const TensorList& tangents);
   /// Told of a mark_dirty of something that is no input: harmless, but surely not meant.
   virtual void warn(const char* /*text*/) {}
 
@@ -54,6 +56,7 @@ class FunctionNode : public Node {
   std::vector<bool> is_tensor_, needs_;  // per argument
   std::vector<bool> is_tensor_output_;
   bool materialize_ = true;
+  TensorList tangents_;  // of the arguments, if any has one, until forward has run
 };
 
 /// The unqualified name of a class.

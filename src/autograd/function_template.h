@@ -23,6 +23,7 @@
 #include <type_traits>
 #include <unordered_map>
 
+#include "autograd/forward.h"
 #include "autograd/function.h"
 #include "autograd/grad_mode.h"
 
@@ -67,6 +68,7 @@ class Function {
     TensorList outputs;
     {
       const GradModeGuard no_grad(false);
+      const NoTangentsGuard no_tangents;
       Result result = Derived::forward(&node->context, std::forward<Arguments>(arguments)...);
       if constexpr (std::same_as<std::remove_cvref_t<Result>, Tensor>)
         outputs.push_back(std::move(result));

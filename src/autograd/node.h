@@ -106,6 +106,13 @@ enum class ViewOrigin : uint8_t {
   CustomFunction,  ///< by a custom function, whose backward must not be bypassed
 };
 
+/// What forward mode hangs on a tensor (autograd/forward.h).
+struct Tangent {
+  Tensor value;
+  uint64_t level = 0;    ///< that it was made in; it does not count in others
+  uint32_t version = 0;  ///< of a view, when it was made
+};
+
 /// The tape's side of a tensor.
 struct ViewStep;
 using ViewSteps = std::vector<std::shared_ptr<const ViewStep>>;
@@ -118,6 +125,7 @@ struct AutogradMeta final : AutogradMetaBase {
   std::weak_ptr<Node> accumulate;  ///< a leaf's AccumulateGrad, while a graph holds it
   HookList<GradHook> leaf_hooks;
   HookList<std::function<void(const Tensor&)>> after_accumulate;
+  std::shared_ptr<const Tangent> tangent;  ///< guarded by the mutex
   HookHandle retained;  ///< not null after retain_grad: takes the hook off grad_fn
 
   // Of a view:

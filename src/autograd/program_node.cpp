@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "autograd/engine.h"
+#include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "base/error.h"
 #include "eager/copy.h"
@@ -124,6 +125,18 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
     for (size_t i = 0; i < parameters.size(); ++i)
       if (is_float(parameters[i].dtype()) && requires_grad(parameters[i])) wanted |= input_bit(i);
   Results results = run(*program, parameters, numbers, integers);
+  TensorList tangents;
+  if (carries_tangents())
+    if (const uint64_t dual = find_tangents(parameters, tangents)) {
+      const std::span<const Tensor> given(results.data(), results.size());
+      const TensorList products = jacobian_product(*derive(program, dual), parameters, given, {},
+                                                   tangents, numbers, integers, name);
+      for (size_t i = 0; i < results.size(); ++i) {
+        if (!products[i].defined()) continue;
+        if (is_alias(*program, i)) results[i] = results[i].detach();
+        set_result_tangent(results[i], products[i]);
+      }
+    }
   if (wanted == 0) return results;
   const std::shared_ptr<const Derivative> derivative = derive(program, wanted);
   const auto node = std::make_shared<ProgramNode>(name);
@@ -138,7 +151,7 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
   for (const int target : derivative->targets)
     node->edges.push_back(gradient_edge(parameters[static_cast<size_t>(target)]));
   for (Tensor& result : results) {
-    result = result.detach();
+    result = detach_with_tangent(result);
     const int output = node->add_output(result.info());
     if (is_float(result.dtype())) set_history(result, node, output);
   }
@@ -151,8 +164,9 @@ Results run_on_gradients(const std::shared_ptr<const Executable>& program,
                          const std::string& name) {
   const int64_t batch = gradient_batch();
   if (batch < 0)
-    return grad_enabled() ? run_recorded(program, parameters, numbers, integers, name)
-                          : run(*program, parameters, numbers, integers);
+    return grad_enabled() || carries_tangents()
+               ? run_recorded(program, parameters, numbers, integers, name)
+               : run(*program, parameters, numbers, integers);
   Ints more(integers.begin(), integers.end());
   const auto slot = static_cast<int>(more.size());
   more.push_back(batch);
@@ -188,6 +202,32 @@ Tensor clone_data(const Tensor& tensor) {
   Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
   copy_elements(tensor, copy);
   return copy;
+}
+
+Tensor view_part(const ViewSteps& steps, Tensor base) {
+  constexpr bool kBatched = true;
+  for (const auto& step : steps)
+    base = run_on_gradients(step->forward, {&base, 1}, {&kBatched, 1},
+                            {step->numbers.data(), step->numbers.size()},
+                            {step->integers.data(), step->integers.size()}, step->name)[0];
+  return base;
+}
+
+Tensor with_view_part(const ViewSteps& steps, const Tensor& base, const Tensor& part) {
+  constexpr bool kBatched = true;
+  const auto spread = [&](Tensor tensor) {
+    for (size_t i = steps.size(); i-- > 0;) {
+      const ViewStep& step = *steps[i];
+      tensor = run_on_gradients(step.derivative->backward, {&tensor, 1}, {&kBatched, 1},
+                                {step.numbers.data(), step.numbers.size()},
+                                {step.backward_integers.data(), step.backward_integers.size()},
+                                step.name)[0];
+    }
+    return tensor;
+  };
+  const Tensor seen = view_part(steps, base);
+  const Tensor kept = clear_region(base, spread(filled(seen.sizes(), seen.dtype(), 1)));
+  return part.defined() ? add_gradients(kept, spread(part)) : kept;
 }
 
 Edge chain_edge(const ViewSteps& steps, Edge base_edge) {
@@ -229,28 +269,10 @@ CopySlices::CopySlices(ViewSteps steps, std::shared_ptr<Node> written, int self_
 TensorList CopySlices::apply(const TensorList& gradients) {
   TensorList out(edges.size());
   if (!gradients[0].defined()) return out;
-  constexpr bool kBatched = true;
-  // The part of the base's gradient that the view sees, as a value of its own.
-  Tensor part = gradients[0];
-  for (const auto& step : steps_)
-    part = run_on_gradients(step->forward, {&part, 1}, {&kBatched, 1},
-                            {step->numbers.data(), step->numbers.size()},
-                            {step->integers.data(), step->integers.size()}, step->name)[0];
-  const auto spread = [&](Tensor tensor) {
-    for (size_t i = steps_.size(); i-- > 0;) {
-      const ViewStep& step = *steps_[i];
-      tensor = run_on_gradients(step.derivative->backward, {&tensor, 1}, {&kBatched, 1},
-                                {step.numbers.data(), step.numbers.size()},
-                                {step.backward_integers.data(), step.backward_integers.size()},
-                                step.name)[0];
-    }
-    return tensor;
-  };
-  const TensorList inner = written_->apply({part});
+  const TensorList inner = written_->apply({view_part(steps_, gradients[0])});
   // base gradient = gradient - what the view sees + what the write leaves of it.
-  const Tensor kept = clear_region(gradients[0], spread(filled(part.sizes(), part.dtype(), 1)));
-  Tensor region = self_edge_ >= 0 ? inner[static_cast<size_t>(self_edge_)] : Tensor();
-  out[0] = region.defined() ? add_gradients(kept, spread(region)) : kept;
+  out[0] = with_view_part(steps_, gradients[0],
+                          self_edge_ >= 0 ? inner[static_cast<size_t>(self_edge_)] : Tensor());
   size_t next = 1;
   for (size_t i = 0; i < inner.size(); ++i)
     if (static_cast<int>(i) != self_edge_) out[next++] = inner[i];

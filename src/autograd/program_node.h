@@ -58,6 +58,11 @@ struct ViewStep {
   std::string name;
 };
 
+/// What the view sees of a tensor like its base; and such a tensor with that part replaced.
+/// Recorded in grad mode.
+Tensor view_part(const ViewSteps& steps, Tensor base);
+Tensor with_view_part(const ViewSteps& steps, const Tensor& base, const Tensor& part);
+
 /// The edge for a view's gradient: nodes that map it to `base_edge`, one per step.
 Edge chain_edge(const ViewSteps& steps, Edge base_edge);
 

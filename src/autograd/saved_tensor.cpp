@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "base/error.h"
 
@@ -13,7 +14,7 @@ thread_local std::string refusal;
 
 /// `data` under the history of what was saved.
 Tensor with_history(const Tensor& data, const std::shared_ptr<Node>& node, int output) {
-  Tensor result = data.detach();
+  Tensor result = detach_with_tangent(data);
   if (dynamic_cast<AccumulateGrad*>(node.get()) != nullptr) {
     result->requires_grad = true;
     autograd_meta(result).accumulate = node;
@@ -45,7 +46,7 @@ SavedTensor::SavedTensor(const Tensor& tensor, bool is_output) : is_output_(is_o
   const AutogradMeta* meta = find_meta(tensor);
   output_ = meta == nullptr ? 0 : meta->output;
   if (!is_output && meta != nullptr) origin_ = flambeau::grad_fn(tensor);
-  data_ = is_output ? tensor.detach() : tensor;
+  data_ = is_output ? detach_with_tangent(tensor) : tensor;
   const auto& hooks = saved_tensor_hooks();
   if (!hooks.empty()) pack(std::shared_ptr(hooks.back()));
 }

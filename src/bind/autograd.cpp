@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "autograd/engine.h"
+#include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "autograd/node.h"
 #include "base/error.h"
@@ -95,6 +96,11 @@ void add_autograd(nb::module_& module) {
           call(variable);
         }));
   });
+  module.def("_enter_dual_level", enter_dual_level);
+  module.def("_exit_dual_level", exit_dual_level);
+  module.def("_make_dual", make_dual, "The tensor with a tangent, or without if that is None.",
+             nb::arg(), nb::arg().none());
+  module.def("_tangent", tangent);
   module.def("_current_graph_task_id", current_graph_task,
              "The number of the backward that runs on this thread; -1 outside.");
   module.def("_runs_whole_graph", runs_whole_graph,

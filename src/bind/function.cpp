@@ -3,6 +3,7 @@
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
+#include "autograd/forward.h"
 #include "autograd/function.h"
 #include "autograd/grad_mode.h"
 #include "base/error.h"
@@ -18,36 +19,6 @@ namespace {
 Tensor tensor_or_nothing(nb::handle object) {
   return is_tensor(object.ptr()) ? tensor_of(object.ptr()) : Tensor();
 }
-
-/// The node of a custom function: it lives in its Python object, the context.
-class PythonFunction final : public FunctionNode {
- public:
-  std::string name() const override { return name_; }
-  void set_object(PyObject* self) {
-    self_ = self;
-    name_ = type_name(self);
-  }
-
- private:
-  TensorList backward(const TensorList& gradients) override {
-    const AcquireLock lock;
-    const nb::object result = nb::handle(self_).attr("apply")(*tuple_of(gradients));
-    const nb::tuple all =
-        nb::isinstance<nb::tuple>(result) ? nb::borrow<nb::tuple>(result) : nb::make_tuple(result);
-    TensorList list;
-    for (const nb::handle item : all) {
-      check(item.is_none() || is_tensor(item.ptr()), [&] {
-        return concat(name_, ": backward must return Tensors or None, got ", type_name(item.ptr()));
-      });
-      list.push_back(tensor_or_nothing(item));
-    }
-    return list;
-  }
-  void warn(const char* text) override { checked(PyErr_WarnEx(PyExc_UserWarning, text, 1)); }
-
-  PyObject* self_ = nullptr;  // the object that this is part of
-  std::string name_;
-};
 
 /// The tensors that `attribute` of a context lists; none where it is None.
 TensorList marked(nb::handle context, const char* attribute, const char* method,
@@ -69,10 +40,59 @@ TensorList marked(nb::handle context, const char* attribute, const char* method,
   return list;
 }
 
+/// The node of a custom function: it lives in its Python object, the context.
+class PythonFunction final : public FunctionNode {
+ public:
+  std::string name() const override { return name_; }
+  /// What save_for_backward kept; in jvp, save_for_forward.
+  TensorList kept_tensors() { return in_jvp_ ? for_forward_ : saved_tensors(); }
+  void set_object(PyObject* self) {
+    self_ = self;
+    name_ = type_name(self);
+  }
+
+ private:
+  TensorList backward(const TensorList& gradients) override {
+    const AcquireLock lock;
+    const nb::object result = nb::handle(self_).attr("apply")(*tuple_of(gradients));
+    const nb::tuple all =
+        nb::isinstance<nb::tuple>(result) ? nb::borrow<nb::tuple>(result) : nb::make_tuple(result);
+    TensorList list;
+    for (const nb::handle item : all) {
+      check(item.is_none() || is_tensor(item.ptr()), [&] {
+        return concat(name_, ": backward must return Tensors or None, got ", type_name(item.ptr()));
+      });
+      list.push_back(tensor_or_nothing(item));
+    }
+    return list;
+  }
+  TensorList jvp(const TensorList& tangents) override {
+    const nb::handle self(self_);
+    const nb::object saved = self.attr("saved_for_forward");
+    for_forward_ = saved.is_none() ? TensorList() : marked(self, "saved_for_forward", "jvp", true);
+    in_jvp_ = true;
+    const nb::object result = self.attr("apply_jvp")(*tuple_of(tangents));
+    in_jvp_ = false;
+    for_forward_.clear();
+    const nb::tuple all =
+        nb::isinstance<nb::tuple>(result) ? nb::borrow<nb::tuple>(result) : nb::make_tuple(result);
+    TensorList list;
+    for (const nb::handle item : all) list.push_back(tensor_or_nothing(item));
+    return list;
+  }
+  void warn(const char* text) override { checked(PyErr_WarnEx(PyExc_UserWarning, text, 1)); }
+
+  TensorList for_forward_;
+  bool in_jvp_ = false;
+  PyObject* self_ = nullptr;  // the object that this is part of
+  std::string name_;
+};
+
 /// Runs `function.forward` and, in the split form, setup_context.
 nb::object run_forward(nb::handle function, nb::handle context, const nb::tuple& arguments,
                        bool split) {
   const GradModeGuard no_grad(false);
+  const NoTangentsGuard no_tangents;
   if (!split) return function.attr("forward")(context, *arguments);
   nb::object output = function.attr("forward")(*arguments);
   function.attr("setup_context")(context, arguments, output);
@@ -160,7 +180,7 @@ void add_function(nb::module_& module) {
       .def_prop_ro(
           "saved_tensors",
           [](const std::shared_ptr<PythonFunction>& node) {
-            return tuple_of(node->saved_tensors());
+            return tuple_of(node->kept_tensors());
           },
           "What save_for_backward kept.")
       .def_prop_ro("_raw_saved_tensors",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import _C
-from . import function, graph
+from . import forward_ad, function, graph
 from .function import Function
 from .grad_mode import (
     detect_anomaly,

@@ -85,6 +85,10 @@ class BackwardCFunction(_C._FunctionBase):
             return cls.vjp(self, *args)
         return cls.backward(self, *args)
 
+    def apply_jvp(self, *args: Any) -> Any:
+        """Runs the jvp."""
+        return self._forward_cls.jvp(self, *args)
+
     @property
     def saved_variables(self) -> Any:
         warnings.warn(

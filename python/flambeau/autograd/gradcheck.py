@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from .. import _C
-from . import grad
+from . import forward_ad, grad
 from .function import Function
 from .grad_mode import enable_grad, no_grad
 
@@ -172,6 +172,8 @@ class _Checker:
         if not outputs:
             self._check_no_outputs()
             return
+        if options["check_forward_ad"]:
+            self._check_forward()
         if options["check_backward_ad"]:
             if options["fast_mode"]:
                 self._check_fast(outputs)
@@ -206,6 +208,38 @@ class _Checker:
             for first, second in zip(analytical, again):
                 if not (first - second).abs().le(self.nondet_tol).all():
                     raise GradcheckError(_NOT_REENTRANT.format(self.nondet_tol))
+
+    def _check_forward(self) -> None:
+        """Tangents of the outputs, in the direction of each element of each input."""
+        numerical = _numerical_jacobians(self.function, self.places, self.eps)
+        for i, point in enumerate(self.function.points):
+            rows: list[list[Any]] = [[] for _ in self.places]
+            for index in _indices(tuple(point.size())):
+                direction = point.detach().new_zeros(point.size())
+                direction[index] = 1
+                for row, tangent in zip(rows, self._tangents(point, direction)):
+                    row.append(tangent.reshape(-1).to(_C.float64))
+            for o, row in enumerate(rows):
+                analytical = _stack(row) if row else numerical[i][o]
+                if not _close(analytical, numerical[i][o], self.rtol, self.atol):
+                    raise GradcheckError(
+                        _mismatch(numerical[i][o], analytical, o, i).replace(
+                            "Jacobian", "Jacobian computed with forward mode", 1
+                        )
+                    )
+
+    def _tangents(self, point: Any, direction: Any) -> list[Any]:
+        with forward_ad.dual_level():
+            args = [
+                forward_ad.make_dual(arg, direction) if arg is point else arg
+                for arg in self.function.inputs
+            ]
+            outputs = _as_tuple(self.function.func(*args))
+            duals = [forward_ad.unpack_dual(outputs[place]) for place in self.places]
+            return [
+                primal.detach().new_zeros(primal.size()) if tangent is None else tangent.detach()
+                for primal, tangent in duals
+            ]
 
     def _check_fast(self, outputs: tuple[Any, ...]) -> None:
         """u J v, for random vectors u of each output and v of each input."""
@@ -353,8 +387,6 @@ def gradcheck(
         raise AssertionError(
             "Setting check_batched_forward_grad=True requires check_forward_ad to be True"
         )
-    if check_forward_ad:
-        raise NotImplementedError("gradcheck: check_forward_ad=True is not supported")
     options = dict(locals())
     values = _as_tuple(inputs)
     try:
@@ -394,8 +426,6 @@ def gradgradcheck(
         raise AssertionError(
             "Setting check_batched_grad=True requires check_rev_over_rev to be True"
         )
-    if check_fwd_over_rev:
-        raise NotImplementedError("gradgradcheck: check_fwd_over_rev=True is not supported")
     values = _as_tuple(inputs)
     if grad_outputs is None:
         vectors = tuple(
@@ -425,6 +455,8 @@ def gradgradcheck(
         check_undefined_grad=check_undefined_grad,
         check_grad_dtypes=check_grad_dtypes,
         check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
         masked=masked,
     )

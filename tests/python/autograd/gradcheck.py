@@ -38,6 +38,24 @@ ignores_undefined = custom(
     lambda ctx, x: (ctx.set_materialize_grads(False), x * 2)[1],
     lambda ctx, g: torch.ones(2, dtype=torch.float64) if g is None else g * 2,
 )
+
+
+class wrong_jvp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2 * ctx.saved_tensors[0]
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return tangent * 3 * ctx.saved_tensors[0]
+
+
 drift = []
 not_reentrant = custom(
     lambda ctx, x: x * 2, lambda ctx, g: (drift.append(1), g * (2 + 1e-7 * len(drift)))[1]
@@ -64,6 +82,10 @@ for fast in (False, True):
     check("no gradient", lambda x: x.detach() * 0, a)
     check("no gradient, depends", lambda x: x.detach() * 2, a)
     check("batched", lambda x, y: (x @ y).exp(), (a, b), check_batched_grad=True)
+    check("forward", lambda x, y: (x @ y).exp(), (a, b), check_forward_ad=True)
+    check("forward alone", torch.sin, a, check_forward_ad=True, check_backward_ad=False)
+    check("forward, wrong", wrong_jvp.apply, a, check_forward_ad=True)
+    check("forward of backward", torch.sin, a, gradgradcheck, check_fwd_over_rev=True)
     check("second", lambda x: x.exp(), a, gradgradcheck)
     check("second of two", lambda x, y: (x @ y).tanh(), (a, b), gradgradcheck)
     check("second, right", right.apply, a, gradgradcheck)
