@@ -149,7 +149,7 @@ def test_default_collate() -> None:
     assert batch["a"].dtype == flambeau.int64
     assert batch["b"][0].dtype == flambeau.float64
     assert batch["b"][1] == ("x", "y")
-    assert isinstance(batch["b"], tuple)
+    assert isinstance(batch["b"], list)
     points = default_collate([Point(flambeau.ones(2), 1), Point(flambeau.zeros(2), 2)])
     assert isinstance(points, Point)
     assert points.x.tolist() == [[1, 1], [0, 0]]
@@ -184,10 +184,10 @@ class Seeds(Dataset):
 def test_workers_are_seeded_as_pytorchs() -> None:
     flambeau.manual_seed(0)
     assert [*DataLoader(Seeds(), num_workers=2, batch_size=None)] == [
-        (0, 900450186894289455, 0.7821398973464966, 0.21315340548154382, 0.8371640508861415),
-        (1, 900450186894289456, 0.6938178539276123, 0.7733861492043289, 0.6702704958690073),
-        (0, 900450186894289455, 0.053598999977111816, 0.2764485855185723, 0.38757835109739946),
-        (1, 900450186894289456, 0.29795897006988525, 0.1634220007200502, 0.07589687641367027),
+        [0, 900450186894289455, 0.7821398973464966, 0.21315340548154382, 0.8371640508861415],
+        [1, 900450186894289456, 0.6938178539276123, 0.7733861492043289, 0.6702704958690073],
+        [0, 900450186894289455, 0.053598999977111816, 0.2764485855185723, 0.38757835109739946],
+        [1, 900450186894289456, 0.29795897006988525, 0.1634220007200502, 0.07589687641367027],
     ]
 
 

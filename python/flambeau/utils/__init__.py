@@ -1,1 +1,5 @@
-"""Utilities: data loading, hooks."""
+"""Utilities: data loading, hooks, exchange with other libraries."""
+
+from flambeau.utils import dlpack
+
+__all__ = ["dlpack"]

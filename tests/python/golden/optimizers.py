@@ -220,7 +220,7 @@ def rates(make: Any, steps: int = 12, optimizer: Any = None) -> Any:
         optimizer.step()
         scheduler.step()
         shown.append([g["lr"] for g in optimizer.param_groups])
-    return [shown, scheduler.get_last_lr(), sorted(k for k in scheduler.state_dict() if not k.startswith("_")), scheduler.last_epoch]
+    return [shown, scheduler.get_last_lr(), sorted(k for k in scheduler.state_dict() if not k.startswith("_") and k != "anneal_func"), getattr(scheduler, "last_epoch", None)]
 
 
 SCHEDULES = {

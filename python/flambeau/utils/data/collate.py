@@ -26,11 +26,9 @@ def _checked_array(value: Any) -> Any:
 
 
 def _like(original: Any, values: Any) -> Any:
-    """`values` as a container of the type of `original`."""
+    """`values` as a container of the type of `original`; for plain tuples a list, as in PyTorch."""
     if isinstance(original, tuple) and hasattr(original, "_fields"):
         return type(original)(*values)
-    if isinstance(original, tuple):
-        return tuple(values)
     if isinstance(original, Mapping):
         try:
             result = copy.copy(original)

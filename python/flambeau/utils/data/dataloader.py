@@ -84,15 +84,16 @@ class DataLoader:
         self.in_order = in_order
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable:
-            for name, given in (
-                ("shuffle", shuffle),
-                ("sampler", sampler is not None),
-                ("batch_sampler", batch_sampler is not None),
-            ):
-                if given:
+            refused = {
+                "shuffle": shuffle or None,
+                "sampler": sampler,
+                "batch_sampler": batch_sampler,
+            }
+            for name, given in refused.items():
+                if given is not None:
                     raise ValueError(
-                        "DataLoader with IterableDataset: expected unspecified or false "
-                        f"{name} option, but got {name}={given}"
+                        f"DataLoader with IterableDataset: expected unspecified {name} option, but "
+                        f"got {name}={given}"
                     )
         if sampler is not None and shuffle:
             raise ValueError("sampler option is mutually exclusive with shuffle")

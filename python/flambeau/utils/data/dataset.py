@@ -155,8 +155,9 @@ def random_split(
     """Parts of these lengths (or fractions, which sum to 1), chosen at random without overlap."""
     size = len(dataset)  # type: ignore[misc,arg-type]
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
-        if any(not 0 <= fraction <= 1 for fraction in lengths):
-            raise ValueError(f"random_split: fractions must be between 0 and 1, got {[*lengths]}")
+        for i, fraction in enumerate(lengths):
+            if not 0 <= fraction <= 1:
+                raise ValueError(f"Fraction at index {i} is not between 0 and 1")
         counts = [math.floor(size * fraction) for fraction in lengths]
         for i in range(size - sum(counts)):
             counts[i % len(counts)] += 1
