@@ -11,7 +11,7 @@
 namespace flambeau {
 
 
-/// The absolute value.
+/// The absolute value; of complex numbers a real one.
 Tensor abs(const Tensor& self);
 Tensor abs_(const Tensor& self);
 Tensor abs_out(const Tensor& out, const Tensor& self);
@@ -70,7 +70,7 @@ Tensor addr(const Tensor& self, const Tensor& vec1, const Tensor& vec2, const Sc
 Tensor addr_(const Tensor& self, const Tensor& vec1, const Tensor& vec2, const Scalar& beta = 1, const Scalar& alpha = 1);
 Tensor addr_out(const Tensor& out, const Tensor& self, const Tensor& vec1, const Tensor& vec2, const Scalar& beta = 1, const Scalar& alpha = 1);
 
-/// The last two axes exchanged (real dtypes).
+/// The last two axes exchanged, and conjugated.
 Tensor adjoint(const Tensor& self);
 
 /// Another view of self.
@@ -96,7 +96,7 @@ Tensor amin_out(const Tensor& out, const Tensor& self, const IntList& dim = {}, 
 std::tuple<Tensor, Tensor> aminmax(const Tensor& self, const std::optional<int64_t>& dim = std::nullopt, bool keepdim = false);
 std::tuple<Tensor, Tensor> aminmax_out(const Tensor& out0, const Tensor& out1, const Tensor& self, const std::optional<int64_t>& dim = std::nullopt, bool keepdim = false);
 
-/// The angle of a number in the complex plane: pi below 0, 0 elsewhere, NaN for NaN.
+/// The angle in (-pi, pi]; of real numbers 0, or pi below 0.
 Tensor angle(const Tensor& self);
 Tensor angle_out(const Tensor& out, const Tensor& self);
 
@@ -263,11 +263,17 @@ Tensor clone(const Tensor& self);
 Tensor column_stack(const TensorList& tensors);
 Tensor column_stack_out(const Tensor& out, const TensorList& tensors);
 
-/// The conjugate: self, for real dtypes.
+/// The complex numbers with these parts, broadcast.
+Tensor complex(const Tensor& real, const Tensor& imag);
+Tensor complex_out(const Tensor& out, const Tensor& real, const Tensor& imag);
+
+/// The complex conjugate; self for real dtypes.
 Tensor conj(const Tensor& self);
 
-/// The conjugate: self, for real dtypes.
+/// The complex conjugate; self for real dtypes.
 Tensor conj_physical(const Tensor& self);
+Tensor conj_physical_(const Tensor& self);
+Tensor conj_physical_out(const Tensor& out, const Tensor& self);
 
 /// Margins of one number: pairs (before, after) from the last axis forwards; negative ones cut.
 Tensor constant_pad_nd(const Tensor& self, const IntList& pad, const Scalar& value = 0);
@@ -467,6 +473,90 @@ Tensor eye(int64_t n, const std::optional<DType>& dtype = std::nullopt);
 /// The n by m matrix with ones on its diagonal.
 Tensor eye(int64_t n, int64_t m, const std::optional<DType>& dtype = std::nullopt);
 
+/// X[k] = sum of x[j] exp(-2 pi i j k / n), the axes cut or filled with zeros to n.
+Tensor fft_fft(const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_fft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+
+/// X[k] = sum of x[j] exp(-2 pi i j k / n), the axes cut or filled with zeros to n.
+Tensor fft_fft2(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_fft2_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+
+/// The frequencies of fft.fft: 0 and up, then the negative ones, in cycles per unit of d.
+Tensor fft_fftfreq(int64_t n, double d = 1.0, const std::optional<DType>& dtype = std::nullopt);
+
+/// X[k] = sum of x[j] exp(-2 pi i j k / n), the axes cut or filled with zeros to n.
+Tensor fft_fftn(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_fftn_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+
+/// The zero frequency moved from the front to the middle of each axis.
+Tensor fft_fftshift(const Tensor& self, const IntList& dim = std::nullopt);
+
+/// fft.fft of numbers that are conjugate to their mirror image, given up to the middle.
+Tensor fft_hfft(const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_hfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+
+/// fft.fft of numbers that are conjugate to their mirror image, given up to the middle.
+Tensor fft_hfft2(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_hfft2_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+
+/// fft.fft of numbers that are conjugate to their mirror image, given up to the middle.
+Tensor fft_hfftn(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_hfftn_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+
+/// The inverse of fft.fft: sums with exp(2 pi i j k / n), divided by n.
+Tensor fft_ifft(const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_ifft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+
+/// The inverse of fft.fft: sums with exp(2 pi i j k / n), divided by n.
+Tensor fft_ifft2(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_ifft2_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+
+/// The inverse of fft.fft: sums with exp(2 pi i j k / n), divided by n.
+Tensor fft_ifftn(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_ifftn_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+
+/// The inverse of fft.fftshift.
+Tensor fft_ifftshift(const Tensor& self, const IntList& dim = std::nullopt);
+
+/// The inverse of fft.hfft: the half spectrum of real numbers.
+Tensor fft_ihfft(const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_ihfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+
+/// The inverse of fft.hfft: the half spectrum of real numbers.
+Tensor fft_ihfft2(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_ihfft2_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+
+/// The inverse of fft.hfft: the half spectrum of real numbers.
+Tensor fft_ihfftn(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_ihfftn_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+
+/// The real numbers whose fft.rfft this is.
+Tensor fft_irfft(const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_irfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+
+/// The real numbers whose fft.rfft this is.
+Tensor fft_irfft2(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_irfft2_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+
+/// The real numbers whose fft.rfft this is.
+Tensor fft_irfftn(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_irfftn_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+
+/// fft.fft of real numbers, whose spectrum is given up to the middle of the last axis.
+Tensor fft_rfft(const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_rfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n = std::nullopt, int64_t dim = -1, const std::optional<std::string>& norm = std::nullopt);
+
+/// fft.fft of real numbers, whose spectrum is given up to the middle of the last axis.
+Tensor fft_rfft2(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_rfft2_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = {-2, -1}, const std::optional<std::string>& norm = std::nullopt);
+
+/// The frequencies of fft.rfft in cycles per unit of d.
+Tensor fft_rfftfreq(int64_t n, double d = 1.0, const std::optional<DType>& dtype = std::nullopt);
+
+/// fft.fft of real numbers, whose spectrum is given up to the middle of the last axis.
+Tensor fft_rfftn(const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+Tensor fft_rfftn_out(const Tensor& out, const Tensor& self, const IntList& s = std::nullopt, const IntList& dim = std::nullopt, const std::optional<std::string>& norm = std::nullopt);
+
 /// A tensor like self with `value` everywhere.
 Tensor fill(const Tensor& self, const Operand& value);
 
@@ -611,6 +701,9 @@ Tensor igammac(const Operand& self, const Operand& other);
 Tensor igammac_(const Operand& self, const Operand& other);
 Tensor igammac_out(const Tensor& out, const Operand& self, const Operand& other);
 
+/// The imaginary part, a view; only of complex dtypes.
+Tensor imag(const Tensor& self);
+
 /// self[indices]: one integer tensor, or None for all, for each of the first axes; the index tensors broadcast together.
 Tensor index(const Tensor& self, const TensorList& indices);
 
@@ -660,7 +753,7 @@ Tensor isneginf_out(const Tensor& out, const Tensor& self);
 Tensor isposinf(const Tensor& self);
 Tensor isposinf_out(const Tensor& out, const Tensor& self);
 
-/// True: every number of a real dtype is real.
+/// True where the imaginary part is 0.
 Tensor isreal(const Tensor& self);
 
 /// target * (log(target) - input), where input (and with log_target the target) are logarithms.
@@ -1014,6 +1107,10 @@ Tensor pixel_unshuffle(const Tensor& self, int64_t downscale_factor);
 /// exp(input) - target * input, or input - target * log(input + eps) without log_input; `full` adds Stirling's term for targets above 1.
 Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_input = true, bool full = false, const std::optional<bool>& size_average = std::nullopt, double eps = 1e-08, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
 
+/// The complex numbers of this absolute value and angle, broadcast.
+Tensor polar(const Tensor& abs, const Tensor& angle);
+Tensor polar_out(const Tensor& out, const Tensor& abs, const Tensor& angle);
+
 /// self itself; refused for bool.
 Tensor positive(const Tensor& self);
 
@@ -1077,7 +1174,7 @@ Tensor randperm(int64_t n, Generator* generator = nullptr, const std::optional<D
 /// All elements in one axis, a view where possible.
 Tensor ravel(const Tensor& self);
 
-/// The real part: self, for real dtypes.
+/// The real part, a view; self for real dtypes.
 Tensor real(const Tensor& self);
 
 /// 1 / self.
@@ -1178,7 +1275,7 @@ Tensor select_copy_out(const Tensor& out, const Tensor& self, int64_t dim, int64
 Tensor selu(const Tensor& self);
 Tensor selu_(const Tensor& self);
 
-/// sign, for dtypes without a direction.
+/// self / |self|, 0 at 0: the sign of a real number.
 Tensor sgn(const Tensor& self);
 Tensor sgn_(const Tensor& self);
 Tensor sgn_out(const Tensor& out, const Tensor& self);
@@ -1568,7 +1665,7 @@ std::tuple<Tensor, Tensor> var_mean_out(const Tensor& out0, const Tensor& out1, 
 std::tuple<Tensor, Tensor> var_mean(const Tensor& self, const IntList& dim = std::nullopt, const std::optional<Scalar>& correction = std::nullopt, bool keepdim = false);
 std::tuple<Tensor, Tensor> var_mean_out(const Tensor& out0, const Tensor& out1, const Tensor& self, const IntList& dim = std::nullopt, const std::optional<Scalar>& correction = std::nullopt, bool keepdim = false);
 
-/// The sum of products of two vectors (real dtypes).
+/// The sum of products of the conjugate of self and other.
 Tensor vdot(const Tensor& self, const Tensor& other);
 Tensor vdot_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
@@ -1580,6 +1677,20 @@ Tensor view(const Tensor& self, DType dtype);
 
 /// self seen under the shape of other.
 Tensor view_as(const Tensor& self, const Tensor& other);
+
+/// Complex numbers whose parts are along the last axis of 2, a view of the same memory.
+Tensor view_as_complex(const Tensor& self);
+
+/// A copy of what view_as_complex gives: Complex numbers whose parts are along the last axis of 2, a view of the same memory.
+Tensor view_as_complex_copy(const Tensor& self);
+Tensor view_as_complex_copy_out(const Tensor& out, const Tensor& self);
+
+/// The parts along a last axis of 2, a view of the same memory.
+Tensor view_as_real(const Tensor& self);
+
+/// A copy of what view_as_real gives: The parts along a last axis of 2, a view of the same memory.
+Tensor view_as_real_copy(const Tensor& self);
+Tensor view_as_real_copy_out(const Tensor& out, const Tensor& self);
 
 /// A copy of what view gives: The elements of self under another shape without a copy; one extent may be -1.
 Tensor view_copy(const Tensor& self, const IntList& size);

@@ -48,10 +48,12 @@ half = _C.float16
 short = _C.int16
 int = _C.int32
 long = _C.int64
+chalf = _C.complex32
+cfloat = _C.complex64
+cdouble = _C.complex128
 
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
 from . import autograd  # noqa: E402
-from ._absent import cdouble, cfloat, complex64, complex128  # noqa: E402
 from ._construct import (  # noqa: E402
     as_tensor,
     asarray,
@@ -66,7 +68,9 @@ from ._functional import (  # noqa: E402
     broadcast_tensors,
     equal,
     is_complex,
+    is_conj,
     is_floating_point,
+    is_neg,
     is_nonzero,
     nonzero,
     result_type,

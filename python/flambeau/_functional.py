@@ -12,7 +12,9 @@ __all__ = [
     "broadcast_tensors",
     "equal",
     "is_complex",
+    "is_conj",
     "is_floating_point",
+    "is_neg",
     "is_nonzero",
     "nonzero",
     "result_type",
@@ -86,6 +88,16 @@ def is_floating_point(input: Tensor) -> bool:
 def is_complex(input: Tensor) -> bool:
     """True for complex dtypes."""
     return input.is_complex()
+
+
+def is_conj(input: Tensor) -> bool:
+    """False: conjugates are computed, never pending."""
+    return input.is_conj()
+
+
+def is_neg(input: Tensor) -> bool:
+    """False: negatives are computed, never pending."""
+    return input.is_neg()
 
 
 def is_nonzero(input: Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 from typing import Any, Callable
 
@@ -75,7 +76,7 @@ def _array_wrap(
 
 
 def _contains(self: Tensor, element: Any) -> bool:
-    if isinstance(element, (Tensor, int, float, bool)):
+    if isinstance(element, (Tensor, int, float, complex, bool)):
         return bool((element == self).any().item())  # type: ignore[union-attr]
     raise RuntimeError(
         f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
@@ -129,6 +130,9 @@ _TYPE_NAMES = {
     _C.int32: "IntTensor",
     _C.int64: "LongTensor",
     _C.bool: "BoolTensor",
+    _C.complex32: "ComplexHalfTensor",
+    _C.complex64: "ComplexFloatTensor",
+    _C.complex128: "ComplexDoubleTensor",
 }
 
 
@@ -150,7 +154,15 @@ def _as_subclass(self: Tensor, cls: type) -> Tensor:
 def _convert(self: Tensor, dtype: Any, memory_format: Any = None) -> Tensor:
     if self.dtype is dtype and memory_format is None:
         return self
+    _warn_of_lost_part(self, dtype)
     return _to_copy(self, dtype=dtype, memory_format=memory_format)
+
+
+def _warn_of_lost_part(self: Tensor, dtype: Any) -> None:
+    if self.is_complex() and not (dtype is None or dtype is _C.bool or dtype.is_complex):
+        warnings.warn(
+            "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4
+        )
 
 
 def _conversion(dtype: Any) -> Callable[..., Tensor]:
@@ -203,6 +215,7 @@ def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     _, dtype, _, memory_format = parse_to(tuple(args), kwargs)
     if dtype in (None, self.dtype) and not copied and memory_format is None:
         return self
+    _warn_of_lost_part(self, dtype)
     return _to_copy(self, dtype=dtype, memory_format=memory_format)
 
 
@@ -223,8 +236,33 @@ for _name, _dtype in {
     "int": _C.int32,
     "long": _C.int64,
     "bool": _C.bool,
+    "chalf": _C.complex32,
+    "cfloat": _C.complex64,
+    "cdouble": _C.complex128,
 }.items():
     setattr(Tensor, _name, _conversion(_dtype))
+
+
+def _part(name: str, doc: str) -> property:
+    """The property that reads and writes the real or imaginary part."""
+    view = _C._functions[name]
+
+    def assign(self: Tensor, value: Any) -> None:
+        if isinstance(value, Tensor):
+            view(self).copy_(value)
+        else:
+            view(self).fill_(value)
+
+    return property(view, assign, doc=doc)
+
+
+def _hermitian(self: Tensor) -> Tensor:
+    if self.dim() not in (0, 2):
+        raise RuntimeError(
+            "tensor.H is only supported on matrices (2-D tensors). Got "
+            f"{self.dim()}-D tensor. For batches of matrices, consider using tensor.mH"
+        )
+    return _C._functions["conj"](_C._functions["_ops.numpy_T"](self))
 
 
 def _nonzero(self: Tensor, *, as_tuple: bool = False) -> Any:
@@ -278,8 +316,10 @@ _METHODS: dict[str, Any] = {
     "__dlpack_device__": _dlpack_device,
     "T": property(_C._functions["_ops.numpy_T"], doc="The axes in reverse."),
     "mT": property(_C._functions["_ops._mT"], doc="The last two axes exchanged."),
-    "H": property(_C._functions["_ops.numpy_T"], doc="A matrix transposed (real dtypes)."),
-    "mH": property(_C._functions["_ops._mT"], doc="The last two axes exchanged (real dtypes)."),
+    "H": property(_hermitian, doc="A matrix transposed and conjugated."),
+    "mH": property(_C._functions["adjoint"], doc="The last two axes exchanged, and conjugated."),
+    "real": _part("real", "The real part, a view; self for real dtypes."),
+    "imag": _part("imag", "The imaginary part, a view."),
     "grad_fn": property(_C._grad_fn, doc="The node that made the tensor, or None."),
     "_base": property(_C._base, doc="The tensor that this is a view of, or None."),
     "retains_grad": property(_C._retains_grad, doc="True after retain_grad()."),

@@ -33,7 +33,7 @@ std::string node_name(const std::string& op) {
 uint64_t wanted_inputs(const PreparedCall& prepared) {
   uint64_t wanted = 0;
   for (size_t i = 0; i < prepared.inputs.size(); ++i)
-    if (is_float(prepared.inputs[i].dtype()) && requires_grad(prepared.inputs[i]))
+    if (is_inexact(prepared.inputs[i].dtype()) && requires_grad(prepared.inputs[i]))
       wanted |= input_bit(i);
   return wanted;
 }
@@ -90,7 +90,7 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
     meta.base = input;
   }
   meta.seen_version = view.version();
-  if (!is_float(input.dtype())) return;
+  if (!is_inexact(input.dtype())) return;
   if (inference_mode_enabled())
     meta.origin = ViewOrigin::Inference;
   else if (!grad_enabled())
@@ -250,7 +250,7 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
     node = make_node(prepared, *derivative, kept, results);
     for (size_t i = 0; i < results.size(); ++i) {
       Tensor& result = results[i];
-      if (!is_float(result.dtype())) continue;
+      if (!is_inexact(result.dtype())) continue;
       const bool is_input = std::any_of(prepared.inputs.begin(), prepared.inputs.end(),
                                         [&](const Tensor& input) { return result.is_same(input); });
       if (is_input) continue;  // nothing happened (contiguous() of a row-major tensor)

@@ -58,14 +58,14 @@ Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& 
 }
 
 bool has_nan(const Tensor& tensor) {
-  if (!is_float(tensor.dtype())) return false;
+  if (!is_inexact(tensor.dtype())) return false;
   const Tensor dense = row_major(tensor);
   const auto* bytes = static_cast<const char*>(dense.data_ptr());
-  for (int64_t i = 0; i < dense.numel(); ++i)
-    if (std::isnan(
-            load_element(bytes + i * static_cast<int64_t>(size_of(dense.dtype())), dense.dtype())
-                .to_double()))
-      return true;
+  for (int64_t i = 0; i < dense.numel(); ++i) {
+    const Scalar value =
+        load_element(bytes + i * static_cast<int64_t>(size_of(dense.dtype())), dense.dtype());
+    if (std::isnan(value.to_double()) || std::isnan(value.imag())) return true;
+  }
   return false;
 }
 
@@ -166,6 +166,11 @@ class Engine {
     if (!gradient.defined()) {
       check(root.numel() == 1, [] {
         return std::string("backward: grad can be implicitly created only for scalar outputs");
+      });
+      check(!is_complex(root.dtype()), [&] {
+        return concat(
+            "backward: grad can be implicitly created only for real scalar outputs but got ",
+            info(root.dtype()).name);
       });
       return filled(root.sizes(), root.dtype(), 1);
     }

@@ -128,7 +128,7 @@ TensorList FunctionNode::finish(std::span<const Tensor> arguments, TensorList ou
     const bool is_input = contains(arguments, output);
     const bool is_dirty = contains(marks.dirty, output);
     const bool differentiable =
-        recorded && !contains(marks.non_differentiable, output) && is_float(output.dtype());
+        recorded && !contains(marks.non_differentiable, output) && is_inexact(output.dtype());
     output = finish_output(output, static_cast<int>(i), is_input, is_dirty, differentiable,
                            outputs.size(), arguments);
     if (differentiable) ++differentiable_count;

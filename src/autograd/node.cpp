@@ -116,9 +116,11 @@ bool requires_grad(const Tensor& tensor) {
 bool is_leaf(const Tensor& tensor) { return grad_fn(tensor) == nullptr; }
 
 void set_requires_grad(const Tensor& tensor, bool value) {
-  check(!value || is_float(tensor.dtype()), [&] {
-    return concat("requires_grad: only Tensors of floating point dtype can require gradients, got ",
-                  info(tensor.dtype()).name);
+  check(!value || is_inexact(tensor.dtype()), [&] {
+    return concat(
+        "requires_grad: only Tensors of floating point and complex dtype can require gradients, "
+        "got ",
+        info(tensor.dtype()).name);
   });
   check(is_leaf(tensor), [&] {
     return concat("requires_grad: you can only change requires_grad flags of leaf variables.",

@@ -69,6 +69,14 @@ std::shared_ptr<const Executable> batched_program(const std::shared_ptr<const Ex
   return cache.emplace(key, std::move(made)).first->second;
 }
 
+/// Ones, in both parts of complex numbers.
+Tensor ones(const Ints& sizes, DType dtype) {
+  if (!is_complex(dtype)) return filled(sizes, dtype, 1);
+  Ints parts = sizes;
+  parts.push_back(2);
+  return alias_as_complex(filled(parts, real_dtype(dtype), 1));
+}
+
 /// `gradient` with zeros where `mask` is not zero; recorded in grad mode.
 Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
   Builder builder;
@@ -76,8 +84,15 @@ Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
   const Expr g = builder.parameter(gradient.dtype(), shape);
   const Expr m = builder.parameter(gradient.dtype(), shape);
   const DType wide = compute_dtype(gradient.dtype());
-  const Expr kept =
-      prim::select(prim::eq(prim::convert(m, wide), 0.0), prim::convert(g, wide), 0.0);
+  const auto cleared = [](const Expr& mask_part, const Expr& part) {
+    return prim::select(prim::eq(mask_part, 0.0), part, 0.0);
+  };
+  const Expr from = prim::convert(g, wide);
+  const Expr where = prim::convert(m, wide);
+  // A view may see one part of complex numbers.
+  const Expr kept = is_complex(wide) ? prim::complex(cleared(prim::real(where), prim::real(from)),
+                                                     cleared(prim::imag(where), prim::imag(from)))
+                                     : cleared(where, from);
   const Expr result = prim::convert(kept, gradient.dtype());
   const Tensor parameters[] = {gradient, mask};
   return run_recorded(make_executable(builder.finish({&result, 1})), parameters, {},
@@ -123,7 +138,7 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
   uint64_t wanted = 0;
   if (grad_enabled())
     for (size_t i = 0; i < parameters.size(); ++i)
-      if (is_float(parameters[i].dtype()) && requires_grad(parameters[i])) wanted |= input_bit(i);
+      if (is_inexact(parameters[i].dtype()) && requires_grad(parameters[i])) wanted |= input_bit(i);
   Results results = run(*program, parameters, numbers, integers);
   TensorList tangents;
   if (carries_tangents())
@@ -153,7 +168,7 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
   for (Tensor& result : results) {
     result = detach_with_tangent(result);
     const int output = node->add_output(result.info());
-    if (is_float(result.dtype())) set_history(result, node, output);
+    if (is_inexact(result.dtype())) set_history(result, node, output);
   }
   return results;
 }
@@ -226,7 +241,7 @@ Tensor with_view_part(const ViewSteps& steps, const Tensor& base, const Tensor& 
     return tensor;
   };
   const Tensor seen = view_part(steps, base);
-  const Tensor kept = clear_region(base, spread(filled(seen.sizes(), seen.dtype(), 1)));
+  const Tensor kept = clear_region(base, spread(ones(seen.sizes(), seen.dtype())));
   return part.defined() ? add_gradients(kept, spread(part)) : kept;
 }
 

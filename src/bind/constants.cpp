@@ -46,7 +46,22 @@ const DTypeInfo& row(PyObject* self) { return info(static_cast<DType>(named(self
 PyObject* dtype_is_float(PyObject* self, void* /*unused*/) {
   return PyBool_FromLong(is_float(static_cast<DType>(named(self)->value)));
 }
-PyObject* dtype_is_complex(PyObject* /*self*/, void* /*unused*/) { Py_RETURN_FALSE; }
+PyObject* dtype_is_complex(PyObject* self, void* /*unused*/) {
+  return PyBool_FromLong(is_complex(static_cast<DType>(named(self)->value)));
+}
+PyObject* dtype_to_complex(PyObject* self, PyObject* /*unused*/) {
+  return guarded([&] {
+    const auto dtype = static_cast<DType>(named(self)->value);
+    check<RuntimeError>(is_inexact(dtype), [&] {
+      return concat("to_complex: no complex dtype has parts of ", info(dtype).name);
+    });
+    return Object::borrow(dtype_object(complex_dtype(dtype))).release();
+  });
+}
+PyObject* dtype_to_real(PyObject* self, PyObject* /*unused*/) {
+  const auto dtype = static_cast<DType>(named(self)->value);
+  return Object::borrow(dtype_object(real_dtype(dtype))).release();
+}
 PyObject* dtype_is_signed(PyObject* self, void* /*unused*/) {
   return PyBool_FromLong(row(self).is_signed);
 }
@@ -60,6 +75,12 @@ PyObject* dtype_name(PyObject* self, void* /*unused*/) {
 
 std::array<PyMethodDef, 2> named_methods{{
     {"__reduce__", named_reduce, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+}};
+std::array<PyMethodDef, 4> dtype_methods{{
+    {"__reduce__", named_reduce, METH_NOARGS, nullptr},
+    {"to_complex", dtype_to_complex, METH_NOARGS, "The complex type with parts of this one."},
+    {"to_real", dtype_to_real, METH_NOARGS, "The type of a complex type's parts."},
     {nullptr, nullptr, 0, nullptr},
 }};
 std::array<PyGetSetDef, 6> dtype_attributes{{
@@ -76,10 +97,11 @@ void* slot(Function function) {
   return reinterpret_cast<void*>(function);
 }
 
-PyTypeObject* make_named_type(PyObject* module, const char* full_name, PyGetSetDef* attributes) {
+PyTypeObject* make_named_type(PyObject* module, const char* full_name, PyGetSetDef* attributes,
+                              PyMethodDef* methods = named_methods.data()) {
   std::array<PyType_Slot, 4> slots{{
       {Py_tp_repr, slot(named_repr)},
-      {Py_tp_methods, named_methods.data()},
+      {Py_tp_methods, methods},
       {attributes != nullptr ? Py_tp_getset : 0, attributes},
       {0, nullptr},
   }};
@@ -239,7 +261,8 @@ bool word_from(PyObject* object, PyTypeObject* type, std::string& word) {
 
 void add_constants(PyObject* module) {
   add_size_type(module);
-  dtype_type = make_named_type(module, "flambeau.dtype", dtype_attributes.data());
+  dtype_type =
+      make_named_type(module, "flambeau.dtype", dtype_attributes.data(), dtype_methods.data());
   layout_type = make_named_type(module, "flambeau.layout", nullptr);
   memory_format_type = make_named_type(module, "flambeau.memory_format", nullptr);
   for (int i = 0; i < kDTypeCount; ++i)
@@ -265,6 +288,8 @@ bool dtype_from(PyObject* object, DType& result) {
     result = DType::Int64;
   else if (object == reinterpret_cast<PyObject*>(&PyBool_Type))
     result = DType::Bool;
+  else if (object == reinterpret_cast<PyObject*>(&PyComplex_Type))
+    result = DType::Complex128;
   else
     return false;
   return true;

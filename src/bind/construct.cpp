@@ -21,8 +21,8 @@ bool is_array(PyObject* object) {
 
 /// A number, text or None: what is not looked into.
 bool is_leaf_value(PyObject* object) {
-  return PyFloat_Check(object) || PyLong_Check(object) || PyUnicode_Check(object) ||
-         object == Py_None || is_numpy_scalar(object);
+  return PyFloat_Check(object) || PyLong_Check(object) || PyComplex_Check(object) ||
+         PyUnicode_Check(object) || object == Py_None || is_numpy_scalar(object);
 }
 
 bool is_sequence(PyObject* object) {
@@ -69,6 +69,7 @@ DType infer_dtype(PyObject* data) {
   }
   if (PyFloat_Check(data)) return ops::default_dtype();
   if (PyLong_Check(data)) return DType::Int64;
+  if (PyComplex_Check(data)) return complex_dtype(ops::default_dtype());
   check<TypeError>(PyUnicode_Check(data) == 0,
                    [&] { return concat("new(): invalid data type '", type_name(data), "'"); });
   check(is_sequence(data), [&] { return concat("Could not infer dtype of ", type_name(data)); });
@@ -85,9 +86,9 @@ DType infer_dtype(PyObject* data) {
 
 void store(char* address, DType dtype, const Scalar& value) {
   // Unsigned types take negative numbers of their width, as PyTorch does.
-  const bool wraps =
-      dtype == DType::UInt8 && !value.is_float() && value.to_int() < 0 && value.to_int() >= -255;
-  check(wraps || is_float(dtype) || fits(value, dtype), [&] {
+  const bool wraps = dtype == DType::UInt8 && value.category() == DTypeCategory::Integer &&
+                     value.to_int() < 0 && value.to_int() >= -255;
+  check(wraps || is_inexact(dtype) || fits(value, dtype), [&] {
     return concat("value cannot be converted to type ", info(dtype).name, " without overflow");
   });
   store_element(address, dtype, value);
@@ -187,8 +188,8 @@ Tensor share(std::unique_ptr<Py_buffer> view, TensorInfo info, void* data, size_
   throw TypeError(concat(
       "from_numpy: can't convert np.ndarray of type ",
       text_of(checked(PyObject_Str(dtype.get())).get()),
-      ". The only supported types are: float64, float32, float16, int64, int32, int16, int8, uint8 "
-      "and bool."));
+      ". The only supported types are: float64, float32, float16, complex64, complex128, int64, "
+      "int32, int16, int8, uint8 and bool."));
 }
 
 }  // namespace
@@ -196,6 +197,8 @@ Tensor share(std::unique_ptr<Py_buffer> view, TensorInfo info, void* data, size_
 std::optional<DType> dtype_of_format(const char* format, Py_ssize_t item_size) {
   std::string_view text = format != nullptr ? format : "B";
   if (!text.empty() && (text[0] == '@' || text[0] == '=' || text[0] == '<')) text.remove_prefix(1);
+  if (text == "Zf") return DType::Complex64;
+  if (text == "Zd") return DType::Complex128;
   if (text.size() != 1) return std::nullopt;
   switch (text[0]) {
     case '?':
@@ -239,11 +242,16 @@ const char* format_of(DType dtype) {
     case DType::Float16:
       return "e";
     case DType::BFloat16:
+    case DType::Complex32:
       return nullptr;
     case DType::Float32:
       return "f";
     case DType::Float64:
       return "d";
+    case DType::Complex64:
+      return "Zf";
+    case DType::Complex128:
+      return "Zd";
   }
   return nullptr;
 }

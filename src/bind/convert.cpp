@@ -1,5 +1,6 @@
 #include "bind/convert.h"
 
+#include <complex>
 #include <cstring>
 
 #include "base/error.h"
@@ -75,6 +76,10 @@ bool scalar_from(PyObject* object, Scalar& result) {
     result = int_of(object);
     return true;
   }
+  if (PyComplex_Check(object)) {
+    result = std::complex(PyComplex_RealAsDouble(object), PyComplex_ImagAsDouble(object));
+    return true;
+  }
   if (is_tensor(object)) {
     const Tensor tensor = tensor_of(object);
     if (tensor.dim() != 0 || tensor->requires_grad) return false;
@@ -86,6 +91,10 @@ bool scalar_from(PyObject* object, Scalar& result) {
     result = truth(object);
   } else if (PyIndex_Check(object) != 0) {
     result = int_of(checked(PyNumber_Index(object)).get());
+  } else if (std::strncmp(Py_TYPE(object)->tp_name, "numpy.complex", 13) == 0) {
+    const Py_complex value = PyComplex_AsCComplex(object);
+    if (PyErr_Occurred() != nullptr) throw PythonError();
+    result = std::complex(value.real, value.imag);
   } else {
     if (Py_TYPE(object)->tp_as_number->nb_float == nullptr) return false;
     result = PyFloat_AS_DOUBLE(checked(PyNumber_Float(object)).get());
@@ -95,7 +104,7 @@ bool scalar_from(PyObject* object, Scalar& result) {
 
 bool double_from(PyObject* object, double& result) {
   Scalar value;
-  if (!scalar_from(object, value)) return false;
+  if (!scalar_from(object, value) || value.is_complex()) return false;
   result = value.to_double();
   return true;
 }
@@ -119,6 +128,8 @@ Object number_object(const Scalar& value) {
       return checked(PyLong_FromLongLong(value.to_int()));
     case DTypeCategory::Float:
       return checked(PyFloat_FromDouble(value.to_double()));
+    case DTypeCategory::ComplexNumber:
+      return checked(PyComplex_FromDoubles(value.to_double(), value.imag()));
   }
   throw InternalError("number_object: unknown category");
 }

@@ -9,7 +9,7 @@ namespace flambeau::bind {
 namespace {
 
 // The protocol's structures, version 0.x, as its specification lays them out.
-enum : uint8_t { kInt = 0, kUnsigned = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
+enum : uint8_t { kInt = 0, kUnsigned = 1, kFloat = 2, kBfloat = 4, kComplex = 5, kBool = 6 };
 constexpr int32_t kCpu = 1;
 
 struct DlDevice {
@@ -51,6 +51,7 @@ DlType type_of(DType dtype) {
   const DTypeInfo& row = info(dtype);
   uint8_t code = row.is_signed ? kInt : kUnsigned;
   if (is_float(dtype)) code = dtype == DType::BFloat16 ? kBfloat : kFloat;
+  if (is_complex(dtype)) code = kComplex;
   if (is_bool(dtype)) code = kBool;
   return {code, static_cast<uint8_t>(row.size * 8), 1};
 }

@@ -27,8 +27,9 @@ namespace flambeau::bind {
 namespace {
 
 Tensor made(Tensor tensor, bool needs_grad) {
-  check(!needs_grad || is_float(tensor.dtype()),
-        [] { return std::string("Only Tensors of floating point dtype can require gradients"); });
+  check(!needs_grad || is_inexact(tensor.dtype()), [] {
+    return std::string("Only Tensors of floating point and complex dtype can require gradients");
+  });
   if (needs_grad) tensor->requires_grad = true;
   return tensor;
 }

@@ -61,10 +61,11 @@ Object run(const Overload& overload, BoundArguments& bound) {
                    bound.out.empty() ? overload.form : CallForm::Out,
                    {bound.out.data(), bound.out.size()});
     if (bound.requires_grad) {
-      check(is_float(results[0].dtype()), [&] {
-        return concat(overload.op->parsed.name,
-                      ": only Tensors of floating point dtype can require gradients, got ",
-                      info(results[0].dtype()).name);
+      check(is_inexact(results[0].dtype()), [&] {
+        return concat(
+            overload.op->parsed.name,
+            ": only Tensors of floating point and complex dtype can require gradients, got ",
+            info(results[0].dtype()).name);
       });
       results[0]->requires_grad = true;
     }

@@ -173,7 +173,7 @@ int set_data_attribute(PyObject* self, PyObject* value, void* /*unused*/) {
     });
     const Tensor target = tensor_of(self);
     const Tensor source = tensor_of(value);
-    check(is_float(source.dtype()) || !requires_grad(target), [&] {
+    check(is_inexact(source.dtype()) || !requires_grad(target), [&] {
       return concat("data set to a tensor that requires gradients must be floating point, got ",
                     info(source.dtype()).name);
     });
@@ -196,7 +196,12 @@ Object number(const Tensor& tensor, DTypeCategory kind) {
   check<ValueError>(tensor.numel() == 1, [] {
     return std::string("only one element tensors can be converted to Python scalars");
   });
-  const Object value = number_object(tensor.item());
+  const Scalar item = tensor.item();
+  check(item.imag() == 0, [&] {
+    return concat("value cannot be converted to type ",
+                  kind == DTypeCategory::Float ? "double" : "int64_t", " without overflow");
+  });
+  const Object value = number_object(item.is_complex() ? Scalar(item.to_double()) : item);
   return checked(kind == DTypeCategory::Float ? PyNumber_Float(value.get())
                                               : PyNumber_Long(value.get()));
 }
@@ -248,8 +253,21 @@ std::array methods{
     PyMethodDef{"is_floating_point",
                 no_arguments<[](const Tensor& t) { return boolean(is_float(t.dtype())); }>,
                 METH_NOARGS, "True for floating point dtypes."},
-    PyMethodDef{"is_complex", no_arguments<[](const Tensor&) { return boolean(false); }>,
+    PyMethodDef{"is_complex",
+                no_arguments<[](const Tensor& t) { return boolean(is_complex(t.dtype())); }>,
                 METH_NOARGS, "True for complex dtypes."},
+    PyMethodDef{"is_conj", no_arguments<[](const Tensor&) { return boolean(false); }>, METH_NOARGS,
+                "True if a conjugation is pending: never."},
+    PyMethodDef{"is_neg", no_arguments<[](const Tensor&) { return boolean(false); }>, METH_NOARGS,
+                "True if a negation is pending: never."},
+    PyMethodDef{"__complex__", no_arguments<[](const Tensor& t) {
+                  check<ValueError>(t.numel() == 1, [] {
+                    return std::string(
+                        "only one element tensors can be converted to Python scalars");
+                  });
+                  return number_object(t.item().to_complex());
+                }>,
+                METH_NOARGS, "The only element as a complex number."},
     PyMethodDef{"is_signed",
                 no_arguments<[](const Tensor& t) { return boolean(info(t.dtype()).is_signed); }>,
                 METH_NOARGS, "True if the dtype has negative numbers."},
@@ -366,7 +384,7 @@ PyObject* tensor_float(PyObject* self) {
 PyObject* tensor_index(PyObject* self) {
   return guarded([&] {
     const Tensor tensor = tensor_of(self);
-    check<TypeError>(!is_float(tensor.dtype()) && tensor.numel() == 1, [] {
+    check<TypeError>(!is_inexact(tensor.dtype()) && tensor.numel() == 1, [] {
       return std::string("only integer tensors of a single element can be converted to an index");
     });
     return number(tensor, DTypeCategory::Integer).release();
@@ -383,7 +401,7 @@ int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags) {
     if (requires_grad(tensor))
       refusal = "a Tensor that requires grad has no buffer; use tensor.detach()";
     else if (format == nullptr)
-      refusal = "a Tensor of dtype bfloat16 has no buffer";
+      refusal = "a Tensor of a dtype that NumPy lacks (bfloat16, complex32) has no buffer";
     else if (!writable && (flags & PyBUF_WRITABLE) != 0)
       refusal = "the Tensor's memory is read-only";
     else if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES && !tensor.is_contiguous())

@@ -1,5 +1,6 @@
 #include "eager/call_key.h"
 
+#include <bit>
 #include <cstring>
 
 namespace flambeau {
@@ -45,7 +46,10 @@ CallKey call_key(const Definition& op, std::span<const ops::Argument> arguments,
     } else if (const auto* number = std::get_if<Scalar>(&argument)) {
       const bool is_free = free_numbers && op.role(i, argument) == Definition::Role::Number;
       head(static_cast<size_t>(number->category()) * 2 + (is_free ? 1 : 0));
-      if (!is_free) key.push_back(static_cast<int64_t>(number->bits()));
+      if (!is_free) {
+        key.push_back(static_cast<int64_t>(number->bits()));
+        if (number->is_complex()) key.push_back(std::bit_cast<int64_t>(number->imag()));
+      }
     } else if (const auto* ints = std::get_if<Ints>(&argument)) {
       head(ints->size());
       key.append(ints->begin(), ints->end());

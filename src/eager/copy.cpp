@@ -58,7 +58,17 @@ void copy_elements(const Tensor& from, const Tensor& to) {
     from_strides.push_back(from.strides()[axis]);
     to_strides.push_back(to.strides()[axis]);
   }
-  const LaunchTemplate& kernel = copy_kernel(from.dtype(), static_cast<int>(sizes.size()));
+  // Kernels know no complex numbers; those of 16 bytes are copied as pairs.
+  DType dtype = from.dtype();
+  if (is_complex(dtype)) dtype = size_of(dtype) == 4 ? DType::Int32 : DType::Int64;
+  if (size_of(from.dtype()) == 16) {
+    for (int64_t& stride : from_strides) stride *= 2;
+    for (int64_t& stride : to_strides) stride *= 2;
+    sizes.push_back(2);
+    from_strides.push_back(1);
+    to_strides.push_back(1);
+  }
+  const LaunchTemplate& kernel = copy_kernel(dtype, static_cast<int>(sizes.size()));
   const int64_t* bound_sizes[] = {sizes.data()};
   SmallVector<LaunchBuffer, 2> buffers;
   for (const int value : kernel.kernel().buffer_values) {

@@ -65,7 +65,10 @@ void add_argument(KeyWriter& key, const Definition& op, size_t i, const Argument
     for (const TensorInfo* info : *list) key.add_tensor(info, op.by_shape);
   } else if (const auto* number = std::get_if<Scalar>(&argument)) {
     key.add(number->category());
-    if (role == Definition::Role::Static) key.add(number->bits());
+    if (role == Definition::Role::Static) {
+      key.add(number->bits());
+      if (number->is_complex()) key.add(number->imag());
+    }
   } else if (const auto* ints = std::get_if<Ints>(&argument)) {
     key.add(ints->size());
     if (role == Definition::Role::Static)
@@ -160,6 +163,8 @@ void check_outputs(const PreparedCall& prepared, const ops::ResultInfos& results
       return concat(name, ": result type ", info(result.dtype).name,
                     " can't be cast to the desired output type ", info(output.dtype()).name);
     });
+    check(prepared.form != CallForm::InPlace || !op.real_result || !is_complex(output.dtype()),
+          [&] { return concat("In-place ", name, " is not supported for complex tensors."); });
     if (output.sizes() == result.sizes) continue;
     check(prepared.form == CallForm::Out, [&] {
       return concat(name, "_: output with shape ", list_text(output.sizes()),
@@ -294,7 +299,7 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
   } else {
     for (size_t i = 0; i < arguments.size(); ++i)
       if (op.role(i, arguments[i]) == Definition::Role::Number)
-        prepared.numbers.push_back(std::get<Scalar>(arguments[i]));
+        ops::append_number(prepared.numbers, std::get<Scalar>(arguments[i]));
   }
   return prepared;
 }
@@ -322,17 +327,8 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
 
   if (prepared.plan->window) {
     const ops::AliasInfo& alias = *prepared.plan->window;
-    const DType dtype = prepared.plan->results[0].dtype;
-    if (dtype == inputs[0].dtype())
-      return {inputs[0].alias(alias.sizes, alias.strides, alias.offset)};
-    // The same bytes read as another dtype.
-    const Tensor result =
-        inputs[0].alias(inputs[0].sizes(), inputs[0].strides(), inputs[0]->offset);
-    result->dtype = dtype;
-    result->sizes = alias.sizes;
-    result->strides = alias.strides;
-    result->offset = alias.offset;
-    return {result};
+    return {
+        inputs[0].alias(alias.sizes, alias.strides, alias.offset, prepared.plan->results[0].dtype)};
   }
 
   SmallVector<Tensor, 4> outputs;

@@ -9,6 +9,7 @@
 #include "eager/block_scan.h"
 #include "eager/copy.h"
 #include "eager/small_run.h"
+#include "ir/complex.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
 #include "runtime/contraction_launch.h"
@@ -24,7 +25,10 @@ using lower::ScanStep;
 
 class Executable {
  public:
-  explicit Executable(ir::Program p) : program(std::move(p)), plan(lower::make_plan(program)) {
+  explicit Executable(ir::Program p)
+      : program(std::move(p)),
+        is_complex(ir::has_complex(program)),
+        plan(lower::make_plan(is_complex ? ir::split_complex(program) : program)) {
     for (const lower::Step& step : plan.steps) {
       const auto* kernel = std::get_if<KernelStep>(&step);
       launches.push_back(kernel == nullptr ? nullptr
@@ -43,6 +47,7 @@ class Executable {
   }
 
   ir::Program program;
+  bool is_complex;  ///< the plan is of the program with complex values split
   lower::Plan plan;
   std::vector<std::unique_ptr<LaunchTemplate>> launches;           // per step
   std::vector<std::unique_ptr<ContractionTemplate>> contractions;  // per step
@@ -296,6 +301,43 @@ bool is_alias(const Executable& executable, size_t result) {
   return value.parameter >= 0 || value.alias_of >= 0;
 }
 
+namespace {
+
+/// Runs a program with complex values on the same memory seen as reals.
+Results run_complex(const Executable& executable, std::span<const Tensor> parameters,
+                    std::span<const Scalar> numbers, std::span<const int64_t> integers,
+                    std::span<const Tensor> outputs) {
+  const auto as_reals = [](std::span<const Tensor> tensors) {
+    SmallVector<Tensor, 4> reals;
+    for (const Tensor& tensor : tensors)
+      reals.push_back(tensor.defined() && is_complex(tensor.dtype()) ? alias_as_real(tensor)
+                                                                     : tensor);
+    return reals;
+  };
+  const SmallVector<Tensor, 4> reals = as_reals(parameters);
+  const SmallVector<Tensor, 4> places = as_reals(outputs);
+  Results results = Run(executable, {reals.data(), reals.size()}, numbers, integers,
+                        {places.data(), places.size()}, nullptr)
+                        .run();
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (i < outputs.size() && outputs[i].defined()) {
+      results[i] = outputs[i];
+      continue;
+    }
+    const ir::Node& node =
+        executable.program.nodes[static_cast<size_t>(executable.program.results[i])];
+    if (!is_complex(node.type.dtype)) continue;
+    // A result that is a parameter is that tensor itself.
+    if (node.primitive == ir::parameter_row())
+      results[i] = parameters[static_cast<size_t>(node.attributes.index)];
+    else
+      results[i] = alias_as_complex(results[i]);
+  }
+  return results;
+}
+
+}  // namespace
+
 Results run(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs) {
@@ -307,6 +349,8 @@ Results run_again(std::shared_ptr<const SmallRun>& small, const Executable& exec
                   std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                   std::span<const int64_t> integers, std::span<const Tensor> outputs) {
   if (small != nullptr) return small->run(parameters, numbers, outputs);
+  if (executable.is_complex) [[unlikely]]
+    return run_complex(executable, parameters, numbers, integers, outputs);
   constexpr size_t kRecentRuns = 512;
   static thread_local RecentCache<SmallRun, kRecentRuns> recent;
   const auto key = run_key(executable, parameters, integers, outputs);

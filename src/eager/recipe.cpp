@@ -171,7 +171,7 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
   const ops::ResultInfos infos = ops::infer(ops::Call(op_, arguments_));
   std::vector<Expr> cotangents;
   for (size_t i = 0; i < results.size(); ++i) {
-    if (!is_float(results[i].dtype())) {
+    if (!is_inexact(results[i].dtype())) {
       cotangents.emplace_back();
       continue;
     }
@@ -250,7 +250,7 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
     if (node.primitive != ir::parameter_row()) continue;
     const int index = node.attributes.index;
     cuts.push_back({static_cast<NodeId>(id), {Source::Kind::Input, index}, node.type.dtype});
-    if (is_wanted(wanted, static_cast<size_t>(index)) && is_float(node.type.dtype)) {
+    if (is_wanted(wanted, static_cast<size_t>(index)) && is_inexact(node.type.dtype)) {
       wanted_inputs.push_back(builder.expr(static_cast<NodeId>(id)));
       derivative->targets.push_back(index);
     }
@@ -259,7 +259,7 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
   std::vector<Expr> cotangents;
   for (size_t i = 0; i < forward.results.size(); ++i) {
     const Expr output = builder.expr(forward.results[i]);
-    if (!is_float(output.dtype())) continue;
+    if (!is_inexact(output.dtype())) continue;
     const Expr cotangent = builder.parameter(output.dtype(), output.shape());
     cuts.push_back(
         {cotangent.id(), {Source::Kind::Cotangent, static_cast<int>(i)}, output.dtype()});

@@ -64,7 +64,8 @@ Metadata parse_metadata(const Json& value, const std::string& source) {
 DType dtype_of(const Json& value, const std::string& name, const std::string& source) {
   const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
   for (int i = 0; i < kDTypeCount; ++i)
-    if (const auto dtype = static_cast<DType>(i); info(dtype).file_name == text) return dtype;
+    if (const auto dtype = static_cast<DType>(i); !text.empty() && info(dtype).file_name == text)
+      return dtype;
   refuse(source, concat("tensor '", name, "' has the unknown dtype '", text, "'"));
 }
 
@@ -156,6 +157,10 @@ std::string header_text(const std::vector<NamedTensors::const_pointer>& order,
   uint64_t begin = 0;
   for (const auto* entry : order) {
     const auto& [name, tensor] = *entry;
+    check<ValueError>(!info(tensor.dtype()).file_name.empty(), [&] {
+      return concat("save_file: tensor '", name, "' has dtype ", info(tensor.dtype()).name,
+                    ", which safetensors files do not have");
+    });
     const uint64_t end = begin + byte_count(tensor);
     header[name] = {{"dtype", info(tensor.dtype()).file_name},
                     {"shape", std::vector<int64_t>(tensor.sizes().begin(), tensor.sizes().end())},

@@ -78,6 +78,8 @@ decltype(auto) with_type(DType dtype, const Fn& fn) {
       return fn.template operator()<float>();
     case DType::Float64:
       return fn.template operator()<double>();
+    default:  // complex numbers are pairs
+      break;
   }
   throw InternalError("core function: unknown dtype");
 }

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "ir/array.h"
 #include "ir/array_emitter.h"
+#include "ir/complex.h"
 
 namespace flambeau::ir {
 namespace {
@@ -39,6 +40,41 @@ void check_parameters(const Program& program, std::span<const ArrayValue> parame
 
 }  // namespace
 
+namespace {
+
+/// The same bytes as another dtype and shape.
+ArrayValue reread(ArrayValue array, DType dtype, Ints shape) {
+  array.dtype = dtype;
+  array.shape = std::move(shape);
+  require(array.data.size() == static_cast<size_t>(array.size()) * size_of(dtype),
+          "interpret: a complex array has an odd number of bytes");
+  return array;
+}
+
+/// A complex program means what its split one does.
+std::vector<ArrayValue> interpret_complex(const Program& program,
+                                          std::span<const ArrayValue> parameters,
+                                          std::span<const Scalar> numbers,
+                                          std::span<const int64_t> integers) {
+  std::vector<ArrayValue> reals;
+  for (const ArrayValue& parameter : parameters) {
+    Ints shape = parameter.shape;
+    if (is_complex(parameter.dtype)) shape.push_back(2);
+    reals.push_back(reread(parameter, real_dtype(parameter.dtype), shape));
+  }
+  std::vector<ArrayValue> results = interpret(split_complex(program), reals, numbers, integers);
+  for (size_t i = 0; i < results.size(); ++i) {
+    const DType dtype = program.nodes[static_cast<size_t>(program.results[i])].type.dtype;
+    if (!is_complex(dtype)) continue;
+    Ints shape = results[i].shape;
+    shape.pop_back();
+    results[i] = reread(std::move(results[i]), dtype, shape);
+  }
+  return results;
+}
+
+}  // namespace
+
 std::vector<ArrayValue> interpret(const Program& program, std::span<const ArrayValue> parameters,
                                   std::span<const Scalar> numbers,
                                   std::span<const int64_t> integers) {
@@ -58,6 +94,7 @@ std::vector<ArrayValue> interpret(const Program& program, std::span<const ArrayV
   }
   const DimBindings bindings{sizes.data(), integers.data()};
   check_parameters(program, parameters, bindings);
+  if (has_complex(program)) return interpret_complex(program, parameters, numbers, integers);
 
   std::vector<ArrayValue> values;
   values.reserve(program.nodes.size());

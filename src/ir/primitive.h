@@ -19,6 +19,7 @@ class Expr;
 struct Program;
 struct Node;
 struct ArrayValue;
+struct ComplexValue;
 using NodeId = int32_t;
 
 /// What kind of thing a primitive does to indices; scheduling goes by this alone.
@@ -100,6 +101,10 @@ struct Primitive {
   Expr (*batch)(const BatchContext&) = nullptr;
   /// Elementwise: `emit` takes and gives 16-bit floats as they are (conversions, bitcasts).
   bool raw_halves = false;
+  /// The meaning where operands or the result are complex, as real nodes of the program that the
+  /// operands belong to (ir/complex.h). Null: not defined for complex numbers. A row that takes and
+  /// gives complex values alone is holomorphic, and `vjp` is its derivative in that sense.
+  ComplexValue (*on_complex)(const Node& node, std::span<const ComplexValue> arguments) = nullptr;
 };
 
 /// What every backend calls for an Elementwise row. Unless the row says raw_halves, operands that

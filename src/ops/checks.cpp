@@ -23,7 +23,7 @@ std::optional<int64_t> find_outside(HostCall& host, std::string_view parameter, 
 
 void check_divisor(HostCall& host) {
   const Call& call = host.call();
-  if (is_float(common_dtype(call))) return;
+  if (is_inexact(common_dtype(call))) return;
   bool zero = false;
   if (const auto* number = std::get_if<Scalar>(&call["other"])) {
     zero = number->to_int() == 0;

@@ -151,6 +151,7 @@ Definition::Role Definition::role(size_t parameter, const Argument& argument) co
 }
 
 bool Definition::is_special(std::string_view parameter, const Scalar& value) const {
+  if (value.is_complex()) return false;
   for (const auto& [name, values] : special)
     if (name == parameter &&
         std::find(values.begin(), values.end(), value.to_double()) != values.end())

@@ -247,8 +247,10 @@ struct ErrorSample {
 
 /// The dtypes that the common dtype of a call may have.
 enum class Accepts : uint8_t {
-  All,
-  Floats,
+  All,  ///< complex ones where the lowering is defined for them
+  Real,
+  Floats,   ///< real ones
+  Inexact,  ///< floats and complex numbers
   NumbersNoBool,
   Integers,  ///< and bool
   IntegersNoBool,
@@ -261,6 +263,10 @@ struct Definition {
   Promotion promotion = Promotion::None;
   Accepts accepts = Accepts::All;
   Returns returns = Returns::New;
+  /// The results of an elementwise op are real where its inputs are complex (abs).
+  bool real_result = false;
+  /// They are complex where its inputs are real (complex, polar).
+  bool complex_result = false;
   /// Tensor parameters for which a Python number may stand (PyTorch's overloads with Scalar), and
   /// Number parameters that take part in promotion.
   std::vector<std::string_view> numbers = {};
@@ -287,6 +293,8 @@ struct Definition {
   void (*vjp)(VjpLowering&) = nullptr;
   /// Host kernel instead of a composition.
   void (*kernel)(HostCall&) = nullptr;
+  /// The kernel takes complex tensors; others are refused.
+  bool complex_kernel = false;
   /// Errors that depend on values (indices out of range): reads buffers before anything runs.
   void (*checks)(HostCall&) = nullptr;
   /// Geometry of a view that index maps cannot say (diagonals, windows, as_strided, another dtype).

@@ -7,7 +7,7 @@ namespace flambeau::ops {
 using namespace prim;
 
 Expr sigmoid(const Expr& x) {
-  const Expr positive = ge(x, 0.0);
+  const Expr positive = ge(real(x), 0.0);
   const Expr z = exp(select(positive, -x, x));
   const Expr one = full_like(z, 1.0);
   return select(positive, one, z) / (z + 1.0);
@@ -20,6 +20,12 @@ Expr softplus(const Expr& x) {
 }
 
 Expr log_add_exp(const Expr& a, const Expr& b) {
+  if (is_complex(a.dtype())) {
+    // The operand of the larger real part keeps its angle, which the logarithm would reduce.
+    const Expr first = ge(real(a), real(b));
+    const Expr larger = select(first, a, b);
+    return larger + log1p(exp(select(first, b, a) - larger));
+  }
   const Expr m = stop_gradient(maximum(a, b));
   const Expr shift =
       replace_where(logical_not(lt(abs(m), std::numeric_limits<double>::infinity())), m, 0.0);
@@ -38,6 +44,10 @@ Expr sign(const Expr& x) {
 }
 
 Expr square(const Expr& x) { return x * x; }
+
+Expr abs_squared(const Expr& x) {
+  return is_complex(x.dtype()) ? square(real(x)) + square(imag(x)) : square(x);
+}
 
 Expr softmax(const Expr& x, int axis) {
   const Ints axes{axis};
@@ -58,6 +68,7 @@ Expr count(const Expr& x, std::span<const int64_t> axes, DType dtype) {
 }
 
 Expr mean(const Expr& x, std::span<const int64_t> axes, bool keep) {
+  if (is_complex(x.dtype())) return complex(mean(real(x), axes, keep), mean(imag(x), axes, keep));
   return sum(x, axes, keep) / count(x, axes, x.dtype());
 }
 

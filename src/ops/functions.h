@@ -16,6 +16,8 @@ ir::Expr log_add_exp(const ir::Expr& a, const ir::Expr& b);
 ir::Expr replace_where(const ir::Expr& condition, const ir::Expr& x, double value);
 /// -1, 0, 1 or NaN; no gradient.
 ir::Expr sign(const ir::Expr& x);
+/// |x|^2: x * x for a real x.
+ir::Expr abs_squared(const ir::Expr& x);
 /// x * x.
 ir::Expr square(const ir::Expr& x);
 /// exp(x - max) / sum along `axis`.

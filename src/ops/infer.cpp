@@ -8,33 +8,6 @@ namespace {
 
 std::atomic<DType> default_float{DType::Float32};
 
-/// PyTorch's word for a dtype in messages.
-const char* type_word(DType dtype) {
-  switch (dtype) {
-    case DType::Bool:
-      return "Bool";
-    case DType::UInt8:
-      return "Byte";
-    case DType::Int8:
-      return "Char";
-    case DType::Int16:
-      return "Short";
-    case DType::Int32:
-      return "Int";
-    case DType::Int64:
-      return "Long";
-    case DType::Float16:
-      return "Half";
-    case DType::BFloat16:
-      return "BFloat16";
-    case DType::Float32:
-      return "Float";
-    case DType::Float64:
-      return "Double";
-  }
-  throw InternalError("type_word: not a dtype");
-}
-
 /// One of PyTorch's three categories of operands while they are collected.
 struct Category {
   bool any = false;
@@ -48,33 +21,12 @@ struct Category {
 Category combine(const Category& higher, const Category& lower) {
   if (!lower.any) return higher;
   if (!higher.any) return lower;
-  if (is_float(higher.dtype)) return higher;
-  if (is_bool(higher.dtype) || is_float(lower.dtype))
+  if (is_complex(higher.dtype)) return higher;
+  if (is_float(higher.dtype))
+    return is_complex(lower.dtype) ? Category{true, complex_dtype(higher.dtype)} : higher;
+  if (is_bool(higher.dtype) || is_inexact(lower.dtype))
     return {true, promote_types(higher.dtype, lower.dtype)};
   return higher;
-}
-
-void check_accepts(const Call& call, DType common) {
-  bool ok = true;
-  switch (call.definition().accepts) {
-    case Accepts::All:
-      break;
-    case Accepts::Floats:
-      ok = is_float(common);
-      break;
-    case Accepts::NumbersNoBool:
-      ok = !is_bool(common);
-      break;
-    case Accepts::Integers:
-      ok = !is_float(common);
-      break;
-    case Accepts::IntegersNoBool:
-      ok = is_integer(common);
-      break;
-  }
-  check(ok, [&] {
-    return concat('"', call.name(), "\" not implemented for '", type_word(common), "'");
-  });
 }
 
 /// Calls fn(TensorInfo, parameter) for each tensor of the call.
@@ -91,13 +43,52 @@ void for_each_tensor(const Call& call, const Fn& fn) {
   }
 }
 
+void check_accepts(const Call& call, DType common) {
+  bool ok = true;
+  switch (call.definition().accepts) {
+    case Accepts::All:
+      break;
+    case Accepts::Floats:
+      ok = is_float(common);
+      break;
+    case Accepts::Inexact:
+      ok = is_inexact(common);
+      break;
+    case Accepts::Real:
+      ok = !is_complex(common);
+      break;
+    case Accepts::NumbersNoBool:
+      ok = !is_bool(common);
+      break;
+    case Accepts::Integers:
+      ok = !is_inexact(common);
+      break;
+    case Accepts::IntegersNoBool:
+      ok = is_integer(common);
+      break;
+  }
+  DType refused = common;
+  if (call.definition().kernel != nullptr && !call.definition().complex_kernel)
+    for_each_tensor(call, [&](const TensorInfo& t, size_t) {
+      if (!is_complex(t.dtype)) return;
+      ok = false;
+      refused = t.dtype;
+    });
+  check(ok, [&] {
+    return concat('"', call.name(), "\" not implemented for '", info(refused).word, "'");
+  });
+}
+
 void elementwise_results(const Call& call, DType common, ResultInfos& results) {
   const Definition& d = call.definition();
   SmallVector<Ints, 4> shapes;
   for_each_tensor(call, [&](const TensorInfo& t, size_t) { shapes.push_back(t.sizes); });
   TensorInfo info;
   info.sizes = call.broadcast(shapes);
-  info.dtype = d.promotion == Promotion::Compare ? DType::Bool : common;
+  info.dtype = d.promotion == Promotion::Compare ? DType::Bool
+               : d.real_result                   ? real_dtype(common)
+               : d.complex_result                ? complex_dtype(common)
+                                                 : common;
   for (size_t i = 0; i < d.parsed.returns.size(); ++i) results.push_back(info);
 }
 
@@ -160,10 +151,12 @@ DType common_dtype(const Call& call) {
   for (size_t i = 0; i < call.arguments().size(); ++i) {
     const auto* number = std::get_if<Scalar>(&call.arguments()[i]);
     if (number != nullptr && d.traits[i].promoted)
-      numbers.add(number->is_float() ? default_dtype() : number->dtype());
+      numbers.add(number->is_complex() ? complex_dtype(default_dtype())
+                  : number->is_float() ? default_dtype()
+                                       : number->dtype());
   }
   const DType common = combine(dims, combine(zero, numbers)).dtype;
-  return d.promotion == Promotion::ToFloat && !is_float(common) ? default_dtype() : common;
+  return d.promotion == Promotion::ToFloat && !is_inexact(common) ? default_dtype() : common;
 }
 
 ResultInfos infer(const Call& call) {

@@ -135,8 +135,7 @@ class LoweringMaker {
   void lower_number(size_t i, const Scalar& number, LoweredParameter& p, int& slot) {
     switch (d_.role(i, call_.arguments()[i])) {
       case Definition::Role::Number:
-        out_.numbers.push_back(out_.builder->number(number.dtype()));
-        p.values.push_back(out_.numbers.back());
+        p.values.push_back(number.is_complex() ? add_complex_number() : add_number(number.dtype()));
         break;
       case Definition::Role::Integer:
         p.dims.push_back(Dim::integer(slot++));
@@ -145,6 +144,16 @@ class LoweringMaker {
         p.values.push_back(prim::constant(*out_.builder, number.dtype(), number));
         break;
     }
+  }
+
+  Expr add_number(DType dtype) {
+    out_.numbers.push_back(out_.builder->number(dtype));
+    return out_.numbers.back();
+  }
+
+  Expr add_complex_number() {
+    const Expr re = add_number(DType::Float64);
+    return prim::complex(re, add_number(DType::Float64));
   }
 
   const Call& call_;
@@ -156,6 +165,12 @@ class LoweringMaker {
 
 }  // namespace
 
+void append_number(SmallVector<Scalar, 2>& numbers, const Scalar& number) {
+  if (!number.is_complex()) return numbers.push_back(number);
+  numbers.push_back(Scalar(number.to_double()));
+  numbers.push_back(Scalar(number.imag()));
+}
+
 DynamicValues dynamic_values(const Call& call) {
   const Definition& d = call.definition();
   DynamicValues values;
@@ -163,7 +178,7 @@ DynamicValues dynamic_values(const Call& call) {
     const Argument& argument = call.arguments()[i];
     const Definition::Role role = d.role(i, argument);
     if (role == Definition::Role::Number) {
-      values.numbers.push_back(std::get<Scalar>(argument));
+      append_number(values.numbers, std::get<Scalar>(argument));
     } else if (role == Definition::Role::Integer) {
       if (const auto* one = std::get_if<Scalar>(&argument))
         values.integers.push_back(one->to_int());
@@ -191,7 +206,13 @@ LoweredCall lower(const Call& call) {
                          false)));
     return out;
   }
-  d.lower(*out.lowering);
+  try {
+    d.lower(*out.lowering);
+  } catch (const NotImplementedError&) {
+    // A row that is not defined for complex numbers: the user knows the operation alone.
+    throw RuntimeError(
+        concat('"', call.name(), "\" not implemented for '", info(common_dtype(call)).word, "'"));
+  }
   const std::vector<Expr>& results = out.lowering->results();
   check<InternalError>(results.size() == infos.size(), [&] {
     return concat("operation ", call.name(), ": lower gives ", results.size(),
@@ -215,10 +236,15 @@ std::vector<Expr> gradients(const Call& call, LoweredCall& lowered,
   if (d.vjp != nullptr) {
     const std::vector<Expr> results = widened(lowered.results);
     const std::vector<Expr> saved = widened(lowered.saved);
-    const std::vector<Expr> seeds = widened(cotangents);
+    std::vector<Expr> seeds = widened(cotangents);
+    // Overrides of complex values are holomorphic, as rows are: see prim/vjp.h.
+    for (Expr& seed : seeds)
+      if (seed.valid()) seed = prim::conj(seed);
     VjpLowering v{*lowered.lowering, results, saved, seeds, {}};
     v.gradients.resize(lowered.parameters.size());
     d.vjp(v);
+    for (Expr& gradient : v.gradients)
+      if (gradient.valid()) gradient = prim::conj(gradient);
     for (size_t i = 0; i < result.size(); ++i)
       if (wanted[i] && v.gradients[i].valid())
         result[i] = fit_gradient(v.gradients[i], lowered.parameters[i]);

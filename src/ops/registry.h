@@ -44,6 +44,8 @@ struct DynamicValues {
   SmallVector<Scalar, 2> numbers;
   Ints integers;
 };
+/// Appends a number of a call as the program takes it: a complex one as its two parts.
+void append_number(SmallVector<Scalar, 2>& numbers, const Scalar& number);
 DynamicValues dynamic_values(const Call& call);
 
 /// The call of item `i` of an op with `per_item`: tensor lists are replaced by their item.

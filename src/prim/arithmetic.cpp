@@ -1,5 +1,6 @@
 // Rows of arithmetic and of choosing: add, fma, minimum, select, convert, abs, floor ...
 
+#include "prim/complex.h"
 #include "prim/row.h"
 
 namespace flambeau::prim {
@@ -8,37 +9,43 @@ namespace {
 using enum Operands;
 
 template <RowName name, CoreOp op, Operands allowed>
-Primitive core_row(int arity, std::string_view doc, Cotangents (*vjp)(const VjpContext&)) {
+Primitive core_row(int arity, std::string_view doc, Cotangents (*vjp)(const VjpContext&),
+                   OnComplex on_complex = nullptr) {
   return {.name = name.view(),
           .cls = PrimitiveClass::Elementwise,
           .arity = arity,
           .doc = doc,
           .infer = infer_same<name, allowed>,
           .emit = emit_core<op>,
-          .vjp = vjp};
+          .vjp = vjp,
+          .on_complex = on_complex};
 }
 
 const RegisterPrimitive kAdd{core_row<"add", CoreOp::Add, Every>(
     2, "a + b; integers wrap; of Bool: or.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent, c.cotangent}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent, c.cotangent}; }, ir::componentwise)};
 
 const RegisterPrimitive kSub{core_row<"sub", CoreOp::Sub, Numbers>(
     2, "a - b; integers wrap.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent, -c.cotangent}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent, -c.cotangent}; }, ir::componentwise)};
 
 const RegisterPrimitive kMul{core_row<"mul", CoreOp::Mul, Every>(
-    2, "a * b; integers wrap; of Bool: and.", [](const VjpContext& c) {
+    2, "a * b; integers wrap; of Bool: and.",
+    [](const VjpContext& c) {
       return Cotangents{c.cotangent * c.arguments[1], c.cotangent * c.arguments[0]};
-    })};
+    },
+    split_binary<operator*>)};
 
 const RegisterPrimitive kDiv{core_row<"div", CoreOp::Div, Numbers>(
-    2, "a / b; integers truncate, x/0 = 0.", [](const VjpContext& c) {
+    2, "a / b; integers truncate, x/0 = 0.",
+    [](const VjpContext& c) {
       const Expr& b = c.arguments[1];
       return Cotangents{c.cotangent / b, -c.cotangent * (c.result / b)};
-    })};
+    },
+    split_binary<operator/ >)};
 
 const RegisterPrimitive kNeg{core_row<"neg", CoreOp::Neg, Numbers>(
-    1, "-a.", [](const VjpContext& c) { return Cotangents{-c.cotangent}; })};
+    1, "-a.", [](const VjpContext& c) { return Cotangents{-c.cotangent}; }, ir::componentwise)};
 
 const RegisterPrimitive kRemainder{core_row<"remainder", CoreOp::Rem, Numbers>(
     2, "C's remainder a - trunc(a/b)*b, with the sign of a; integers: a%0 = 0.",
@@ -89,12 +96,25 @@ const RegisterPrimitive kSelect{{
       return {Expr(), select(c.arguments[0], c.cotangent, 0),
               select(c.arguments[0], 0, c.cotangent)};
     },
+    .on_complex = ir::componentwise,
 }};
 
 DType dtype_attribute(std::string_view name, const Attributes& attributes) {
   check<InternalError>(attributes.index >= 0 && attributes.index < kDTypeCount,
                        [&] { return concat(name, ": index ", attributes.index, " is no dtype"); });
   return static_cast<DType>(attributes.index);
+}
+
+/// A real number has the imaginary part 0, a complex one loses it.
+ComplexValue convert_complex(const ir::Node& node, std::span<const ComplexValue> a) {
+  const auto to = static_cast<DType>(node.attributes.index);
+  if (is_complex(to)) {
+    if (a[0].is_complex()) return ir::componentwise(node, a);
+    const Expr re = convert(a[0].re, real_dtype(to));
+    return {re, filled_like(re, 0)};
+  }
+  if (is_bool(to)) return {logical_or(ne(a[0].re, 0), ne(a[0].im, 0)), {}};
+  return {convert(a[0].re, to), {}};
 }
 
 const RegisterPrimitive kConvert{{
@@ -110,10 +130,11 @@ const RegisterPrimitive kConvert{{
     .emit = [](Emitter& emitter, DType result, std::span<const Operand> a,
                const Attributes&) { return emitter.convert(result, a[0]); },
     .vjp = [](const VjpContext& c) -> Cotangents {
-      if (!is_float(c.arguments[0].dtype())) return {Expr()};
+      if (!is_inexact(c.arguments[0].dtype())) return {Expr()};
       return {convert(c.cotangent, c.arguments[0].dtype())};
     },
     .raw_halves = true,
+    .on_complex = convert_complex,
 }};
 
 const RegisterPrimitive kBitcast{{
@@ -124,6 +145,7 @@ const RegisterPrimitive kBitcast{{
     .infer =
         [](std::span<const Type> arguments, const Attributes& attributes) {
           const DType to = dtype_attribute("bitcast", attributes);
+          common_type("bitcast", arguments, Every);
           check<InternalError>(size_of(to) == size_of(arguments[0].dtype), [&] {
             return concat("bitcast: ", info(arguments[0].dtype).name, " and ", info(to).name,
                           " differ in size");
@@ -144,7 +166,8 @@ const RegisterPrimitive kAbs{core_row<"abs", CoreOp::Abs, Numbers>(
 
 const RegisterPrimitive kSqrt{core_row<"sqrt", CoreOp::Sqrt, Floats>(
     1, "The square root, rounded once.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent / (c.result * 2)}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent / (c.result * 2)}; },
+    split_unary<complex_sqrt>)};
 
 const RegisterPrimitive kFloor{core_row<"floor", CoreOp::Floor, Floats>(
     1, "The greatest integer that is not greater.", zero_vjp)};
@@ -163,6 +186,7 @@ const RegisterPrimitive kStopGradient{{
     .infer = infer_same<"stop_gradient", Every>,
     .emit = [](Emitter&, DType, std::span<const Operand> a, const Attributes&) { return a[0]; },
     .raw_halves = true,
+    .on_complex = ir::componentwise,
 }};
 
 }  // namespace

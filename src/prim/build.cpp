@@ -44,10 +44,17 @@ bool fits(const Expr& a, const Shape& shape) {
   return true;
 }
 
-Expr elementwise_node(std::string_view name, std::span<const Expr> arguments,
+Expr elementwise_node(std::string_view name, std::span<const Expr> given,
                       Attributes attributes = {}) {
-  for (const Expr& a : arguments)
+  SmallVector<Expr, 4> arguments(given);
+  bool any_complex = false;
+  for (const Expr& a : arguments) {
     check<InternalError>(a.valid(), [&] { return concat(name, ": an operand is no expression"); });
+    any_complex = any_complex || is_complex(a.dtype());
+  }
+  if (any_complex)
+    for (Expr& a : arguments)
+      if (is_float(a.dtype())) a = convert(a, complex_dtype(a.dtype()));
   const Shape shape = broadcast_shape(name, arguments);
   SmallVector<Expr, 4> operands;
   for (const Expr& a : arguments) operands.push_back(fits(a, shape) ? a : broadcast_to(a, shape));
@@ -77,7 +84,7 @@ bool is_neutral(const Expr& a, double value, const Expr& other) {
 }
 
 Expr number_like(const Expr& like, double value) {
-  if (is_float(like.dtype())) return constant(like, like.dtype(), Scalar(value));
+  if (is_inexact(like.dtype())) return constant(like, like.dtype(), Scalar(value));
   return constant(like, like.dtype(), Scalar(static_cast<int64_t>(value)));
 }
 
@@ -123,6 +130,11 @@ Expr elementwise(std::string_view name, std::initializer_list<Expr> arguments) {
 }
 
 Expr constant(ir::Builder& builder, DType dtype, Scalar value) {
+  if (is_complex(dtype)) {
+    const DType part = real_dtype(dtype);
+    return complex(constant(builder, part, Scalar(value.to_double())),
+                   constant(builder, part, Scalar(value.imag())));
+  }
   // One spelling per number, so that equal constants are one node.
   const Scalar canonical = is_float(dtype)  ? Scalar(value.to_double())
                            : is_bool(dtype) ? Scalar(value.to_bool())
@@ -152,6 +164,7 @@ Expr linear_index(ir::Builder& builder, const Shape& shape_given) {
   return position;
 }
 
+Expr abs(const Expr& a) { return elementwise(is_complex(a.dtype()) ? "modulus" : "abs", {a}); }
 Expr operator+(const Expr& a, const Expr& b) { return elementwise("add", {a, b}); }
 Expr operator-(const Expr& a, const Expr& b) { return elementwise("sub", {a, b}); }
 Expr operator*(const Expr& a, const Expr& b) {
@@ -164,13 +177,34 @@ Expr operator/(const Expr& a, const Expr& b) {
   return elementwise("div", {a, b});
 }
 Expr operator-(const Expr& a) { return elementwise("neg", {a}); }
-Expr operator+(const Expr& a, double b) { return a + number_like(a, b); }
-Expr operator-(const Expr& a, double b) { return a - number_like(a, b); }
-Expr operator*(const Expr& a, double b) { return a * number_like(a, b); }
-Expr operator/(const Expr& a, double b) { return a / number_like(a, b); }
-Expr operator+(double a, const Expr& b) { return number_like(b, a) + b; }
-Expr operator-(double a, const Expr& b) { return number_like(b, a) - b; }
-Expr operator*(double a, const Expr& b) { return number_like(b, a) * b; }
+Expr operator+(const Expr& a, double b) {
+  if (is_complex(a.dtype())) return complex(real(a) + b, imag(a));
+  return a + number_like(a, b);
+}
+Expr operator-(const Expr& a, double b) {
+  if (is_complex(a.dtype())) return complex(real(a) - b, imag(a));
+  return a - number_like(a, b);
+}
+Expr operator*(const Expr& a, double b) {
+  if (is_complex(a.dtype())) return complex(real(a) * b, imag(a) * b);
+  return a * number_like(a, b);
+}
+Expr operator/(const Expr& a, double b) {
+  if (is_complex(a.dtype())) return complex(real(a) / b, imag(a) / b);
+  return a / number_like(a, b);
+}
+Expr operator+(double a, const Expr& b) {
+  if (is_complex(b.dtype())) return b + a;
+  return number_like(b, a) + b;
+}
+Expr operator-(double a, const Expr& b) {
+  if (is_complex(b.dtype())) return complex(a - real(b), -imag(b));
+  return number_like(b, a) - b;
+}
+Expr operator*(double a, const Expr& b) {
+  if (is_complex(b.dtype())) return b * a;
+  return number_like(b, a) * b;
+}
 Expr operator/(double a, const Expr& b) { return number_like(b, a) / b; }
 
 Expr convert(const Expr& a, DType dtype) {
@@ -182,6 +216,36 @@ Expr bitcast(const Expr& a, DType dtype) {
   return add_node("bitcast", {a}, {.index = static_cast<int>(dtype)});
 }
 
+Expr complex(const Expr& re, const Expr& im) {
+  // The parts of one value give it back.
+  const ir::Node& a = re.node();
+  const ir::Node& b = im.node();
+  if (a.primitive->name == "real" && b.primitive->name == "imag" &&
+      a.arguments[0] == b.arguments[0])
+    return re.builder().expr(a.arguments[0]);
+  return elementwise("complex", {re, im});
+}
+namespace {
+/// Operand `i` of `a` if its row is `name`; else invalid.
+Expr operand_of(const Expr& a, std::string_view name, size_t i) {
+  return a.node().primitive->name == name ? a.builder().expr(a.node().arguments[i]) : Expr();
+}
+}  // namespace
+Expr real(const Expr& a) {
+  if (!is_complex(a.dtype())) return a;
+  const Expr known = operand_of(a, "complex", 0);
+  return known.valid() ? known : elementwise("real", {a});
+}
+Expr imag(const Expr& a) {
+  if (!is_complex(a.dtype())) return filled_like(a, 0);
+  const Expr known = operand_of(a, "complex", 1);
+  return known.valid() ? known : elementwise("imag", {a});
+}
+Expr conj(const Expr& a) {
+  if (!is_complex(a.dtype())) return a;
+  const Expr known = operand_of(a, "conj", 0);
+  return known.valid() ? known : elementwise("conj", {a});
+}
 Expr select(const Expr& condition, const Expr& a, const Expr& b) {
   return elementwise("select", {condition, a, b});
 }
@@ -216,7 +280,6 @@ FLAMBEAU_UNARY(logical_not)
 FLAMBEAU_BINARY(shift_left)
 FLAMBEAU_BINARY(shift_right)
 FLAMBEAU_BINARY(remainder)
-FLAMBEAU_UNARY(abs)
 FLAMBEAU_UNARY(sqrt)
 FLAMBEAU_UNARY(floor)
 FLAMBEAU_UNARY(ceil)

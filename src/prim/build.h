@@ -50,6 +50,13 @@ Expr bitcast(const Expr& a, DType dtype);
 Expr select(const Expr& condition, const Expr& a, const Expr& b);
 Expr select(const Expr& condition, const Expr& a, double b);
 Expr select(const Expr& condition, double a, const Expr& b);
+// Complex values. Elementwise functions and index maps take them as they take reals, where their
+// rows say what that means; real operands beside complex ones become complex; numbers of type
+// double are real.
+Expr complex(const Expr& re, const Expr& im);
+Expr real(const Expr& a);  ///< a real value itself
+Expr imag(const Expr& a);  ///< zeros for a real value
+Expr conj(const Expr& a);  ///< a real value itself
 Expr fma(const Expr& a, const Expr& b, const Expr& c);
 Expr eq(const Expr& a, const Expr& b);
 Expr ne(const Expr& a, const Expr& b);
@@ -72,7 +79,7 @@ Expr logical_not(const Expr& a);
 Expr shift_left(const Expr& a, const Expr& b);
 Expr shift_right(const Expr& a, const Expr& b);
 Expr remainder(const Expr& a, const Expr& b);  ///< C's: the sign of the dividend
-Expr abs(const Expr& a);
+Expr abs(const Expr& a);                       ///< of a complex value: real
 Expr sqrt(const Expr& a);
 Expr floor(const Expr& a);
 Expr ceil(const Expr& a);

@@ -8,13 +8,14 @@ namespace {
 using enum Operands;
 
 template <RowName name, CoreOp op>
-Primitive comparison(std::string_view doc) {
+Primitive comparison(std::string_view doc, OnComplex on_complex = nullptr) {
   return {.name = name.view(),
           .cls = PrimitiveClass::Elementwise,
           .arity = 2,
           .doc = doc,
           .infer = infer_bool<name, Every>,
-          .emit = emit_core<op>};
+          .emit = emit_core<op>,
+          .on_complex = on_complex};
 }
 
 template <RowName name, CoreOp op, Operands allowed>
@@ -27,8 +28,14 @@ Primitive bit_row(int arity, std::string_view doc) {
           .emit = emit_core<op>};
 }
 
-const RegisterPrimitive kEq{comparison<"eq", CoreOp::Eq>("a == b, as Bool; false on NaN.")};
-const RegisterPrimitive kNe{comparison<"ne", CoreOp::Ne>("a != b, as Bool; true on NaN.")};
+const RegisterPrimitive kEq{comparison<"eq", CoreOp::Eq>(
+    "a == b, as Bool; false on NaN.", [](const ir::Node&, std::span<const ComplexValue> a) {
+      return ComplexValue{logical_and(eq(a[0].re, a[1].re), eq(a[0].im, a[1].im)), {}};
+    })};
+const RegisterPrimitive kNe{comparison<"ne", CoreOp::Ne>(
+    "a != b, as Bool; true on NaN.", [](const ir::Node&, std::span<const ComplexValue> a) {
+      return ComplexValue{logical_or(ne(a[0].re, a[1].re), ne(a[0].im, a[1].im)), {}};
+    })};
 const RegisterPrimitive kLt{comparison<"lt", CoreOp::Lt>("a < b, as Bool; false on NaN.")};
 const RegisterPrimitive kLe{comparison<"le", CoreOp::Le>("a <= b, as Bool; false on NaN.")};
 const RegisterPrimitive kGt{comparison<"gt", CoreOp::Gt>("a > b, as Bool; false on NaN.")};
@@ -41,6 +48,10 @@ const RegisterPrimitive kIsNan{{
     .doc = "True for NaN, as Bool.",
     .infer = infer_bool<"is_nan", Floats>,
     .emit = emit_unary<[](const Value& x) { return is_nan(x); }>,
+    .on_complex =
+        [](const ir::Node&, std::span<const ComplexValue> a) {
+          return ComplexValue{logical_or(is_nan(a[0].re), is_nan(a[0].im)), {}};
+        },
 }};
 
 const RegisterPrimitive kAnd{

@@ -26,6 +26,34 @@ Type infer_contract(std::span<const Type> arguments, const Attributes&) {
   return result;
 }
 
+/// [..., n, 2] as [..., 2n].
+Expr merged(const Expr& packed) {
+  Shape shape = packed.shape();
+  shape.pop_back();
+  shape.back() = shape.back() * 2;
+  return reshape(packed, shape);
+}
+
+/// One real product of twice the inner and outer extents: with the parts of `a` along k, those of
+/// the result along n, and row (re, im; -im, re) of each element of `b`.
+ComplexValue contract_complex(const Node&, std::span<const ComplexValue> a) {
+  const Expr left = merged(ir::pack(a[0]));
+  const int rank = a[1].re.rank();
+  const Expr rows[] = {unsqueeze(merged(ir::pack(a[1])), rank - 1),
+                       unsqueeze(merged(ir::pack({-a[1].im, a[1].re})), rank - 1)};
+  const Expr pairs = concatenate(rows, rank - 1);  // [..., k, 2, 2n]
+  Shape shape = pairs.shape();
+  const Dim columns = shape.back();
+  shape.pop_back();
+  shape[shape.size() - 2] = shape[shape.size() - 2] * 2;
+  shape.back() = columns;
+  const Expr product = contract(left, reshape(pairs, shape));
+  Shape split = product.shape();
+  split.back() = a[1].re.dim(-1);
+  split.push_back(2);
+  return ir::unpack(reshape(product, split));
+}
+
 const RegisterPrimitive kContract{{
     .name = "contract",
     .cls = PrimitiveClass::Contract,
@@ -46,6 +74,7 @@ const RegisterPrimitive kContract{{
         [](const BatchContext& c) {
           return contract(batched_argument(c, 0), batched_argument(c, 1));
         },
+    .on_complex = contract_complex,
 }};
 
 }  // namespace

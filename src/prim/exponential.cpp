@@ -10,6 +10,7 @@
 #include <limits>
 #include <numbers>
 
+#include "prim/complex.h"
 #include "prim/row.h"
 
 namespace flambeau::prim {
@@ -182,31 +183,39 @@ Value log1p_value(const Value& x) {
 namespace {
 
 const RegisterPrimitive kExp{float_row<"exp", exp_value>(
-    "e^a.", [](const VjpContext& c) { return Cotangents{c.cotangent * c.result}; })};
+    "e^a.", [](const VjpContext& c) { return Cotangents{c.cotangent * c.result}; },
+    split_unary<complex_exp>)};
 
 const RegisterPrimitive kExp2{float_row<"exp2", exp2_value>(
-    "2^a.", [](const VjpContext& c) { return Cotangents{c.cotangent * c.result * kLn2}; })};
+    "2^a.", [](const VjpContext& c) { return Cotangents{c.cotangent * c.result * kLn2}; },
+    split_unary<complex_exp2>)};
 
 const RegisterPrimitive kExpm1{float_row<"expm1", expm1_value>(
     "e^a - 1, accurate near 0.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent * (c.result + 1)}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent * (c.result + 1)}; },
+    split_unary<complex_expm1>)};
 
 const RegisterPrimitive kLog{float_row<"log", log_value>(
     "The natural logarithm.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent / c.arguments[0]}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent / c.arguments[0]}; },
+    split_unary<complex_log>)};
 
 const RegisterPrimitive kLog2{float_row<"log2", log2_value>(
     "The logarithm to base 2.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent / (c.arguments[0] * kLn2)}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent / (c.arguments[0] * kLn2)}; },
+    split_unary<complex_log2>)};
 
-const RegisterPrimitive kLog10{
-    float_row<"log10", log10_value>("The logarithm to base 10.", [](const VjpContext& c) {
+const RegisterPrimitive kLog10{float_row<"log10", log10_value>(
+    "The logarithm to base 10.",
+    [](const VjpContext& c) {
       return Cotangents{c.cotangent / (c.arguments[0] * std::numbers::ln10)};
-    })};
+    },
+    split_unary<complex_log10>)};
 
 const RegisterPrimitive kLog1p{float_row<"log1p", log1p_value>(
     "log(1 + a), accurate near 0.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent / (c.arguments[0] + 1)}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent / (c.arguments[0] + 1)}; },
+    split_unary<complex_log1p>)};
 
 }  // namespace
 }  // namespace flambeau::prim

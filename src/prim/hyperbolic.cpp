@@ -3,6 +3,7 @@
 #include <limits>
 #include <numbers>
 
+#include "prim/complex.h"
 #include "prim/exponential.h"
 #include "prim/row.h"
 
@@ -77,33 +78,44 @@ Value atanh_value(const Value& x) {
 
 const RegisterPrimitive kTanh{float_row<"tanh", tanh_value>(
     "The hyperbolic tangent.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent * (1 - c.result * c.result)}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent * (1 - c.result * c.result)}; },
+    split_unary<complex_tanh>)};
 
 const RegisterPrimitive kSinh{float_row<"sinh", sinh_value>(
     "The hyperbolic sine.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent * cosh(c.arguments[0])}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent * cosh(c.arguments[0])}; },
+    split_unary<complex_sinh>)};
 
 const RegisterPrimitive kCosh{float_row<"cosh", cosh_value>(
     "The hyperbolic cosine.",
-    [](const VjpContext& c) { return Cotangents{c.cotangent * sinh(c.arguments[0])}; })};
+    [](const VjpContext& c) { return Cotangents{c.cotangent * sinh(c.arguments[0])}; },
+    split_unary<complex_cosh>)};
 
-const RegisterPrimitive kAsinh{
-    float_row<"asinh", asinh_value>("The inverse hyperbolic sine.", [](const VjpContext& c) {
+const RegisterPrimitive kAsinh{float_row<"asinh", asinh_value>(
+    "The inverse hyperbolic sine.",
+    [](const VjpContext& c) {
       const Expr& x = c.arguments[0];
       return Cotangents{c.cotangent / sqrt(x * x + 1)};
-    })};
+    },
+    split_unary<complex_asinh>)};
 
 const RegisterPrimitive kAcosh{float_row<"acosh", acosh_value>(
-    "The inverse hyperbolic cosine; NaN below 1.", [](const VjpContext& c) {
+    "The inverse hyperbolic cosine; NaN below 1.",
+    [](const VjpContext& c) {
       const Expr& x = c.arguments[0];
-      return Cotangents{c.cotangent / sqrt(x * x - 1)};
-    })};
+      // The root of the product would have its cuts elsewhere.
+      const Expr slope = is_complex(x.dtype()) ? sqrt(x - 1) * sqrt(x + 1) : sqrt(x * x - 1);
+      return Cotangents{c.cotangent / slope};
+    },
+    split_unary<complex_acosh>)};
 
 const RegisterPrimitive kAtanh{float_row<"atanh", atanh_value>(
-    "The inverse hyperbolic tangent; NaN beyond +-1.", [](const VjpContext& c) {
+    "The inverse hyperbolic tangent; NaN beyond +-1.",
+    [](const VjpContext& c) {
       const Expr& x = c.arguments[0];
       return Cotangents{c.cotangent / (1 - x * x)};
-    })};
+    },
+    split_unary<complex_atanh>)};
 
 }  // namespace
 }  // namespace flambeau::prim

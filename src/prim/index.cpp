@@ -88,6 +88,7 @@ const RegisterPrimitive kGather{{
     .interpret = interpret_gather,
     .vjp = gather_vjp,
     .batch = gather_batch,
+    .on_complex = ir::componentwise,
 }};
 
 // ---- scatter
@@ -164,6 +165,7 @@ const RegisterPrimitive kScatterAdd{{
           return result;
         },
     .batch = scatter_batch<"scatter_add">,
+    .on_complex = ir::componentwise,
 }};
 
 const RegisterPrimitive kScatterSet{{
@@ -183,6 +185,7 @@ const RegisterPrimitive kScatterSet{{
           return result;
         },
     .batch = scatter_batch<"scatter_set">,
+    .on_complex = ir::componentwise,
 }};
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <limits>
 #include <numbers>
 
+#include "prim/complex.h"
 #include "prim/float_format.h"
 #include "prim/row.h"
 
@@ -105,23 +106,29 @@ Value acos_value(const Value& x) {
   return select(arc.is_outer, select(x < 0, left, right), inner);
 }
 
-const RegisterPrimitive kAsin{
-    float_row<"asin", asin_value>("The inverse sine; NaN beyond +-1.", [](const VjpContext& c) {
+const RegisterPrimitive kAsin{float_row<"asin", asin_value>(
+    "The inverse sine; NaN beyond +-1.",
+    [](const VjpContext& c) {
       const Expr& x = c.arguments[0];
       return Cotangents{c.cotangent / sqrt(1 - x * x)};
-    })};
+    },
+    split_unary<complex_asin>)};
 
-const RegisterPrimitive kAcos{
-    float_row<"acos", acos_value>("The inverse cosine; NaN beyond +-1.", [](const VjpContext& c) {
+const RegisterPrimitive kAcos{float_row<"acos", acos_value>(
+    "The inverse cosine; NaN beyond +-1.",
+    [](const VjpContext& c) {
       const Expr& x = c.arguments[0];
       return Cotangents{-c.cotangent / sqrt(1 - x * x)};
-    })};
+    },
+    split_unary<complex_acos>)};
 
-const RegisterPrimitive kAtan{
-    float_row<"atan", atan_value>("The inverse tangent.", [](const VjpContext& c) {
+const RegisterPrimitive kAtan{float_row<"atan", atan_value>(
+    "The inverse tangent.",
+    [](const VjpContext& c) {
       const Expr& x = c.arguments[0];
       return Cotangents{c.cotangent / (x * x + 1)};
-    })};
+    },
+    split_unary<complex_atan>)};
 
 const RegisterPrimitive kAtan2{{
     .name = "atan2",

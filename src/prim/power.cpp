@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "prim/complex.h"
 #include "prim/exponential.h"
 #include "prim/row.h"
 
@@ -119,7 +120,10 @@ Cotangents pow_vjp(const VjpContext& c) {
   const Expr& y = c.arguments[1];
   const Expr of_base = c.cotangent * (y * pow(x, y - 1));
   const Expr of_exponent = c.cotangent * (c.result * log(x));
-  return {select(eq(y, 0), 0, of_base), select(logical_and(eq(x, 0), ge(y, 0)), 0, of_exponent)};
+  const Expr not_negative =
+      is_complex(y.dtype()) ? logical_and(eq(imag(y), 0), ge(real(y), 0)) : ge(y, 0);
+  return {select(eq(y, 0), 0, of_base),
+          select(logical_and(eq(x, 0), not_negative), 0, of_exponent)};
 }
 
 const RegisterPrimitive kPow{{
@@ -130,6 +134,7 @@ const RegisterPrimitive kPow{{
     .infer = infer_same<"pow", Operands::Floats>,
     .emit = emit_binary<pow_value>,
     .vjp = pow_vjp,
+    .on_complex = split_binary<complex_pow>,
 }};
 
 }  // namespace

@@ -1,8 +1,10 @@
 // Rows of reduction. Their order of combination is ir/order.h's.
 
 #include <limits>
+#include <numbers>
 
 #include "ir/order.h"
+#include "prim/complex.h"
 #include "prim/structural.h"
 
 namespace flambeau::prim {
@@ -33,7 +35,7 @@ Expr reduce_batch(const BatchContext& c) {
 
 template <RowName name, CoreOp combine, Operands allowed>
 Primitive reduction(std::string_view doc, Scalar (*identity)(DType),
-                    Cotangents (*vjp)(const VjpContext&)) {
+                    Cotangents (*vjp)(const VjpContext&), OnComplex on_complex = nullptr) {
   return {.name = name.view(),
           .cls = PrimitiveClass::Reduce,
           .arity = 1,
@@ -43,7 +45,8 @@ Primitive reduction(std::string_view doc, Scalar (*identity)(DType),
           .combine = combine,
           .identity = identity,
           .vjp = vjp,
-          .batch = reduce_batch};
+          .batch = reduce_batch,
+          .on_complex = on_complex};
 }
 
 /// A value of the result's shape at every element of the operand that it was reduced from.
@@ -94,13 +97,32 @@ int64_t integer_bound(DType dtype, bool greatest) {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
+/// The product of absolute values and the sum of angles, both in Float64. Angles count half turns,
+/// so that products of real and imaginary numbers are exact where those of their sizes are.
+ComplexValue complex_product(const Node& node, std::span<const ComplexValue> a) {
+  const auto& axes = node.attributes.axes;
+  const ComplexValue z{convert(a[0].re, DType::Float64), convert(a[0].im, DType::Float64)};
+  const Expr size = prod(complex_abs(z), axes, false);
+  const Expr turned = sum(atan2(z.im, z.re) / std::numbers::pi, axes, false);
+  const Expr half_turns = turned - round(turned * 0.5) * 2;
+  const Expr angle = half_turns * std::numbers::pi;
+  const Expr at_quarter = eq(abs(half_turns), 0.5);
+  const Expr at_half = eq(abs(half_turns), 1);
+  const Expr none = eq(size, 0);
+  const DType part = a[0].re.dtype();
+  const Expr cosine = select(at_quarter, 0, cos(angle));
+  const Expr sine = select(logical_or(none, at_half), 0, sin(angle));
+  return {convert(select(eq(cosine, 0), 0, size * cosine), part),
+          convert(select(eq(sine, 0), 0, size * sine), part)};
+}
+
 const RegisterPrimitive kSum{reduction<"reduce_sum", CoreOp::Add, Operands::Numbers>(
     "The sum over `axes`, which vanish.", [](DType dtype) { return number(dtype, 0, 0, false); },
-    [](const VjpContext& c) { return Cotangents{spread(c, c.cotangent)}; })};
+    [](const VjpContext& c) { return Cotangents{spread(c, c.cotangent)}; }, ir::componentwise)};
 
 const RegisterPrimitive kProd{reduction<"reduce_prod", CoreOp::Mul, Operands::Numbers>(
     "The product over `axes`, which vanish.", [](DType dtype) { return number(dtype, 1, 1, true); },
-    prod_vjp)};
+    prod_vjp, complex_product)};
 
 const RegisterPrimitive kMax{reduction<"reduce_max", CoreOp::Max, Operands::Every>(
     "The maximum over `axes`, which vanish; NaN if any is NaN; -inf or the least of nothing.",

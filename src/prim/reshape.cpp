@@ -39,6 +39,7 @@ const RegisterPrimitive kReshape{{
         [](const BatchContext& c) {
           return reshape(c.arguments[0], with_batch(c, c.node.attributes.dims));
         },
+    .on_complex = ir::componentwise,
 }};
 
 // ---- pad
@@ -132,6 +133,7 @@ const RegisterPrimitive kPad{{
     .interpret = interpret_pad,
     .vjp = pad_vjp,
     .batch = pad_batch,
+    .on_complex = ir::componentwise,
 }};
 
 // ---- concatenate
@@ -203,6 +205,7 @@ const RegisterPrimitive kConcatenate{{
           for (size_t i = 0; i < c.arguments.size(); ++i) parts.push_back(batched_argument(c, i));
           return concatenate(parts, static_cast<int>(c.node.attributes.axes[0]) + 1);
         },
+    .on_complex = ir::componentwise,
 }};
 
 }  // namespace

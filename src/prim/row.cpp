@@ -38,7 +38,11 @@ void check_same_shape(std::string_view name, const Shape& a, const Shape& b) {
 Type common_type(std::string_view name, std::span<const Type> arguments, Operands allowed,
                  size_t skip) {
   const Type& first = arguments[skip];
-  check<InternalError>(allows(allowed, first.dtype), [&] {
+  const bool is_split = is_complex(first.dtype) && row(name).on_complex != nullptr;
+  check<NotImplementedError>(is_split || !is_complex(first.dtype), [&] {
+    return concat('"', name, "\" not implemented for '", info(first.dtype).word, "'");
+  });
+  check<InternalError>(is_split || allows(allowed, first.dtype), [&] {
     return concat(name, ": not defined for operands of dtype ", info(first.dtype).name);
   });
   for (const Type& other : arguments.subspan(skip + 1)) {
@@ -74,7 +78,7 @@ Expr add_node(std::string_view name, std::initializer_list<Expr> arguments, Attr
 Expr filled(ir::Builder& builder, DType dtype, const Shape& shape_given, double value) {
   // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): may point into the builder
   const Shape shape = shape_given;
-  const Scalar number = is_float(dtype) ? Scalar(value) : Scalar(static_cast<int64_t>(value));
+  const Scalar number = is_inexact(dtype) ? Scalar(value) : Scalar(static_cast<int64_t>(value));
   return broadcast(constant(builder, dtype, number), {}, shape);
 }
 

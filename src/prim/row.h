@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ir/complex.h"
 #include "ir/program.h"
 #include "prim/build.h"
 #include "prim/scalar.h"
@@ -12,6 +13,7 @@
 namespace flambeau::prim {
 
 using ir::Attributes;
+using ir::ComplexValue;
 using ir::Emitter;
 using ir::Operand;
 using ir::Primitive;
@@ -33,7 +35,8 @@ struct RowName {
 /// Which dtypes the operands of a row may have.
 enum class Operands : uint8_t { Every, Numbers, Floats, Integers, BoolOrIntegers };
 
-/// Checks that the operands have one dtype, of `allowed`, and fit in shape (extents that are both
+/// Checks that the operands have one dtype, of `allowed` (complex ones where the row `name` says
+/// what it does to them; NotImplementedError otherwise), and fit in shape (extents that are both
 /// constants are equal); returns the first's type. `skip` operands at the front are not looked at.
 Type common_type(std::string_view name, std::span<const Type> arguments, Operands allowed,
                  size_t skip = 0);
@@ -75,16 +78,31 @@ Value through_double(const Value& x) {
 /// The derivative of a step function: zeros.
 Cotangents zero_vjp(const VjpContext& context);
 
+/// What a row does to complex operands.
+using OnComplex = ComplexValue (*)(const ir::Node&, std::span<const ComplexValue>);
+
+/// A function of complex values as a row's on_complex.
+template <ComplexValue (*fn)(const ComplexValue&)>
+ComplexValue split_unary(const ir::Node&, std::span<const ComplexValue> a) {
+  return fn(a[0]);
+}
+template <ComplexValue (*fn)(const ComplexValue&, const ComplexValue&)>
+ComplexValue split_binary(const ir::Node&, std::span<const ComplexValue> a) {
+  return fn(a[0], a[1]);
+}
+
 /// The row of a function of one float.
 template <RowName name, Value (*fn)(const Value&)>
-Primitive float_row(std::string_view doc, Cotangents (*vjp)(const VjpContext&)) {
+Primitive float_row(std::string_view doc, Cotangents (*vjp)(const VjpContext&),
+                    OnComplex on_complex = nullptr) {
   return {.name = name.view(),
           .cls = PrimitiveClass::Elementwise,
           .arity = 1,
           .doc = doc,
           .infer = infer_same<name, Operands::Floats>,
           .emit = emit_unary<fn>,
-          .vjp = vjp};
+          .vjp = vjp,
+          .on_complex = on_complex};
 }
 
 /// The row `name`; InternalError if there is none.

@@ -12,6 +12,7 @@
 #include <numbers>
 #include <vector>
 
+#include "prim/complex.h"
 #include "prim/row.h"
 
 namespace flambeau::prim {
@@ -163,17 +164,19 @@ Value tan_value(const Value& x) {
   return select(abs(x) < tiny(x), x, y.convert(x.dtype()));
 }
 
-const RegisterPrimitive kSin{float_row<"sin", sin_value>("The sine.", [](const VjpContext& c) {
-  return Cotangents{c.cotangent * cos(c.arguments[0])};
-})};
+const RegisterPrimitive kSin{float_row<"sin", sin_value>(
+    "The sine.", [](const VjpContext& c) { return Cotangents{c.cotangent * cos(c.arguments[0])}; },
+    split_unary<complex_sin>)};
 
-const RegisterPrimitive kCos{float_row<"cos", cos_value>("The cosine.", [](const VjpContext& c) {
-  return Cotangents{-c.cotangent * sin(c.arguments[0])};
-})};
+const RegisterPrimitive kCos{float_row<"cos", cos_value>(
+    "The cosine.",
+    [](const VjpContext& c) { return Cotangents{-c.cotangent * sin(c.arguments[0])}; },
+    split_unary<complex_cos>)};
 
-const RegisterPrimitive kTan{float_row<"tan", tan_value>("The tangent.", [](const VjpContext& c) {
-  return Cotangents{c.cotangent * (c.result * c.result + 1)};
-})};
+const RegisterPrimitive kTan{float_row<"tan", tan_value>(
+    "The tangent.",
+    [](const VjpContext& c) { return Cotangents{c.cotangent * (c.result * c.result + 1)}; },
+    split_unary<complex_tan>)};
 
 }  // namespace
 

@@ -81,6 +81,7 @@ const RegisterPrimitive kBroadcast{{
     .interpret = interpret_broadcast,
     .vjp = broadcast_vjp,
     .batch = broadcast_batch,
+    .on_complex = ir::componentwise,
 }};
 
 // ---- permute
@@ -132,6 +133,7 @@ const RegisterPrimitive kPermute{{
           axes.insert(0, 0);
           return permute(c.arguments[0], axes);
         },
+    .on_complex = ir::componentwise,
 }};
 
 // ---- slice
@@ -204,6 +206,7 @@ const RegisterPrimitive kSlice{{
           steps.append(part(c.node.attributes, 2).begin(), part(c.node.attributes, 2).end());
           return slice(c.arguments[0], starts, lengths, steps);
         },
+    .on_complex = ir::componentwise,
 }};
 
 // ---- flip
@@ -235,6 +238,7 @@ const RegisterPrimitive kFlip{{
     },
     .batch =
         [](const BatchContext& c) { return flip(c.arguments[0], shifted(c.node.attributes.axes)); },
+    .on_complex = ir::componentwise,
 }};
 
 // ---- squeeze
@@ -279,6 +283,7 @@ const RegisterPrimitive kSqueeze{{
         [](const BatchContext& c) {
           return squeeze(c.arguments[0], shifted(c.node.attributes.axes));
         },
+    .on_complex = ir::componentwise,
 }};
 
 }  // namespace

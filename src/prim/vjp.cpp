@@ -39,6 +39,29 @@ void contribute(Contributions& to, const Expr& value, const Expr& cotangent) {
   to.push_back(cotangent);
 }
 
+/// True for a node of complex values alone whose rule is that of a holomorphic function f: its
+/// operand's cotangent is conj(f') g, which is the conjugate of the rule at conj(g). What acts on
+/// the two parts alike passes cotangents on as they are.
+bool is_holomorphic(const Node& node, std::span<const Expr> arguments) {
+  if (!is_complex(node.type.dtype) || node.primitive->on_complex == ir::componentwise) return false;
+  for (const Expr& argument : arguments)
+    if (is_inexact(argument.dtype()) && !is_complex(argument.dtype())) return false;
+  return true;
+}
+
+/// The cotangents of the operands of a node, given that of its result.
+Cotangents node_cotangents(Builder& builder, const Node& node, std::span<const Expr> arguments,
+                           const Expr& result, const Expr& cotangent) {
+  const bool conjugates = is_holomorphic(node, arguments);
+  Cotangents found = node.primitive->vjp(
+      {builder, node, arguments, result, conjugates ? conj(cotangent) : cotangent});
+  require(found.size() == arguments.size(), "differentiate: a cotangent for each operand");
+  if (conjugates)
+    for (Expr& one : found)
+      if (one.valid()) one = conj(one);
+  return found;
+}
+
 }  // namespace
 
 std::vector<Expr> differentiate(Builder& builder, std::span<const Expr> outputs,
@@ -51,7 +74,7 @@ std::vector<Expr> differentiate(Builder& builder, std::span<const Expr> outputs,
   // An output is used after every node, the first output last.
   std::vector<Contributions> reached(count);
   for (size_t i = outputs.size(); i-- > 0;)
-    if (cotangents[i].valid() && is_float(outputs[i].dtype()))
+    if (cotangents[i].valid() && is_inexact(outputs[i].dtype()))
       contribute(reached[static_cast<size_t>(outputs[i].id())], outputs[i], cotangents[i]);
 
   std::vector<Expr> totals(count);
@@ -64,12 +87,10 @@ std::vector<Expr> differentiate(Builder& builder, std::span<const Expr> outputs,
     SmallVector<Expr, 4> arguments;
     for (const NodeId id : node.arguments) arguments.push_back(builder.expr(id));
     const Expr result = builder.expr(static_cast<NodeId>(i));
-    const Cotangents of_arguments =
-        node.primitive->vjp({builder, node, arguments, result, totals[i]});
-    require(of_arguments.size() == arguments.size(), "differentiate: a cotangent for each operand");
+    const Cotangents of_arguments = node_cotangents(builder, node, arguments, result, totals[i]);
     for (size_t a = arguments.size(); a-- > 0;) {
       const auto argument = static_cast<size_t>(node.arguments[a]);
-      if (of_arguments[a].valid() && depends[argument] && is_float(arguments[a].dtype()))
+      if (of_arguments[a].valid() && depends[argument] && is_inexact(arguments[a].dtype()))
         contribute(reached[argument], arguments[a], of_arguments[a]);
     }
   }

@@ -1,6 +1,7 @@
 #include "tensor/element.h"
 
 #include <cmath>
+#include <complex>
 #include <cstring>
 #include <limits>
 
@@ -25,7 +26,7 @@ void store(void* address, T value) {
 template <class T>
 void store_integer(void* address, const Scalar& value) {
   int64_t integer = 0;
-  if (!value.is_float()) {
+  if (!value.is_float() && !value.is_complex()) {
     integer = value.to_int();
   } else {
     // A float outside int64 has no defined conversion in C++; x86's gives the smallest integer.
@@ -77,6 +78,14 @@ Scalar load_element(const void* address, DType dtype) {
       return double{load<float>(address)};
     case DType::Float64:
       return load<double>(address);
+    case DType::Complex32:
+    case DType::Complex64:
+    case DType::Complex128: {
+      const DType part = real_dtype(dtype);
+      const void* imaginary = static_cast<const char*>(address) + size_of(part);
+      return std::complex(load_element(address, part).to_double(),
+                          load_element(imaginary, part).to_double());
+    }
   }
   throw InternalError("load_element: unknown dtype");
 }
@@ -103,11 +112,20 @@ void store_element(void* address, DType dtype, const Scalar& value) {
       return store(address, static_cast<float>(value.to_double()));
     case DType::Float64:
       return store(address, value.to_double());
+    case DType::Complex32:
+    case DType::Complex64:
+    case DType::Complex128: {
+      const DType part = real_dtype(dtype);
+      store_element(address, part, value.to_double());
+      return store_element(static_cast<char*>(address) + size_of(part), part, value.imag());
+    }
   }
   throw InternalError("store_element: unknown dtype");
 }
 
 bool fits(const Scalar& value, DType dtype) {
+  if (value.is_complex() && !is_complex(dtype) && !is_bool(dtype))
+    return value.imag() == 0 && fits(value.to_double(), dtype);
   switch (dtype) {
     case DType::Bool:
       return true;
@@ -128,7 +146,11 @@ bool fits(const Scalar& value, DType dtype) {
     case DType::Float32:
       return float_fits(value, std::numeric_limits<float>::max());
     case DType::Float64:
+    case DType::Complex128:
       return true;
+    case DType::Complex32:
+    case DType::Complex64:
+      return fits(value.to_double(), real_dtype(dtype)) && fits(value.imag(), real_dtype(dtype));
   }
   throw InternalError("fits: unknown dtype");
 }

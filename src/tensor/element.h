@@ -5,7 +5,8 @@
 
 namespace flambeau {
 
-/// The element of `dtype` at `address`: a float, an integer or a bool.
+/// The element of `dtype` at `address`: a float, a complex number, an integer or
+/// a bool.
 Scalar load_element(const void* address, DType dtype);
 
 /// Writes `value` as an element of `dtype`, converted as PyTorch's `to` converts it: floats are cut

@@ -24,19 +24,53 @@ std::string format_double(const char* format, int64_t precision, double value) {
   return {text.data(), static_cast<size_t>(size)};
 }
 
-/// Writes the elements of one tensor, all in one style and width.
-class Printer {
+/// The style and width that numbers of one kind are written in.
+class Format {
  public:
-  Printer(const Tensor& tensor, const PrintOptions& options)
-      : tensor_(tensor), options_(options), summarize_(tensor.numel() > options.threshold) {
-    floating_ = is_float(tensor.dtype());
-    if (floating_)
-      choose_float_style();
-    else
-      for_each_shown(0, 0, [&](const Scalar& v) { widen(integer_text(v)); });
+  explicit Format(const PrintOptions& options) : options_(options) {}
+
+  size_t width() const { return width_; }
+
+  /// Bools and integers: wide enough for each.
+  void add(const Scalar& value) { widen(integer_text(value)); }
+
+  /// PyTorch's rule: whole numbers without digits, powers of ten where magnitudes differ much; only
+  /// finite values other than zero count.
+  void choose_float_style(const std::vector<double>& values) {
+    floating_ = true;
+    whole_ = true;
+    double least = INFINITY;
+    double greatest = 0;
+    for (const double value : values) {
+      if (!std::isfinite(value) || value == 0) continue;
+      least = std::min(least, std::fabs(value));
+      greatest = std::max(greatest, std::fabs(value));
+      whole_ = whole_ && value == std::ceil(value);
+    }
+    if (greatest == 0) return;
+    const bool wide = greatest / least > 1000.0 || greatest > 1.0e8;
+    const bool by_values = wide || (!whole_ && least < 1.0e-4);
+    for (const double value : values) {
+      if (!std::isfinite(value) || value == 0) continue;
+      if (by_values)
+        widen(scientific(value));
+      else
+        widen(whole_ ? whole(value) + "." : fixed(value));
+    }
+    scientific_ = options_.scientific.value_or(by_values);
   }
 
-  std::string text(size_t indent) const { return axis_text(0, 0, indent); }
+  /// The number without padding.
+  std::string bare(const Scalar& v) const {
+    if (!floating_) return integer_text(v);
+    const double value = v.to_double();
+    if (scientific_) return scientific(value);
+    return whole_ ? whole(value) + (std::isfinite(value) ? "." : "") : fixed(value);
+  }
+  std::string text(const Scalar& v) const {
+    const std::string number = bare(v);
+    return std::string(width_ - std::min(width_, number.size()), ' ') + number;
+  }
 
  private:
   static std::string integer_text(const Scalar& value) {
@@ -48,6 +82,40 @@ class Printer {
   static std::string whole(double v) { return format_double("%.*f", 0, v); }
   void widen(const std::string& text) { width_ = std::max(width_, text.size()); }
 
+  const PrintOptions& options_;
+  bool floating_ = false;
+  bool whole_ = false;
+  bool scientific_ = false;
+  size_t width_ = 1;
+};
+
+/// Writes the elements of one tensor; a complex one's parts each have their format.
+class Printer {
+ public:
+  Printer(const Tensor& tensor, const PrintOptions& options)
+      : tensor_(tensor),
+        options_(options),
+        summarize_(tensor.numel() > options.threshold),
+        complex_(is_complex(tensor.dtype())),
+        format_(options),
+        imaginary_(options) {
+    if (!is_inexact(tensor.dtype())) {
+      for_each_shown(0, 0, [&](const Scalar& v) { format_.add(v); });
+      return;
+    }
+    std::vector<double> values;
+    std::vector<double> imaginary;
+    for_each_shown(0, 0, [&](const Scalar& v) {
+      values.push_back(v.to_double());
+      if (complex_) imaginary.push_back(v.imag());
+    });
+    format_.choose_float_style(values);
+    if (complex_) imaginary_.choose_float_style(imaginary);
+  }
+
+  std::string text(size_t indent) const { return axis_text(0, 0, indent); }
+
+ private:
   bool is_cut(size_t axis) const {
     return summarize_ && tensor_.sizes()[axis] > 2 * options_.edge_items;
   }
@@ -68,47 +136,12 @@ class Printer {
     }
   }
 
-  /// PyTorch's rule: whole numbers without digits, powers of ten where magnitudes differ much; only
-  /// finite values other than zero count.
-  void choose_float_style() {
-    double least = INFINITY;
-    double greatest = 0;
-    whole_ = true;
-    for_each_shown(0, 0, [&](const Scalar& v) {
-      const double value = v.to_double();
-      if (!std::isfinite(value) || value == 0) return;
-      least = std::min(least, std::fabs(value));
-      greatest = std::max(greatest, std::fabs(value));
-      whole_ = whole_ && value == std::ceil(value);
-    });
-    if (greatest == 0) return;
-    const bool wide = greatest / least > 1000.0 || greatest > 1.0e8;
-    const bool by_values = wide || (!whole_ && least < 1.0e-4);
-    for_each_shown(0, 0, [&](const Scalar& v) {
-      const double value = v.to_double();
-      if (!std::isfinite(value) || value == 0) return;
-      if (by_values)
-        widen(scientific(value));
-      else
-        widen(whole_ ? whole(value) + "." : fixed(value));
-    });
-    scientific_ = options_.scientific.value_or(by_values);
-  }
+  size_t width() const { return format_.width() + (complex_ ? imaginary_.width() + 1 : 0); }
 
   std::string element_text(const Scalar& v) const {
-    std::string text;
-    if (!floating_) {
-      text = integer_text(v);
-    } else {
-      const double value = v.to_double();
-      if (scientific_)
-        text = scientific(value);
-      else if (whole_)
-        text = whole(value) + (std::isfinite(value) ? "." : "");
-      else
-        text = fixed(value);
-    }
-    return std::string(width_ - std::min(width_, text.size()), ' ') + text;
+    if (!complex_) return format_.text(v);
+    const std::string imaginary = imaginary_.bare(v.imag()) + "j";
+    return format_.text(v.to_double()) + (imaginary[0] == '-' ? "" : "+") + imaginary;
   }
 
   std::string axis_text(size_t axis, int64_t offset, size_t indent) const {
@@ -128,7 +161,7 @@ class Printer {
     const std::string margin(indent + 1, ' ');
     std::string text = "[";
     const int64_t room = options_.line_width - static_cast<int64_t>(indent);
-    const int64_t per_line = std::max<int64_t>(1, room / static_cast<int64_t>(width_ + 2));
+    const int64_t per_line = std::max<int64_t>(1, room / static_cast<int64_t>(width() + 2));
     for (size_t i = 0; i < items.size(); ++i) {
       if (i > 0 && !last)
         text += "," + std::string(rank - axis - 1, '\n') + margin;
@@ -142,10 +175,9 @@ class Printer {
   const Tensor& tensor_;
   const PrintOptions& options_;
   bool summarize_;
-  bool floating_ = false;
-  bool whole_ = false;
-  bool scientific_ = false;
-  size_t width_ = 1;
+  bool complex_;
+  Format format_;
+  Format imaginary_;
 };
 
 std::string tuple_text(const Ints& values) {
@@ -188,7 +220,8 @@ std::string text_of(const Tensor& tensor, const PrintOptions& options,
     text += "[]";
   } else {
     const bool plain = tensor.dtype() == context.default_dtype || tensor.dtype() == DType::Int64 ||
-                       tensor.dtype() == DType::Bool;
+                       tensor.dtype() == DType::Bool ||
+                       tensor.dtype() == complex_dtype(context.default_dtype);
     if (!plain) suffixes.push_back(dtype);
     text += Printer(tensor, options).text(indent);
   }

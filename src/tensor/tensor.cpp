@@ -109,7 +109,9 @@ Tensor Tensor::empty_strided(const Ints& sizes, const Ints& strides, DType dtype
 }
 
 Tensor Tensor::from_scalar(const Scalar& value) {
-  const DType dtype = value.is_float() ? DType::Float32 : value.dtype();
+  const DType dtype = value.is_complex() ? DType::Complex64
+                      : value.is_float() ? DType::Float32
+                                         : value.dtype();
   return from_scalar(value, dtype);
 }
 
@@ -140,12 +142,16 @@ Scalar Tensor::item() const {
 }
 
 Tensor Tensor::alias(const Ints& sizes, const Ints& strides, int64_t offset) const {
+  return alias(sizes, strides, offset, dtype());
+}
+
+Tensor Tensor::alias(const Ints& sizes, const Ints& strides, int64_t offset, DType dtype) const {
   require(sizes.size() == strides.size() && offset >= 0, "Tensor::alias: bad geometry");
-  const size_t element = size_of(dtype());
-  const size_t bytes = span_bytes(sizes, strides, dtype(), "Tensor::alias");
+  const size_t element = size_of(dtype);
+  const size_t bytes = span_bytes(sizes, strides, dtype, "Tensor::alias");
   require(bytes == 0 || static_cast<size_t>(offset) * element + bytes <= impl_->storage->bytes(),
           "Tensor::alias: the window reaches beyond the storage");
-  auto impl = make_ref<TensorImpl>(impl_->storage, TensorInfo{dtype(), sizes, strides}, offset);
+  auto impl = make_ref<TensorImpl>(impl_->storage, TensorInfo{dtype, sizes, strides}, offset);
   impl->share_version(*impl_);
   impl->is_inference = impl_->is_inference;
   return Tensor(std::move(impl));
@@ -171,6 +177,23 @@ void Tensor::bump_version(const char* op) const {
         "clone() it first");
   });
   version_counter().value.fetch_add(1, std::memory_order_relaxed);
+}
+
+Tensor alias_as_real(const Tensor& tensor) {
+  Ints sizes = tensor.sizes();
+  Ints strides;
+  for (const int64_t stride : tensor.strides()) strides.push_back(2 * stride);
+  sizes.push_back(2);
+  strides.push_back(1);
+  return tensor.alias(sizes, strides, 2 * tensor->offset, real_dtype(tensor.dtype()));
+}
+
+Tensor alias_as_complex(const Tensor& tensor) {
+  Ints sizes = tensor.sizes();
+  Ints strides;
+  sizes.pop_back();
+  for (size_t i = 0; i < sizes.size(); ++i) strides.push_back(tensor.strides()[i] / 2);
+  return tensor.alias(sizes, strides, tensor->offset / 2, complex_dtype(tensor.dtype()));
 }
 
 }  // namespace flambeau

@@ -89,7 +89,7 @@ class Tensor {
   static Tensor empty(const Ints& sizes, DType dtype = DType::Float32);
   /// Uninitialised with these strides (dense or not; the storage spans them all).
   static Tensor empty_strided(const Ints& sizes, const Ints& strides, DType dtype);
-  /// A 0-dim tensor of the number's dtype (float: float32; int: int64; bool).
+  /// A 0-dim tensor of the number's dtype (float: float32; complex: complex64; int: int64; bool).
   static Tensor from_scalar(const Scalar& value);
   /// A 0-dim tensor of `dtype`.
   static Tensor from_scalar(const Scalar& value, DType dtype);
@@ -120,6 +120,8 @@ class Tensor {
 
   /// A window on the same storage with this geometry: no autograd, shares the version counter.
   Tensor alias(const Ints& sizes, const Ints& strides, int64_t offset) const;
+  /// The same with the bytes read as elements of `dtype`; strides and offset count those.
+  Tensor alias(const Ints& sizes, const Ints& strides, int64_t offset, DType dtype) const;
   /// The same storage under another autograd history: PyTorch's detach() (shares the version).
   Tensor detach() const;
   /// PyTorch's `.data`: as detach() with a version counter of its own.
@@ -134,6 +136,11 @@ class Tensor {
   void* typed_data(size_t element_size) const;
   Ref<TensorImpl> impl_;
 };
+
+/// A complex tensor as a real one whose last axis of 2 holds the parts, and back (that axis has
+/// stride 1, the others even ones): the same memory, no autograd.
+Tensor alias_as_real(const Tensor& tensor);
+Tensor alias_as_complex(const Tensor& tensor);
 
 using TensorList = std::vector<Tensor>;
 

@@ -15,17 +15,26 @@ DType at(int i) { return static_cast<DType>(i); }
 
 // torch.promote_types of PyTorch 2.7.1; rows and columns in the order of DType.
 constexpr std::array<const char*, kDTypeCount> kPromotion{
-    "b1 u8 i8 i16 i32 i64 f16 bf16 f32 f64",    "u8 u8 i16 i16 i32 i64 f16 bf16 f32 f64",
-    "i8 i16 i8 i16 i32 i64 f16 bf16 f32 f64",   "i16 i16 i16 i16 i32 i64 f16 bf16 f32 f64",
-    "i32 i32 i32 i32 i32 i64 f16 bf16 f32 f64", "i64 i64 i64 i64 i64 i64 f16 bf16 f32 f64",
-    "f16 f16 f16 f16 f16 f16 f16 f32 f32 f64",  "bf16 bf16 bf16 bf16 bf16 bf16 f32 bf16 f32 f64",
-    "f32 f32 f32 f32 f32 f32 f32 f32 f32 f64",  "f64 f64 f64 f64 f64 f64 f64 f64 f64 f64",
+    "b1 u8 i8 i16 i32 i64 f16 bf16 f32 f64 c32 c64 c128",
+    "u8 u8 i16 i16 i32 i64 f16 bf16 f32 f64 c32 c64 c128",
+    "i8 i16 i8 i16 i32 i64 f16 bf16 f32 f64 c32 c64 c128",
+    "i16 i16 i16 i16 i32 i64 f16 bf16 f32 f64 c32 c64 c128",
+    "i32 i32 i32 i32 i32 i64 f16 bf16 f32 f64 c32 c64 c128",
+    "i64 i64 i64 i64 i64 i64 f16 bf16 f32 f64 c32 c64 c128",
+    "f16 f16 f16 f16 f16 f16 f16 f32 f32 f64 c32 c64 c128",
+    "bf16 bf16 bf16 bf16 bf16 bf16 f32 bf16 f32 f64 c64 c64 c128",
+    "f32 f32 f32 f32 f32 f32 f32 f32 f32 f64 c64 c64 c128",
+    "f64 f64 f64 f64 f64 f64 f64 f64 f64 f64 c128 c128 c128",
+    "c32 c32 c32 c32 c32 c32 c32 c64 c64 c128 c32 c64 c128",
+    "c64 c64 c64 c64 c64 c64 c64 c64 c64 c128 c64 c64 c128",
+    "c128 c128 c128 c128 c128 c128 c128 c128 c128 c128 c128 c128 c128",
 };
 
 // torch.can_cast of PyTorch 2.7.1: a row for `from`, a digit for each `to`.
 constexpr std::array<const char*, kDTypeCount> kCanCast{
-    "1111111111", "0111111111", "0111111111", "0111111111", "0111111111",
-    "0111111111", "0000001111", "0000001111", "0000001111", "0000001111",
+    "1111111111111", "0111111111111", "0111111111111", "0111111111111", "0111111111111",
+    "0111111111111", "0000001111111", "0000001111111", "0000001111111", "0000001111111",
+    "0000000000111", "0000000000111", "0000000000111",
 };
 
 TEST(DType, PromotionIsPyTorchs) {
@@ -56,7 +65,12 @@ TEST(DType, PredicatesFollowTheTable) {
     EXPECT_EQ(is_integer(dtype), row.category == DTypeCategory::Integer) << row.name;
     EXPECT_EQ(is_float(dtype), row.category == DTypeCategory::Float) << row.name;
     EXPECT_EQ(is_half(dtype), row.category == DTypeCategory::Float && row.size == 2) << row.name;
-    EXPECT_EQ(compute_dtype(dtype), is_half(dtype) ? DType::Float32 : dtype) << row.name;
+    EXPECT_EQ(is_complex(dtype), row.category == DTypeCategory::ComplexNumber) << row.name;
+    EXPECT_EQ(is_inexact(dtype), is_float(dtype) || is_complex(dtype)) << row.name;
+    EXPECT_EQ(compute_dtype(dtype), is_half(dtype)              ? DType::Float32
+                                    : dtype == DType::Complex32 ? DType::Complex64
+                                                                : dtype)
+        << row.name;
     EXPECT_EQ(size_of(dtype), row.size) << row.name;
     EXPECT_EQ(is_bool(dtype) || dtype == DType::UInt8, !row.is_signed) << row.name;
   }
@@ -68,8 +82,20 @@ TEST(DType, NamesCarryTheSize) {
     const std::string bits = std::to_string(row.size * 8);
     EXPECT_TRUE(row.name.ends_with(bits)) << row.name;
     EXPECT_TRUE(row.ir_name.ends_with(bits)) << row.name;
-    EXPECT_TRUE(row.file_name.ends_with(bits)) << row.name;
-    EXPECT_TRUE(row.numpy_name.empty() || row.numpy_name.back() - '0' == row.size) << row.name;
+    EXPECT_TRUE(row.file_name.empty() || row.file_name.ends_with(bits)) << row.name;
+    EXPECT_TRUE(row.numpy_name.empty() || row.numpy_name.substr(2) == std::to_string(row.size))
+        << row.name;
+  }
+}
+
+TEST(DType, ComplexNumbersHaveParts) {
+  EXPECT_EQ(real_dtype(DType::Complex64), DType::Float32);
+  EXPECT_EQ(real_dtype(DType::Int8), DType::Int8);
+  EXPECT_EQ(complex_dtype(DType::BFloat16), DType::Complex64);
+  for (const DType dtype : {DType::Complex32, DType::Complex64, DType::Complex128}) {
+    EXPECT_EQ(complex_dtype(real_dtype(dtype)), dtype);
+    EXPECT_EQ(complex_dtype(dtype), dtype);
+    EXPECT_EQ(size_of(dtype), 2 * size_of(real_dtype(dtype)));
   }
 }
 

@@ -25,6 +25,20 @@ TEST(Scalar, KeepsCategoryAndDType) {
   EXPECT_EQ(Scalar(), Scalar(0));
 }
 
+TEST(Scalar, ComplexNumbersKeepBothParts) {
+  const Scalar z(std::complex(1.5, -2.0));
+  EXPECT_EQ(z.category(), DTypeCategory::ComplexNumber);
+  EXPECT_EQ(z.dtype(), DType::Complex128);
+  EXPECT_EQ(z.to_complex(), std::complex(1.5, -2.0));
+  EXPECT_EQ(z.to_double(), 1.5);
+  EXPECT_EQ(z.to_int(), 1);
+  EXPECT_TRUE(Scalar(std::complex(0.0, 1.0)).to_bool());
+  EXPECT_FALSE(Scalar(std::complex(0.0, -0.0)).to_bool());
+  EXPECT_NE(z, Scalar(std::complex(1.5, 2.0)));
+  EXPECT_NE(Scalar(std::complex(1.5, 0.0)), Scalar(1.5));
+  EXPECT_EQ(Scalar(2.0).imag(), 0);
+}
+
 TEST(Scalar, IsNotMadeOfAPointer) {
   EXPECT_FALSE((std::is_convertible_v<const char*, Scalar>));
   EXPECT_TRUE((std::is_convertible_v<bool, Scalar>));

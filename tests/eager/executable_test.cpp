@@ -313,5 +313,60 @@ TEST(Executable, WritesOverAnInputOnlyWhereThatIsSafe) {
   EXPECT_EQ(array_of(x).data, wanted[0].data);
 }
 
+Tensor complex_tensor(const Ints& sizes, DType dtype, uint32_t seed) {
+  Ints parts = sizes;
+  parts.push_back(2);
+  return alias_as_complex(random_tensor(parts, real_dtype(dtype), seed));
+}
+
+TEST(Complex, FunctionsGiveTheInterpretersBits) {
+  using namespace prim;  // NOLINT
+  for (const DType dtype : {DType::Complex64, DType::Complex128})
+    for (const bool flip : {false, true}) {
+      Tensor x = complex_tensor({17, 9}, dtype, 1);
+      Tensor y = complex_tensor({9}, dtype, 2);
+      if (flip) x = transposed(complex_tensor({9, 17}, dtype, 1));
+      Builder b;
+      const Expr p = b.parameter(dtype, shape_of(0, x.sizes()));
+      const Expr q = b.parameter(dtype, {Dim::size(0, 1)});
+      const int64_t rows[] = {0};
+      const std::vector<Expr> results{p * q + p,
+                                      p / q,
+                                      exp(p),
+                                      log(p),
+                                      sqrt(p),
+                                      abs(p),
+                                      pow(p, q),
+                                      tanh(p),
+                                      asin(p),
+                                      conj(p),
+                                      real(p),
+                                      imag(p) * 2.0,
+                                      sum(p, rows),
+                                      p - 1.5,
+                                      transpose(p, 0, 1),
+                                      prod(p, rows),
+                                      eq(p, q),
+                                      slice(p, 0, 1, 3, 2),
+                                      contract(p, transpose(p, 0, 1))};
+      for (const Expr& result : results) expect_interpreter_bits(b.finish({&result, 1}), {x, y});
+      expect_interpreter_bits(b.finish(results), {x, y});
+    }
+}
+
+TEST(Complex, ViewsShareMemory) {
+  const Tensor x = complex_tensor({4, 3}, DType::Complex64, 1);
+  Builder b;
+  const Expr p = b.parameter(DType::Complex64, shape_of(0, x.sizes()));
+  const Expr results[] = {p, prim::transpose(p, 0, 1), prim::real(p)};
+  const Results got = run(*make_executable(b.finish(results)), std::vector{x}, {}, {});
+  EXPECT_TRUE(got[0].is_same(x));
+  EXPECT_EQ(got[1].data_ptr(), x.data_ptr());
+  EXPECT_EQ(got[1].dtype(), DType::Complex64);
+  EXPECT_EQ(got[1].strides(), (Ints{1, 3}));
+  EXPECT_EQ(got[2].data_ptr(), x.data_ptr());
+  EXPECT_EQ(got[2].strides(), (Ints{6, 2}));
+}
+
 }  // namespace
 }  // namespace flambeau

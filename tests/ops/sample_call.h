@@ -26,6 +26,14 @@ inline ArrayValue sample_array(const SampleTensor& sample, DType dtype, uint32_t
   std::uniform_real_distribution<double> uniform(0, 1);
   constexpr double kSpecials[] = {0.0,      -0.0,      1.0,   1.0, -1.0, 0.5, 2.0,  100.0, -100,
                                   INFINITY, -INFINITY, 1e-30, 3.0, -0.5, 1.5, 0.25, -3.0};
+  // A complex array's parts are drawn as further elements.
+  if (is_complex(dtype)) {
+    SampleTensor parts = sample;
+    parts.shape.push_back(2);
+    ArrayValue reals = sample_array(parts, real_dtype(dtype), seed);
+    array.data = std::move(reals.data);
+    return array;
+  }
   for (int64_t i = 0; i < array.size(); ++i) {
     double value = sample.low + (sample.high - sample.low) * uniform(random);
     if (sample.specials) value = kSpecials[static_cast<size_t>(i) % std::size(kSpecials)];

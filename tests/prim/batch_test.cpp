@@ -20,6 +20,7 @@ constexpr int64_t kBatch = 3;
 /// Member number `i` of a batch that starts with `a`: floats moved a little, others as they are
 /// but rolled by one, which keeps indices in range.
 ArrayValue member(const ArrayValue& a, int64_t i) {
+  if (is_complex(a.dtype)) return complex_array(member(real_array(a), i));
   ArrayValue out = a;
   for (int64_t e = 0; e < a.size(); ++e) {
     if (a.dtype == DType::Float64)

@@ -17,7 +17,8 @@ std::vector<std::string_view> rows_tested_exactly() {
           "abs",         "floor",       "ceil",       "trunc",       "round",       "stop_gradient",
           "eq",          "ne",          "lt",         "le",          "gt",          "ge",
           "is_nan",      "logical_and", "logical_or", "logical_xor", "logical_not", "shift_left",
-          "shift_right", "philox"};
+          "shift_right", "philox",      "complex",    "real",        "imag",        "conj",
+          "modulus"};
 }
 
 namespace {

@@ -116,6 +116,10 @@ std::map<std::string, std::vector<Sample>, std::less<>> make_samples() {
     all[name] = on_interval(-0.8, 0.8);
   all["acosh"] = on_interval(1.2, 4);
 
+  all["complex"] = on_pairs(-2, 2);
+  for (const char* name : {"real", "imag", "conj", "modulus"})
+    all[name] = {{{complex_array(random_array({3, 4, 2}, -2, 2))}}};
+
   all["constant"] = {{{}, {.value = Scalar(2.5), .index = static_cast<int>(DType::Float64)}}};
   all["extent"] = {{{}, {.dims = {7}}}};
   all["iota"] = {{{}, {.axes = {1}, .dims = {2, 3}}}};
@@ -159,6 +163,18 @@ std::map<std::string, std::vector<Sample>, std::less<>> make_samples() {
 }
 
 }  // namespace
+
+ArrayValue complex_array(ArrayValue parts) {
+  parts.dtype = complex_dtype(parts.dtype);
+  parts.shape.pop_back();
+  return parts;
+}
+ArrayValue real_array(ArrayValue array) {
+  if (!is_complex(array.dtype)) return array;
+  array.dtype = real_dtype(array.dtype);
+  array.shape.push_back(2);
+  return array;
+}
 
 std::vector<Sample> samples_of(std::string_view row) {
   static const auto kSamples = make_samples();

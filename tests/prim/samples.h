@@ -27,6 +27,10 @@ ir::ArrayValue bool_array(Ints shape, std::initializer_list<bool> values);
 /// Values without ties or integers in [low, high], the same for the same seed.
 ir::ArrayValue random_array(Ints shape, double low, double high, uint64_t seed = 1);
 
+/// The complex array whose parts are along the last axis of 2, and back (a real one: itself).
+ir::ArrayValue complex_array(ir::ArrayValue parts);
+ir::ArrayValue real_array(ir::ArrayValue array);
+
 /// A builder with a parameter of the type of each of `arguments`.
 std::vector<ir::Expr> add_parameters(ir::Builder& builder,
                                      const std::vector<ir::ArrayValue>& arguments);

@@ -35,9 +35,10 @@ double weighted_sum(const Program& program, const std::vector<ArrayValue>& argum
                     const std::vector<ArrayValue>& weights) {
   double sum = 0;
   size_t next = 0;
-  for (const ArrayValue& result : run(program, arguments)) {
-    if (!is_float(result.dtype)) continue;
-    const ArrayValue& weight = weights[next++];
+  for (const ArrayValue& given : run(program, arguments)) {
+    if (!is_inexact(given.dtype)) continue;
+    const ArrayValue result = real_array(given);
+    const ArrayValue weight = real_array(weights[next++]);
     for (int64_t i = 0; i < result.size(); ++i) sum += as_double(result, i) * as_double(weight, i);
   }
   return sum;
@@ -49,14 +50,16 @@ struct Point {
   std::vector<ArrayValue> arguments;
 };
 
-/// Compares the derived gradients of all Float64 parameters with central differences of the
-/// weighted sum of the results. Returns the program of the gradients, with the weights as further
-/// parameters.
+/// Compares the derived gradients of all Float64 and Complex128 parameters with central differences
+/// of the weighted sum of the results. Returns the program of the gradients, with the weights as
+/// further parameters.
 Point check_gradients(const Point& point, double step, double tolerance, const std::string& what) {
   std::vector<ArrayValue> weights;
   for (const ArrayValue& result : run(point.program, point.arguments)) {
-    if (!is_float(result.dtype)) continue;
-    ArrayValue weight = random_array(result.shape, 0.5, 1.5, 7 + weights.size());
+    if (!is_inexact(result.dtype)) continue;
+    const bool pairs = is_complex(result.dtype);
+    ArrayValue weight = random_array(real_array(result).shape, 0.5, 1.5, 7 + weights.size());
+    if (pairs) weight = complex_array(weight);
     if (result.dtype == DType::Float32) {
       ArrayValue narrow(DType::Float32, result.shape);
       for (int64_t i = 0; i < narrow.size(); ++i)
@@ -69,13 +72,15 @@ Point check_gradients(const Point& point, double step, double tolerance, const s
   Builder builder(point.program);
   std::vector<Expr> outputs;
   for (const ir::NodeId id : point.program.results)
-    if (is_float(builder.expr(id).dtype())) outputs.push_back(builder.expr(id));
+    if (is_inexact(builder.expr(id).dtype())) outputs.push_back(builder.expr(id));
   const std::vector<Expr> cotangents = add_parameters(builder, weights);
   std::vector<Expr> wanted;
   std::vector<size_t> positions;
   for (size_t i = 0; i < point.program.nodes.size(); ++i) {
     const ir::Node& node = point.program.nodes[i];
-    if (node.primitive != ir::parameter_row() || node.type.dtype != DType::Float64) continue;
+    const bool wanted_here =
+        node.type.dtype == DType::Float64 || node.type.dtype == DType::Complex128;
+    if (node.primitive != ir::parameter_row() || !wanted_here) continue;
     wanted.push_back(builder.expr(static_cast<ir::NodeId>(i)));
     positions.push_back(static_cast<size_t>(node.attributes.index));
   }
@@ -96,7 +101,8 @@ Point check_gradients(const Point& point, double step, double tolerance, const s
     std::vector<ArrayValue> moved = point.arguments;
     ArrayValue& parameter = moved[positions[i]];
     const ArrayValue* gradient = gradients[i].valid() ? &values[value++] : nullptr;
-    for (int64_t e = 0; e < parameter.size(); ++e) {
+    // A complex gradient is that of the real part and i times that of the imaginary one.
+    for (int64_t e = 0; e < real_array(parameter).size(); ++e) {
       const double at = parameter.as<double>()[e];
       parameter.as<double>()[e] = at + step;
       const double above = weighted_sum(point.program, moved, weights);
@@ -123,7 +129,7 @@ TEST(Vjp, RowsWithoutOneGiveNoFloatsOrCutGradients) {
   for (const ir::Primitive* row : ir::all_primitives())
     for (const Sample& sample : samples_of(row->name)) {
       const Program program = program_of(*row, sample);
-      const bool gives_float = is_float(program.nodes.back().type.dtype);
+      const bool gives_float = is_inexact(program.nodes.back().type.dtype);
       if (row->vjp == nullptr && gives_float && row->cls != ir::PrimitiveClass::Source) {
         EXPECT_EQ(row->name, "stop_gradient");
       }
@@ -141,6 +147,42 @@ TEST(Vjp, FirstAndSecondDerivativesAreThoseOfFiniteDifferences) {
         check_gradients(gradients, sample.step, 10 * sample.tolerance, "gradient of " + name);
     }
   }
+}
+
+/// `sample` with complex operands in place of its Float64 ones.
+Sample complex_sample(Sample sample) {
+  uint64_t seed = 11;
+  for (ArrayValue& argument : sample.arguments) {
+    if (argument.dtype != DType::Float64) continue;
+    ArrayValue parts(DType::Float64, argument.shape);
+    parts.shape.push_back(2);
+    parts = ArrayValue(DType::Float64, parts.shape);
+    const ArrayValue imaginary = random_array(argument.shape, -0.7, 0.7, seed++);
+    for (int64_t i = 0; i < argument.size(); ++i) {
+      parts.as<double>()[2 * i] = argument.as<double>()[i];
+      parts.as<double>()[2 * i + 1] = imaginary.as<double>()[i];
+    }
+    argument = complex_array(parts);
+  }
+  return sample;
+}
+
+TEST(Vjp, ComplexDerivativesAreThoseOfFiniteDifferences) {
+  int tested = 0;
+  for (const ir::Primitive* row : ir::all_primitives()) {
+    if (row->vjp == nullptr || row->on_complex == nullptr) continue;
+    for (const Sample& real : samples_of(row->name)) {
+      const Sample sample = complex_sample(real);
+      if (row->name == "complex" || row->name == "convert" || row->arity == 0) continue;
+      const std::string name = "complex " + std::string(row->name);
+      const Point gradients = check_gradients({program_of(*row, sample), sample.arguments},
+                                              sample.step, sample.tolerance, name);
+      if (!gradients.program.results.empty())
+        check_gradients(gradients, sample.step, 10 * sample.tolerance, "gradient of " + name);
+      ++tested;
+    }
+  }
+  EXPECT_GT(tested, 40);
 }
 
 /// The gradients of the sum of `build(parameters)` at `arguments`.

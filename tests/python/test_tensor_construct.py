@@ -146,7 +146,11 @@ class TestNumpy:
             ([1], TypeError, "expected np.ndarray (got list)"),
             (np.arange(3)[::-1], ValueError, "negative"),
             (np.array(["a"]), TypeError, "can't convert np.ndarray of type"),
-            (np.array([1j]), TypeError, "can't convert np.ndarray of type complex128"),
+            (
+                np.array([1j], np.clongdouble),
+                TypeError,
+                "can't convert np.ndarray of type complex256",
+            ),
             (np.array([1], ">i4"), ValueError, "byte order"),
         ],
     )

@@ -37,6 +37,28 @@ CASES = [
         "tensor([1.0078125, 300.], dtype=bfloat16)",
         "tensor([  1.0078, 300.0000], dtype=torch.bfloat16)",
     ),
+    ("tensor([1+2j, -1.25j])", "tensor([1.+2.0000j, -0.-1.2500j])"),
+    ("tensor([1+2j, 3-4j])", "tensor([1.+2.j, 3.-4.j])"),
+    ("tensor(1-2j)", "tensor(1.-2.j)"),
+    (
+        "tensor([1.5+2j, nan, inf*1j, 1e10])",
+        "tensor([1.5000e+00+2.j,        nan+0.j,        nan+infj, 1.0000e+10+0.j])",
+    ),
+    (
+        "tensor([[1+2j,-1.25j],[100,0.00001]],dtype=complex128)",
+        "tensor([[1.0000e+00+2.0000j, -0.0000e+00-1.2500j],\n        [1.0000e+02+0.0000j, 1.0000e-05+0.0000j]], dtype=torch.complex128)",
+    ),
+    (
+        "tensor([complex(x,-x/7) for x in range(12)])",
+        "tensor([ 0.+0.0000j,  1.-0.1429j,  2.-0.2857j,  3.-0.4286j,  4.-0.5714j,\n         5.-0.7143j,  6.-0.8571j,  7.-1.0000j,  8.-1.1429j,  9.-1.2857j,\n        10.-1.4286j, 11.-1.5714j])",
+    ),
+    ("tensor([],dtype=complex64)", "tensor([], dtype=torch.complex64)"),
+    (
+        "tensor([complex(x,1) for x in range(1001)])",
+        "tensor([   0.+1.j,    1.+1.j,    2.+1.j,  ...,  998.+1.j,  999.+1.j, 1000.+1.j])",
+    ),
+    ("tensor([complex(nan,nan),complex(-inf,-inf)])", "tensor([nan+nanj, -inf-infj])"),
+    ("tensor([1+1j],dtype=complex32)", "tensor([1.+1.j], dtype=torch.complex32)"),
     ("tensor([1, 2], dtype=uint8)", "tensor([1, 2], dtype=torch.uint8)"),
     (
         "tensor([[[1., 2.], [3., 4.]], [[5., 6.], [7., 8.]]])",
@@ -79,7 +101,10 @@ CASES = [
     ),
 ]
 
-NAMES = ["tensor", "int64", "int32", "float64", "float16", "bfloat16", "uint8", "inf", "nan"]
+NAMES = [
+    *["tensor", "int64", "int32", "float64", "float16", "bfloat16", "uint8", "inf", "nan"],
+    *["complex32", "complex64", "complex128"],
+]
 
 
 @pytest.mark.parametrize(("expression", "text"), CASES, ids=[case[0][:40] for case in CASES])

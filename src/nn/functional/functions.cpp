@@ -821,6 +821,19 @@ Tensor column_stack_out(const Tensor& out, const TensorList& tensors) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor complex(const Tensor& real, const Tensor& imag) {
+  static const ops::Definition& op = ops::find_definition("complex");
+  const std::array<ops::Argument, 2> arguments{argument(real), argument(imag)};
+  return call(op, arguments)[0];
+}
+
+Tensor complex_out(const Tensor& out, const Tensor& real, const Tensor& imag) {
+  static const ops::Definition& op = ops::find_definition("complex");
+  const std::array<ops::Argument, 2> arguments{argument(real), argument(imag)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor conj(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("conj");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -831,6 +844,19 @@ Tensor conj_physical(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("conj_physical");
   const std::array<ops::Argument, 1> arguments{argument(self)};
   return call(op, arguments)[0];
+}
+
+Tensor conj_physical_(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("conj_physical");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor conj_physical_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("conj_physical");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor constant_pad_nd(const Tensor& self, const IntList& pad, const Scalar& value) {
@@ -1422,6 +1448,264 @@ Tensor eye(int64_t n, int64_t m, const std::optional<DType>& dtype) {
   return call(op, arguments)[0];
 }
 
+Tensor fft_fft(const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_fft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_fft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_fft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_fft2(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_fft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_fft2_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_fft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_fftfreq(int64_t n, double d, const std::optional<DType>& dtype) {
+  static const ops::Definition& op = ops::find_definition("fft_fftfreq");
+  const std::array<ops::Argument, 3> arguments{argument(n), argument(d), argument(dtype)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_fftn(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_fftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_fftn_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_fftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_fftshift(const Tensor& self, const IntList& dim) {
+  static const ops::Definition& op = ops::find_definition("fft_fftshift");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_hfft(const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_hfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_hfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_hfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_hfft2(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_hfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_hfft2_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_hfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_hfftn(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_hfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_hfftn_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_hfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_ifft(const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ifft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_ifft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ifft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_ifft2(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ifft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_ifft2_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ifft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_ifftn(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ifftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_ifftn_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ifftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_ifftshift(const Tensor& self, const IntList& dim) {
+  static const ops::Definition& op = ops::find_definition("fft_ifftshift");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_ihfft(const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ihfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_ihfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ihfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_ihfft2(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ihfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_ihfft2_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ihfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_ihfftn(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ihfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_ihfftn_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_ihfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_irfft(const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_irfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_irfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_irfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_irfft2(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_irfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_irfft2_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_irfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_irfftn(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_irfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_irfftn_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_irfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_rfft(const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_rfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_rfft_out(const Tensor& out, const Tensor& self, const std::optional<int64_t>& n, int64_t dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_rfft");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(n), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_rfft2(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_rfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_rfft2_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_rfft2");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor fft_rfftfreq(int64_t n, double d, const std::optional<DType>& dtype) {
+  static const ops::Definition& op = ops::find_definition("fft_rfftfreq");
+  const std::array<ops::Argument, 3> arguments{argument(n), argument(d), argument(dtype)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_rfftn(const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_rfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  return call(op, arguments)[0];
+}
+
+Tensor fft_rfftn_out(const Tensor& out, const Tensor& self, const IntList& s, const IntList& dim, const std::optional<std::string>& norm) {
+  static const ops::Definition& op = ops::find_definition("fft_rfftn");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(s), argument(dim), argument(norm)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor fill(const Tensor& self, const Operand& value) {
   static const ops::Definition& op = ops::find_definition("fill");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(value)};
@@ -1859,6 +2143,12 @@ Tensor igammac_out(const Tensor& out, const Operand& self, const Operand& other)
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor imag(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("imag");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
 }
 
 Tensor index(const Tensor& self, const TensorList& indices) {
@@ -3014,6 +3304,19 @@ Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_inpu
   static const ops::Definition& op = ops::find_definition("poisson_nll_loss");
   const std::array<ops::Argument, 8> arguments{argument(input), argument(target), argument(log_input), argument(full), argument(size_average), argument(eps), argument(reduce), argument(reduction)};
   return call(op, arguments)[0];
+}
+
+Tensor polar(const Tensor& abs, const Tensor& angle) {
+  static const ops::Definition& op = ops::find_definition("polar");
+  const std::array<ops::Argument, 2> arguments{argument(abs), argument(angle)};
+  return call(op, arguments)[0];
+}
+
+Tensor polar_out(const Tensor& out, const Tensor& abs, const Tensor& angle) {
+  static const ops::Definition& op = ops::find_definition("polar");
+  const std::array<ops::Argument, 2> arguments{argument(abs), argument(angle)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor positive(const Tensor& self) {
@@ -4761,6 +5064,44 @@ Tensor view_as(const Tensor& self, const Tensor& other) {
   static const ops::Definition& op = ops::find_definition("view_as");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
+}
+
+Tensor view_as_complex(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("view_as_complex");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor view_as_complex_copy(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("view_as_complex_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor view_as_complex_copy_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("view_as_complex_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor view_as_real(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("view_as_real");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor view_as_real_copy(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("view_as_real_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor view_as_real_copy_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("view_as_real_copy");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor view_copy(const Tensor& self, const IntList& size) {

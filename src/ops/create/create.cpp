@@ -72,7 +72,9 @@ const Register kEmpty(constant_definition<0>(
 
 DType fill_dtype(const Call& call, const char* value) {
   const Scalar number = call.number(value);
-  return call.dtype_or("dtype", number.is_float() ? default_dtype() : number.dtype());
+  return call.dtype_or("dtype", number.is_complex() ? complex_dtype(default_dtype())
+                                : number.is_float() ? default_dtype()
+                                                    : number.dtype());
 }
 const Register kFull({
     .schema = "full(int[] size, Scalar fill_value, *, ScalarType? dtype=None) -> Tensor",
@@ -246,6 +248,8 @@ void arange_shape(const Call& call, ResultInfos& results) {
                   start, ", end ", end, ", step ", step, ")");
   });
   const DType dtype = call.dtype_or("dtype", floating ? default_dtype() : DType::Int64);
+  check(!is_complex(dtype),
+        [&] { return concat(call.name(), ": not implemented for '", info(dtype).word, "'"); });
   int64_t count = 0;
   if (floating) {
     count = static_cast<int64_t>(std::ceil((end - start) / step));
@@ -301,16 +305,20 @@ Definition arange_step_definition() {
 }
 const Register kArangeStep(arange_step_definition());
 
+DType linspace_dtype(const Call& call) {
+  const bool complex_ends = call.number("start").is_complex() || call.number("end").is_complex();
+  return call.dtype_or("dtype", complex_ends ? complex_dtype(default_dtype()) : default_dtype());
+}
 void linspace_shape(const Call& call, ResultInfos& results) {
   const int64_t steps = call.integer("steps");
   check(steps >= 0,
         [&] { return concat(call.name(), ": number of steps must be non-negative, got ", steps); });
-  results.push_back({call.dtype_or("dtype", default_dtype()), {steps}, {}});
+  results.push_back({linspace_dtype(call), {steps}, {}});
 }
 /// `steps` numbers from start to end, the upper half counted back from the end.
 Expr lower_linspace(Lowering& l) {
-  const DType dtype = l.call().dtype_or("dtype", default_dtype());
-  const DType wide = is_float(dtype) ? compute_dtype(dtype) : DType::Float32;
+  const DType dtype = linspace_dtype(l.call());
+  const DType wide = is_inexact(dtype) ? compute_dtype(dtype) : DType::Float32;
   const Dim steps = l.integer("steps");
   const Expr index = iota(l.builder(), {steps}, 0);
   const Expr n = extent(l.builder(), steps);

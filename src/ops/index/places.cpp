@@ -1,6 +1,7 @@
 // Operations whose shape, or whose whole result, depends on values.
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 
 #include "ops/index/rows.h"
@@ -12,7 +13,11 @@ namespace {
 
 using namespace prim;
 
-bool is_true(const HostTensor& t, int64_t position) { return number_at(t, position) != 0; }
+bool is_true(const HostTensor& t, int64_t position) {
+  if (!is_complex(t.info.dtype)) return number_at(t, position) != 0;
+  const HostTensor parts = parts_of(t);
+  return number_at(parts, 2 * position) != 0 || number_at(parts, 2 * position + 1) != 0;
+}
 
 const Register kNonzero({
     .schema = "nonzero(Tensor self) -> Tensor",
@@ -43,6 +48,7 @@ const Register kNonzero({
             ++row;
           }
         },
+    .complex_kernel = true,
     .differentiable = false,
     .samples = [] { return SampleList{{{mask({3, 4})}}, {{mask({0, 2})}}, {{t({})}}}; },
 });
@@ -100,12 +106,12 @@ const Register kMaskedSelect({
               if (t.info.sizes[i] != 1) offset += index[shift + i] * strides[i];
             return offset;
           };
-          std::vector<ir::Container> found;
+          std::vector<int64_t> found;
           int64_t total = 1;
           for (const int64_t size : sizes) total *= size;
           Ints index(sizes.size(), 0);
           for (int64_t i = 0; i < total; ++i) {
-            if (is_true(mask, place(mask, index))) found.push_back(load(x, place(x, index)));
+            if (is_true(mask, place(mask, index))) found.push_back(place(x, index));
             for (size_t axis = sizes.size(); axis-- > 0;) {
               if (++index[axis] < sizes[axis]) break;
               index[axis] = 0;
@@ -113,8 +119,11 @@ const Register kMaskedSelect({
           }
           const auto count = static_cast<int64_t>(found.size());
           const HostTensor out = host.output(0, {x.info.dtype, {count}, {1}});
-          for (int64_t i = 0; i < count; ++i) store(out, i, found[static_cast<size_t>(i)]);
+          for (int64_t i = 0; i < count; ++i)
+            std::memcpy(address(out, i), address(x, found[static_cast<size_t>(i)]),
+                        size_of(x.info.dtype));
         },
+    .complex_kernel = true,
     .samples = [] { return SampleList{{{t({3, 4}), mask({3, 4})}}, {{t({3, 4}), mask({4})}}}; },
 });
 
@@ -182,7 +191,7 @@ const Register kBincount({
     .shape =
         [](const Call& call, ResultInfos& results) {
           const TensorInfo& self = call.tensor("self");
-          check(self.dim() == 1 && !is_float(self.dtype), [&] {
+          check(self.dim() == 1 && (is_integer(self.dtype) || is_bool(self.dtype)), [&] {
             return concat(call.name(), " only supports 1-d non-negative integral inputs.");
           });
           check(call.integer("minlength") >= 0,

@@ -27,6 +27,13 @@ inline ir::Container load(const HostTensor& t, int64_t position) {
 inline void store(const HostTensor& t, int64_t position, ir::Container value) {
   ir::store_element(t.info.dtype, address(t, position), value);
 }
+/// A complex tensor's parts along a further last axis of 2.
+inline HostTensor parts_of(HostTensor t) {
+  t.info.dtype = real_dtype(t.info.dtype);
+  t.info.sizes.push_back(2);
+  t.info.strides = contiguous_strides(t.info.sizes);
+  return t;
+}
 /// Element `position` as a number; integers of more than 53 bits lose their last ones.
 inline double number_at(const HostTensor& t, int64_t position) {
   return ir::to_double(t.info.dtype, load(t, position));

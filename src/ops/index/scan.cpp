@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 
 #include "ops/index/rows.h"
 #include "ops/registry.h"
@@ -34,10 +35,33 @@ Expr sum_over_later(const Expr& cotangent, int axis, const Term& term) {
 
 DType scan_dtype(const Call& call) {
   const DType own = call.tensor("self").dtype;
-  return call.dtype_or("dtype", is_float(own) ? own : DType::Int64);
+  return call.dtype_or("dtype", is_inexact(own) ? own : DType::Int64);
 }
 void scan_shape(const Call& call, ResultInfos& results) {
   results.push_back({scan_dtype(call), call.tensor("self").sizes, {}});
+}
+/// The same on complex numbers, in std::complex<double> rounded to the dtype at each step.
+template <class Combine>
+void scan_complex_rows(HostCall& host, const Combine& combine) {
+  const HostTensor x = host.input("self");
+  const HostTensor out = host.output(0);
+  const HostTensor to = parts_of(out);
+  const bool from_complex = is_complex(x.info.dtype);
+  const HostTensor from = from_complex ? parts_of(x) : x;
+  const Rows rows(x.info.sizes, axis_of(host.call()));
+  for (int64_t row = 0; row < rows.count() && x.info.numel() > 0; ++row) {
+    std::complex<double> total;
+    for (int64_t i = 0; i < rows.n; ++i) {
+      const int64_t place = rows.at(row, i);
+      const std::complex<double> v =
+          from_complex ? std::complex(number_at(from, 2 * place), number_at(from, 2 * place + 1))
+                       : std::complex(number_at(from, place), 0.0);
+      total = i == 0 ? v : combine(total, v);
+      store(to, 2 * place, ir::container_of(to.info.dtype, total.real()));
+      store(to, 2 * place + 1, ir::container_of(to.info.dtype, total.imag()));
+      total = {number_at(to, 2 * place), number_at(to, 2 * place + 1)};
+    }
+  }
 }
 /// Runs `combine` along the rows in the dtype of the result (halves: in float32).
 template <class CombineFloat, class CombineInteger>
@@ -97,8 +121,11 @@ const Register kCumsum({
         },
     .kernel =
         [](HostCall& host) {
+          if (is_complex(scan_dtype(host.call())))
+            return scan_complex_rows(host, [](auto a, auto b) { return a + b; });
           scan_rows(host, [](double a, double b) { return a + b; }, wrapping_add);
         },
+    .complex_kernel = true,
     .samples = scan_samples,
     .errors = scan_errors,
 });
@@ -127,8 +154,11 @@ const Register kCumprod({
         },
     .kernel =
         [](HostCall& host) {
+          if (is_complex(scan_dtype(host.call())))
+            return scan_complex_rows(host, [](auto a, auto b) { return a * b; });
           scan_rows(host, [](double a, double b) { return a * b; }, wrapping_mul);
         },
+    .complex_kernel = true,
     .samples = scan_samples,
     .errors = scan_errors,
 });
@@ -136,7 +166,7 @@ const Register kLogcumsumexp({
     .schema = "logcumsumexp(Tensor self, int dim) -> Tensor",
     .doc = "result[i] = log(exp(self[0]) + ... + exp(self[i])) along `dim`.",
     .variants = {.out = true},
-    .accepts = Accepts::Floats,
+    .accepts = Accepts::Inexact,
     .axes = {"dim"},
     .shape =
         [](const Call& call, ResultInfos& results) {
@@ -157,6 +187,13 @@ const Register kLogcumsumexp({
         },
     .kernel =
         [](HostCall& host) {
+          if (is_complex(host.call().tensor("self").dtype))
+            return scan_complex_rows(host, [](auto a, auto b) {
+              const auto m = a.real() > b.real() ? a : b;
+              const auto difference = a.real() > b.real() ? b - a : a - b;
+              return std::isfinite(difference.real()) ? m + std::log(1.0 + std::exp(difference))
+                                                      : m;
+            });
           const auto add = [](double a, double b) {
             const double m = std::max(a, b);
             return std::isinf(m) || std::isnan(a + b)
@@ -165,6 +202,7 @@ const Register kLogcumsumexp({
           };
           scan_rows(host, add, wrapping_add);
         },
+    .complex_kernel = true,
     .samples = scan_samples,
 });
 

@@ -178,9 +178,14 @@ const Register kMv(product<2, 1>("mv(Tensor self, Tensor vec) -> Tensor",
 const Register kDot(product<1, 1>("dot(Tensor self, Tensor tensor) -> Tensor",
                                   "The sum of products of two vectors.", {.out = true},
                                   [] { return SampleList{{{t({3}), t({3})}}}; }));
-const Register kVdot(product<1, 1>("vdot(Tensor self, Tensor other) -> Tensor",
-                                   "The sum of products of two vectors (real dtypes).",
-                                   {.out = true}, [] { return SampleList{{{t({3}), t({3})}}}; }));
+Definition vdot_definition() {
+  Definition d = product<1, 1>("vdot(Tensor self, Tensor other) -> Tensor",
+                               "The sum of products of the conjugate of self and other.",
+                               {.out = true}, [] { return SampleList{{{t({3}), t({3})}}}; });
+  d.lower = [](Lowering& l) { l.result(matmul(conj(l["self"]), l["other"])); };
+  return d;
+}
+const Register kVdot(vdot_definition());
 
 const Register kOuter({
     .schema = "outer(Tensor self, Tensor vec2) -> Tensor",

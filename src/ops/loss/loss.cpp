@@ -36,10 +36,12 @@ void loss_result(const Call& call, ResultInfos& results, DType dtype, const Ints
 }
 
 void pairwise_loss_shape(const Call& call, ResultInfos& results) {
+  const DType own = common_dtype(call);
+  const DType common = call.definition().real_result ? real_dtype(own) : own;
   SmallVector<Ints, 3> shapes;
   for (const Argument& argument : call.arguments())
     if (const auto* t = std::get_if<const TensorInfo*>(&argument)) shapes.push_back((*t)->sizes);
-  loss_result(call, results, common_dtype(call), call.broadcast(shapes));
+  loss_result(call, results, common, call.broadcast(shapes));
 }
 
 Expr reduced(Lowering& l, const Expr& loss) {
@@ -62,7 +64,7 @@ Definition pairwise_loss(std::string_view schema, std::string_view doc, void (*l
       .doc = doc,
       .variants = {.function = false, .method = false, .aliases = {std::move(alias)}},
       .promotion = Promotion::Promote,
-      .accepts = Accepts::Floats,
+      .accepts = Accepts::Inexact,
       .canonical = resolve_reduction,
       .shape = pairwise_loss_shape,
       .lower = lower,

@@ -17,11 +17,16 @@ const Register kMse(pairwise_loss(
     "(input - target)^2.",
     [](Lowering& l) { l.result(reduced(l, square(l["input"] - l["target"]))); },
     "nn.functional.mse_loss", pair_samples));
-const Register kL1(pairwise_loss(
-    "l1_loss(Tensor input, Tensor target, bool? size_average=None, bool? reduce=None, str "
-    "reduction=\"mean\") -> Tensor",
-    "|input - target|.", [](Lowering& l) { l.result(reduced(l, abs(l["input"] - l["target"]))); },
-    "nn.functional.l1_loss", pair_samples));
+Definition l1_definition() {
+  Definition d = pairwise_loss(
+      "l1_loss(Tensor input, Tensor target, bool? size_average=None, bool? reduce=None, str "
+      "reduction=\"mean\") -> Tensor",
+      "|input - target|.", [](Lowering& l) { l.result(reduced(l, abs(l["input"] - l["target"]))); },
+      "nn.functional.l1_loss", pair_samples);
+  d.real_result = true;
+  return d;
+}
+const Register kL1(l1_definition());
 const Register kSmoothL1(pairwise_loss(
     "smooth_l1_loss(Tensor input, Tensor target, bool? size_average=None, bool? reduce=None, str "
     "reduction=\"mean\", float beta=1.0) -> Tensor",

@@ -30,9 +30,9 @@ bool keeps(const Call& call) { return !call.is_none("keepdim") && call.boolean("
 enum class Kind { Same, Sum, Float };
 DType dtype_for(const Call& call, Kind kind) {
   const DType own = call.tensor("input").dtype;
-  const DType natural = is_float(own) || kind == Kind::Same ? own
-                        : kind == Kind::Sum                 ? DType::Int64
-                                                            : default_dtype();
+  const DType natural = is_inexact(own) || kind == Kind::Same ? own
+                        : kind == Kind::Sum                   ? DType::Int64
+                                                              : default_dtype();
   for (const Parameter& p : call.definition().parsed.parameters)
     if (p.name == "dtype") return call.dtype_or("dtype", natural);
   return natural;
@@ -134,7 +134,7 @@ const Register kLogsumexp(reduction<Kind::Float>(
     "masked.logsumexp", [](Lowering& l) {
       const Expr x = filled(l, input_as(l, Kind::Float), -INFINITY);
       const Ints axes = reduced_axes(l.call());
-      const Expr m = stop_gradient(amax(x, axes));
+      const Expr m = stop_gradient(amax(real(x), axes));
       const Expr shift = replace_where(eq(abs(m), INFINITY), m, 0.0);
       l.result(dropped(l, log(sum(exp(x - shift), axes)) + shift));
     }));
@@ -143,9 +143,9 @@ const Register kLogsumexp(reduction<Kind::Float>(
 Expr variance(Lowering& l) {
   const Expr x = input_as(l, Kind::Float);
   const Ints axes = reduced_axes(l.call());
-  const Expr n = left(l, x);
+  const Expr n = left(l, real(x));
   const Expr center = sum(filled(l, x, 0.0), axes) / n;
-  const Expr squares = sum(filled(l, square(x - center), 0.0), axes);
+  const Expr squares = sum(filled(l, abs_squared(x - center), 0.0), axes);
   const bool unbiased = l.call().is_none("unbiased") || l.call().boolean("unbiased");
   const Expr divisor = unbiased ? n - 1.0 : n;
   return dropped(l, squares / select(lt(divisor, 0.0), 0.0, divisor));

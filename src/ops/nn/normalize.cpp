@@ -153,7 +153,7 @@ const Register kRmsNorm({
     .doc = "x / sqrt(mean(x^2) + eps) * weight over the last axes; eps is the dtype's epsilon "
            "unless given. Zhang and Sennrich, 2019.",
     .variants = {.method = false, .aliases = {"nn.functional.rms_norm"}},
-    .accepts = Accepts::Floats,
+    .accepts = Accepts::Inexact,
     .shape = row_norm_shape,
     .lower =
         [](Lowering& l) {
@@ -161,7 +161,7 @@ const Register kRmsNorm({
           const Expr squares = mean(square(x), row_axes(l.call()));
           const DType dtype = l.call().tensor("input").dtype;
           const double epsilon =
-              dtype == DType::Float64 ? 2.220446049250313e-16 : 1.1920928955078125e-07;
+              real_dtype(dtype) == DType::Float64 ? 2.220446049250313e-16 : 1.1920928955078125e-07;
           const Expr shifted = l.call().is_none("eps") ? squares + epsilon : squares + l["eps"];
           const Expr normal = x * (1.0 / sqrt(shifted));
           l.result(l["weight"].valid() ? normal * l["weight"] : normal);

@@ -61,14 +61,15 @@ const Register kPairwiseDistance({
     .doc = "The p-norm of x1 - x2 + eps over the last axis.",
     .variants = {.method = false, .aliases = {"nn.functional.pairwise_distance"}},
     .promotion = Promotion::Promote,
-    .accepts = Accepts::Floats,
+    .accepts = Accepts::Inexact,
     .broadcasts = true,
     .shape =
         [](const Call& call, ResultInfos& results) {
           const SmallVector<Ints, 2> shapes{call.tensor("x1").sizes, call.tensor("x2").sizes};
           const Ints sizes = call.broadcast(shapes);
           const Ints axes{static_cast<int64_t>(sizes.size()) - 1};
-          results.push_back({common_dtype(call), reduced_sizes(sizes, axes, keeps_axes(call)), {}});
+          results.push_back(
+              {real_dtype(common_dtype(call)), reduced_sizes(sizes, axes, keeps_axes(call)), {}});
         },
     .lower =
         [](Lowering& l) {
@@ -106,12 +107,12 @@ const Register kCosineEmbedding({
           sizes.pop_back();
           shapes = {sizes, target.sizes};
           const DType common = common_dtype(call);
-          loss_result(call, results, is_float(common) ? common : default_dtype(),
+          loss_result(call, results, is_inexact(common) ? common : default_dtype(),
                       call.broadcast(shapes));
         },
     .lower =
         [](Lowering& l) {
-          const DType dtype = is_float(l.compute()) ? l.compute() : default_dtype();
+          const DType dtype = is_inexact(l.compute()) ? l.compute() : default_dtype();
           const Expr a = convert(l["input1"], dtype);
           const Expr b = convert(l["input2"], dtype);
           const Expr y = convert(l["target"], dtype);
@@ -155,22 +156,23 @@ const Register kTripletMargin({
           Ints sizes = call.broadcast(shapes);
           if (!sizes.empty()) sizes.pop_back();
           const DType common = common_dtype(call);
-          loss_result(call, results, is_float(common) ? common : default_dtype(), sizes);
+          loss_result(call, results, is_inexact(common) ? real_dtype(common) : default_dtype(),
+                      sizes);
         },
     .lower =
         [](Lowering& l) {
-          const DType dtype = is_float(l.compute()) ? l.compute() : default_dtype();
+          const DType dtype = is_inexact(l.compute()) ? l.compute() : default_dtype();
           const Expr a = convert(l["anchor"], dtype);
           const Expr p = convert(l["positive"], dtype);
           const Expr n = convert(l["negative"], dtype);
           const auto distance = [&](const Expr& x, const Expr& y) {
-            return row_distance(l, x, y, convert(l.number("eps"), dtype), l.call().real("p"),
-                                false);
+            return row_distance(l, x, y, convert(l.number("eps"), real_dtype(dtype)),
+                                l.call().real("p"), false);
           };
           const Expr near = distance(a, p);
           Expr far = distance(a, n);
           if (l.call().boolean("swap")) far = minimum(far, distance(p, n));
-          const Expr loss = near - far + convert(l.number("margin"), dtype);
+          const Expr loss = near - far + convert(l.number("margin"), real_dtype(dtype));
           l.result(reduced(l, select(le(loss, 0.0), 0.0, loss)));
         },
     .special = {{"p", {1, 2, 3}}},

@@ -21,7 +21,7 @@ Definition activation(std::string_view schema, std::string_view doc, void (*lowe
                        .in_place = in_place,
                        .aliases = std::move(aliases)},
           .promotion = Promotion::Promote,
-          .accepts = Accepts::Floats,
+          .accepts = Accepts::Inexact,
           .lower = lower,
           .samples = unary_samples,
           .errors = [] {

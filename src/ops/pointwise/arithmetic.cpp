@@ -17,7 +17,7 @@ void check_alpha(const Call& call, Arguments&) {
   const DType common = common_dtype(call);
   check(alpha.category() != DTypeCategory::Bool || is_bool(common),
         [&] { return concat(call.name(), ": Boolean alpha only supported for Boolean results."); });
-  check(is_float(common) || !alpha.is_float(), [&] {
+  check(is_inexact(common) || !alpha.is_float(), [&] {
     return concat(call.name(),
                   ": For integral input tensors, argument alpha must not be a floating point "
                   "number.");
@@ -274,12 +274,12 @@ Expr power(Lowering& l, std::string_view base_name, std::string_view exponent_na
       return 1.0 / (base * base);
     }
   }
-  return is_float(base.dtype()) ? pow(base, l[exponent_name])
-                                : integer_power(base, l[exponent_name]);
+  return is_inexact(base.dtype()) ? pow(base, l[exponent_name])
+                                  : integer_power(base, l[exponent_name]);
 }
 
 void check_exponent(const Call& call, Arguments& arguments) {
-  if (is_float(common_dtype(call))) return;
+  if (is_inexact(common_dtype(call))) return;
   const auto* exponent = std::get_if<Scalar>(&call["exponent"]);
   check(exponent == nullptr || exponent->to_double() >= 0, [&] {
     return concat(call.name(), ": Integers to negative integer powers are not allowed.");
@@ -324,7 +324,7 @@ const Register kPowScalar({
         [](Lowering& l) {
           const Expr base = l["self"];
           const Expr exponent = l["exponent"];
-          l.result(is_float(base.dtype()) ? pow(base, exponent) : integer_power(base, exponent));
+          l.result(is_inexact(base.dtype()) ? pow(base, exponent) : integer_power(base, exponent));
         },
     .samples = [] { return SampleList{{{1.5, t({2, 3})}}}; },
 });
@@ -339,10 +339,19 @@ const Register kRpow({
         [](Lowering& l) {
           const Expr base = l["other"];
           const Expr exponent = l["self"];
-          l.result(is_float(base.dtype()) ? pow(base, exponent) : integer_power(base, exponent));
+          l.result(is_inexact(base.dtype()) ? pow(base, exponent) : integer_power(base, exponent));
         },
     .samples = positive_binary_samples,
 });
+/// Float64, or complex128 if an operand is complex.
+DType widest_power(const Call& call) {
+  const Argument& exponent = call["exponent"];
+  const auto* tensor = std::get_if<const TensorInfo*>(&exponent);
+  const bool complex_exponent =
+      tensor != nullptr ? is_complex((*tensor)->dtype) : std::get<Scalar>(exponent).is_complex();
+  return is_complex(call.tensor("self").dtype) || complex_exponent ? DType::Complex128
+                                                                   : DType::Float64;
+}
 const Register kFloatPower({
     .schema = "float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor",
     .doc = "self to the power of exponent in float64.",
@@ -352,7 +361,7 @@ const Register kFloatPower({
     .shape =
         [](const Call& call, ResultInfos& results) {
           TensorInfo info;
-          info.dtype = DType::Float64;
+          info.dtype = widest_power(call);
           SmallVector<Ints, 2> shapes;
           shapes.push_back(call.tensor("self").sizes);
           if (const auto* e = std::get_if<const TensorInfo*>(&call["exponent"]))
@@ -362,8 +371,8 @@ const Register kFloatPower({
         },
     .lower =
         [](Lowering& l) {
-          l.result(pow(convert(l["self"], DType::Float64),
-                       convert(l.number("exponent"), DType::Float64)));
+          const DType dtype = widest_power(l.call());
+          l.result(pow(convert(l["self"], dtype), convert(l.number("exponent"), dtype)));
         },
     .samples = positive_binary_samples,
 });
@@ -388,7 +397,7 @@ const Register kAddcdiv({
     .promotion = Promotion::Promote,
     .canonical =
         [](const Call& call, Arguments&) {
-          check(is_float(common_dtype(call)), [&] {
+          check(is_inexact(common_dtype(call)), [&] {
             return concat(call.name(), ": Integer division with addcdiv is not supported; got ",
                           info(common_dtype(call)).name, " tensors");
           });
@@ -405,7 +414,7 @@ const Register kLerp({
     .doc = "self + weight * (end - self), taken from the nearer end.",
     .variants = {.in_place = true, .out = true},
     .promotion = Promotion::Promote,
-    .accepts = Accepts::Floats,
+    .accepts = Accepts::Inexact,
     .numbers = {"weight"},
     .canonical =
         [](const Call& call, Arguments&) {

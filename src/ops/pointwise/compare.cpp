@@ -198,19 +198,22 @@ Expr never(const Expr& x) { return broadcast_to(constant(x, DType::Bool, false),
 
 const Register kIsnan(question("isnan(Tensor self) -> Tensor", "True for NaN.", [](Lowering& l) {
   const Expr x = l["self"];
-  l.result(is_float(x.dtype()) ? is_nan(x) : never(x));
+  l.result(is_inexact(x.dtype()) ? is_nan(x) : never(x));
 }));
-const Register kIsinf(question("isinf(Tensor self) -> Tensor", "True for the two infinities.",
-                               [](Lowering& l) {
-                                 const Expr x = l["self"];
-                                 l.result(is_float(x.dtype()) ? eq(abs(x), kInfinity) : never(x));
-                               }));
-const Register kIsfinite(question("isfinite(Tensor self) -> Tensor",
-                                  "True for all but NaN and the infinities.", [](Lowering& l) {
-                                    const Expr x = l["self"];
-                                    l.result(is_float(x.dtype()) ? lt(abs(x), kInfinity)
-                                                                 : logical_not(never(x)));
-                                  }));
+const Register kIsinf(
+    question("isinf(Tensor self) -> Tensor", "True for the two infinities.", [](Lowering& l) {
+      const Expr x = l["self"];
+      const auto infinite = [](const Expr& part) { return eq(abs(part), kInfinity); };
+      if (is_complex(x.dtype())) return l.result(logical_or(infinite(real(x)), infinite(imag(x))));
+      l.result(is_float(x.dtype()) ? infinite(x) : never(x));
+    }));
+const Register kIsfinite(question(
+    "isfinite(Tensor self) -> Tensor", "True for all but NaN and the infinities.", [](Lowering& l) {
+      const Expr x = l["self"];
+      const auto finite = [](const Expr& part) { return lt(abs(part), kInfinity); };
+      if (is_complex(x.dtype())) return l.result(logical_and(finite(real(x)), finite(imag(x))));
+      l.result(is_float(x.dtype()) ? finite(x) : logical_not(never(x)));
+    }));
 const Register kIsposinf(question(
     "isposinf(Tensor self) -> Tensor", "True for plus infinity.",
     [](Lowering& l) {
@@ -226,8 +229,11 @@ const Register kIsneginf(question(
     },
     true));
 const Register kIsreal(question("isreal(Tensor self) -> Tensor",
-                                "True: every number of a real dtype is real.",
-                                [](Lowering& l) { l.result(logical_not(never(l["self"]))); }));
+                                "True where the imaginary part is 0.", [](Lowering& l) {
+                                  const Expr x = l["self"];
+                                  l.result(is_complex(x.dtype()) ? eq(imag(x), 0.0)
+                                                                 : logical_not(never(x)));
+                                }));
 const Register kSignbit(question(
     "signbit(Tensor self) -> Tensor", "True where the sign bit is set, -0 included.",
     [](Lowering& l) {
@@ -259,13 +265,14 @@ const Register kIsclose({
           const Expr a = l["self"];
           const Expr b = l["other"];
           Expr close = eq(a, b);
-          if (l.call().boolean("equal_nan") && is_float(a.dtype()))
+          if (l.call().boolean("equal_nan") && is_inexact(a.dtype()))
             close = logical_or(close, logical_and(is_nan(a), is_nan(b)));
-          const DType wide = is_float(a.dtype()) ? a.dtype() : default_dtype();
+          const DType wide = is_inexact(a.dtype()) ? a.dtype() : default_dtype();
+          const DType narrow = real_dtype(wide);
           const Expr x = convert(a, wide);
           const Expr y = convert(b, wide);
           const Expr allowed =
-              convert(l.number("atol"), wide) + abs(convert(l.number("rtol"), wide) * y);
+              convert(l.number("atol"), narrow) + abs(convert(l.number("rtol"), narrow) * abs(y));
           const Expr error = abs(x - y);
           const Expr finite = lt(error, kInfinity);
           l.result(logical_or(close, logical_and(finite, le(error, allowed))));

@@ -28,9 +28,15 @@ Definition function(std::string_view schema, std::string_view doc, void (*lower)
           }};
 }
 
-const Register kAbs(function("abs(Tensor self) -> Tensor", "The absolute value.",
-                             [](Lowering& l) { l.result(abs(l["self"])); }, Accepts::NumbersNoBool,
-                             {"absolute", "Tensor.absolute", "Tensor.__abs__"}));
+Definition abs_definition() {
+  Definition d =
+      function("abs(Tensor self) -> Tensor", "The absolute value; of complex numbers a real one.",
+               [](Lowering& l) { l.result(abs(l["self"])); }, Accepts::NumbersNoBool,
+               {"absolute", "Tensor.absolute", "Tensor.__abs__"});
+  d.real_result = true;
+  return d;
+}
+const Register kAbs(abs_definition());
 
 Definition neg_definition() {
   Definition d =
@@ -57,9 +63,35 @@ Definition step_function(std::string_view schema, std::string_view doc) {
   d.vjp = [](VjpLowering& v) { v.gradients[0] = full_like(v.cotangents[0], 0.0); };
   return d;
 }
-const Register kSign(step_function("sign(Tensor self) -> Tensor", "-1, 0 or 1; NaN stays."));
-const Register kSgn(step_function("sgn(Tensor self) -> Tensor",
-                                  "sign, for dtypes without a direction."));
+Definition sign_definition() {
+  Definition d = step_function("sign(Tensor self) -> Tensor", "-1, 0 or 1; NaN stays.");
+  d.canonical = [](const Call& call, Arguments&) {
+    check(!is_complex(call.tensor("self").dtype), [&] {
+      return concat(call.name(),
+                    ": Unlike NumPy, torch.sign is not intended to support complex numbers. Please "
+                    "use torch.sgn instead.");
+    });
+  };
+  return d;
+}
+const Register kSign(sign_definition());
+/// The point of the unit circle in the direction of a complex x; 0 at 0.
+Expr direction(const Expr& x) {
+  const Expr size = abs(x);
+  const Expr zero = eq(size, 0.0);
+  const Expr safe = replace_where(zero, size, 1.0);
+  return complex(replace_where(zero, real(x) / safe, 0.0),
+                 replace_where(zero, imag(x) / safe, 0.0));
+}
+const Register kSgn(function(
+    "sgn(Tensor self) -> Tensor", "self / |self|, 0 at 0: the sign of a real number.",
+    [](Lowering& l) {
+      const Expr x = l["self"];
+      // A step has slope 0, which is a gradient and not none.
+      const Expr never = broadcast_to(constant(x, DType::Bool, false), x.shape());
+      l.result(is_complex(x.dtype()) ? direction(x) : select(never, x, sign(x)));
+    },
+    Accepts::All));
 const Register kSquare({
     .schema = "square(Tensor self) -> Tensor",
     .doc = "self * self; bool becomes int64.",
@@ -86,7 +118,7 @@ const Register kSquare({
 template <class Fn>
 void round_with(Lowering& l, const Fn& fn) {
   const Expr x = l["self"];
-  l.result(is_float(x.dtype()) ? fn(x) : x);
+  l.result(is_inexact(x.dtype()) ? fn(x) : x);
 }
 const Register kFloor(function("floor(Tensor self) -> Tensor", "The largest integer <= self.",
                                [](Lowering& l) {

@@ -246,7 +246,7 @@ const Register kLogaddexp(binary(
     "logaddexp(Tensor self, Tensor other) -> Tensor",
     "log(exp(self) + exp(other)), computed without overflow.",
     [](Lowering& l) { l.result(log_add_exp(l["self"], l["other"])); }, {}, binary_samples,
-    Promotion::Promote, Accepts::Floats));
+    Promotion::Promote, Accepts::Inexact));
 const Register kLogaddexp2(binary(
     "logaddexp2(Tensor self, Tensor other) -> Tensor",
     "log2(2^self + 2^other), computed without overflow.",

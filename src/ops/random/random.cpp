@@ -1,6 +1,9 @@
 // Random tensors in PyTorch's stream (base/distributions.h).
 
+#include <numbers>
+
 #include "base/distributions.h"
+#include "ir/core_function.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
 
@@ -22,14 +25,33 @@ void like_shape(const Call& call, ResultInfos& results) {
   const TensorInfo& self = call.tensor("self");
   results.push_back({call.dtype_or("dtype", self.dtype), self.sizes, {}});
 }
-void uniform_kernel(HostCall& host) {
+/// Complex numbers as twice as many real ones.
+HostTensor reals_of(HostTensor t) {
+  if (!is_complex(t.info.dtype)) return t;
+  t.info.dtype = real_dtype(t.info.dtype);
+  t.info.sizes.push_back(2);
+  return t;
+}
+/// A complex normal number's parts have half its variance each; the mean is real.
+void write_normal(HostCall& host, double mean, double std) {
   const HostTensor out = host.output(0);
+  const HostTensor reals = reals_of(out);
+  const bool pairs = is_complex(out.info.dtype);
+  fill_normal(host.random(), reals.data, reals.info.dtype, reals.info.numel(), pairs ? 0 : mean,
+              pairs ? std / std::numbers::sqrt2 : std);
+  if (!pairs || mean == 0) return;
+  const size_t part = size_of(reals.info.dtype);
+  auto* bytes = static_cast<std::byte*>(reals.data);
+  for (int64_t i = 0; i < out.info.numel(); ++i, bytes += 2 * part) {
+    const double re = ir::to_double(reals.info.dtype, ir::load_element(reals.info.dtype, bytes));
+    ir::store_element(reals.info.dtype, bytes, ir::container_of(reals.info.dtype, re + mean));
+  }
+}
+void uniform_kernel(HostCall& host) {
+  const HostTensor out = reals_of(host.output(0));
   fill_uniform(host.random(), out.data, out.info.dtype, out.info.numel());
 }
-void normal_kernel(HostCall& host) {
-  const HostTensor out = host.output(0);
-  fill_normal(host.random(), out.data, out.info.dtype, out.info.numel());
-}
+void normal_kernel(HostCall& host) { write_normal(host, 0, 1); }
 Definition source(std::string_view schema, std::string_view doc,
                   void (*shape)(const Call&, ResultInfos&), void (*kernel)(HostCall&),
                   std::function<SampleList()> samples) {
@@ -38,6 +60,7 @@ Definition source(std::string_view schema, std::string_view doc,
           .variants = {.method = false},
           .shape = shape,
           .kernel = kernel,
+          .complex_kernel = true,
           .differentiable = false,
           .samples = std::move(samples)};
 }
@@ -131,6 +154,7 @@ Definition fill(std::string_view schema, std::string_view doc, void (*kernel)(Ho
           .returns = Returns::Self,
           .shape = [](const Call&, ResultInfos&) {},
           .kernel = kernel,
+          .complex_kernel = true,
           .differentiable = false,
           .samples = std::move(samples)};
 }
@@ -141,7 +165,7 @@ const Register kUniform(fill(
     "Tensor(a!)",
     "Writes uniform numbers in [from, to).",
     [](HostCall& host) {
-      const HostTensor out = host.output(0);
+      const HostTensor out = reals_of(host.output(0));
       fill_uniform(host.random(), out.data, out.info.dtype, out.info.numel(),
                    host.call().real("from"), host.call().real("to"));
     },
@@ -150,11 +174,7 @@ const Register kNormal(fill(
     "normal_(Tensor(a!) self, float mean=0, float std=1, *, Generator? generator=None) -> "
     "Tensor(a!)",
     "Writes normally distributed numbers.",
-    [](HostCall& host) {
-      const HostTensor out = host.output(0);
-      fill_normal(host.random(), out.data, out.info.dtype, out.info.numel(),
-                  host.call().real("mean"), host.call().real("std"));
-    },
+    [](HostCall& host) { write_normal(host, host.call().real("mean"), host.call().real("std")); },
     self_samples));
 const Register kExponential(fill(
     "exponential_(Tensor(a!) self, float lambd=1, *, Generator? generator=None) -> Tensor(a!)",

@@ -19,8 +19,8 @@ struct Moments {
 /// Mean and sum of squares about it, divided by max(0, n - correction).
 Moments moments(const Expr& x, const Ints& axes, const Expr& correction, bool keep) {
   const Expr center = mean(x, axes);
-  const Expr squares = sum(square(x - center), axes, keep);
-  const Expr n = count(x, axes, x.dtype()) - correction;
+  const Expr squares = sum(abs_squared(x - center), axes, keep);
+  const Expr n = count(x, axes, squares.dtype()) - real(correction);
   const Expr divisor = select(gt(n, 0.0), n, 0.0);
   return {squares / divisor, keep ? center : squeeze(center, axes)};
 }
@@ -54,13 +54,15 @@ void lower_moments(Lowering& l) {
 }
 void moments_shape(const Call& call, ResultInfos& results) {
   const TensorInfo& self = call.tensor("self");
-  check(is_float(self.dtype), [&] {
+  check(is_inexact(self.dtype), [&] {
     return concat(call.name(), ": std and var only support floating point and complex dtypes, got ",
                   info(self.dtype).name);
   });
   const Reduction r = reduction_of(call);
-  const TensorInfo result{self.dtype, reduced_sizes(self.sizes, r.axes, r.keep), {}};
-  for (size_t i = 0; i < call.definition().parsed.returns.size(); ++i) results.push_back(result);
+  TensorInfo result{real_dtype(self.dtype), reduced_sizes(self.sizes, r.axes, r.keep), {}};
+  results.push_back(result);
+  result.dtype = self.dtype;
+  if (call.definition().parsed.returns.size() > 1) results.push_back(result);
 }
 std::vector<ErrorSample> float_errors() {
   return {{{{indices({3}, 4)}}, "RuntimeError", "only support floating point"}};
@@ -140,7 +142,7 @@ const Register kLogsumexp({
         [](Lowering& l) {
           const Ints axes = reduced_axes(l.call());
           const Expr x = l["self"];
-          const Expr m = stop_gradient(amax(x, axes));
+          const Expr m = stop_gradient(amax(real(x), axes));
           const Expr shift = replace_where(eq(abs(m), INFINITY), m, 0.0);
           const Expr value = log(sum(exp(x - shift), axes)) + shift;
           l.result(keeps_axes(l.call()) ? value : squeeze(value, axes));
@@ -163,11 +165,11 @@ Expr vector_norm(Lowering& l, const Expr& x, std::string_view order, const Ints&
     const double p = given.to_double();
     if (p == INFINITY) return amax(magnitude, axes, keep);
     if (p == -INFINITY) return amin(magnitude, axes, keep);
-    if (p == 0) return sum(convert(ne(x, 0.0), x.dtype()), axes, keep);
+    if (p == 0) return sum(convert(ne(x, 0.0), magnitude.dtype()), axes, keep);
     if (p == 1) return sum(magnitude, axes, keep);
-    return safe_sqrt(sum(x * x, axes, keep));
+    return safe_sqrt(sum(abs_squared(x), axes, keep));
   }
-  const Expr p = convert(l.number(order), x.dtype());
+  const Expr p = convert(l.number(order), magnitude.dtype());
   const Expr zero = eq(magnitude, 0.0);
   const Expr terms =
       select(zero, pow(stop_gradient(magnitude), p), pow(replace_where(zero, magnitude, 1.0), p));
@@ -179,11 +181,11 @@ const std::vector<double> kOrders = {0, 1, 2, INFINITY, -INFINITY};
 
 void norm_shape(const Call& call, ResultInfos& results) {
   const DType dtype = call.dtype_or("dtype", call.tensor("self").dtype);
-  check(is_float(dtype), [&] {
+  check(is_inexact(dtype), [&] {
     return concat(call.name(), ": Expected a floating point or complex tensor as input. Got ",
                   info(dtype).name);
   });
-  reduced_result(call, results, dtype);
+  reduced_result(call, results, real_dtype(dtype));
 }
 const Register kVectorNorm({
     .schema = "linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool "
@@ -244,7 +246,7 @@ const Register kNormName({
     .lower =
         [](Lowering& l) {
           const Expr x = as_dtype(l, l["self"]);
-          l.result(safe_sqrt(sum(x * x, reduced_axes(l.call()), keeps_axes(l.call()))));
+          l.result(safe_sqrt(sum(abs_squared(x), reduced_axes(l.call()), keeps_axes(l.call()))));
         },
     .samples = [] { return SampleList{{{t({2, 3}), std::string("fro")}}}; },
     .errors =
@@ -257,13 +259,13 @@ const Register kDist({
     .schema = "dist(Tensor self, Tensor other, Scalar p=2) -> Tensor",
     .doc = "The p-norm of self - other.",
     .promotion = Promotion::Promote,
-    .accepts = Accepts::Floats,
+    .accepts = Accepts::Inexact,
     .broadcasts = true,
     .shape =
         [](const Call& call, ResultInfos& results) {
           const SmallVector<Ints, 2> shapes{call.tensor("self").sizes, call.tensor("other").sizes};
           call.broadcast(shapes);
-          results.push_back({common_dtype(call), {}, {}});
+          results.push_back({real_dtype(common_dtype(call)), {}, {}});
         },
     .lower =
         [](Lowering& l) {

@@ -11,7 +11,7 @@ using namespace prim;
 /// The dtype of a sum: the one asked for, int64 for integers and bool, else the input's.
 DType sum_dtype(const Call& call) {
   const DType own = call.tensor("self").dtype;
-  return call.dtype_or("dtype", is_float(own) ? own : DType::Int64);
+  return call.dtype_or("dtype", is_inexact(own) ? own : DType::Int64);
 }
 Expr sum_input(Lowering& l) {
   const DType dtype = sum_dtype(l.call());
@@ -22,7 +22,7 @@ void sum_shape(const Call& call, ResultInfos& results) {
 }
 DType mean_dtype(const Call& call) {
   const DType dtype = call.dtype_or("dtype", call.tensor("self").dtype);
-  check(is_float(dtype), [&] {
+  check(is_inexact(dtype), [&] {
     return concat(call.name(),
                   "(): could not infer output dtype. Input dtype must be either a floating point "
                   "or complex dtype. Got: ",
@@ -69,7 +69,7 @@ const Register kNansum({
     .lower =
         [](Lowering& l) {
           Expr x = sum_input(l);
-          if (is_float(x.dtype())) x = replace_where(is_nan(x), x, 0.0);
+          if (is_inexact(x.dtype())) x = replace_where(is_nan(x), x, 0.0);
           l.result(sum(x, reduced_axes(l.call()), keeps_axes(l.call())));
         },
     .samples = summing_samples,

@@ -85,9 +85,15 @@ Ints matrix_order(const Call& call) {
   });
   return swapped(call, static_cast<size_t>(rank - 1), static_cast<size_t>(rank - 2));
 }
-const Register kAdjoint(permutation<matrix_order>("adjoint(Tensor(a) self) -> Tensor(a)",
-                                                  "The last two axes exchanged (real dtypes).", {},
-                                                  {}, [] { return SampleList{{{t({2, 3, 4})}}}; }));
+Definition adjoint_definition() {
+  Definition d = permutation<matrix_order>("adjoint(Tensor(a) self) -> Tensor(a)",
+                                           "The last two axes exchanged, and conjugated.", {}, {},
+                                           [] { return SampleList{{{t({2, 3, 4})}}}; });
+  d.returns = Returns::MaybeView;
+  d.lower = [](Lowering& l) { l.result(conj(permute(l["self"], matrix_order(l.call())))); };
+  return d;
+}
+const Register kAdjoint(adjoint_definition());
 const Register kMT(permutation<matrix_order>("_mT(Tensor(a) self) -> Tensor(a)",
                                              "The last two axes exchanged: Tensor.mT.",
                                              {.function = false, .method = false}, {},
@@ -345,7 +351,7 @@ const Register kUnsqueeze({
         },
 });
 
-/// self itself under another name: what complex dtypes would make of it.
+/// self itself under another name.
 Definition itself(std::string_view schema, std::string_view doc, Variants variants) {
   return {.schema = schema,
           .doc = doc,
@@ -357,12 +363,6 @@ Definition itself(std::string_view schema, std::string_view doc, Variants varian
 }
 const Register kAlias(itself("alias(Tensor(a) self) -> Tensor(a)", "Another view of self.",
                              {.function = false, .method = false, .copy = true}));
-const Register kReal(itself("real(Tensor(a) self) -> Tensor(a)",
-                            "The real part: self, for real dtypes.", {.method = false}));
-const Register kConj(itself("conj(Tensor(a) self) -> Tensor(a)",
-                            "The conjugate: self, for real dtypes.", {}));
-const Register kConjPhysical(itself("conj_physical(Tensor(a) self) -> Tensor(a)",
-                                    "The conjugate: self, for real dtypes.", {}));
 const Register kResolveConj(itself("resolve_conj(Tensor(a) self) -> Tensor(a)",
                                    "self without a pending conjugation.", {}));
 const Register kResolveNeg(itself("resolve_neg(Tensor(a) self) -> Tensor(a)",

@@ -441,19 +441,5 @@ const Register kMvlgamma({
               {{{t({2}), Scalar(0)}}, "RuntimeError", "greater than or equal to 1"}};
         },
 });
-const Register kAngle({
-    .schema = "angle(Tensor self) -> Tensor",
-    .doc = "The angle of a number in the complex plane: pi below 0, 0 elsewhere, NaN for NaN.",
-    .variants = {.out = true},
-    .promotion = Promotion::ToFloat,
-    .lower =
-        [](Lowering& l) {
-          const Expr x = l["self"];
-          l.result(stop_gradient(select(is_nan(x), x, select(lt(x, 0.0), full_like(x, pi), 0.0))));
-        },
-    .vjp = [](VjpLowering& v) { v.gradients[0] = full_like(v.cotangents[0], 0.0); },
-    .samples = unary_samples,
-});
-
 }  // namespace
 }  // namespace flambeau::ops
