@@ -84,6 +84,16 @@ def samplers() -> Any:
 
 
 @case
+def parts() -> Any:
+    result: list[Any] = []
+    for options in ({}, {"shuffle": False}, {"drop_last": True, "seed": 4}):
+        for rank in (0, 2):
+            sampler = data.DistributedSampler(Squares(10), 3, rank, **options)
+            result.append([[*sampler], len(sampler), sampler.set_epoch(2), [*sampler]])
+    return [*result, error_of(lambda: data.DistributedSampler(Squares(), 2, 2)), [*data.DistributedSampler(Squares(2), 5, 4, shuffle=False)]]
+
+
+@case
 def loaders() -> Any:
     torch.manual_seed(11)
     result: list[Any] = [

@@ -97,5 +97,5 @@ def matrices() -> Any:
 
 @case
 def prints() -> Any:
-    modules = [nn.Upsample(3), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Upsample((2, 3)), nn.UpsamplingNearest2d(4), nn.UpsamplingBilinear2d(scale_factor=2), nn.Unfold(2), nn.Unfold((2, 3), padding=1)]
+    modules = [nn.Upsample(3), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Upsample((2, 3)), nn.UpsamplingNearest2d(4), nn.UpsamplingBilinear2d(scale_factor=2), nn.EmbeddingBag(3, 2), nn.EmbeddingBag(3, 2, 1.0, 1.0, True, "sum", padding_idx=-1), nn.Unfold(2), nn.Unfold((2, 3), padding=1)]
     return [repr(m) for m in modules]

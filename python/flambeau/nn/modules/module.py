@@ -21,6 +21,7 @@ from flambeau.nn.modules._global_hooks import (
     register_module_parameter_registration_hook,
 )
 from flambeau.nn.modules._state import EXTRA_STATE, State
+from flambeau.nn.modules._state import _IncompatibleKeys as _IncompatibleKeys
 from flambeau.nn.modules._traversal import Traversal
 from flambeau.nn.parameter import Buffer, Parameter
 from flambeau.utils.hooks import BackwardHook, RemovableHandle, hook_last_node
