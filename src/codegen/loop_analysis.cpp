@@ -39,7 +39,8 @@ struct Census {
 void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& analysis,
            Census& census) {
   for (const Statement& s : body) {
-    if (s.kind == StatementKind::Compute) census.core_ops += count_core_ops(s, analysis);
+    if (s.kind == StatementKind::Compute || s.kind == StatementKind::Scan)
+      census.core_ops += count_core_ops(s, analysis);
     if (s.kind == StatementKind::Load || s.kind == StatementKind::Store) {
       census.narrowest = std::min(census.narrowest, size_of(s.dtype));
       for (const auto& term : s.index.dynamic)
@@ -97,6 +98,7 @@ class Analyser {
 int count_core_ops(const Statement& compute, const LoopAnalysis& analysis) {
   CountingEmitter counter;
   SmallVector<ir::Operand, 4> arguments;
+  if (compute.kind == StatementKind::Scan) arguments.push_back({0, compute.dtype});
   for (const ValueId id : compute.arguments)
     arguments.push_back({0, analysis.dtypes[static_cast<size_t>(id)]});
   ir::emit_elementwise(*compute.primitive, counter, compute.dtype, arguments, compute.attributes);

@@ -85,6 +85,9 @@ void LoopCodegen::emit(const Statement& s) {
     case StatementKind::Reduce:
       value_of(s.result) = reduce(s);
       return;
+    case StatementKind::Scan:
+      value_of(s.result) = scan(s);
+      return;
   }
 }
 
@@ -123,6 +126,10 @@ void LoopCodegen::emit_loop(const Statement& s) {
     end = function_->getArg(3);
   } else {
     end = s.extent_value >= 0 ? value_of(s.extent_value) : operand(s.extent);
+  }
+  if (open_scans(s)) {
+    emit_scan_loop(s, end);
+    return;
   }
   counted_loop(begin, end, 1, [&](Value* i) {
     variables_[static_cast<size_t>(s.variable)] = i;

@@ -7,6 +7,7 @@
 #include <llvm/IR/Module.h>
 
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/cpu_features.h"
@@ -52,6 +53,12 @@ class LoopCodegen {
   Value* emit_compute(const Statement& s);
   void emit_loop(const Statement& s);
   void emit_vector_loop(const Statement& s, Value* begin, Value* end);
+
+  // Scans (loop_scan.cpp).
+  bool open_scans(const Statement& loop);
+  void emit_scan_loop(const Statement& s, Value* end);
+  Value* scan(const Statement& s);
+  Value* scan_step(const Statement& s, Value* so_far, std::span<Value* const> elements);
 
   // Memory (loop_memory.cpp).
   Value* operand(const ir::IntOperand& operand);
@@ -117,6 +124,12 @@ class LoopCodegen {
   std::vector<Value*> values_;     ///< by ValueId, of the code that is being emitted
   std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_
   Lanes lanes_;
+  /// What a scan carries from one iteration of its loop to the next, in stack slots.
+  struct ScanState {
+    llvm::AllocaInst *value, *block, *before;  ///< as in ir::RunningScan
+  };
+  std::unordered_map<ir::ValueId, ScanState> scans_;
+  bool begins_block_ = false;  ///< this iteration is the first of its block
   // Prefetching of the next row while the first pass over a row runs.
   ir::LoopVar row_variable_ = -1;
   bool in_first_pass_ = false;        ///< inside a reduction across lanes

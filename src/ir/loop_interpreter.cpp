@@ -1,49 +1,15 @@
 // A kernel runs 10^4 to 10^6 scalar iterations in a test, so the statements are first resolved:
 // slots become numbers, and computations become lists of core functions on cells.
 
+#include <optional>
+
 #include "base/error.h"
-#include "ir/core_function.h"
+#include "ir/cell_emitter.h"
 #include "ir/loop_program.h"
 #include "ir/order.h"
 
 namespace flambeau::ir {
 namespace {
-
-/// cells[result] = function(cells[a], cells[b], cells[c])
-struct Instruction {
-  CoreFunction function;
-  uint32_t result, a, b, c;
-};
-
-/// Emits instructions; an operand's id is the number of its cell.
-class CellEmitter : public Emitter {
- public:
-  CellEmitter(std::vector<Container>& cells, std::vector<Instruction>& instructions)
-      : cells_(cells), instructions_(instructions) {}
-
-  Operand constant(DType dtype, double value) override {
-    return add(dtype, container_of(dtype, value));
-  }
-  Operand constant_bits(DType dtype, uint64_t bits) override {
-    return add(dtype, container_of_bits(dtype, bits));
-  }
-  Operand core(CoreOp op, DType dtype, std::span<const Operand> arguments) override {
-    const CoreFunction function = checked_core_function(op, dtype, arguments);
-    const Operand out = add(dtype, 0);
-    const auto cell = [&](size_t i) { return arguments[i < arguments.size() ? i : 0].id; };
-    instructions_.push_back({function, out.id, cell(0), cell(1), cell(2)});
-    return out;
-  }
-
- private:
-  Operand add(DType dtype, Container value) {
-    cells_.push_back(value);
-    return {static_cast<uint32_t>(cells_.size() - 1), dtype};
-  }
-
-  std::vector<Container>& cells_;
-  std::vector<Instruction>& instructions_;
-};
 
 /// A statement with everything but cells and variables resolved.
 struct Step {
@@ -58,6 +24,8 @@ struct Step {
   std::vector<Term> terms, dynamic;
   int64_t offset = 0;
   std::vector<Instruction> instructions;
+  std::optional<RunningScan> scan;
+  std::vector<uint32_t> operands;  ///< cells, of a scan
   int64_t begin = 0, end = 0;
   int64_t extent = -1;  ///< cell of `end`, or -1
   std::vector<Step> body;
@@ -75,7 +43,7 @@ class LoopInterpreter {
         variables_(static_cast<size_t>(program.variable_count)) {}
 
   void run() {
-    const std::vector<Step> steps = resolve(program_.body);
+    std::vector<Step> steps = resolve(program_.body);
     run(steps);
   }
 
@@ -131,6 +99,11 @@ class LoopInterpreter {
           define(s, step, 0);
         }
         break;
+      case StatementKind::Scan:
+        for (const ValueId id : s.arguments) step.operands.push_back(cell_of(id));
+        step.scan.emplace(*s.primitive, s.dtype, s.attributes);
+        define(s, step, 0);
+        break;
     }
     return step;
   }
@@ -171,11 +144,11 @@ class LoopInterpreter {
     return step.mask >= 0 && cells_[static_cast<size_t>(step.mask)] == 0;
   }
 
-  void run(const std::vector<Step>& steps) {
-    for (const Step& step : steps) run(step);
+  void run(std::vector<Step>& steps) {
+    for (Step& step : steps) run(step);
   }
 
-  void run(const Step& step) {
+  void run(Step& step) {
     const Statement& s = *step.statement;
     switch (s.kind) {
       case StatementKind::Constant:
@@ -185,8 +158,7 @@ class LoopInterpreter {
         cells_[step.result] = static_cast<Container>(index(step));
         return;
       case StatementKind::Compute:
-        for (const Instruction& i : step.instructions)
-          cells_[i.result] = i.function(cells_[i.a], cells_[i.b], cells_[i.c]);
+        ir::run(step.instructions, cells_);
         return;
       case StatementKind::Load:
         cells_[step.result] = masked_out(step) ? 0 : load_element(s.dtype, address(step));
@@ -205,12 +177,19 @@ class LoopInterpreter {
                                      container_of(s.dtype, s.primitive->identity(s.dtype)), values);
         return;
       }
+      case StatementKind::Scan: {
+        if (variables_[static_cast<size_t>(s.variable)] == 0) step.scan->restart();
+        SmallVector<Container, 3> elements;
+        for (const uint32_t cell : step.operands) elements.push_back(cells_[cell]);
+        cells_[step.result] = step.scan->next(elements);
+        return;
+      }
     }
   }
 
   /// Runs the body for each value of the variable, and `after` after each.
   template <class Fn>
-  void for_each(const Step& step, const Fn& after) {
+  void for_each(Step& step, const Fn& after) {
     const int64_t end = step.extent >= 0
                             ? static_cast<int64_t>(cells_[static_cast<size_t>(step.extent)])
                             : step.end;

@@ -192,6 +192,8 @@ class LoopParser {
       s.primitive = reader_.primitive();
       if (s.primitive->cls == PrimitiveClass::Reduce)
         read_reduce(s, depth);
+      else if (s.primitive->cls == PrimitiveClass::Scan)
+        read_scan(s);
       else
         read_compute(s);
     }
@@ -199,14 +201,26 @@ class LoopParser {
     dtypes_[static_cast<size_t>(s.result)] = s.dtype;
   }
 
-  void read_compute(Statement& s) {
-    s.kind = StatementKind::Compute;
+  void read_arguments(Statement& s) {
     while (reader_.comes_numbered('%')) {
       s.arguments.push_back(read_value());
       if (!reader_.take(",")) break;
       if (!reader_.comes_numbered('%')) reader_.fail("a value");
     }
+  }
+
+  void read_compute(Statement& s) {
+    s.kind = StatementKind::Compute;
+    read_arguments(s);
     s.attributes = reader_.attributes(0);
+    read_dtype(s);
+  }
+
+  void read_scan(Statement& s) {
+    s.kind = StatementKind::Scan;
+    read_arguments(s);
+    reader_.expect("over");
+    s.variable = read_number('v', "a variable");
     read_dtype(s);
   }
 

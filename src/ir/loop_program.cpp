@@ -66,6 +66,12 @@ std::string value_text(const Statement& s, const std::string& indent) {
     case StatementKind::Reduce:
       return concat(name, range_text(s), ' ', name_of(s.mark),
                     s.order == ReduceOrder::Tree ? " tree" : "", type, body_text(s, indent));
+    case StatementKind::Scan: {
+      std::string out = name;
+      for (size_t i = 0; i < s.arguments.size(); ++i)
+        out += concat(i == 0 ? " %" : ", %", s.arguments[i]);
+      return out + concat(" over v", s.variable, type, '\n');
+    }
     case StatementKind::Store:
     case StatementKind::Loop:
       break;

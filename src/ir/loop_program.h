@@ -20,7 +20,8 @@
 //
 // Other statements: `%4 = constant 0.5 : f32`, `%5 = slot i3 : f64`, `%6 = index [v0 * 4 + i2] :
 // i64`, a masked `load b0[v0 * 1] if %7 : f32` or `store b1[v0 * 1], %3 if %7`, loops `serial v3 in
-// %6 {` and `parallel_inner v4 {`, and `reduce_max v1 in i0 serial tree : f32 {`. Counts of slots,
+// %6 {` and `parallel_inner v4 {`, `%7 = scan_sum %6 over v3 : f32`, and
+// `reduce_max v1 in i0 serial tree : f32 {`. Counts of slots,
 // values and variables above the least are named before the first brace: `kernel(...) slots=4 {`.
 
 #include <memory>
@@ -86,6 +87,8 @@ enum class StatementKind : uint8_t {
   Store,     ///< buffer[index] = arguments[0]; where `mask` is false: not written
   Loop,      ///< body, for each value of `variable`
   Reduce,    ///< result = the combination of body's `yield` over `variable`, in the fixed order
+  Scan,  ///< result = the running value of a Scan row over the iterations of `variable`, that of
+         ///< the serial loop around it
 };
 
 /// How a Reduce combines. Both are the definition of ir/interpreter.h, whole or in two kernels.
@@ -106,7 +109,7 @@ struct Statement {
   int buffer = -1;
   LoopIndex index;
   ValueId mask = -1;
-  // Loop and Reduce
+  // Loop and Reduce; `variable`: Scan, too
   LoopMark mark =
       LoopMark::Serial;  ///< Reduce: Vector (lanes are elements of the reduced axis) or
                          ///< Serial (each vector lane of the enclosing loop has its own)

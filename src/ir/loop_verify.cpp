@@ -18,6 +18,7 @@ class LoopVerifier {
  private:
   /// Where a statement stands.
   struct Scope {
+    LoopVar serial = -1;   ///< variable of the serial loop whose body it is in, or -1
     bool nested = false;   ///< in any loop
     bool vector = false;   ///< in a loop or reduction whose iterations are vector lanes
     bool reduced = false;  ///< in a reduction
@@ -91,6 +92,17 @@ class LoopVerifier {
     expect(inferred == s.dtype, "the dtype is what the primitive infers");
   }
 
+  void check_scan(const Statement& s, Scope scope) const {
+    expect(s.primitive != nullptr && s.primitive->cls == PrimitiveClass::Scan &&
+               s.arguments.size() == static_cast<size_t>(s.primitive->arity),
+           "a scan's primitive is a scan, the number of operands its arity");
+    expect(s.variable >= 0 && s.variable == scope.serial,
+           "a scan runs over the serial loop in whose body it is");
+    for (const ValueId id : s.arguments)
+      expect(use(id) == s.dtype, "a scan has the dtype of its operands");
+    expect(!is_half(s.dtype) && !is_bool(s.dtype), "a scan is of numbers, 16-bit floats as f32");
+  }
+
   void check_range(const Statement& s) const {
     if (s.extent_value >= 0)
       expect(use(s.extent_value) == DType::Int64, "a loop's extent is i64");
@@ -109,7 +121,8 @@ class LoopVerifier {
     if (vector) expect(!scope.vector, "no vector loop in a vector loop or vector reduction");
     if (!parallel && !inner) check_range(s);
     expect(s.yield < 0 && s.result < 0, "a loop gives no value");
-    check_nested(s, {true, scope.vector || vector, scope.reduced});
+    check_nested(s, {s.mark == LoopMark::Serial ? s.variable : -1, true, scope.vector || vector,
+                     scope.reduced});
   }
 
   void check_reduce(const Statement& s, Scope scope) {
@@ -122,7 +135,7 @@ class LoopVerifier {
     if (vector) expect(!scope.vector, "no vector reduction in a vector loop or vector reduction");
     expect(!is_half(s.dtype), "a reduction of 16-bit floats is done in f32");
     check_range(s);
-    check_nested(s, {true, scope.vector || vector, true});
+    check_nested(s, {-1, true, scope.vector || vector, true});
   }
 
   /// The body of a loop or reduction: what it defines is gone after it.
@@ -190,6 +203,9 @@ class LoopVerifier {
         return;
       case StatementKind::Reduce:
         check_reduce(s, scope);
+        return;
+      case StatementKind::Scan:
+        check_scan(s, scope);
         return;
     }
   }

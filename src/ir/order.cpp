@@ -75,6 +75,60 @@ ArrayValue reduce_array(const ArrayValue& array, std::span<const int64_t> axes, 
   return out;
 }
 
+RunningScan::RunningScan(const Primitive& row, DType dtype, const Attributes& attributes) {
+  SmallVector<Operand, 4> operands;
+  for (int i = 0; i <= row.arity; ++i) {
+    operands.push_back({static_cast<uint32_t>(i), dtype});
+    cells_.push_back(0);
+  }
+  CellEmitter emitter(cells_, instructions_);
+  result_ = emit_elementwise(row, emitter, dtype, operands, attributes).id;
+}
+
+Container RunningScan::combine(Container so_far, std::span<const Container> elements) {
+  cells_[0] = so_far;
+  std::copy(elements.begin(), elements.end(), cells_.begin() + 1);
+  run(instructions_, cells_);
+  return cells_[result_];
+}
+
+Container RunningScan::next(std::span<const Container> elements) {
+  const int64_t position = position_++;
+  if (elements.size() > 1) {
+    value_ = position == 0 ? elements.back() : combine(value_, elements);
+    return value_;
+  }
+  if (position % kReduceBlock == 0) {
+    before_ = value_;
+    block_ = elements[0];
+  } else {
+    block_ = combine(block_, elements);
+  }
+  value_ = position < kReduceBlock ? block_ : combine(before_, {&block_, 1});
+  return value_;
+}
+
+ArrayValue scan_array(const Primitive& row, std::span<const ArrayValue> operands,
+                      const Attributes& attributes) {
+  const ArrayValue& first = operands[0];
+  const auto axis = static_cast<size_t>(attributes.axes[0]);
+  const int64_t length = first.shape[axis];
+  const int64_t stride = strides_of(first.shape)[axis];
+  RunningScan scan(row, first.dtype, attributes);
+  ArrayValue out(first.dtype, first.shape);
+  for (int64_t start = 0; start < first.size(); ++start) {
+    if (start / stride % length != 0) continue;
+    scan.restart();
+    for (int64_t i = 0; i < length; ++i) {
+      const int64_t place = start + stride * (attributes.index == 0 ? i : length - 1 - i);
+      SmallVector<Container, 3> elements;
+      for (const ArrayValue& operand : operands) elements.push_back(element(operand, place));
+      set_element(out, place, scan.next(elements));
+    }
+  }
+  return out;
+}
+
 namespace {
 
 /// The sum over k of a[k * a_step] * b[k * b_step].

@@ -3,8 +3,9 @@
 // The interpreters use these functions, and every backend is compared with them.
 
 #include <span>
+#include <vector>
 
-#include "ir/core_function.h"
+#include "ir/cell_emitter.h"
 #include "ir/interpreter.h"
 
 namespace flambeau::ir {
@@ -26,6 +27,35 @@ Container reduce_block(CoreOp combine, DType dtype, Container identity,
 /// order whatever the order of `axes`. 16-bit floats are combined in Float32 and rounded once.
 ArrayValue reduce_array(const ArrayValue& array, std::span<const int64_t> axes, CoreOp combine,
                         const Scalar& identity);
+
+/// The running value of one row of a Scan, element by element. The first value is the first element
+/// (of the last operand). With one operand, the elements of each block of kReduceBlock combine from
+/// the block's first on, and what they give follows the running value before the block in one more
+/// combination; with several, every element follows the value before it.
+class RunningScan {
+ public:
+  RunningScan(const Primitive& row, DType dtype, const Attributes& attributes);
+  /// The next value. `elements`: one of each operand, containers of the dtype.
+  Container next(std::span<const Container> elements);
+  /// Begins another row.
+  void restart() { position_ = 0; }
+
+ private:
+  Container combine(Container so_far, std::span<const Container> elements);
+
+  std::vector<Container> cells_;  // the value so far and the elements come first
+  std::vector<Instruction> instructions_;
+  uint32_t result_ = 0;  // cell
+  int64_t position_ = 0;
+  Container block_ = 0;   // of the elements of this block
+  Container before_ = 0;  // the running value before this block
+  Container value_ = 0;
+};
+
+/// The scan `row` of `operands` (one shape and dtype) along attributes.axes[0], backwards if
+/// attributes.index is 1.
+ArrayValue scan_array(const Primitive& row, std::span<const ArrayValue> operands,
+                      const Attributes& attributes);
 
 /// [batch..., m, k] x [batch..., k, n] -> [batch..., m, n] of `result`. For each element ascending
 /// k in blocks of kContractBlock: each block one chain of fused multiply-adds from zero (integers:

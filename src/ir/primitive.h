@@ -31,7 +31,7 @@ enum class PrimitiveClass : uint8_t {
   Pad,          ///< low, high and interior padding by a scalar operand
   Concatenate,
   Reduce,     ///< over `axes`, which vanish from the shape; in the fixed order of reduce_order
-  Scan,       ///< running reduction along `axes[0]`
+  Scan,       ///< running combination along `axes[0]`, in the fixed order of RunningScan
   Gather,     ///< operand 0 read at computed indices
   Scatter,    ///< operand 0 updated at computed indices, ascending source order
   Contract,   ///< batched matrix product
@@ -84,14 +84,16 @@ struct Primitive {
 
   /// The result's type; throws InternalError naming the primitive if operands do not fit.
   Type (*infer)(std::span<const Type> arguments, const Attributes& attributes);
-  /// Elementwise only: the meaning, in core operations. `result` is the node's dtype. Called
+  /// Elementwise: the meaning, in core operations. Scan: the next value from the last one and the
+  /// operands' elements; associative if there is one operand. `result` is the node's dtype. Called
   /// through emit_elementwise, which says how 16-bit floats come and go.
   Operand (*emit)(Emitter& emitter, DType result, std::span<const Operand> arguments,
                   const Attributes& attributes) = nullptr;
   /// The others: the meaning, on whole arrays (ir/interpreter.h).
   ArrayValue (*interpret)(const Node& node, std::span<const ArrayValue> arguments,
                           const DimBindings& bindings) = nullptr;
-  /// Reduce and Scan: the operation that combines, and its identity for a dtype.
+  /// Reduce: the operation that combines, and its identity for a dtype. Scatter: the operation by
+  /// which an element takes in another; none: it is replaced.
   std::optional<CoreOp> combine = std::nullopt;
   Scalar (*identity)(DType) = nullptr;
   /// Cotangents of the operands (an invalid Expr: none). Null: not differentiable, zero.

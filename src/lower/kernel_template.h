@@ -63,6 +63,7 @@ struct Section {
     Reduce,  ///< `result` = reduction of `yield` over the reduced loops, in the fixed order
     Full,    ///< statements for each reduced iteration, independent of each other
     Serial,  ///< the same, in ascending order one after the other (scatter)
+    Scan,    ///< the same, with statements that carry a running value
   } kind = Kind::Kept;
   /// Load, Store and Index name an access by `slot`; Slot names a SlotSource by `slot`.
   std::vector<ir::Statement> body;

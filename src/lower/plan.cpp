@@ -53,11 +53,16 @@ class Planner {
       : program_(program), materialise_(program.nodes.size(), false) {}
 
   Plan run() {
+    std::vector<int> uses(program_.nodes.size(), 0);
+    for (const Node& n : program_.nodes)
+      for (const NodeId argument : n.arguments) ++uses[index(argument)];
     for (size_t i = 0; i < program_.nodes.size(); ++i) {
       const PrimitiveClass cls = program_.nodes[i].primitive->cls;
+      // A scan with one user runs in that user's kernel.
       materialise_[i] = program_.nodes[i].primitive == rows().parameter ||
                         cls == PrimitiveClass::Contract || cls == PrimitiveClass::Scatter ||
-                        cls == PrimitiveClass::Scan || cls == PrimitiveClass::BlockScan;
+                        (cls == PrimitiveClass::Scan && uses[i] > 1) ||
+                        cls == PrimitiveClass::BlockScan;
     }
     for (const NodeId result : program_.results) materialise_[index(result)] = true;
     // Every attempt that fails names one more node to materialise, so this ends.
@@ -117,8 +122,6 @@ class Planner {
         return plan_alias(id);
       case PrimitiveClass::BlockScan:
         return plan_block_scan(id);
-      case PrimitiveClass::Scan:
-        throw InternalError(concat("lower: '", n.primitive->name, "' has no kernel yet"));
       default:
         return plan_kernel(id);
     }
@@ -351,21 +354,22 @@ class Planner {
     return {{extents_of(shape), {}}, loops_of(shape), false};
   }
 
-  /// Where a walk from a root met a reduction.
+  /// Where a walk from a root met a reduction or scan.
   struct Found {
-    NodeId reduce;
+    NodeId node;
     SmallVector<AxisIndex, 5> axes;
   };
-  std::optional<Found> find_reduce(NodeId id, const IndexEnv& env, std::vector<bool>& seen) const {
+  std::optional<Found> find_ordered(NodeId id, const IndexEnv& env, std::vector<bool>& seen) const {
     if (value_of_[index(id)] >= 0 || seen[index(id)]) return std::nullopt;
     seen[index(id)] = true;
     const Node& n = node(id);
-    if (n.primitive->cls == PrimitiveClass::Reduce) return Found{id, env.axes};
+    if (n.primitive->cls == PrimitiveClass::Reduce || n.primitive->cls == PrimitiveClass::Scan)
+      return Found{id, env.axes};
     if (n.primitive->cls == PrimitiveClass::Elementwise) {
       for (const NodeId argument : n.arguments)
-        if (std::optional<Found> found = find_reduce(argument, env, seen)) return found;
+        if (std::optional<Found> found = find_ordered(argument, env, seen)) return found;
     } else if (const std::optional<IndexEnv> inner = operand_env(program_, n, env)) {
-      return find_reduce(n.arguments[0], *inner, seen);
+      return find_ordered(n.arguments[0], *inner, seen);
     }
     return std::nullopt;
   }
@@ -381,6 +385,32 @@ class Planner {
     return extents;
   }
 
+  /// The loops for a root over the elements of a scan, in the order of the scan; nullopt after
+  /// refusing the scan.
+  std::optional<RootSpace> scan_space(const RootSpace& root, const Found& found) {
+    const Node& scan = node(found.node);
+    const int scanned = found.axes[static_cast<size_t>(scan.attributes.axes[0])].as_loop();
+    int next = 0;
+    for (const AxisIndex& axis : found.axes)
+      if (!axis.is_zero() && axis.as_loop() == next) ++next;
+    if (scanned < 0 || next != static_cast<int>(root.space.kept.size())) {
+      refuse(found.node);
+      return std::nullopt;
+    }
+    RootSpace full;
+    full.full = true;
+    for (int loop = 0; loop < next; ++loop)
+      if (loop != scanned) full.space.kept.push_back(root.space.kept[static_cast<size_t>(loop)]);
+    full.space.reduced.push_back(root.space.kept[static_cast<size_t>(scanned)]);
+    for (const AxisIndex& axis : root.axes) {
+      const int loop = axis.as_loop();
+      full.axes.push_back(loop < 0          ? AxisIndex{}
+                          : loop == scanned ? scan_position(scan, next - 1)
+                                            : AxisIndex::loop(loop < scanned ? loop : loop - 1));
+    }
+    return full;
+  }
+
   /// The loops for a kernel with root `id`; nullopt after refusing a node.
   std::optional<RootSpace> space_of(NodeId id) {
     RootSpace root = pointwise_space(id);
@@ -389,20 +419,21 @@ class Planner {
       return root;
     }
     std::vector<bool> seen(program_.nodes.size(), false);
-    const std::optional<Found> found = find_reduce(id, {root.axes, -1}, seen);
+    const std::optional<Found> found = find_ordered(id, {root.axes, -1}, seen);
     if (!found) return root;
+    if (node(found->node).primitive->cls == PrimitiveClass::Scan) return scan_space(root, *found);
     std::vector<int> kept;
     for (size_t i = 0; i < found->axes.size(); ++i) {
       const AxisIndex& axis = found->axes[i];
       if (axis.is_zero()) continue;
       if (axis.as_loop() < 0 || (!kept.empty() && axis.as_loop() <= kept.back())) {
-        refuse(found->reduce);
+        refuse(found->node);
         return std::nullopt;
       }
       kept.push_back(axis.as_loop());
     }
     const size_t loops = root.space.kept.size();
-    const SmallVector<Dim, 3> reduced = reduced_extents(found->reduce);
+    const SmallVector<Dim, 3> reduced = reduced_extents(found->node);
     if (kept.size() == loops) {
       root.space.reduced = reduced;
       return root;
@@ -422,7 +453,7 @@ class Planner {
     }
     // A reduction to one number is worth a parallel kernel of its own.
     if (kept.empty() || !(full.space.reduced == reduced)) {
-      refuse(found->reduce);
+      refuse(found->node);
       return std::nullopt;
     }
     for (const AxisIndex& axis : root.axes) {

@@ -149,6 +149,9 @@ class Specialiser {
         case StatementKind::Slot:
           s.slot = static_cast<int>(slot({SlotBinding::Kind::Source, s.slot, 0}).value);
           break;
+        case StatementKind::Scan:
+          s.variable = reduced_;
+          break;
         default:
           break;
       }

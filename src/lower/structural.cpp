@@ -17,7 +17,7 @@ const StructuralRows& rows() {
   static const StructuralRows kRows{
       ir::parameter_row(), ir::number_row(), row("constant"), row("extent"), row("iota"),
       row("broadcast"),    row("permute"),   row("slice"),    row("flip"),   row("squeeze"),
-      row("scatter_add"),  row("add"),       row("mul"),      row("convert")};
+      row("add"),          row("mul"),       row("convert")};
   return kRows;
 }
 

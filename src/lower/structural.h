@@ -8,7 +8,7 @@ namespace flambeau::lower {
 struct StructuralRows {
   const ir::Primitive *parameter, *number, *constant, *extent, *iota;
   const ir::Primitive *broadcast, *permute, *slice, *flip, *squeeze;
-  const ir::Primitive *scatter_add, *add, *mul, *convert;
+  const ir::Primitive *add, *mul, *convert;
 };
 
 /// The rows, found once.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ir/cell_emitter.h"
 #include "lower/structural.h"
 
 namespace flambeau::lower {
@@ -78,6 +79,34 @@ std::optional<IndexEnv> reshape_env(const Shape& from, const Shape& to, const In
   return out;
 }
 
+/// The elementwise row that is one core operation of two operands.
+const char* row_of(ir::CoreOp op) {
+  switch (op) {
+    case ir::CoreOp::Add:
+      return "add";
+    case ir::CoreOp::Mul:
+      return "mul";
+    case ir::CoreOp::Max:
+      return "maximum";
+    case ir::CoreOp::Min:
+      return "minimum";
+    default:
+      throw InternalError("lower: no row combines the elements of this scatter");
+  }
+}
+
+/// The core operations of one step of a scan.
+int combination_cost(const Node& scan) {
+  std::vector<ir::Container> cells;
+  std::vector<ir::Instruction> instructions;
+  ir::CellEmitter emitter(cells, instructions);
+  SmallVector<ir::Operand, 4> operands;
+  for (int i = 0; i <= scan.primitive->arity; ++i)
+    operands.push_back(emitter.constant(scan.type.dtype, 0.0));
+  ir::emit_elementwise(*scan.primitive, emitter, scan.type.dtype, operands, scan.attributes);
+  return static_cast<int>(instructions.size());
+}
+
 }  // namespace
 
 std::optional<IndexEnv> operand_env(const Program& program, const Node& node, const IndexEnv& env) {
@@ -118,6 +147,12 @@ std::optional<IndexEnv> operand_env(const Program& program, const Node& node, co
     throw InternalError(concat("lower: view '", node.primitive->name, "' has no index map"));
   }
   return out;
+}
+
+AxisIndex scan_position(const Node& scan, int loop) {
+  if (scan.attributes.index == 0) return AxisIndex::loop(loop);
+  const Dim& extent = scan.type.shape[static_cast<size_t>(scan.attributes.axes[0])];
+  return {{{loop, Dim(-1)}}, {}, extent - 1};
 }
 
 TemplateBuilder::TemplateBuilder(const Program& program, const std::vector<int>& value_of,
@@ -315,24 +350,53 @@ ValueId TemplateBuilder::eval_new(NodeId id, const IndexEnv& env) {
     }
     case PrimitiveClass::Reduce:
       return eval_reduce(id, env);
+    case PrimitiveClass::Scan:
+      return eval_scan(id, env);
     default:
       return fail(id);
   }
+}
+
+bool TemplateBuilder::is_kept_position(const Shape& shape, const IndexEnv& env,
+                                       size_t skipped) const {
+  int next = 0;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i == skipped || (shape[i].is_one() && env.axes[i].is_zero())) continue;
+    if (env.axes[i].as_loop() != next) return false;
+    ++next;
+  }
+  return next == static_cast<int>(kernel_.kept.size());
+}
+
+ValueId TemplateBuilder::eval_scan(NodeId id, const IndexEnv& env) {
+  const Node& node = node_at(program_, id);
+  const auto axis = static_cast<size_t>(node.attributes.axes[0]);
+  // Only the section that runs over the elements in order can carry a running value.
+  if (scopes_.empty() || scopes_.back().id != root_scope_ || env.mask >= 0 ||
+      kernel_.reduced.size() != 1 || !(kernel_.reduced[0] == node.type.shape[axis]) ||
+      !(env.axes[axis] == scan_position(node, static_cast<int>(kernel_.kept.size()))) ||
+      !is_kept_position(node.type.shape, env, axis))
+    return fail(id);
+  Statement s;
+  s.kind = StatementKind::Scan;
+  s.dtype = node.type.dtype;
+  s.primitive = node.primitive;
+  for (const NodeId argument : node.arguments) {
+    const ValueId value = eval(argument, env);
+    if (value < 0) return value;
+    s.arguments.push_back(value);
+  }
+  has_scan_ = true;
+  kernel_.cost += combination_cost(node);
+  return emit(std::move(s), true);
 }
 
 ValueId TemplateBuilder::eval_reduce(NodeId id, const IndexEnv& env) {
   const Node& node = node_at(program_, id);
   const Node& operand = node_at(program_, node.arguments[0]);
   if (kernel_.reduced.empty() || env.mask >= 0) return fail(id);
-  // The result's axes must be the kept loops, all of them, in order.
-  int next = 0;
-  for (size_t i = 0; i < env.axes.size(); ++i) {
-    if (node.type.shape[i].is_one() && env.axes[i].is_zero()) continue;
-    if (env.axes[i].as_loop() != next) return fail(id);
-    ++next;
-  }
+  if (!is_kept_position(node.type.shape, env, node.type.shape.size())) return fail(id);
   const int kept = static_cast<int>(kernel_.kept.size());
-  if (next != kept) return fail(id);
 
   IndexEnv inner;
   size_t kept_axis = 0;
@@ -483,10 +547,12 @@ bool TemplateBuilder::store_root(NodeId id, int value, bool full,
                                  const SmallVector<AxisIndex, 5>& axes,
                                  const SmallVector<AxisIndex, 5>& target) {
   if (full) open_scope();
+  root_scope_ = full ? scopes_.back().id : -1;
+  has_scan_ = false;
   const ValueId result = eval_new(id, {axes, -1});
   if (result < 0) return false;
   store(result, value, node_at(program_, id).type.dtype, target);
-  if (full) close_scope(Section::Kind::Full);
+  if (full) close_scope(has_scan_ ? Section::Kind::Scan : Section::Kind::Full);
   return true;
 }
 
@@ -502,13 +568,14 @@ bool TemplateBuilder::store_scatter(NodeId id, int value, const SmallVector<Axis
     if (!index) return false;
     position.push_back(*index);
   }
-  if (node.primitive == rows().scatter_add) {
+  if (node.primitive->combine) {
     Statement s;
     s.kind = StatementKind::Load;
     s.dtype = node.type.dtype;
     s.buffer = buffer_of(value, s.dtype, true);
     s.slot = access({s.buffer, position, false});
-    update = compute("add", node.type.dtype, {emit(std::move(s), true), update});
+    update = compute(row_of(*node.primitive->combine), node.type.dtype,
+                     {emit(std::move(s), true), update});
   }
   store(update, value, node.type.dtype, position);
   close_scope(Section::Kind::Serial);

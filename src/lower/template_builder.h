@@ -26,6 +26,9 @@ std::optional<IndexEnv> operand_env(const ir::Program& program, const ir::Node& 
 std::optional<AxisIndex> affine_index(const ir::Program& program, const std::vector<int>& value_of,
                                       ir::NodeId id, const IndexEnv& env);
 
+/// Where a scan of `extent` elements stands in iteration `loop` of the kernel's reduced loop.
+AxisIndex scan_position(const ir::Node& scan, int loop);
+
 /// The loops of a kernel.
 struct Space {
   SmallVector<Dim, 5> kept;
@@ -66,6 +69,9 @@ class TemplateBuilder {
   ValueId eval(ir::NodeId id, const IndexEnv& env);
   ValueId eval_new(ir::NodeId id, const IndexEnv& env);
   ValueId eval_reduce(ir::NodeId id, const IndexEnv& env);
+  ValueId eval_scan(ir::NodeId id, const IndexEnv& env);
+  /// True if `env`, without axis `skipped` of `shape`, is the position of the kept loops, in order.
+  bool is_kept_position(const ir::Shape& shape, const IndexEnv& env, size_t skipped) const;
   ValueId eval_pad(const ir::Node& node, const IndexEnv& env);
   ValueId eval_concatenate(const ir::Node& node, const IndexEnv& env);
   std::optional<IndexEnv> gather_env(const ir::Node& node, const IndexEnv& env);
@@ -98,6 +104,8 @@ class TemplateBuilder {
   std::vector<Scope> scopes_;  // sections under construction, innermost last
   std::vector<int> scope_of_;  // per SSA value: 0 for kept
   int next_scope_ = 1;
+  int root_scope_ = -1;  // the section that stores the root for each reduced iteration
+  bool has_scan_ = false;
   ir::NodeId offender_ = -1;
 };
 

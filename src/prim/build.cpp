@@ -307,6 +307,8 @@ FLAMBEAU_UNARY(atanh)
 FLAMBEAU_UNARY(erf)
 FLAMBEAU_UNARY(erfc)
 FLAMBEAU_UNARY(erfinv)
+FLAMBEAU_UNARY(i0e)
+FLAMBEAU_UNARY(i1e)
 FLAMBEAU_UNARY(lgamma)
 FLAMBEAU_UNARY(digamma)
 FLAMBEAU_BINARY(pow)
@@ -453,6 +455,15 @@ Expr scatter_add(const Expr& target, std::span<const Expr> indices, const Expr& 
 }
 Expr scatter_set(const Expr& target, std::span<const Expr> indices, const Expr& source) {
   return add_node("scatter_set", indexed("scatter_set", target, indices, &source));
+}
+Expr scatter_prod(const Expr& target, std::span<const Expr> indices, const Expr& source) {
+  return add_node("scatter_prod", indexed("scatter_prod", target, indices, &source));
+}
+Expr scatter_max(const Expr& target, std::span<const Expr> indices, const Expr& source) {
+  return add_node("scatter_max", indexed("scatter_max", target, indices, &source));
+}
+Expr scatter_min(const Expr& target, std::span<const Expr> indices, const Expr& source) {
+  return add_node("scatter_min", indexed("scatter_min", target, indices, &source));
 }
 Expr contract(const Expr& a, const Expr& b) { return add_node("contract", {a, b}); }
 

@@ -111,6 +111,8 @@ Expr erfinv(const Expr& a);
 Expr lgamma(const Expr& a);
 Expr digamma(const Expr& a);
 Expr polygamma(int order, const Expr& a);  ///< derivative `order` (1 to 20) of digamma
+Expr i0e(const Expr& a);                   ///< exp(-|a|) I0(a)
+Expr i1e(const Expr& a);                   ///< exp(-|a|) I1(a)
 Expr pow(const Expr& a, const Expr& b);
 Expr is_nan(const Expr& a);
 Expr stop_gradient(const Expr& a);
@@ -149,6 +151,20 @@ Expr amin(const Expr& a, std::span<const int64_t> axes, bool keep = true);
 Expr all(const Expr& a, std::span<const int64_t> axes, bool keep = true);  ///< Bool
 Expr any(const Expr& a, std::span<const int64_t> axes, bool keep = true);  ///< Bool
 
+// Scans along `axis`, from its first element on, or from its last (`backwards`).
+Expr running_sum(const Expr& a, int axis, bool backwards = false);
+Expr running_prod(const Expr& a, int axis, bool backwards = false);
+Expr running_max(const Expr& a, int axis, bool backwards = false);  ///< NaN from the first on
+Expr running_min(const Expr& a, int axis, bool backwards = false);
+Expr running_log_sum_exp(const Expr& a, int axis, bool backwards = false);
+/// result[i] = a[i] * result[i - 1] + b[i], result[0] = b[0].
+Expr linear_recurrence(const Expr& a, const Expr& b, int axis, bool backwards = false);
+/// Int64: the index along `axis` of the latest element up to each for which `hit` holds, or that of
+/// the first.
+Expr latest_place(const Expr& hit, int axis, bool backwards = false);
+/// For each element the product of all others along `axis`.
+Expr product_of_others(const Expr& a, int axis);
+
 /// result[o] = source[indices[0][o], indices[1][o], ...]: one Int64 index array per axis of
 /// `source`, broadcast to one shape. Indices must be in range.
 Expr gather(const Expr& source, std::span<const Expr> indices);
@@ -156,6 +172,11 @@ Expr gather(const Expr& source, std::span<const Expr> indices);
 Expr scatter_add(const Expr& target, std::span<const Expr> indices, const Expr& source);
 /// The same with the last write staying.
 Expr scatter_set(const Expr& target, std::span<const Expr> indices, const Expr& source);
+
+/// The same with the product, or the larger or smaller of both.
+Expr scatter_prod(const Expr& target, std::span<const Expr> indices, const Expr& source);
+Expr scatter_max(const Expr& target, std::span<const Expr> indices, const Expr& source);
+Expr scatter_min(const Expr& target, std::span<const Expr> indices, const Expr& source);
 
 /// [batch..., m, k] x [batch..., k, n] -> [batch..., m, n]; equal batch axes.
 Expr contract(const Expr& a, const Expr& b);

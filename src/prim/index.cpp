@@ -111,36 +111,36 @@ Type infer_scatter(std::span<const Type> arguments, const Attributes&) {
   return arguments[0];
 }
 
-/// Halves add in Float32, each sum rounded, as a chain of adds on them would.
-ir::Container add_elements(DType dtype, ir::Container a, ir::Container b) {
+/// `a` and `b` combined; halves in Float32 and rounded, as a chain of elementwise rows would be.
+ir::Container combine_elements(CoreOp op, DType dtype, ir::Container a, ir::Container b) {
   const DType compute = compute_dtype(dtype);
-  const ir::Container sum = ir::core_function(CoreOp::Add, compute, compute)(
+  const ir::Container value = ir::core_function(op, compute, compute)(
       ir::convert_element(compute, dtype, a), ir::convert_element(compute, dtype, b), 0);
-  return ir::convert_element(dtype, compute, sum);
+  return ir::convert_element(dtype, compute, value);
 }
 
-template <RowName name, bool adds>
-ArrayValue interpret_scatter(const Node&, std::span<const ArrayValue> arguments,
+ArrayValue interpret_scatter(const Node& node, std::span<const ArrayValue> arguments,
                              const DimBindings&) {
   ArrayValue out = arguments[0];
   const ArrayValue& source = arguments.back();
   const auto indices = arguments.subspan(1, arguments.size() - 2);
   const Ints strides = ir::strides_of(out.shape);
+  const std::optional<CoreOp> op = node.primitive->combine;
   for (int64_t i = 0; i < source.size(); ++i) {
-    const int64_t to = position_at(name.view(), out, strides, indices, i);
+    const int64_t to = position_at(node.primitive->name, out, strides, indices, i);
     const ir::Container value = ir::element(source, i);
-    ir::set_element(out, to, adds ? add_elements(out.dtype, ir::element(out, to), value) : value);
+    ir::set_element(out, to,
+                    op ? combine_elements(*op, out.dtype, ir::element(out, to), value) : value);
   }
   return out;
 }
 
-template <RowName name>
 Expr scatter_batch(const BatchContext& c) {
   const size_t count = c.arguments.size() - 2;
   SmallVector<Expr, 4> operands = batched_indices(c, count);
   operands.insert(0, batched_argument(c, 0));
   operands.push_back(batched_argument(c, count + 1));
-  return add_node(name.view(), operands);
+  return add_node(c.node.primitive->name, operands);
 }
 
 /// The index operands of a scatter.
@@ -148,45 +148,92 @@ std::span<const Expr> indices_of(const VjpContext& c) {
   return c.arguments.subspan(1, c.arguments.size() - 2);
 }
 
-const RegisterPrimitive kScatterAdd{{
-    .name = "scatter_add",
-    .cls = PrimitiveClass::Scatter,
-    .arity = -1,
-    .doc = "Operand 0 with the last operand added, in ascending order of its elements, at the "
-           "indices that the operands between (Int64, one per axis of operand 0, of the last "
-           "operand's shape) hold. Indices are in range.",
-    .infer = infer_scatter<"scatter_add">,
-    .interpret = interpret_scatter<"scatter_add", true>,
-    .vjp =
-        [](const VjpContext& c) {
-          Cotangents result(c.arguments.size());
-          result[0] = c.cotangent;
-          result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
-          return result;
-        },
-    .batch = scatter_batch<"scatter_add">,
-    .on_complex = ir::componentwise,
-}};
+template <RowName name>
+Primitive scatter(std::string_view doc, std::optional<CoreOp> combine,
+                  Cotangents (*vjp)(const VjpContext&)) {
+  return {.name = name.view(),
+          .cls = PrimitiveClass::Scatter,
+          .arity = -1,
+          .doc = doc,
+          .infer = infer_scatter<name>,
+          .interpret = interpret_scatter,
+          .combine = combine,
+          .vjp = vjp,
+          .batch = scatter_batch,
+          .on_complex = combine && *combine != CoreOp::Add ? nullptr : ir::componentwise};
+}
 
-const RegisterPrimitive kScatterSet{{
-    .name = "scatter_set",
-    .cls = PrimitiveClass::Scatter,
-    .arity = -1,
-    .doc = "scatter_add with writes in place of additions; the last write to an element stays. "
-           "Every writer of an element gets its cotangent.",
-    .infer = infer_scatter<"scatter_set">,
-    .interpret = interpret_scatter<"scatter_set", false>,
-    .vjp =
-        [](const VjpContext& c) {
-          const Expr zeros = filled_like(c.arguments.back(), 0);
-          Cotangents result(c.arguments.size());
-          result[0] = scatter_set(c.cotangent, indices_of(c), zeros);
-          result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
-          return result;
-        },
-    .batch = scatter_batch<"scatter_set">,
-    .on_complex = ir::componentwise,
-}};
+const RegisterPrimitive kScatterAdd{scatter<"scatter_add">(
+    "Operand 0 with the last operand added, in ascending order of its elements, at the "
+    "indices that the operands between (Int64, one per axis of operand 0, of the last "
+    "operand's shape) hold. Indices are in range.",
+    CoreOp::Add, [](const VjpContext& c) {
+      Cotangents result(c.arguments.size());
+      result[0] = c.cotangent;
+      result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
+      return result;
+    })};
+
+const RegisterPrimitive kScatterSet{scatter<"scatter_set">(
+    "scatter_add with writes in place of additions; the last write to an element stays. "
+    "Every writer of an element gets its cotangent.",
+    std::nullopt, [](const VjpContext& c) {
+      const Expr zeros = filled_like(c.arguments.back(), 0);
+      Cotangents result(c.arguments.size());
+      result[0] = scatter_set(c.cotangent, indices_of(c), zeros);
+      result[c.arguments.size() - 1] = gather(c.cotangent, indices_of(c));
+      return result;
+    })};
+
+/// The factors other than each: a quotient where no factor of the element is zero, the product of
+/// the others at its only zero, else zero.
+const RegisterPrimitive kScatterProd{scatter<"scatter_prod">(
+    "scatter_add with multiplications in place of additions.", CoreOp::Mul,
+    [](const VjpContext& c) {
+      const Expr& x = c.arguments[0];
+      const Expr& source = c.arguments.back();
+      const auto indices = indices_of(c);
+      const Expr no_x = eq(x, 0);
+      const Expr no_source = eq(source, 0);
+      const Expr zeros =
+          scatter_add(convert(no_x, x.dtype()), indices, convert(no_source, source.dtype()));
+      const Expr product = scatter_prod(select(no_x, 1, x), indices, select(no_source, 1, source));
+      const auto others = [&](const Expr& own, const Expr& is_zero, const Expr& count,
+                              const Expr& all) {
+        const Expr quotient = select(eq(count, 0), all / select(is_zero, 1, own), 0);
+        return select(is_zero, select(eq(count, 1), all, 0), quotient);
+      };
+      Cotangents result(c.arguments.size());
+      result[0] = c.cotangent * others(x, no_x, zeros, product);
+      result[c.arguments.size() - 1] =
+          gather(c.cotangent, indices) *
+          others(source, no_source, gather(zeros, indices), gather(product, indices));
+      return result;
+    })};
+
+/// Elements that tie for the extreme share its cotangent evenly.
+Cotangents scatter_extreme_vjp(const VjpContext& c) {
+  const Expr& x = c.arguments[0];
+  const Expr& source = c.arguments.back();
+  const auto indices = indices_of(c);
+  const Expr x_ties = convert(eq(x, c.result), x.dtype());
+  const Expr source_ties = convert(eq(source, gather(c.result, indices)), x.dtype());
+  const Expr share = c.cotangent / scatter_add(x_ties, indices, source_ties);
+  Cotangents result(c.arguments.size());
+  result[0] = select(eq(x_ties, 0), 0, share);
+  result[c.arguments.size() - 1] = select(eq(source_ties, 0), 0, gather(share, indices));
+  return result;
+}
+
+const RegisterPrimitive kScatterMax{
+    scatter<"scatter_max">("scatter_add with the larger of both in place of the sum; NaN if "
+                           "either is.",
+                           CoreOp::Max, scatter_extreme_vjp)};
+
+const RegisterPrimitive kScatterMin{
+    scatter<"scatter_min">("scatter_add with the smaller of both in place of the sum; NaN if "
+                           "either is.",
+                           CoreOp::Min, scatter_extreme_vjp)};
 
 }  // namespace
 }  // namespace flambeau::prim

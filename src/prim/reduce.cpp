@@ -62,17 +62,33 @@ Expr reduce_operand(const VjpContext& c, const Expr& value) {
   return sum(value, c.node.attributes.axes, false);
 }
 
-/// The products of the other elements: result / x where no element is zero; the product of the
-/// nonzero ones at a single zero; else zero.
+/// The products of the other elements. Several axes are one in row-major order.
 Cotangents prod_vjp(const VjpContext& c) {
   const Expr& x = c.arguments[0];
-  const Expr zero = eq(x, 0);
-  const Expr zeros = spread(c, reduce_operand(c, convert(zero, x.dtype())));
-  const Expr nonzero = select(zero, 1, x);
-  const Expr product = spread(c, prod(nonzero, c.node.attributes.axes, false));
-  const Expr at_zero = select(eq(zeros, 1), product, 0);
-  const Expr elsewhere = select(eq(zeros, 0), product / nonzero, 0);
-  return {spread(c, c.cotangent) * select(zero, at_zero, elsewhere)};
+  const SmallVector<int64_t, 5>& axes = c.node.attributes.axes;
+  if (axes.size() == 1) {
+    const Expr others = product_of_others(x, static_cast<int>(axes[0]));
+    return {spread(c, c.cotangent) * others};
+  }
+  SmallVector<int64_t, 5> order;
+  Shape flat;
+  for (size_t i = 0; i < x.shape().size(); ++i)
+    if (!contains(axes, i)) {
+      order.push_back(static_cast<int64_t>(i));
+      flat.push_back(x.dim(static_cast<int>(i)));
+    }
+  flat.emplace_back(1);
+  for (const int64_t axis : axes) {
+    order.push_back(axis);
+    flat.back() = flat.back() * x.dim(static_cast<int>(axis));
+  }
+  const Expr moved = permute(x, order);
+  const int last = static_cast<int>(flat.size()) - 1;
+  const Expr others = reshape(product_of_others(reshape(moved, flat), last), moved.shape());
+  SmallVector<int64_t, 5> back(order.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    back[static_cast<size_t>(order[i])] = static_cast<int64_t>(i);
+  return {spread(c, c.cotangent) * permute(others, back)};
 }
 
 /// Elements that tie for the extremum share its cotangent evenly.

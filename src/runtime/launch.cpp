@@ -28,6 +28,8 @@ namespace {
 constexpr int64_t kChunkWork = 1 << 17;
 /// Pieces of the inner loop start at multiples of this many elements.
 constexpr int64_t kInnerPiece = 256;
+/// Cost of a scan's iteration from which vectors that gather pay.
+constexpr int kCostlyScan = 24;
 /// Rows and columns of a tile of a transposed operand.
 constexpr int64_t kTile = 32;
 
@@ -249,7 +251,9 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
                     bound.reduced.back().strides[a] != 0;
     }
     const bool serial = k.has_section(lower::Section::Kind::Serial);
-    const bool column = !bound.kept.empty() && (serial || along_kept > along_reduced);
+    // Steps that are costly, and must wait for each other, run for several rows at once.
+    const bool slow_scan = k.has_section(lower::Section::Kind::Scan) && k.cost > kCostlyScan;
+    const bool column = !bound.kept.empty() && (serial || slow_scan || along_kept > along_reduced);
     layout.kind = column ? KernelKind::Column : KernelKind::Row;
     layout.reduced_levels =
         static_cast<uint8_t>(bound.reduced.size() > 1 ? bound.reduced.size() : 1);
@@ -270,7 +274,8 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
   const bool split =
       layout.kind == KernelKind::Row && reduce_sections == 1 && layout.reduced_levels == 1 &&
       rows <= 4 && bound.reduced_count >= 16 * ir::kReduceBlock &&
-      !k.has_section(lower::Section::Kind::Full) && !k.has_section(lower::Section::Kind::Serial);
+      !k.has_section(lower::Section::Kind::Full) && !k.has_section(lower::Section::Kind::Serial) &&
+      !k.has_section(lower::Section::Kind::Scan);
   if (split) {
     if (outer != nullptr) walked.push_back(outer);
     outer = nullptr;

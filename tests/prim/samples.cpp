@@ -44,6 +44,15 @@ std::vector<Sample> of_reduction(double low, double high) {
           {{a}, {.axes = {0, 1, 2}}}};
 }
 
+/// Scans along the first, middle and last axis, both ways.
+std::vector<Sample> of_scan(const std::vector<ArrayValue>& operands) {
+  std::vector<Sample> samples;
+  for (const int axis : {0, 1, 2})
+    for (const int backwards : {0, 1})
+      samples.push_back({operands, {.axes = {axis}, .index = backwards}});
+  return samples;
+}
+
 std::vector<Sample> of_scatter(const ArrayValue& rows, const ArrayValue& columns) {
   return {{{random_array({3, 4}, -2, 2, 1), rows, columns, random_array({2, 3}, -2, 2, 2)}}};
 }
@@ -115,6 +124,7 @@ std::map<std::string, std::vector<Sample>, std::less<>> make_samples() {
   for (const char* name : {"tan", "asin", "acos", "atanh", "erfinv", "log1p"})
     all[name] = on_interval(-0.8, 0.8);
   all["acosh"] = on_interval(1.2, 4);
+  for (const char* name : {"i0e", "i1e"}) all[name] = on_interval(-12.4, 11.9);
 
   all["complex"] = on_pairs(-2, 2);
   for (const char* name : {"real", "imag", "conj", "modulus"})
@@ -150,11 +160,25 @@ std::map<std::string, std::vector<Sample>, std::less<>> make_samples() {
     all[name] = {{{random_ints({3, 4}, 0, 15, 1)}, {.axes = {1}}},
                  {{bool_array({2, 2}, {true, false, true, true})}, {.axes = {0}}}};
 
+  for (const char* name : {"scan_sum", "scan_max", "scan_min", "scan_log_sum_exp"})
+    all[name] = of_scan({cube});
+  all["scan_prod"] = of_scan({cube});
+  ArrayValue with_zeros = cube;
+  for (const int64_t place : {0, 5, 7, 17, 22}) with_zeros.as<double>()[place] = 0;
+  for (const Sample& sample : of_scan({with_zeros})) all["scan_prod"].push_back(sample);
+  all["scan_linear"] = of_scan({with_zeros, random_array({2, 3, 4}, -2, 2, 2)});
+  for (const Sample& sample : of_reduction(-2, 2)) {
+    all["reduce_prod"].push_back(sample);
+    all["reduce_prod"].back().arguments[0] = with_zeros;
+  }
+
   // Repeated and unordered indices; scatter_set's are distinct.
   const ArrayValue rows = int_array({2, 3}, {2, 0, 2, 1, 2, 0});
   const ArrayValue columns = int_array({2, 3}, {3, 1, 3, 0, 2, 1});
   all["gather"] = {{{random_array({3, 4}, -2, 2), rows, columns}}};
   all["scatter_add"] = of_scatter(rows, columns);
+  for (const char* name : {"scatter_prod", "scatter_max", "scatter_min"})
+    all[name] = of_scatter(rows, columns);
   all["scatter_set"] = of_scatter(rows, int_array({2, 3}, {3, 1, 1, 0, 2, 0}));
   all["contract"] = {{{random_array({2, 3}, -2, 2, 1), random_array({3, 4}, -2, 2, 2)}},
                      {{random_array({2, 2, 3}, -2, 2, 1), random_array({2, 3, 1}, -2, 2, 2)}}};

@@ -1,0 +1,189 @@
+// Programs as text, their plans and kernels as text.
+
+#include "lower/plan.h"
+
+#include <gtest/gtest.h>
+
+namespace flambeau::testing {
+namespace {
+
+using lower::KernelKind;
+using lower::KernelStep;
+using lower::KernelTemplate;
+using lower::LayoutClass;
+using lower::Plan;
+using lower::StrideClass;
+
+std::string plan_of(std::string_view program) {
+  return text_of(lower::make_plan(ir::parse_program(program)));
+}
+
+/// The loop program of the plan's kernel number `step`, every access of the same stride classes.
+std::string kernel_of(std::string_view program, size_t step, KernelKind kind, StrideClass inner,
+                      StrideClass reduced) {
+  const Plan plan = lower::make_plan(ir::parse_program(program));
+  const KernelTemplate& kernel = *std::get<KernelStep>(plan.steps.at(step)).kernel;
+  LayoutClass layout;
+  layout.kind = kind;
+  layout.reduced_levels = kernel.has_reduced() ? 1 : 0;
+  for (size_t a = 0; a < kernel.accesses.size(); ++a) {
+    layout.inner.push_back(inner);
+    layout.reduced.push_back(reduced);
+  }
+  const lower::SpecialisedKernel special = lower::specialise(kernel, layout);
+  ir::verify(special.program);
+  return special.program.text();
+}
+
+constexpr const char* kSoftmax = R"(program(p0: f32[s0.0, s0.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = reduce_max %0 {axes=[1]} : f32[s0.0]
+  %2 = broadcast %1 {axes=[0], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]
+  %3 = sub %0, %2 : f32[s0.0, s0.1]
+  %4 = exp %3 : f32[s0.0, s0.1]
+  %5 = reduce_sum %4 {axes=[1]} : f32[s0.0]
+  %6 = broadcast %5 {axes=[0], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]
+  %7 = div %4, %6 : f32[s0.0, s0.1]
+  return %7
+}
+)";
+
+constexpr const char* kRunningSumOfHalves = R"(program(p0: bf16[s0.0, s0.1]) {
+  %0 = parameter : bf16[s0.0, s0.1]
+  %1 = convert %0 {index=8} : f32[s0.0, s0.1]
+  %2 = scan_sum %1 {axes=[0]} : f32[s0.0, s0.1]
+  %3 = convert %2 {index=7} : bf16[s0.0, s0.1]
+  return %3
+}
+)";
+
+TEST(PlanText, AChainOfElementsIsOneKernel) {
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0, s0.1], p1: f32[s0.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = parameter {index=1} : f32[s0.1]
+  %2 = broadcast %1 {axes=[1], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]
+  %3 = add %0, %2 : f32[s0.0, s0.1]
+  %4 = exp %3 : f32[s0.0, s0.1]
+  return %4
+}
+)"),
+            R"(kernel kept=2 reduced=0 : v0 v1 ->v2
+)");
+}
+
+TEST(PlanText, ReductionsOfARowAreOneKernel) {
+  EXPECT_EQ(plan_of(kSoftmax), R"(kernel kept=1 reduced=1 : v0 ->v1
+)");
+}
+
+TEST(PlanText, WhatFollowsAProductIsItsEpilogue) {
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0, s0.1], p1: f32[s0.1, s1.1], p2: f32[s1.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = parameter {index=1} : f32[s0.1, s1.1]
+  %2 = parameter {index=2} : f32[s1.1]
+  %3 = contract %0, %1 : f32[s0.0, s1.1]
+  %4 = broadcast %2 {axes=[1], dims=[s0.0, s1.1]} : f32[s0.0, s1.1]
+  %5 = add %3, %4 : f32[s0.0, s1.1]
+  return %5
+}
+)"),
+            R"(contract v0 v1 ->v4 with epilogue
+)");
+}
+
+TEST(PlanText, IndexMapsShareMemory) {
+  EXPECT_EQ(plan_of(R"(program(p0: f32[4, 6]) {
+  %0 = parameter : f32[4, 6]
+  %1 = permute %0 {axes=[1, 0]} : f32[6, 4]
+  %2 = reshape %0 {dims=[24]} : f32[24]
+  %3 = flip %0 {axes=[0]} : f32[4, 6]
+  return %1, %2, %3
+}
+)"),
+            R"(window v0 ->v1
+reshape v0 ->v2
+kernel kept=2 reduced=0 : v0 ->v3
+)");
+}
+
+TEST(PlanText, ScattersCopyTheirTargetAndUpdateIt) {
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0], p1: i64[s1.0], p2: f32[s1.0]) {
+  %0 = parameter : f32[s0.0]
+  %1 = parameter {index=1} : i64[s1.0]
+  %2 = parameter {index=2} : f32[s1.0]
+  %3 = scatter_max %0, %1, %2 : f32[s0.0]
+  return %3
+}
+)"),
+            R"(kernel kept=1 reduced=0 : v0 ->v3
+kernel kept=0 reduced=1 : v2 v1 ->v3
+)");
+}
+
+TEST(PlanText, AScanTakesItsConversionsAlong) {
+  EXPECT_EQ(plan_of(kRunningSumOfHalves), R"(kernel kept=1 reduced=1 : v0 ->v1
+)");
+}
+
+TEST(PlanText, AScanThatTwoReadIsInMemory) {
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0, s0.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = scan_max %0 {axes=[1]} : f32[s0.0, s0.1]
+  %2 = reduce_sum %1 {axes=[0]} : f32[s0.1]
+  %3 = exp %1 : f32[s0.0, s0.1]
+  return %2, %3
+}
+)"),
+            R"(kernel kept=1 reduced=1 : v0 ->v1
+kernel kept=1 reduced=1 : v1 ->v2
+kernel kept=2 reduced=0 : v1 ->v3
+)");
+}
+
+TEST(KernelText, RowsOfUnitStride) {
+  EXPECT_EQ(kernel_of(kSoftmax, 0, KernelKind::Row, StrideClass::Zero, StrideClass::Unit),
+            R"(kernel(b0: f32 in, b1: f32 out) {
+  parallel v0 {
+    %2 = reduce_max v1 in i0 vector : f32 {
+      %1 = load b0[v0 * i1 + v1 * 1] : f32
+      yield %1
+    }
+    %8 = reduce_sum v2 in i0 vector : f32 {
+      %5 = load b0[v0 * i1 + v2 * 1] : f32
+      %6 = sub %5, %2 : f32
+      %7 = exp %6 : f32
+      yield %7
+    }
+    vector v3 in i0 {
+      %0 = load b0[v0 * i1 + v3 * 1] : f32
+      %3 = sub %0, %2 : f32
+      %4 = exp %3 : f32
+      %9 = div %4, %8 : f32
+      store b1[v0 * i2 + v3 * 1], %9
+    }
+  }
+}
+)");
+}
+
+TEST(KernelText, AScanAlongColumnsCarriesARunningValueALane) {
+  EXPECT_EQ(
+      kernel_of(kRunningSumOfHalves, 0, KernelKind::Column, StrideClass::Unit, StrideClass::Other),
+      R"(kernel(b0: bf16 in, b1: bf16 out) {
+  parallel v0 {
+    parallel_inner v1 {
+      serial v2 in i0 {
+        %0 = load b0[v0 * i1 + v1 * 1 + v2 * i2] : bf16
+        %1 = convert %0 {index=8} : f32
+        %2 = scan_sum %1 over v2 : f32
+        %3 = convert %2 {index=7} : bf16
+        store b1[v0 * i3 + v1 * 1 + v2 * i4], %3
+      }
+    }
+  }
+}
+)");
+}
+
+}  // namespace
+}  // namespace flambeau::testing
