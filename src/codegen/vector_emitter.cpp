@@ -1,6 +1,7 @@
 #include "codegen/vector_emitter.h"
 
 #include <llvm/IR/Constants.h>
+#include <llvm/IR/IntrinsicInst.h>
 
 #include <array>
 
@@ -84,7 +85,7 @@ Value* VectorEmitter::from_memory(Value* raw, DType dtype) {
     case DType::Bool:
       return builder_.CreateICmpNE(raw, llvm::Constant::getNullValue(raw->getType()));
     case DType::Float16:
-      return builder_.CreateFPExt(raw, register_type(dtype, lanes));
+      return widened(raw, register_type(dtype, lanes));
     case DType::BFloat16:
       return float_of(builder_.CreateShl(
           builder_.CreateZExt(raw, register_type(DType::Int32, lanes)), uint64_t{16}));
@@ -99,12 +100,23 @@ Value* VectorEmitter::to_memory(Value* value, DType dtype) {
     case DType::Bool:
       return builder_.CreateZExt(value, type);
     case DType::Float16:
+      // What was rounded to it need not be converted there and back.
+      if (const auto* fence = llvm::dyn_cast<llvm::IntrinsicInst>(value);
+          fence != nullptr && fence->getIntrinsicID() == llvm::Intrinsic::arithmetic_fence)
+        if (const auto* wide = llvm::dyn_cast<llvm::FPExtInst>(fence->getArgOperand(0));
+            wide != nullptr && wide->getSrcTy() == type)
+          return wide->getOperand(0);
       return builder_.CreateFPTrunc(value, type);
     case DType::BFloat16:
       return builder_.CreateTrunc(builder_.CreateLShr(bits_of(value), uint64_t{16}), type);
     default:
       return value;
   }
+}
+
+Value* VectorEmitter::widened(Value* value, llvm::Type* type) {
+  Value* wide = builder_.CreateFPExt(value, type);
+  return builder_.CreateArithmeticFence(wide, type);
 }
 
 Value* VectorEmitter::splat(Value* value, unsigned lanes) {
@@ -312,7 +324,8 @@ Value* VectorEmitter::convert(Value* value, DType from, DType to) {
   }
   if (!is_float(to)) return float_to_integer(value, to);
   if (is_half(to)) return round_to_half(from == DType::Float64 ? round_to_odd(value) : value, to);
-  return builder_.CreateFPCast(value, type);
+  const bool widens = type->getScalarSizeInBits() > value->getType()->getScalarSizeInBits();
+  return widens ? widened(value, type) : builder_.CreateFPCast(value, type);
 }
 
 Value* VectorEmitter::bitcast(Value* value, DType from, DType to) {

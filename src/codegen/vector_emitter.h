@@ -70,6 +70,9 @@ class VectorEmitter final : public ir::Emitter {
   Value* float_to_integer(Value* value, DType to);
   Value* integer_to_half(Value* value, DType from, DType half);
   Value* round_to_half(Value* value, DType half);
+  /// The float `value` as a wider `type`. LLVM may not look through it: it would compare the
+  /// narrow values instead, and then takes zeros of either sign for the same.
+  Value* widened(Value* value, llvm::Type* type);
   Value* round_to_odd(Value* value);
 
   Value* unary(llvm::Intrinsic::ID intrinsic, Value* value);

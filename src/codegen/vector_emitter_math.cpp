@@ -203,8 +203,7 @@ Value* VectorEmitter::round_to_half(Value* value, DType half) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
   const unsigned lanes = vector != nullptr ? vector->getNumElements() : 1;
   if (half == DType::Float16)
-    return builder_.CreateFPExt(builder_.CreateFPTrunc(value, memory_type(half, lanes)),
-                                value->getType());
+    return widened(builder_.CreateFPTrunc(value, memory_type(half, lanes)), value->getType());
   Value* bits = bits_of(value);
   Value* last = builder_.CreateAnd(builder_.CreateLShr(bits, uint64_t{16}), integer(bits, 1));
   Value* rounded = builder_.CreateAdd(bits, builder_.CreateAdd(last, integer(bits, 0x7fff)));
