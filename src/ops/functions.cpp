@@ -50,13 +50,13 @@ Expr abs_squared(const Expr& x) {
 }
 
 Expr softmax(const Expr& x, int axis) {
-  const Ints axes{axis};
+  const Ints axes = x.rank() == 0 ? Ints{} : Ints{axis};
   const Expr e = exp(x - stop_gradient(amax(x, axes)));
   return e / sum(e, axes);
 }
 
 Expr log_softmax(const Expr& x, int axis) {
-  const Ints axes{axis};
+  const Ints axes = x.rank() == 0 ? Ints{} : Ints{axis};
   const Expr shifted = x - stop_gradient(amax(x, axes));
   return shifted - log(sum(exp(shifted), axes));
 }

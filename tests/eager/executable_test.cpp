@@ -4,11 +4,11 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <random>
 
 #include "ir/interpreter.h"
 #include "prim/build.h"
+#include "tests/eager/array_of.h"
 
 namespace flambeau {
 namespace {
@@ -19,6 +19,7 @@ using ir::Dim;
 using ir::Expr;
 using ir::Program;
 using ir::Shape;
+using testing::array_of;
 
 Shape shape_of(int parameter, const Ints& sizes) {
   Shape shape;
@@ -38,24 +39,6 @@ Tensor random_tensor(const Ints& sizes, DType dtype, uint32_t seed) {
     if (dtype == DType::Int64) t.data<int64_t>()[i] = static_cast<int64_t>(value * 10);
   }
   return t;
-}
-
-ArrayValue array_of(const Tensor& tensor) {
-  ArrayValue array(tensor.dtype(), tensor.sizes());
-  const auto size = static_cast<int64_t>(size_of(tensor.dtype()));
-  Ints index(tensor.sizes().size());
-  for (int64_t i = 0; i < tensor.numel(); ++i) {
-    int64_t rest = i;
-    int64_t offset = 0;
-    for (size_t axis = index.size(); axis-- > 0;) {
-      offset += rest % tensor.sizes()[axis] * tensor.strides()[axis];
-      rest /= tensor.sizes()[axis];
-    }
-    std::memcpy(array.data.data() + i * size,
-                static_cast<const char*>(tensor.data_ptr()) + offset * size,
-                static_cast<size_t>(size));
-  }
-  return array;
 }
 
 void expect_interpreter_bits(const Program& program, const std::vector<Tensor>& parameters,
@@ -88,7 +71,7 @@ Tensor transposed(const Tensor& t) {
 }
 
 /// sizes x {row-major, transposed}
-class Layouts : public testing::TestWithParam<std::pair<std::vector<int64_t>, bool>> {
+class Layouts : public ::testing::TestWithParam<std::pair<std::vector<int64_t>, bool>> {
  protected:
   Tensor input(uint32_t seed = 1) const {
     Ints sizes(GetParam().first.begin(), GetParam().first.end());
@@ -99,18 +82,18 @@ class Layouts : public testing::TestWithParam<std::pair<std::vector<int64_t>, bo
 };
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Layouts,
-                         testing::Values(std::pair(std::vector<int64_t>{3, 5}, false),
-                                         std::pair(std::vector<int64_t>{3, 5}, true),
-                                         std::pair(std::vector<int64_t>{1, 7}, false),
-                                         std::pair(std::vector<int64_t>{7, 1}, false),
-                                         std::pair(std::vector<int64_t>{17, 33}, true),
-                                         std::pair(std::vector<int64_t>{130, 70}, false),
-                                         std::pair(std::vector<int64_t>{2, 3, 40}, false),
-                                         std::pair(std::vector<int64_t>{4, 3, 5}, true),
-                                         std::pair(std::vector<int64_t>{1500, 3}, false),
-                                         std::pair(std::vector<int64_t>{2, 40000}, false),
-                                         std::pair(std::vector<int64_t>{0, 4}, false),
-                                         std::pair(std::vector<int64_t>{4, 0}, false)));
+                         ::testing::Values(std::pair(std::vector<int64_t>{3, 5}, false),
+                                           std::pair(std::vector<int64_t>{3, 5}, true),
+                                           std::pair(std::vector<int64_t>{1, 7}, false),
+                                           std::pair(std::vector<int64_t>{7, 1}, false),
+                                           std::pair(std::vector<int64_t>{17, 33}, true),
+                                           std::pair(std::vector<int64_t>{130, 70}, false),
+                                           std::pair(std::vector<int64_t>{2, 3, 40}, false),
+                                           std::pair(std::vector<int64_t>{4, 3, 5}, true),
+                                           std::pair(std::vector<int64_t>{1500, 3}, false),
+                                           std::pair(std::vector<int64_t>{2, 40000}, false),
+                                           std::pair(std::vector<int64_t>{0, 4}, false),
+                                           std::pair(std::vector<int64_t>{4, 0}, false)));
 
 TEST_P(Layouts, PointwiseChain) {
   const Tensor x = input(1);

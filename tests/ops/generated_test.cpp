@@ -38,24 +38,6 @@ std::vector<ArrayValue> evaluate(SampleCall& sample) {
   return ir::interpret(program, sample.inputs, numbers_of(call), values.integers);
 }
 
-/// The sample with its first item alone, for ops over lists of tensors treated alike.
-Sample first_item(const Definition& d, Sample sample) {
-  if (!d.per_item) return sample;
-  const auto reduce = [](SampleValue& value) {
-    if (const auto* list = std::get_if<std::vector<SampleTensor>>(&value)) {
-      if (list->empty()) {
-        value = std::monostate();
-      } else {
-        const SampleTensor item = list->front();
-        value = item;
-      }
-    }
-  };
-  for (SampleValue& value : sample.positional) reduce(value);
-  for (auto& [name, value] : sample.keyword) reduce(value);
-  return sample;
-}
-
 bool has_specials(const SampleCall& sample) {
   for (const SampleTensor* t : sample.samples)
     if (t->specials) return true;
@@ -294,9 +276,7 @@ INSTANTIATE_TEST_SUITE_P(All, Operations,
                          ::testing::ValuesIn(ops::all_definitions().begin(),
                                              ops::all_definitions().end()),
                          [](const ::testing::TestParamInfo<const Definition*>& p) {
-                           const ops::Schema& schema = p.param->parsed;
-                           return schema.name + "_of_" +
-                                  (schema.overload.empty() ? "default" : schema.overload);
+                           return name_in_tests(*p.param);
                          });
 
 }  // namespace

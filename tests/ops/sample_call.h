@@ -44,6 +44,30 @@ inline ArrayValue sample_array(const SampleTensor& sample, DType dtype, uint32_t
   return array;
 }
 
+/// The sample with its first item alone, for ops over lists of tensors treated alike.
+inline Sample first_item(const Definition& d, Sample sample) {
+  if (!d.per_item) return sample;
+  const auto reduce = [](SampleValue& value) {
+    if (const auto* list = std::get_if<std::vector<SampleTensor>>(&value)) {
+      if (list->empty()) {
+        value = std::monostate();
+      } else {
+        const SampleTensor item = list->front();
+        value = item;
+      }
+    }
+  };
+  for (SampleValue& value : sample.positional) reduce(value);
+  for (auto& [name, value] : sample.keyword) reduce(value);
+  return sample;
+}
+
+/// "softmax_of_int"
+inline std::string name_in_tests(const Definition& d) {
+  const ops::Schema& schema = d.parsed;
+  return schema.name + "_of_" + (schema.overload.empty() ? "default" : schema.overload);
+}
+
 /// One call of one definition: owns what its arguments point to.
 struct SampleCall {
   const Definition& definition;
@@ -93,6 +117,7 @@ struct SampleCall {
       return *number;
     }
     if (const auto* ints = std::get_if<Ints>(&value)) return *ints;
+    if (const auto* reals = std::get_if<std::vector<double>>(&value)) return *reals;
     if (const auto* d = std::get_if<DType>(&value)) return *d;
     return std::get<std::string>(value);
   }

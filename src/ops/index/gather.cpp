@@ -10,10 +10,6 @@ namespace {
 using namespace prim;
 
 int axis_of(const Call& call) { return static_cast<int>(call.integer("dim")); }
-int64_t extent_along(const Call& call) {
-  const TensorInfo& self = call.tensor("self");
-  return self.dim() == 0 ? 1 : self.sizes[static_cast<size_t>(axis_of(call))];
-}
 
 // ---- rows of a table
 // -----------------------------------------------------------------------------
@@ -100,6 +96,8 @@ const Register kFunctionalEmbedding({
 // ---------------------------------------------------------------------------------
 void check_gather(const Call& call, const TensorInfo& index) {
   const TensorInfo& self = call.tensor("self");
+  // An index without elements may be of any dtype and shape, as PyTorch looks at none of it.
+  if (index.numel() == 0) return;
   check_index_dtype(call, "index");
   check(std::max(self.dim(), 1) == std::max(index.dim(), 1), [&] {
     return concat(call.name(),
@@ -130,6 +128,8 @@ const Register kGather({
           const Expr x = l["self"];
           const Expr index = l["index"];
           if (x.rank() == 0) return l.result(broadcast_to(x, index.shape()));
+          if (l.call().tensor("index").numel() == 0)
+            return l.result(broadcast_to(constant(x, x.dtype(), Scalar(0)), index.shape()));
           const Expr places = index.rank() == 0 ? unsqueeze(index, 0) : index;
           const Expr value = gather(x, along_axis(x, axis_of(l.call()), places));
           l.result(index.rank() == 0 ? reshape(value, {}) : value);
@@ -260,8 +260,7 @@ const Register kTakeAlongDim({
           const Expr index = convert(l["indices"], DType::Int64);
           if (l.call().is_none("dim")) {
             const Dim n = element_count(x.shape());
-            const std::vector<Expr> places{
-                wrap_index(reshape(index, {element_count(index.shape())}), n)};
+            const std::vector<Expr> places{reshape(index, {element_count(index.shape())})};
             return l.result(gather(reshape(x, {n}), places));
           }
           if (x.rank() == 0) return l.result(x);
@@ -275,13 +274,26 @@ const Register kTakeAlongDim({
           for (int i = 0; i < x.rank(); ++i)
             if (i != axis) source[static_cast<size_t>(i)] = shape[static_cast<size_t>(i)];
           const Expr wide = broadcast_to(x, source);
-          l.result(gather(
-              wide, along_axis(wide, axis, broadcast_to(wrap_index(index, x.dim(axis)), shape))));
+          l.result(gather(wide, along_axis(wide, axis, broadcast_to(index, shape))));
+        },
+    .checks =
+        [](HostCall& host) {
+          const Call& call = host.call();
+          const bool flat = call.is_none("dim");
+          check_bounds<RuntimeError>(host, "indices", flat ? 0 : axis_of(call),
+                                     flat ? call.tensor("self").numel() : extent_along(call), 0);
         },
     .samples =
         [] {
           return SampleList{{{t({4, 3}), indices({2, 1}, 4), Scalar(0)}},
                             {{t({2, 3}), indices({4}, 6)}}};
+        },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({2, 3}), typed({2, 1}, DType::Int64, 7, 7), Scalar(0)}},
+               "RuntimeError",
+               "index 7 is out of bounds for dimension 0 with size 2"}};
         },
 });
 

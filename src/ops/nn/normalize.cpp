@@ -198,6 +198,16 @@ const Register kGroupNorm({
                           "num_groups, but got input of shape ",
                           list_text(x.sizes), " and num_groups=", groups);
           });
+          for (const char* name : {"weight", "bias"}) {
+            const TensorInfo* t = call.optional_tensor(name);
+            check(t == nullptr || (t->dim() == 1 && t->sizes[0] == x.sizes[1]), [&] {
+              return concat(call.name(), ": Expected ", name,
+                            " to be a vector of size equal to the number of channels in input, "
+                            "but got ",
+                            name, " of shape ", list_text(t->sizes), " and input of shape ",
+                            list_text(x.sizes));
+            });
+          }
           results.push_back({x.dtype, x.sizes, {}});
         },
     .lower =

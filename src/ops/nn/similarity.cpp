@@ -46,22 +46,17 @@ const Register kCosineSimilarity({
         },
 });
 
-/// (sum |d + eps|^p)^(1/p) over the last axis.
-Expr row_distance(Lowering& l, const Expr& a, const Expr& b, const Expr& eps, double p, bool keep) {
-  const Expr d = abs(a - b + eps);
-  const Ints axes{d.rank() - 1};
-  if (p == 2) return safe_sqrt(sum(d * d, axes, keep));
-  if (p == 1) return sum(d, axes, keep);
-  const Expr order = constant(l.builder(), d.dtype(), Scalar(p));
-  return pow(sum(pow(d, order), axes, keep), 1.0 / order);
+/// The norm of a - b + eps, of the call's order, over the last axis.
+Expr row_distance(Lowering& l, const Expr& a, const Expr& b, const Expr& eps, bool keep) {
+  const Expr d = a - b + eps;
+  return p_norm(l, d, d.rank() == 0 ? Ints{} : Ints{d.rank() - 1}, keep);
 }
 const Register kPairwiseDistance({
     .schema = "pairwise_distance(Tensor x1, Tensor x2, float p=2, float eps=1e-06, bool "
               "keepdim=False) -> Tensor",
     .doc = "The p-norm of x1 - x2 + eps over the last axis.",
     .variants = {.method = false, .aliases = {"nn.functional.pairwise_distance"}},
-    .promotion = Promotion::Promote,
-    .accepts = Accepts::Inexact,
+    .promotion = Promotion::ToFloat,
     .broadcasts = true,
     .shape =
         [](const Call& call, ResultInfos& results) {
@@ -73,10 +68,9 @@ const Register kPairwiseDistance({
         },
     .lower =
         [](Lowering& l) {
-          l.result(row_distance(l, l["x1"], l["x2"], l["eps"], l.call().real("p"),
-                                keeps_axes(l.call())));
+          l.result(row_distance(l, l["x1"], l["x2"], l["eps"], keeps_axes(l.call())));
         },
-    .special = {{"p", {1, 2, 3}}},
+    .special = {{"p", norm_orders()}},
     .samples = [] { return SampleList{{{t({2, 3}), t({2, 3})}}, {{t({2, 3}), t({3}), 1.0}}}; },
 });
 
@@ -140,7 +134,14 @@ const Register kTripletMargin({
            "anchor and positive to the negative counts. Balntas et al., 2016.",
     .variants = {.method = false, .aliases = {"nn.functional.triplet_margin_loss"}},
     .promotion = Promotion::Promote,
-    .canonical = resolve_reduction,
+    .canonical =
+        [](const Call& call, Arguments& arguments) {
+          check<ValueError>(call.real("margin") > 0, [&] {
+            return concat(call.name(), ": margin must be greater than 0, got ",
+                          call.real("margin"));
+          });
+          resolve_reduction(call, arguments);
+        },
     .shape =
         [](const Call& call, ResultInfos& results) {
           const SmallVector<Ints, 3> shapes{call.tensor("anchor").sizes,
@@ -166,8 +167,7 @@ const Register kTripletMargin({
           const Expr p = convert(l["positive"], dtype);
           const Expr n = convert(l["negative"], dtype);
           const auto distance = [&](const Expr& x, const Expr& y) {
-            return row_distance(l, x, y, convert(l.number("eps"), real_dtype(dtype)),
-                                l.call().real("p"), false);
+            return row_distance(l, x, y, convert(l.number("eps"), real_dtype(dtype)), false);
           };
           const Expr near = distance(a, p);
           Expr far = distance(a, n);
@@ -175,7 +175,7 @@ const Register kTripletMargin({
           const Expr loss = near - far + convert(l.number("margin"), real_dtype(dtype));
           l.result(reduced(l, select(le(loss, 0.0), 0.0, loss)));
         },
-    .special = {{"p", {1, 2, 3}}},
+    .special = {{"p", norm_orders()}},
     .samples =
         [] {
           return SampleList{{{t({3, 4}), t({3, 4}), t({3, 4}), 2.0}},

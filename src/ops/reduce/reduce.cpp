@@ -1,6 +1,7 @@
 #include "ops/reduce/reduce.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "ops/samples.h"
 
@@ -76,6 +77,29 @@ Expr index_of_extreme(const Expr& x, const Expr& extreme, const Ints& axes) {
 Expr safe_sqrt(const Expr& x) {
   const Expr zero = eq(x, 0.0);
   return select(zero, 0.0, sqrt(replace_where(zero, x, 1.0)));
+}
+
+std::vector<double> norm_orders() { return {0, 1, 2, std::numeric_limits<double>::infinity()}; }
+
+Expr p_norm(Lowering& l, const Expr& x, const Ints& axes, bool keep, const char* order_name) {
+  const Expr size = abs(x);
+  const Scalar given = l.call().number(order_name);
+  if (l.call().definition().is_special(order_name, given)) {
+    const double p = given.to_double();
+    if (p == 0) return sum(convert(ne(size, 0.0), size.dtype()), axes, keep);
+    if (p == 1) return sum(size, axes, keep);
+    if (p == 2) {
+      const Expr& root = is_complex(x.dtype()) ? size : x;
+      return safe_sqrt(sum(root * root, axes, keep));
+    }
+    return amax(size, axes, keep);
+  }
+  const Expr zero = eq(size, 0.0);
+  const Expr order = convert(l.number(order_name), size.dtype());
+  const Expr powers = select(zero, 0.0, pow(replace_where(zero, size, 1.0), order));
+  const Expr total = sum(powers, axes, keep);
+  const Expr none = eq(total, 0.0);
+  return select(none, 0.0, pow(replace_where(none, total, 1.0), 1.0 / order));
 }
 
 Expr with_axes(const Expr& value, const Ints& axes, int rank) {

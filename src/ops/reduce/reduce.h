@@ -22,6 +22,10 @@ void check_not_empty(const Call& call);
 Expr index_of_extreme(const Expr& x, const Expr& extreme, const Ints& axes);
 /// sqrt with slope 0 at 0.
 Expr safe_sqrt(const Expr& x);
+/// (sum |x|^p)^(1/p) over `axes` for the call's number `order`, with no slope where it is 0; the
+/// definition lists norm_orders() among its special values.
+Expr p_norm(Lowering& l, const Expr& x, const Ints& axes, bool keep, const char* order = "p");
+std::vector<double> norm_orders();
 /// Puts `value`, reduced over `axes`, back to rank: extent 1 at each of them.
 Expr with_axes(const Expr& value, const Ints& axes, int rank);
 /// `x` as the call's `dtype` (or its own), widened for computing.
