@@ -186,8 +186,15 @@ bool bind_value(const Overload& overload, size_t index, PyObject* value, BoundAr
       return true;
     }
     case ArgumentType::FloatList:
-    case ArgumentType::NumberList:
+    case ArgumentType::NumberList: {
+      double one = 0;
+      if (parameter.list_length > 0 && double_from(value, one)) {
+        bound.arguments.push_back(
+            std::vector<double>(static_cast<size_t>(parameter.list_length), one));
+        return true;
+      }
       return bind_doubles<double>(value, bound, double_from);
+    }
     case ArgumentType::BoolList:
       return bind_doubles<bool>(value, bound, bool_from);
     case ArgumentType::String:
@@ -427,6 +434,12 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
                   [&] { return wrong_type_text(overload, i, values[i], keyword_count == 0); });
     }
   }
+  if (bound.alive.empty() && !overload.op->numbers.empty() && !overload.op->numbers_alone)
+    for (size_t i = 0; i < parameters.size(); ++i)
+      if (overload.op->traits[i].number_allowed && parameters[i].type == ArgumentType::Tensor &&
+          values[i] != nullptr)
+        return fail(mismatch,
+                    [&] { return wrong_type_text(overload, i, values[i], keyword_count == 0); });
   return true;
 }
 

@@ -227,7 +227,7 @@ struct SampleTensor {
   std::optional<DType> dtype = {};  ///< fixed; else the test's
 };
 using SampleValue = std::variant<std::monostate, SampleTensor, std::vector<SampleTensor>, Scalar,
-                                 Ints, DType, std::string>;
+                                 std::vector<double>, Ints, DType, std::string>;
 struct Sample {
   std::vector<SampleValue> positional;
   std::vector<std::pair<std::string, SampleValue>> keyword = {};
@@ -270,6 +270,9 @@ struct Definition {
   /// Tensor parameters for which a Python number may stand (PyTorch's overloads with Scalar), and
   /// Number parameters that take part in promotion.
   std::vector<std::string_view> numbers = {};
+  /// Numbers may stand for all tensors of a call at once (add(1, 2)); otherwise such a call is
+  /// refused.
+  bool numbers_alone = false;
   /// Tensors that keep their own dtype: masks, indices.
   std::vector<std::string_view> unpromoted = {};
   /// int and int[] parameters that are axes of the first tensor: brought to [0, rank) before

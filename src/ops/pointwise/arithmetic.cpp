@@ -24,12 +24,20 @@ void check_alpha(const Call& call, Arguments&) {
   });
 }
 
-void refuse_two_bools(const Call& call, Arguments& arguments) {
-  check(!is_bool(common_dtype(call)), [&] {
-    return concat(call.name(),
-                  ": Subtraction, the `-` operator, with two bool tensors is not supported. Use "
-                  "the `^` or `logical_xor()` operator instead.");
-  });
+void refuse_bools(const Call& call, Arguments& arguments) {
+  for (const char* name : {"self", "other"}) {
+    const Argument& operand = call[name];
+    const auto* tensor = std::get_if<const TensorInfo*>(&operand);
+    const bool is_boolean = tensor != nullptr
+                                ? is_bool((*tensor)->dtype)
+                                : std::get<Scalar>(operand).category() == DTypeCategory::Bool;
+    check(!is_boolean, [&] {
+      return concat(call.name(), ": Subtraction, the `-` operator, with ",
+                    is_bool(common_dtype(call)) ? "two bool tensors" : "a bool tensor",
+                    " is not supported. Use the `^` or `logical_xor()` operator, or `~` or "
+                    "`logical_not()` of a mask, instead.");
+    });
+  }
   check_alpha(call, arguments);
 }
 
@@ -53,7 +61,8 @@ const Register kAdd({
                  .out = true,
                  .aliases = {"Tensor.__add__", "Tensor.__radd__", "Tensor.__iadd__"}},
     .promotion = Promotion::Promote,
-    .numbers = {"other"},
+    .numbers = {"self", "other"},
+    .numbers_alone = true,
     .canonical = check_alpha,
     .lower = [](Lowering& l) { l.result(l["self"] + scaled_by_alpha(l, "other")); },
     .special = {{"alpha", {1}}},
@@ -71,8 +80,9 @@ const Register kSub({
                  .out = true,
                  .aliases = {"subtract", "Tensor.subtract", "Tensor.__sub__", "Tensor.__isub__"}},
     .promotion = Promotion::Promote,
-    .numbers = {"other"},
-    .canonical = refuse_two_bools,
+    .numbers = {"self", "other"},
+    .numbers_alone = true,
+    .canonical = refuse_bools,
     .lower = [](Lowering& l) { l.result(l["self"] - scaled_by_alpha(l, "other")); },
     .special = {{"alpha", {1}}},
     .samples = alpha_samples,
@@ -87,7 +97,7 @@ const Register kRsub({
     .variants = {.method = false, .aliases = {"Tensor.__rsub__"}},
     .promotion = Promotion::Promote,
     .numbers = {"other"},
-    .canonical = refuse_two_bools,
+    .canonical = refuse_bools,
     .lower = [](Lowering& l) { l.result(l["other"] - scaled_by_alpha(l, "self")); },
     .special = {{"alpha", {1}}},
     .samples = alpha_samples,
@@ -100,7 +110,8 @@ const Register kMul({
                  .aliases = {"multiply", "Tensor.multiply", "Tensor.__mul__", "Tensor.__rmul__",
                              "Tensor.__imul__"}},
     .promotion = Promotion::Promote,
-    .numbers = {"other"},
+    .numbers = {"self", "other"},
+    .numbers_alone = true,
     .lower = [](Lowering& l) { l.result(l["self"] * l["other"]); },
     .samples = binary_samples,
 });
@@ -124,7 +135,8 @@ const Register kDivMode({
     .variants = {.in_place = true, .out = true, .aliases = {"divide", "Tensor.divide"}},
     .promotion = Promotion::Promote,
     .accepts = Accepts::NumbersNoBool,
-    .numbers = {"other"},
+    .numbers = {"self", "other"},
+    .numbers_alone = true,
     .canonical = check_mode,
     .lower =
         [](Lowering& l) {
@@ -156,7 +168,8 @@ const Register kDiv({
                  .aliases = {"divide", "true_divide", "Tensor.divide", "Tensor.true_divide",
                              "Tensor.__truediv__", "Tensor.__itruediv__"}},
     .promotion = Promotion::ToFloat,
-    .numbers = {"other"},
+    .numbers = {"self", "other"},
+    .numbers_alone = true,
     .canonical = check_mode,
     .lower = [](Lowering& l) { l.result(l["self"] / l["other"]); },
     .samples =
@@ -183,7 +196,8 @@ const Register kFloorDivide({
                  .aliases = {"Tensor.__floordiv__", "Tensor.__ifloordiv__"}},
     .promotion = Promotion::Promote,
     .accepts = Accepts::NumbersNoBool,
-    .numbers = {"other"},
+    .numbers = {"self", "other"},
+    .numbers_alone = true,
     .lower = [](Lowering& l) { l.result(floor_divide(l["self"], l["other"])); },
     .checks = check_divisor,
     .differentiable = false,
@@ -217,7 +231,7 @@ const Register kRemainder({
     .variants = {.in_place = true, .out = true, .aliases = {"Tensor.__mod__", "Tensor.__imod__"}},
     .promotion = Promotion::Promote,
     .accepts = Accepts::NumbersNoBool,
-    .numbers = {"other"},
+    .numbers = {"self", "other"},
     .lower = [](Lowering& l) { l.result(modulo(l["self"], l["other"])); },
     .checks = check_divisor,
     .samples = positive_binary_samples,
@@ -356,23 +370,23 @@ const Register kFloatPower({
     .schema = "float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor",
     .doc = "self to the power of exponent in float64.",
     .variants = {.in_place = true, .out = true},
-    .numbers = {"exponent"},
+    .numbers = {"self", "exponent"},
     .broadcasts = true,
     .shape =
         [](const Call& call, ResultInfos& results) {
           TensorInfo info;
           info.dtype = widest_power(call);
           SmallVector<Ints, 2> shapes;
-          shapes.push_back(call.tensor("self").sizes);
-          if (const auto* e = std::get_if<const TensorInfo*>(&call["exponent"]))
-            shapes.push_back((*e)->sizes);
+          for (const char* name : {"self", "exponent"})
+            if (const auto* tensor = std::get_if<const TensorInfo*>(&call[name]))
+              shapes.push_back((*tensor)->sizes);
           info.sizes = call.broadcast(shapes);
           results.push_back(info);
         },
     .lower =
         [](Lowering& l) {
           const DType dtype = widest_power(l.call());
-          l.result(pow(convert(l["self"], dtype), convert(l.number("exponent"), dtype)));
+          l.result(pow(convert(l.number("self"), dtype), convert(l.number("exponent"), dtype)));
         },
     .samples = positive_binary_samples,
 });

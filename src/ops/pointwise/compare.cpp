@@ -91,12 +91,16 @@ SampleList integer_samples() {
 
 Definition bitwise(std::string_view schema, std::string_view doc, void (*lower)(Lowering&),
                    Aliases aliases, Accepts accepts = Accepts::Integers) {
+  // What Python has an operator for takes a number first, too.
+  const std::vector<std::string_view> numbers =
+      aliases.empty() ? std::vector<std::string_view>{"other"}
+                      : std::vector<std::string_view>{"self", "other"};
   return {.schema = schema,
           .doc = doc,
           .variants = {.in_place = true, .out = true, .aliases = std::move(aliases)},
           .promotion = Promotion::Promote,
           .accepts = accepts,
-          .numbers = {"other"},
+          .numbers = numbers,
           .lower = lower,
           .differentiable = false,
           .samples = accepts == Accepts::Integers
