@@ -1,7 +1,7 @@
 """Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019).
 
-Every variant but amsgrad and differentiable is one fused update over all parameters of a group,
-whatever `fused`, `foreach` and `capturable` say.
+Every variant but differentiable is one fused update over all parameters of a group, whatever
+`fused`, `foreach` and `capturable` say.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Adam(Optimizer):
                 state["step"] += 1
                 by_step[state["step"].item()].append(parameter)
             for step, params in by_step.items():
-                if group["amsgrad"] or group["differentiable"]:
+                if group["differentiable"]:
                     for parameter in params:
                         self._update(parameter, self.state[parameter], group, step)
                 else:
@@ -102,6 +102,7 @@ class Adam(Optimizer):
             [parameter.grad for parameter in params],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
+            *([[state["max_exp_avg_sq"] for state in states]] if group["amsgrad"] else []),
             lr=float(group["lr"]),
             beta1=group["betas"][0],
             beta2=group["betas"][1],

@@ -50,35 +50,50 @@ void lower_adam(Lowering& l, bool decoupled) {
   const Expr correction1 = 1.0 - pow(wide("beta1"), step);
   const Expr correction2 = sqrt(1.0 - pow(wide("beta2"), step));
   const Expr size = narrow(wide("lr") / correction1);
-  const Expr denominator = sqrt(v) / narrow(correction2) + l["eps"];
+  // AMSGrad (Reddi, Kale and Kumar, 2018) divides by the largest second moment so far.
+  const bool largest = l.call().definition().parsed.overload == "amsgrad";
+  const Expr scale = largest ? maximum(l["max_exp_avg_sqs"], v) : v;
+  const Expr denominator = sqrt(scale) / narrow(correction2) + l["eps"];
   l.result(p - size * (m / denominator));
   l.result(m);
   l.result(v);
+  if (largest) l.result(scale);
 }
+template <bool kAmsgrad>
 SampleList adam_samples() {
   const std::vector<std::pair<std::string, SampleValue>> options = {
       {"lr", 0.1},           {"beta1", 0.9}, {"beta2", 0.999},
       {"weight_decay", 0.1}, {"eps", 1e-8},  {"step", 3.0}};
+  if (kAmsgrad) return {{{two(), two(), two(), two(0, 1), two(0, 1)}, options}};
   return {{{two(), two(), two(), two(0, 1)}, options}};
 }
-Definition adam_definition(std::string_view schema, std::string_view doc,
-                           void (*lower)(Lowering&)) {
-  Definition d = update(schema, doc, lower, adam_samples);
+template <bool kDecoupled, bool kAmsgrad>
+Definition adam_definition(std::string_view schema) {
+  Definition d = update(
+      schema,
+      kDecoupled ? "One step of AdamW on every parameter of the list; `step` counts from 1."
+                 : "One step of Adam on every parameter of the list; `step` counts from 1.",
+      [](Lowering& l) { lower_adam(l, kDecoupled); }, adam_samples<kAmsgrad>);
   d.special = {{"weight_decay", {0}}};
   return d;
 }
-const Register kFusedAdamw(adam_definition(
-    "_fused_adamw_(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] "
-    "exp_avg_sqs, *, float lr, float beta1, float beta2, float weight_decay, float eps, float "
-    "step, bool maximize=False) -> ()",
-    "One step of AdamW on every parameter of the list; `step` counts from 1.",
-    [](Lowering& l) { lower_adam(l, true); }));
-const Register kFusedAdam(adam_definition(
-    "_fused_adam_(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] "
-    "exp_avg_sqs, *, float lr, float beta1, float beta2, float weight_decay, float eps, float "
-    "step, bool maximize=False) -> ()",
-    "One step of Adam on every parameter of the list; `step` counts from 1.",
-    [](Lowering& l) { lower_adam(l, false); }));
+#define FLAMBEAU_ADAM_OPTIONS                                                               \
+  "*, float lr, float beta1, float beta2, float weight_decay, float eps, float step, bool " \
+  "maximize=False) -> ()"
+#define FLAMBEAU_ADAM_LISTS \
+  "(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] exp_avg_sqs, "
+#define FLAMBEAU_ADAM_LARGEST "Tensor(d!)[] max_exp_avg_sqs, "
+const Register kFusedAdamw(
+    adam_definition<true, false>("_fused_adamw_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS));
+const Register kFusedAdam(
+    adam_definition<false, false>("_fused_adam_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS));
+const Register kFusedAdamwAmsgrad(adam_definition<true, true>(
+    "_fused_adamw_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST FLAMBEAU_ADAM_OPTIONS));
+const Register kFusedAdamAmsgrad(adam_definition<false, true>(
+    "_fused_adam_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST FLAMBEAU_ADAM_OPTIONS));
+#undef FLAMBEAU_ADAM_OPTIONS
+#undef FLAMBEAU_ADAM_LISTS
+#undef FLAMBEAU_ADAM_LARGEST
 
 /// The gradient with decay.
 Expr decayed(Lowering& l) {
