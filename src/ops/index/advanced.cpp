@@ -209,5 +209,86 @@ const Register kIndexPut({
         },
 });
 
+// ---- indices that a mask guards: where it is false they may be anything
+/// Indices brought into range.
+std::vector<Expr> guarded_places(Lowering& l, const Expr& x) {
+  std::vector<Expr> result = places(l, x);
+  for (int i = 0; i < x.rank(); ++i) {
+    Expr& place = result[static_cast<size_t>(i)];
+    const Expr last = extent(x.builder(), x.dim(i) - 1);
+    const Expr low = select(lt(place, 0.0), 0.0, place);
+    place = select(gt(low, last), last, low);
+  }
+  return result;
+}
+/// The mask seen along the axes of the indexing result.
+Expr guard(Lowering& l, const Shape& shape) {
+  const Layout layout = layout_of(l.call());
+  Expr mask = l["mask"];
+  for (int i = layout.before + layout.broadcast; i < layout.rank; ++i)
+    mask = unsqueeze(mask, mask.rank());
+  return broadcast_to(mask, shape);
+}
+void check_guard(const Call& call) {
+  check(is_bool(call.tensor("mask").dtype), [&] {
+    return concat(call.name(), ": expected a bool mask, got ",
+                  info(call.tensor("mask").dtype).name);
+  });
+}
+const Register kMaskedIndex({
+    .schema = "_unsafe_masked_index(Tensor self, Tensor mask, Tensor?[] indices, Scalar fill) -> "
+              "Tensor",
+    .doc = "self[indices] where the mask is true, `fill` elsewhere; indices there may be out of "
+           "range.",
+    .variants = {.method = false},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check_guard(call);
+          results.push_back({call.tensor("self").dtype, indexed_sizes(call), {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          const Expr value = gather(x, guarded_places(l, x));
+          const Expr fill = convert(l.number("fill"), x.dtype());
+          l.result(select(guard(l, value.shape()), value, broadcast_to(fill, value.shape())));
+        },
+    .samples =
+        [] {
+          return SampleList{
+              {{t({4, 3}), mask({5}), std::vector{indices({5}, 9)}, Scalar(2)}},
+              {{t({4, 3}), mask({2, 3}),
+                std::vector{typed({2, 1}, DType::Int64, -3, 9), indices({3}, 3)}, Scalar(0)}}};
+        },
+});
+const Register kMaskedIndexPut({
+    .schema = "_unsafe_masked_index_put_accumulate(Tensor self, Tensor mask, Tensor?[] indices, "
+              "Tensor values) -> Tensor",
+    .doc = "A copy of self to which values are added at these indices where the mask is true; "
+           "indices elsewhere may be out of range.",
+    .variants = {.method = false},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check_guard(call);
+          indexed_sizes(call);
+          results.push_back({call.tensor("self").dtype, call.tensor("self").sizes, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          const std::vector<Expr> at = guarded_places(l, x);
+          const Shape shape = gather(x, at).shape();
+          const Expr values = broadcast_to(convert(l["values"], x.dtype()), shape);
+          l.result(scatter_add(x, at, select(guard(l, shape), values, 0.0)));
+        },
+    .samples =
+        [] {
+          return SampleList{
+              {{t({4, 3}), mask({5}), std::vector{indices({5}, 9)}, t({5, 3})}},
+              {{t({4, 3}), mask({2, 3}),
+                std::vector{typed({2, 1}, DType::Int64, -3, 9), indices({3}, 3)}, t({2, 3})}}};
+        },
+});
+
 }  // namespace
 }  // namespace flambeau::ops

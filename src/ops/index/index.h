@@ -1,6 +1,8 @@
 #pragma once
 // What the operations with index tensors share.
 
+#include <functional>
+
 #include "ops/checks.h"
 #include "ops/functions.h"
 
@@ -25,5 +27,26 @@ void check_bounds(HostCall& host, std::string_view parameter, int64_t axis, int6
                   " with size ", n);
   });
 }
+
+/// The extent of self along the call's `dim`.
+int64_t extent_along(const Call& call);
+/// Pushes a result of self's type.
+void same_as_self(const Call& call, ResultInfos& results);
+
+/// What is done at the places: prim::scatter_add, or a composition of such.
+using Scatter = std::function<ir::Expr(const ir::Expr& target, std::span<const ir::Expr> places,
+                                       const ir::Expr& source)>;
+/// Bool, like `target`: true at the places that `source` is written to.
+ir::Expr written_at(const ir::Expr& target, std::span<const ir::Expr> places,
+                    const ir::Expr& source);
+// An `index` for every element: checks of types (`source`: the parameter, or nullptr for a number)
+// and of bounds, and self updated along `dim`.
+void check_scatter(const Call& call, const char* source);
+void scatter_checks(HostCall& host);
+ir::Expr scatter_elements(Lowering& l, const Scatter& update, const ir::Expr& source);
+// A vector `index` of whole slices; `source` is self with its length along `dim`.
+void check_slices(const Call& call, const char* source);
+void slice_checks(HostCall& host);
+ir::Expr scatter_slices(Lowering& l, const Scatter& update, const ir::Expr& source);
 
 }  // namespace flambeau::ops

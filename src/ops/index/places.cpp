@@ -55,14 +55,9 @@ const Register kNonzero({
 
 /// The row-major number among the true elements of a mask, for those that are true.
 Expr rank_among_true(const Expr& mask) {
-  // Elements before it: a sum over the flattened mask, since the count is small beside the rest.
-  const Dim n = element_count(mask.shape());
-  const Expr flat = convert(reshape(mask, {n}), DType::Int64);
-  const Shape square{n, n};
-  const Expr earlier = lt(iota(mask.builder(), square, 1), iota(mask.builder(), square, 0));
-  const Ints axes{1};
-  const Expr wide = broadcast_to(unsqueeze(flat, 0), square);
-  return reshape(sum(select(earlier, wide, 0.0), axes, false), mask.shape());
+  if (mask.rank() == 0) return constant(mask, DType::Int64, Scalar(0));
+  const Expr flat = convert(reshape(mask, {element_count(mask.shape())}), DType::Int64);
+  return reshape(running_sum(flat, 0) - 1.0, mask.shape());
 }
 const Register kMaskedSelect({
     .schema = "masked_select(Tensor self, Tensor mask) -> Tensor",
@@ -125,6 +120,108 @@ const Register kMaskedSelect({
         },
     .complex_kernel = true,
     .samples = [] { return SampleList{{{t({3, 4}), mask({3, 4})}}, {{t({3, 4}), mask({4})}}}; },
+});
+
+const Register kMaskedScatter({
+    .schema = "masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor",
+    .doc = "self with the elements of source, in row-major order, where the (broadcast) mask is "
+           "true.",
+    .variants = {.in_place = true, .out = true},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          const TensorInfo& self = call.tensor("self");
+          check(is_bool(call.tensor("mask").dtype), [&] {
+            return concat(call.name(), "_ only supports boolean masks, but got mask with dtype ",
+                          info(call.tensor("mask").dtype).name);
+          });
+          check(self.dtype == call.tensor("source").dtype, [&] {
+            return concat(call.name(), ": expected self and source to have same dtypes but got ",
+                          info(self.dtype).name, " and ", info(call.tensor("source").dtype).name);
+          });
+          const SmallVector<Ints, 2> shapes{self.sizes, call.tensor("mask").sizes};
+          results.push_back({self.dtype, call.broadcast(shapes), {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr source = l["source"];
+          const Ints sizes = infer(l.call())[0].sizes;
+          Shape shape;
+          for (const int64_t size : sizes) shape.emplace_back(size);
+          const Expr wide = broadcast_to(l["mask"], shape);
+          // A source without elements has nothing to read from; the mask is false then.
+          const Dim n = element_count(source.shape());
+          const Shape none{Dim(0)};
+          const Shape one{Dim(1)};
+          const Expr padded = pad(reshape(source, {n}), constant(source, source.dtype(), Scalar(0)),
+                                  none, one, none);
+          const std::vector<Expr> places{select(wide, rank_among_true(wide), 0.0)};
+          l.result(select(wide, gather(padded, places), broadcast_to(l["self"], shape)));
+        },
+    .checks =
+        [](HostCall& host) {
+          const HostTensor mask = host.input("mask");
+          const Call& call = host.call();
+          int64_t wanted = 0;
+          for (int64_t i = 0; i < mask.info.numel(); ++i) wanted += is_true(mask, i);
+          if (mask.info.numel() > 0) wanted *= infer(call)[0].numel() / mask.info.numel();
+          check(wanted <= call.tensor("source").numel(), [&] {
+            return concat(call.name(),
+                          ": expected self and source to have enough elements: the "
+                          "mask has ",
+                          wanted, " true, source ", call.tensor("source").numel());
+          });
+        },
+    .by_shape = true,
+    .samples =
+        [] {
+          return SampleList{{{t({3, 4}), mask({3, 4}), t({12})}},
+                            {{t({3, 4}), mask({4}), t({4, 3})}},
+                            {{t({4}), mask({3, 1}), t({12})}}};
+        },
+});
+
+const Register kNonzeroStatic({
+    .schema = "nonzero_static(Tensor self, *, int size, int fill_value=-1) -> Tensor",
+    .doc = "The first `size` rows of nonzero(self); rows that are not there hold fill_value.",
+    .variants = {.out = true},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check(call.integer("size") >= 0, [&] {
+            return concat(call.name(), ": 'size' must be an non-negative integer, got ",
+                          call.integer("size"));
+          });
+          results.push_back({DType::Int64, {call.integer("size"), call.tensor("self").dim()}, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          const Expr hit = ne(convert(x, DType::Bool), 0.0);
+          const Dim n = element_count(x.shape());
+          const Dim size(l.call().integer("size"));
+          // Element i of the flattened tensor is the row of its rank; what is beyond is dropped.
+          const Shape count{n};
+          const Expr rank = reshape(rank_among_true(hit), count);
+          const Expr kept = logical_and(reshape(hit, count), lt(rank, extent(x.builder(), size)));
+          const std::vector<Expr> rows{
+              select(kept, rank, broadcast_to(extent(x.builder(), size), count))};
+          const Expr fill = constant(x, DType::Int64, Scalar(l.call().integer("fill_value")));
+          std::vector<Expr> columns;
+          for (int axis = 0; axis < x.rank(); ++axis) {
+            const Expr empty = broadcast_to(fill, {size + 1});
+            const Expr places = reshape(iota(x.builder(), x.shape(), axis), count);
+            columns.push_back(unsqueeze(slice(scatter_set(empty, rows, places), 0, 0, size), 1));
+          }
+          if (columns.empty()) return l.result(broadcast_to(fill, {size, Dim(0)}));
+          l.result(concatenate(columns, 1));
+        },
+    .differentiable = false,
+    .by_shape = true,
+    .samples =
+        [] {
+          return SampleList{{{mask({3, 4})}, {{"size", Scalar(5)}}},
+                            {{mask({3, 4})}, {{"size", Scalar(20)}, {"fill_value", Scalar(7)}}},
+                            {{mask({3})}, {{"size", Scalar(0)}}}};
+        },
 });
 
 const Register kOneHot({

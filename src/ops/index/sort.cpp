@@ -14,10 +14,6 @@ using namespace prim;
 
 int axis_of(const Call& call) { return static_cast<int>(call.integer("dim")); }
 /// The extent along the axis; 1 for a 0-dim tensor.
-int64_t extent_along(const Call& call) {
-  const TensorInfo& self = call.tensor("self");
-  return self.dim() == 0 ? 1 : self.sizes[static_cast<size_t>(axis_of(call))];
-}
 bool keeps(const Call& call) { return call.boolean("keepdim"); }
 
 void sort_shape(const Call& call, ResultInfos& results) {

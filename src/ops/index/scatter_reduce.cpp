@@ -1,0 +1,204 @@
+// Writing at computed indices with another combination than a sum.
+
+#include <cmath>
+
+#include "ops/index/index.h"
+#include "ops/registry.h"
+#include "ops/samples.h"
+
+namespace flambeau::ops {
+namespace {
+
+using namespace prim;
+
+/// The names of the combinations, as the parameter `reduce` has them.
+void check_reduce(const Call& call, std::initializer_list<std::string_view> names) {
+  const std::string& given = call.string("reduce");
+  check(given != "mean" || !is_bool(call.tensor("self").dtype),
+        [&] { return concat('"', call.name(), "\" of a mean is not implemented for 'Bool'"); });
+  std::string wanted;
+  for (const std::string_view name : names) {
+    if (name == given) return;
+    wanted += concat(wanted.empty() ? "" : ", ", name);
+  }
+  throw RuntimeError(
+      concat(call.name(), "(): reduce argument must be one of ", wanted, ", got ", given));
+}
+
+/// What the combination leaves unchanged.
+double neutral_of(const std::string& reduce, DType dtype) {
+  const bool largest = reduce == "amax";
+  if (!largest && reduce != "amin") return reduce == "prod" ? 1 : 0;
+  if (is_float(dtype)) return largest ? -INFINITY : INFINITY;
+  const int bits = static_cast<int>(8 * size_of(dtype)) - (info(dtype).is_signed ? 1 : 0);
+  if (largest) return info(dtype).is_signed ? -std::ldexp(1.0, bits) : 0;
+  return bits == 63 ? 9223372036854774784.0 : std::ldexp(1.0, bits) - 1;
+}
+
+/// The update that `reduce` and `include_self` ask for.
+Scatter reducing(const Call& call) {
+  const std::string reduce = call.string("reduce");
+  const bool includes_self = call.boolean("include_self");
+  return [=](const Expr& x, std::span<const Expr> places, const Expr& source) {
+    Expr base = x;
+    if (!includes_self)
+      base = select(written_at(x, places, source), neutral_of(reduce, x.dtype()), x);
+    if (reduce == "prod") return scatter_prod(base, places, source);
+    if (reduce == "amax") return scatter_max(base, places, source);
+    if (reduce == "amin") return scatter_min(base, places, source);
+    const Expr total = scatter_add(base, places, source);
+    if (reduce == "sum") return total;
+    const Expr own = includes_self ? full_like(x, 1.0)
+                                   : select(written_at(x, places, source), 0.0, full_like(x, 1.0));
+    const Expr count = scatter_add(own, places, full_like(source, 1.0));
+    return is_float(x.dtype()) ? total / count : floor_divide(total, count);
+  };
+}
+
+const Register kScatterReduce({
+    .schema = "scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, "
+              "bool include_self=True) -> Tensor",
+    .doc =
+        "A copy of self in which the elements of src combine at these places by `reduce`: sum, "
+        "prod, mean, amax or amin. Without include_self, the elements of self there do not count.",
+    .variants = {.in_place = true, .out = true},
+    .axes = {"dim"},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check_reduce(call, {"sum", "prod", "mean", "amax", "amin"});
+          check_scatter(call, "src");
+          same_as_self(call, results);
+        },
+    .lower = [](Lowering& l) { l.result(scatter_elements(l, reducing(l.call()), l["src"])); },
+    .checks = scatter_checks,
+    .samples =
+        [] {
+          SampleList list;
+          for (const char* reduce : {"sum", "prod", "mean", "amax", "amin"})
+            for (const bool include : {true, false})
+              list.push_back({{t({4, 3}, 0.5, 2), Scalar(0), indices({5, 3}, 4), t({5, 3}, 0.5, 2),
+                               std::string(reduce)},
+                              {{"include_self", Scalar(include)}}});
+          list.push_back(
+              {{t({4, 3}), Scalar(1), indices({2, 2}, 3), t({3, 2}), std::string("sum")}});
+          list.push_back({{t({}), Scalar(0), indices({}, 1), t({}), std::string("amax")}});
+          return list;
+        },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({2, 3}), Scalar(0), indices({2, 3}, 2), t({2, 3}), std::string("middle")}},
+               "RuntimeError",
+               "reduce argument must be one of sum, prod, mean, amax, amin, got middle"}};
+        },
+});
+
+const Register kScatterOfReduce({
+    .schema = "scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> "
+              "Tensor",
+    .doc = "A copy of self to which src is added (reduce=\"add\"), or by which it is multiplied "
+           "(\"multiply\"), at these places.",
+    .variants = {.in_place = true, .out = true},
+    .axes = {"dim"},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check_reduce(call, {"add", "multiply"});
+          check_scatter(call, "src");
+          same_as_self(call, results);
+        },
+    .lower =
+        [](Lowering& l) {
+          const bool adds = l.call().string("reduce") == "add";
+          l.result(scatter_elements(l, adds ? scatter_add : scatter_prod, l["src"]));
+        },
+    .checks = scatter_checks,
+    .differentiable = false,
+    .samples =
+        [] {
+          return SampleList{{{t({4, 3}), Scalar(0), indices({5, 3}, 4), t({5, 3})},
+                             {{"reduce", std::string("multiply")}}}};
+        },
+});
+
+const Register kIndexReduce({
+    .schema = "index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, *, bool "
+              "include_self=True) -> Tensor",
+    .doc = "A copy of self in whose slices at the places `index` those of source combine by "
+           "`reduce`: prod, mean, amax or amin. Without include_self, the slices of self there do "
+           "not count.",
+    .variants = {.in_place = true, .out = true},
+    .axes = {"dim"},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check_reduce(call, {"prod", "mean", "amax", "amin"});
+          check_slices(call, "source");
+          same_as_self(call, results);
+        },
+    .lower = [](Lowering& l) { l.result(scatter_slices(l, reducing(l.call()), l["source"])); },
+    .checks = slice_checks,
+    .samples =
+        [] {
+          SampleList list;
+          for (const char* reduce : {"prod", "mean", "amax", "amin"})
+            for (const bool include : {true, false})
+              list.push_back({{t({4, 3}, 0.5, 2), Scalar(0), indices({6}, 4), t({6, 3}, 0.5, 2),
+                               std::string(reduce)},
+                              {{"include_self", Scalar(include)}}});
+          return list;
+        },
+});
+
+/// self as a vector, updated at places of the flattened tensor.
+const Register kPut({
+    .schema = "put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor",
+    .doc = "A copy of self with source written (or added) at these places of the flattened tensor; "
+           "negative ones count from its end.",
+    .variants = {.in_place = true},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          const TensorInfo& index = call.tensor("index");
+          const TensorInfo& source = call.tensor("source");
+          check<IndexError>(index.dtype == DType::Int64, [&] {
+            return concat(call.name(), "(): Expected a long tensor for index, but got ",
+                          info(index.dtype).name);
+          });
+          check(source.dtype == call.tensor("self").dtype, [&] {
+            return concat(call.name(), "(): self and source expected to have the same dtype, got ",
+                          info(call.tensor("self").dtype).name, " and ", info(source.dtype).name);
+          });
+          check<IndexError>(index.numel() == source.numel(), [&] {
+            return concat(call.name(),
+                          "(): Expected source and index to have the same number of "
+                          "elements, got ",
+                          source.numel(), " and ", index.numel());
+          });
+          same_as_self(call, results);
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["self"];
+          const Dim n = element_count(x.shape());
+          const Expr index = l["index"];
+          const Shape count{element_count(index.shape())};
+          const std::vector<Expr> places{wrap_index(reshape(index, count), n)};
+          const Expr source = reshape(l["source"], count);
+          const Expr flat = reshape(x, {n});
+          l.result(reshape(l.call().boolean("accumulate") ? scatter_add(flat, places, source)
+                                                          : scatter_set(flat, places, source),
+                           x.shape()));
+        },
+    .checks =
+        [](HostCall& host) {
+          const int64_t n = host.call().tensor("self").numel();
+          check_bounds<IndexError>(host, "index", 0, n, -n);
+        },
+    .samples =
+        [] {
+          return SampleList{
+              {{t({2, 3}), typed({1}, DType::Int64, -6, 6), t({1})}},
+              {{t({2, 3}), typed({2, 2}, DType::Int64, -6, 6), t({4}), Scalar(true)}}};
+        },
+});
+
+}  // namespace
+}  // namespace flambeau::ops

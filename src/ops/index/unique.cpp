@@ -1,0 +1,223 @@
+// What different elements there are: sorted, or in runs.
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "ops/index/rows.h"
+#include "ops/registry.h"
+#include "ops/samples.h"
+
+namespace flambeau::ops {
+namespace {
+
+using namespace prim;
+
+/// Elements, or slices along an axis, that are compared one with another.
+class Slices {
+ public:
+  Slices(const HostTensor& tensor, std::optional<int64_t> axis)
+      : tensor_(tensor),
+        rows_(axis ? tensor.info.sizes : Ints{tensor.info.numel()}, axis.value_or(0)) {}
+  int64_t count() const { return rows_.n; }
+  /// Elements of a slice.
+  int64_t size() const { return rows_.count(); }
+  ir::Container at(int64_t slice, int64_t i) const { return load(tensor_, rows_.at(i, slice)); }
+  bool before(int64_t a, int64_t b) const {
+    for (int64_t i = 0; i < size(); ++i) {
+      if (comes_before(tensor_.info.dtype, at(a, i), at(b, i))) return true;
+      if (comes_before(tensor_.info.dtype, at(b, i), at(a, i))) return false;
+    }
+    return false;
+  }
+  /// NaN differs from everything.
+  bool same(int64_t a, int64_t b) const {
+    for (int64_t i = 0; i < size(); ++i)
+      if (!(ir::to_double(tensor_.info.dtype, at(a, i)) ==
+            ir::to_double(tensor_.info.dtype, at(b, i))) ||
+          (!is_float(tensor_.info.dtype) && at(a, i) != at(b, i)))
+        return false;
+    return true;
+  }
+
+ private:
+  const HostTensor& tensor_;
+  Rows rows_;
+};
+
+std::optional<int64_t> axis_of(const Call& call) {
+  if (call.is_none("dim")) return std::nullopt;
+  return call.integer("dim");
+}
+
+const Register kUnique({
+    .schema = "_unique(Tensor self, bool consecutive, int? dim=None) -> (Tensor values, Tensor "
+              "inverse, Tensor counts)",
+    .doc = "The different elements (or slices along `dim`), ascending or (consecutive) one for "
+           "each run of equal ones; the number of the one that each became; how often each occurs.",
+    .variants = {.function = false, .method = false, .aliases = {"_unique"}},
+    .axes = {"dim"},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          const TensorInfo& self = call.tensor("self");
+          Ints sizes{-1};
+          Ints inverse = self.sizes;
+          if (const std::optional<int64_t> axis = axis_of(call); axis && self.dim() > 0) {
+            sizes = self.sizes;
+            sizes[static_cast<size_t>(*axis)] = -1;
+            inverse = {self.sizes[static_cast<size_t>(*axis)]};
+            check(self.numel() > 0 || inverse[0] == 0, [&] {
+              return concat(call.name(),
+                            ": There are 0 sized dimensions, and they aren't selected, "
+                            "so unique cannot be applied");
+            });
+          }
+          results.push_back({self.dtype, sizes, {}});
+          results.push_back({DType::Int64, inverse, {}});
+          results.push_back({DType::Int64, {-1}, {}});
+        },
+    .kernel =
+        [](HostCall& host) {
+          const HostTensor x = host.input("self");
+          std::optional<int64_t> axis = axis_of(host.call());
+          if (x.info.dim() == 0) axis = std::nullopt;
+          const Slices slices(x, axis);
+          const auto n = static_cast<size_t>(slices.count());
+          std::vector<int64_t> order(n);
+          std::iota(order.begin(), order.end(), 0);
+          if (!host.call().boolean("consecutive"))
+            std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+              return slices.before(a, b) || (!slices.before(b, a) && a < b);
+            });
+          std::vector<int64_t> first;
+          std::vector<int64_t> times;
+          const HostTensor inverse = host.output(1);
+          for (size_t i = 0; i < n; ++i) {
+            if (i == 0 || !slices.same(order[i - 1], order[i])) {
+              first.push_back(order[i]);
+              times.push_back(0);
+            }
+            ++times.back();
+            store(inverse, order[i], static_cast<ir::Container>(first.size() - 1));
+          }
+          const auto count = static_cast<int64_t>(first.size());
+          Ints sizes{count};
+          if (axis) {
+            sizes = x.info.sizes;
+            sizes[static_cast<size_t>(*axis)] = count;
+          }
+          const HostTensor values =
+              host.output(0, {x.info.dtype, sizes, contiguous_strides(sizes)});
+          const Rows rows(sizes, axis.value_or(0));
+          for (int64_t k = 0; k < count; ++k)
+            for (int64_t i = 0; i < slices.size(); ++i)
+              store(values, rows.at(i, k), slices.at(first[static_cast<size_t>(k)], i));
+          const HostTensor counts = host.output(2, {DType::Int64, {count}, {1}});
+          for (int64_t k = 0; k < count; ++k)
+            store(counts, k, static_cast<ir::Container>(times[static_cast<size_t>(k)]));
+        },
+    .differentiable = false,
+    .samples =
+        [] {
+          return SampleList{{{indices({3, 4}, 4), Scalar(false)}},
+                            {{indices({9}, 2), Scalar(true)}},
+                            {{indices({4, 2}, 2), Scalar(false), Scalar(0)}},
+                            {{t({0}), Scalar(false)}},
+                            {{t({}), Scalar(false)}}};
+        },
+});
+
+const Register kIsin({
+    .schema = "isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool "
+              "assume_unique=False, bool invert=False) -> Tensor",
+    .doc = "True for the elements that are (or, inverted, are not) among test_elements.",
+    .variants = {.method = false, .out = true},
+    .promotion = Promotion::Promote,
+    .numbers = {"elements", "test_elements"},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          const auto* elements = std::get_if<const TensorInfo*>(&call["elements"]);
+          results.push_back({DType::Bool, elements == nullptr ? Ints{} : (*elements)->sizes, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr x = l["elements"];
+          const Expr tests = l["test_elements"];
+          const Expr flat = reshape(tests, {element_count(tests.shape())});
+          const Expr found =
+              any(eq(unsqueeze(x, x.rank()), flat), Ints{static_cast<int64_t>(x.rank())}, false);
+          l.result(l.call().boolean("invert") ? logical_not(found) : found);
+        },
+    .differentiable = false,
+    .samples =
+        [] {
+          return SampleList{{{indices({3, 4}, 9), indices({3}, 9)}},
+                            {{indices({3}, 9), Scalar(2)}, {{"invert", Scalar(true)}}},
+                            {{Scalar(2), indices({3}, 9)}}};
+        },
+});
+
+// ---- histograms
+/// Counts of the values in equal bins from `low` to `high`, the last bin closed; others are left
+/// out.
+const Register kHistc({
+    .schema = "histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor",
+    .doc = "How many elements lie in each of `bins` equal parts of [min, max] (of the range of the "
+           "elements, if both are equal).",
+    .variants = {.out = true},
+    .accepts = Accepts::Floats,
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check(call.integer("bins") > 0,
+                [&] { return concat(call.name(), "(): bins must be > 0"); });
+          results.push_back({call.tensor("self").dtype, {call.integer("bins")}, {}});
+        },
+    .kernel =
+        [](HostCall& host) {
+          const HostTensor x = host.input("self");
+          const HostTensor out = host.output(0);
+          const int64_t bins = host.call().integer("bins");
+          double low = host.call().number("min").to_double();
+          double high = host.call().number("max").to_double();
+          if (low == high && x.info.numel() > 0) {
+            low = high = number_at(x, 0);
+            for (int64_t i = 1; i < x.info.numel(); ++i) {
+              low = std::min(low, number_at(x, i));
+              high = std::max(high, number_at(x, i));
+            }
+          }
+          if (low == high) {
+            low -= 1;
+            high += 1;
+          }
+          check(std::isfinite(low) && std::isfinite(high), [&] {
+            return concat(host.call().name(), ": range of [", low, ", ", high, "] is not finite");
+          });
+          check(low < high, [&] {
+            return concat(host.call().name(), ": max must be larger than min, got ", low, " and ",
+                          high);
+          });
+          std::vector<int64_t> counts(static_cast<size_t>(bins));
+          for (int64_t i = 0; i < x.info.numel(); ++i) {
+            const double value = number_at(x, i);
+            if (!(value >= low && value <= high)) continue;
+            const auto bin =
+                static_cast<int64_t>((value - low) / (high - low) * static_cast<double>(bins));
+            ++counts[static_cast<size_t>(std::min(bin, bins - 1))];
+          }
+          for (int64_t i = 0; i < bins; ++i)
+            store(out, i,
+                  ir::container_of(out.info.dtype,
+                                   static_cast<double>(counts[static_cast<size_t>(i)])));
+        },
+    .differentiable = false,
+    .samples =
+        [] { return SampleList{{{t({3, 4}), Scalar(5)}}, {{t({9}), Scalar(4), -1.0, 1.0}}}; },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{{{{t({3}), Scalar(0)}}, "RuntimeError", "bins must be"}};
+        },
+});
+
+}  // namespace
+}  // namespace flambeau::ops
