@@ -1,0 +1,139 @@
+"""Linear algebra against NumPy, and its gradients against differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flambeau
+import numpy as np
+import pytest
+
+
+def data(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def positive(n: int) -> np.ndarray:
+    a = data(n, n)
+    return a @ a.T + n * np.eye(n)
+
+
+def total(result: Any) -> Any:
+    """A number that every element of a result changes."""
+    parts = result if isinstance(result, tuple) else (result,)
+    terms = []
+    for part in parts:
+        if part.is_floating_point():
+            weights = np.cos(0.7 * np.arange(part.numel()) + 0.3).reshape(tuple(part.shape))
+            terms.append((part * flambeau.from_numpy(weights)).sum())
+    return sum(terms[1:], terms[0])
+
+
+def check_gradient(function: Callable[..., Any], a: np.ndarray, symmetric: bool = False) -> None:
+    """Of matrices that are their transposes only symmetric changes are compared."""
+    x = flambeau.from_numpy(a.copy()).requires_grad_()
+    total(function(x)).backward()
+    step = 1e-6
+    for seed in range(3):
+        direction = data(*a.shape, seed=seed + 9)
+        if symmetric:
+            direction = direction + direction.swapaxes(-1, -2)
+        above, below = (
+            total(function(flambeau.from_numpy(a + sign * step * direction))).item()
+            for sign in (1, -1)
+        )
+        expected = (above - below) / (2 * step)
+        assert (x.grad.numpy() * direction).sum() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_factors_multiply_back() -> None:
+    for shape in [(3, 3), (2, 4, 3), (3, 5)]:
+        a = data(*shape)
+        x = flambeau.from_numpy(a)
+        u, s, vh = flambeau.linalg.svd(x, full_matrices=False)
+        np.testing.assert_allclose((u * s.unsqueeze(-2) @ vh).numpy(), a, atol=1e-12)
+        q, r = flambeau.linalg.qr(x)
+        np.testing.assert_allclose((q @ r).numpy(), a, atol=1e-12)
+        p, lower, upper = flambeau.linalg.lu(x)
+        np.testing.assert_allclose((p @ lower @ upper).numpy(), a, atol=1e-12)
+        packed, pivots = flambeau.linalg.lu_factor(x)
+        p, lower, upper = flambeau.lu_unpack(packed, pivots)
+        np.testing.assert_allclose((p @ lower @ upper).numpy(), a, atol=1e-12)
+    a = positive(4)
+    factor = flambeau.linalg.cholesky(flambeau.from_numpy(a))
+    np.testing.assert_allclose((factor @ factor.mT).numpy(), a, atol=1e-12)
+    values, vectors = flambeau.linalg.eigh(flambeau.from_numpy(a))
+    np.testing.assert_allclose((vectors * values @ vectors.mT).numpy(), a, atol=1e-12)
+
+
+def test_values() -> None:
+    a, b = data(2, 3, 3), data(2, 3, 2, seed=1)
+    x, y = flambeau.from_numpy(a), flambeau.from_numpy(b)
+    np.testing.assert_allclose(flambeau.linalg.solve(x, y).numpy(), np.linalg.solve(a, b))
+    np.testing.assert_allclose(flambeau.linalg.inv(x).numpy(), np.linalg.inv(a))
+    np.testing.assert_allclose(flambeau.linalg.det(x).numpy(), np.linalg.det(a))
+    np.testing.assert_allclose(flambeau.linalg.slogdet(x)[1].numpy(), np.linalg.slogdet(a)[1])
+    np.testing.assert_allclose(flambeau.linalg.pinv(y).numpy(), np.linalg.pinv(b))
+    np.testing.assert_allclose(
+        flambeau.linalg.matrix_power(x, -3).numpy(), np.linalg.matrix_power(a, -3)
+    )
+    for order in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
+        expected = np.linalg.norm(a, order, (-2, -1))
+        np.testing.assert_allclose(flambeau.linalg.matrix_norm(x, order).numpy(), expected)
+    tall, right = data(5, 3), data(5, 2, seed=4)
+    got = flambeau.linalg.lstsq(flambeau.from_numpy(tall), flambeau.from_numpy(right))[0]
+    np.testing.assert_allclose(got.numpy(), np.linalg.lstsq(tall, right, rcond=None)[0])
+
+
+GRADIENTS: dict[str, tuple[Callable[..., Any], np.ndarray]] = {
+    "inv": (lambda x: flambeau.linalg.inv(x), data(2, 3, 3)),
+    "solve": (lambda x: flambeau.linalg.solve(x, x[..., :2]), data(3, 3)),
+    "solve_triangular": (
+        lambda x: flambeau.linalg.solve_triangular(x, x[:, :1], upper=False),
+        data(3, 3) + 3 * np.eye(3),
+    ),
+    "det": (lambda x: flambeau.linalg.det(x), data(2, 3, 3)),
+    "slogdet": (lambda x: flambeau.linalg.slogdet(x)[1], data(3, 3)),
+    "svdvals": (lambda x: flambeau.linalg.svdvals(x), data(2, 3, 4)),
+    "pinv": (lambda x: flambeau.linalg.pinv(x), data(4, 3)),
+    "qr": (lambda x: tuple(flambeau.linalg.qr(x)), data(3, 3)),
+    "qr_tall": (lambda x: tuple(flambeau.linalg.qr(x)), data(4, 2)),
+    "qr_wide": (lambda x: tuple(flambeau.linalg.qr(x)), data(2, 4)),
+    "lu": (lambda x: tuple(flambeau.linalg.lu(x)), data(3, 3)),
+    "lu_tall": (lambda x: tuple(flambeau.linalg.lu(x)), data(4, 2)),
+    "lu_wide": (lambda x: tuple(flambeau.linalg.lu(x)), data(2, 4)),
+    "matrix_exp": (lambda x: flambeau.matrix_exp(x), data(3, 3)),
+    "multi_dot": (lambda x: flambeau.linalg.multi_dot([x, x.mT, x]), data(2, 3)),
+    "vander": (lambda x: flambeau.linalg.vander(x, N=4), data(3)),
+    "nuclear": (lambda x: flambeau.linalg.matrix_norm(x, "nuc"), data(3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients(name: str) -> None:
+    check_gradient(*GRADIENTS[name])
+
+
+def test_gradients_of_symmetric_matrices() -> None:
+    check_gradient(lambda x: flambeau.linalg.cholesky(x), positive(3), symmetric=True)
+    check_gradient(lambda x: flambeau.linalg.eigvalsh(x), positive(3), symmetric=True)
+    check_gradient(
+        lambda x: (lambda v: v * v)(flambeau.linalg.eigh(x)[1]), positive(3), symmetric=True
+    )
+    check_gradient(
+        lambda x: flambeau.cholesky_inverse(flambeau.linalg.cholesky(x)),
+        positive(3),
+        symmetric=True,
+    )
+
+
+def test_errors() -> None:
+    with pytest.raises(RuntimeError, match="square"):
+        flambeau.linalg.inv(flambeau.zeros(2, 3))
+    with pytest.raises(flambeau.linalg.LinAlgError, match="singular"):
+        flambeau.linalg.inv(flambeau.zeros(2, 2))
+    with pytest.raises(flambeau.linalg.LinAlgError, match="order 1 is not positive"):
+        flambeau.linalg.cholesky(-flambeau.eye(2))
+    with pytest.raises(RuntimeError, match="float"):
+        flambeau.linalg.svd(flambeau.zeros(2, 2, dtype=flambeau.int64))
