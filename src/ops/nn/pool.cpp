@@ -110,7 +110,7 @@ Definition average_pool(std::string_view schema, std::vector<std::string> aliase
   return {.schema = schema,
           .doc = "The mean over each window; margins count as zeros if count_include_pad.",
           .variants = {.function = false, .method = false, .aliases = std::move(aliases)},
-          .accepts = Accepts::Floats,
+          .accepts = Accepts::NumbersNoBool,
           .shape =
               [](const Call& call, ResultInfos& r) {
                 r.push_back({call.tensor("self").dtype, pooled_sizes<kRank>(call), {}});

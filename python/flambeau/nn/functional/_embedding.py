@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import flambeau
 from flambeau import Tensor
 from flambeau.nn.functional._operations import OPERATIONS
 
-__all__ = ["embedding"]
+__all__ = ["embedding", "embedding_bag"]
 
 
 def _no_grad_embedding_renorm_(
@@ -50,3 +53,94 @@ def embedding(
         uses = flambeau.bincount(input.reshape(-1), minlength=weight.size(0))[input]
         rows.register_hook(lambda grad: grad / uses.unsqueeze(-1))
     return rows
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """The sum, mean or maximum of the rows of each bag: a row of a matrix of indices, or the indices
+    of a vector from one offset to the next. Rows padding_idx do not count.
+    """
+    if weight.dtype == flambeau.int64 and input.is_floating_point():
+        warnings.warn(
+            "Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, "
+            "input, ...)` is deprecated, and should now be `embedding_bag(input, weight, ...)`.",
+            stacklevel=2,
+        )
+        input, weight = weight, input
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if mode == "max" and (scale_grad_by_freq or sparse):
+        raise ValueError(
+            "max mode does not support scaling the gradient by frequency or sparse weights"
+        )
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError(
+                "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
+                f"for mode='sum' (got mode='{mode}')."
+            )
+        if per_sample_weights.shape != input.shape:
+            raise ValueError(
+                f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, "
+                f"then it must have the same shape as the input ({list(input.shape)})"
+            )
+    if input.dim() == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of "
+                f"fixed length sequences. However, found offsets of type {type(offsets).__name__}"
+            )
+        bags, width = input.shape
+        starts = flambeau.arange(bags) * width
+    elif input.dim() == 1:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        if offsets.dim() != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+        starts = (offsets[:-1] if include_last_offset else offsets).to(flambeau.int64)
+        bags = starts.shape[0]
+    else:
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
+        )
+    index = input.reshape(-1)
+    needs_gradient = weight.requires_grad and flambeau.is_grad_enabled()
+    rows = embedding(
+        index,
+        weight,
+        padding_idx,
+        max_norm,
+        norm_type,
+        scale_grad_by_freq,
+        sparse and needs_gradient,
+    )
+    wide = flambeau.float32 if rows.dtype in (flambeau.float16, flambeau.bfloat16) else rows.dtype
+    rows = rows.to(wide)
+    place = flambeau.searchsorted(starts, flambeau.arange(index.shape[0]), right=True) - 1
+    kept = flambeau.ones_like(index, dtype=flambeau.bool)
+    if padding_idx is not None:
+        kept = index != padding_idx % weight.size(0)
+    if mode == "max":
+        lowest = rows.new_full((bags, weight.size(1)), -math.inf)
+        masked = rows.masked_fill(~kept.unsqueeze(1), -math.inf)
+        result = lowest.index_reduce(0, place, masked, "amax")
+        return result.masked_fill(result == -math.inf, 0.0).to(weight.dtype)
+    factor = kept.to(wide)
+    if per_sample_weights is not None:
+        factor = factor * per_sample_weights.reshape(-1).to(wide)
+    result = rows.new_zeros(bags, weight.size(1)).index_add(0, place, rows * factor.unsqueeze(1))
+    if mode == "mean":
+        counts = rows.new_zeros(bags).index_add(0, place, kept.to(wide))
+        result = result / counts.clamp_min(1).unsqueeze(1)
+    return result.to(weight.dtype)

@@ -12,6 +12,9 @@ from flambeau.nn.functional._operations import OPERATIONS
 __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
     "lp_pool1d",
     "lp_pool2d",
     "lp_pool3d",
@@ -71,6 +74,24 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means of as many windows as wanted; None keeps an axis."""
     return OPERATIONS["adaptive_avg_pool3d"](input, _output_size(input, output_size, 3))
+
+
+def _adaptive_max_pool(rank: int) -> Callable[..., Any]:
+    name = f"adaptive_max_pool{rank}d"
+    function = OPERATIONS[name + "_with_indices"]
+
+    def pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+        """Maxima of as many windows as wanted; None keeps an axis."""
+        values, indices = function(input, _output_size(input, output_size, rank))
+        return (values, indices) if return_indices else values
+
+    pool.__name__ = pool.__qualname__ = name
+    return pool
+
+
+adaptive_max_pool1d = _adaptive_max_pool(1)
+adaptive_max_pool2d = _adaptive_max_pool(2)
+adaptive_max_pool3d = _adaptive_max_pool(3)
 
 
 def _list(value: Any, rank: int) -> list[int]:
