@@ -35,10 +35,19 @@ Tensor adaptive_avg_pool2d(const Tensor& self, const IntList& output_size);
 /// The mean over windows that divide the input into output_size parts, as even as possible.
 Tensor adaptive_avg_pool3d(const Tensor& self, const IntList& output_size);
 
+/// The maximum over each of output_size windows that divide the input as evenly as possible, and its place in the plane of the input.
+std::tuple<Tensor, Tensor> adaptive_max_pool1d(const Tensor& self, const IntList& output_size);
+
+/// The maximum over each of output_size windows that divide the input as evenly as possible, and its place in the plane of the input.
+std::tuple<Tensor, Tensor> adaptive_max_pool2d(const Tensor& self, const IntList& output_size);
+
+/// The maximum over each of output_size windows that divide the input as evenly as possible, and its place in the plane of the input.
+std::tuple<Tensor, Tensor> adaptive_max_pool3d(const Tensor& self, const IntList& output_size);
+
 /// self + alpha * other, broadcast.
-Tensor add(const Tensor& self, const Operand& other, const Scalar& alpha = 1);
-Tensor add_(const Tensor& self, const Operand& other, const Scalar& alpha = 1);
-Tensor add_out(const Tensor& out, const Tensor& self, const Operand& other, const Scalar& alpha = 1);
+Tensor add(const Operand& self, const Operand& other, const Scalar& alpha = 1);
+Tensor add_(const Operand& self, const Operand& other, const Scalar& alpha = 1);
+Tensor add_out(const Tensor& out, const Operand& self, const Operand& other, const Scalar& alpha = 1);
 
 /// beta * self + alpha * the sum over the batch of batch1[i] @ batch2[i].
 Tensor addbmm(const Tensor& self, const Tensor& batch1, const Tensor& batch2, const Scalar& beta = 1, const Scalar& alpha = 1);
@@ -186,14 +195,14 @@ Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& targe
 Tensor bincount(const Tensor& self, const Tensor& weights = {}, int64_t minlength = 0);
 
 /// The bits that both have.
-Tensor bitwise_and(const Tensor& self, const Operand& other);
-Tensor bitwise_and_(const Tensor& self, const Operand& other);
-Tensor bitwise_and_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor bitwise_and(const Operand& self, const Operand& other);
+Tensor bitwise_and_(const Operand& self, const Operand& other);
+Tensor bitwise_and_out(const Tensor& out, const Operand& self, const Operand& other);
 
 /// self * 2^other.
-Tensor bitwise_left_shift(const Tensor& self, const Operand& other);
-Tensor bitwise_left_shift_(const Tensor& self, const Operand& other);
-Tensor bitwise_left_shift_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor bitwise_left_shift(const Operand& self, const Operand& other);
+Tensor bitwise_left_shift_(const Operand& self, const Operand& other);
+Tensor bitwise_left_shift_out(const Tensor& out, const Operand& self, const Operand& other);
 
 /// Every bit inverted; the logical not of bool.
 Tensor bitwise_not(const Tensor& self);
@@ -201,19 +210,22 @@ Tensor bitwise_not_(const Tensor& self);
 Tensor bitwise_not_out(const Tensor& out, const Tensor& self);
 
 /// The bits that one of the two has.
-Tensor bitwise_or(const Tensor& self, const Operand& other);
-Tensor bitwise_or_(const Tensor& self, const Operand& other);
-Tensor bitwise_or_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor bitwise_or(const Operand& self, const Operand& other);
+Tensor bitwise_or_(const Operand& self, const Operand& other);
+Tensor bitwise_or_out(const Tensor& out, const Operand& self, const Operand& other);
 
 /// floor(self / 2^other): the sign is kept.
-Tensor bitwise_right_shift(const Tensor& self, const Operand& other);
-Tensor bitwise_right_shift_(const Tensor& self, const Operand& other);
-Tensor bitwise_right_shift_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor bitwise_right_shift(const Operand& self, const Operand& other);
+Tensor bitwise_right_shift_(const Operand& self, const Operand& other);
+Tensor bitwise_right_shift_out(const Tensor& out, const Operand& self, const Operand& other);
 
 /// The bits that exactly one has.
-Tensor bitwise_xor(const Tensor& self, const Operand& other);
-Tensor bitwise_xor_(const Tensor& self, const Operand& other);
-Tensor bitwise_xor_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor bitwise_xor(const Operand& self, const Operand& other);
+Tensor bitwise_xor_(const Operand& self, const Operand& other);
+Tensor bitwise_xor_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// A matrix with the tensors, as matrices, along its diagonal and 0 elsewhere.
+Tensor block_diag(const TensorList& tensors);
 
 /// The product of two batches of matrices.
 Tensor bmm(const Tensor& self, const Tensor& mat2);
@@ -222,9 +234,15 @@ Tensor bmm_out(const Tensor& out, const Tensor& self, const Tensor& mat2);
 /// The number of the boundary interval of each value.
 Tensor bucketize(const Operand& self, const Tensor& boundaries, bool out_int32 = false, bool right = false);
 
+/// Every combination of one element of each vector, a row each, the last changing fastest; a single vector is its own.
+Tensor cartesian_prod(const TensorList& tensors);
+
 /// The tensors one after the other along `dim`; their other extents agree.
 Tensor cat(const TensorList& tensors, int64_t dim = 0);
 Tensor cat_out(const Tensor& out, const TensorList& tensors, int64_t dim = 0);
+
+/// The p-norm distance between each row of x1 and each row of x2, a batch of matrices each.
+Tensor cdist(const Tensor& x1, const Tensor& x2, double p = 2.0, const std::optional<std::string>& compute_mode = std::nullopt);
 
 /// The smallest integer >= self.
 Tensor ceil(const Tensor& self);
@@ -310,6 +328,9 @@ Tensor copysign(const Tensor& self, const Operand& other);
 Tensor copysign_(const Tensor& self, const Operand& other);
 Tensor copysign_out(const Tensor& out, const Tensor& self, const Operand& other);
 
+/// Pearson's correlation coefficients of the rows of a matrix (variables), whose columns are observations.
+Tensor corrcoef(const Tensor& self);
+
 /// The cosine of an angle in radians.
 Tensor cos(const Tensor& self);
 Tensor cos_(const Tensor& self);
@@ -329,6 +350,13 @@ Tensor cosine_similarity(const Tensor& x1, const Tensor& x2, int64_t dim = 1, do
 /// The number of elements that are not 0 along `dim` (all by default), int64.
 Tensor count_nonzero(const Tensor& self, const IntList& dim = std::nullopt);
 
+/// The covariance of the rows of a matrix (variables), whose columns are observations: how often each counts and with which weight say fweights and aweights.
+Tensor cov(const Tensor& self, int64_t correction = 1, const Tensor& fweights = {}, const Tensor& aweights = {});
+
+/// The cross product of vectors of three along `dim`, broadcast.
+Tensor cross(const Tensor& self, const Tensor& other, const std::optional<int64_t>& dim = std::nullopt);
+Tensor cross_out(const Tensor& out, const Tensor& self, const Tensor& other, const std::optional<int64_t>& dim = std::nullopt);
+
 /// -log(softmax(input))[target] over the classes (axis 1, or 0 of a vector), for class indices or probabilities; the mean weighs each row by its class and leaves out ignore_index. label_smoothing mixes the target with the uniform distribution.
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight = {}, const std::optional<bool>& size_average = std::nullopt, int64_t ignore_index = -100, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean", double label_smoothing = 0.0);
 
@@ -347,6 +375,10 @@ Tensor cumprod_out(const Tensor& out, const Tensor& self, int64_t dim, const std
 Tensor cumsum(const Tensor& self, int64_t dim, const std::optional<DType>& dtype = std::nullopt);
 Tensor cumsum_(const Tensor& self, int64_t dim, const std::optional<DType>& dtype = std::nullopt);
 Tensor cumsum_out(const Tensor& out, const Tensor& self, int64_t dim, const std::optional<DType>& dtype = std::nullopt);
+
+/// The integral up to each sample but the first along `dim`, by the trapezoidal rule.
+Tensor cumulative_trapezoid(const Tensor& y, const Tensor& x, int64_t dim = -1);
+Tensor cumulative_trapezoid(const Tensor& y, const Scalar& dx = 1, int64_t dim = -1);
 
 /// Degrees as radians: self * pi / 180.
 Tensor deg2rad(const Tensor& self);
@@ -370,6 +402,14 @@ Tensor diagonal(const Tensor& self, int64_t offset = 0, int64_t dim1 = 0, int64_
 Tensor diagonal_copy(const Tensor& self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
 Tensor diagonal_copy_out(const Tensor& out, const Tensor& self, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
 
+/// A copy of self with src on the diagonal `offset` of axes dim1 and dim2.
+Tensor diagonal_scatter(const Tensor& self, const Tensor& src, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
+Tensor diagonal_scatter_out(const Tensor& out, const Tensor& self, const Tensor& src, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
+
+/// The n-th differences of neighbours along `dim`, after prepend and append are joined to it.
+Tensor diff(const Tensor& self, int64_t n = 1, int64_t dim = -1, const Tensor& prepend = {}, const Tensor& append = {});
+Tensor diff_out(const Tensor& out, const Tensor& self, int64_t n = 1, int64_t dim = -1, const Tensor& prepend = {}, const Tensor& append = {});
+
 /// The derivative of lgamma.
 Tensor digamma(const Tensor& self);
 Tensor digamma_(const Tensor& self);
@@ -379,14 +419,14 @@ Tensor digamma_out(const Tensor& out, const Tensor& self);
 Tensor dist(const Tensor& self, const Tensor& other, const Scalar& p = 2);
 
 /// self / other rounded towards zero ("trunc") or down ("floor"), in the common dtype.
-Tensor div(const Tensor& self, const Operand& other, const std::string& rounding_mode);
-Tensor div_(const Tensor& self, const Operand& other, const std::string& rounding_mode);
-Tensor div_out(const Tensor& out, const Tensor& self, const Operand& other, const std::string& rounding_mode);
+Tensor div(const Operand& self, const Operand& other, const std::string& rounding_mode);
+Tensor div_(const Operand& self, const Operand& other, const std::string& rounding_mode);
+Tensor div_out(const Tensor& out, const Operand& self, const Operand& other, const std::string& rounding_mode);
 
 /// self / other, broadcast; integers become floats.
-Tensor div(const Tensor& self, const Operand& other, const std::optional<std::string>& rounding_mode = std::nullopt);
-Tensor div_(const Tensor& self, const Operand& other, const std::optional<std::string>& rounding_mode = std::nullopt);
-Tensor div_out(const Tensor& out, const Tensor& self, const Operand& other, const std::optional<std::string>& rounding_mode = std::nullopt);
+Tensor div(const Operand& self, const Operand& other, const std::optional<std::string>& rounding_mode = std::nullopt);
+Tensor div_(const Operand& self, const Operand& other, const std::optional<std::string>& rounding_mode = std::nullopt);
+Tensor div_out(const Tensor& out, const Operand& self, const Operand& other, const std::optional<std::string>& rounding_mode = std::nullopt);
 
 /// The sum of products of two vectors.
 Tensor dot(const Tensor& self, const Tensor& tensor);
@@ -576,9 +616,9 @@ Tensor fliplr(const Tensor& self);
 Tensor flipud(const Tensor& self);
 
 /// self to the power of exponent in float64.
-Tensor float_power(const Tensor& self, const Operand& exponent);
-Tensor float_power_(const Tensor& self, const Operand& exponent);
-Tensor float_power_out(const Tensor& out, const Tensor& self, const Operand& exponent);
+Tensor float_power(const Operand& self, const Operand& exponent);
+Tensor float_power_(const Operand& self, const Operand& exponent);
+Tensor float_power_out(const Tensor& out, const Operand& self, const Operand& exponent);
 
 /// The largest integer <= self.
 Tensor floor(const Tensor& self);
@@ -586,9 +626,9 @@ Tensor floor_(const Tensor& self);
 Tensor floor_out(const Tensor& out, const Tensor& self);
 
 /// floor(self / other) in the common dtype.
-Tensor floor_divide(const Tensor& self, const Operand& other);
-Tensor floor_divide_(const Tensor& self, const Operand& other);
-Tensor floor_divide_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor floor_divide(const Operand& self, const Operand& other);
+Tensor floor_divide_(const Operand& self, const Operand& other);
+Tensor floor_divide_out(const Tensor& out, const Operand& self, const Operand& other);
 
 /// The larger of two numbers; the number if the other is NaN.
 Tensor fmax(const Tensor& self, const Tensor& other);
@@ -607,6 +647,9 @@ Tensor fmod_out(const Tensor& out, const Tensor& self, const Operand& other);
 Tensor frac(const Tensor& self);
 Tensor frac_(const Tensor& self);
 Tensor frac_out(const Tensor& out, const Tensor& self);
+
+/// self = mantissa * 2^exponent with |mantissa| in [0.5, 1), exponent int32; 0, infinite and NaN elements are their own mantissa, with exponent 0.
+std::tuple<Tensor, Tensor> frexp(const Tensor& self);
 
 /// A tensor filled with one number, whose kind gives the dtype unless one is given.
 Tensor full(const IntList& size, const Scalar& fill_value, const std::optional<DType>& dtype = std::nullopt);
@@ -635,8 +678,23 @@ Tensor ge_out(const Tensor& out, const Tensor& self, const Operand& other);
 Tensor gelu(const Tensor& self, const std::string& approximate = "none");
 Tensor gelu_(const Tensor& self, const std::string& approximate = "none");
 
+/// LAPACK's form of A = Q R: R on and above the diagonal, below it the vectors of the reflections whose product is Q, and their factors tau.
+std::tuple<Tensor, Tensor> geqrf(const Tensor& self);
+std::tuple<Tensor, Tensor> geqrf_out(const Tensor& out0, const Tensor& out1, const Tensor& self);
+
 /// a * sigmoid(b), where a and b are the halves of self along dim. Dauphin et al., 2017.
 Tensor glu(const Tensor& self, int64_t dim = -1);
+
+/// The derivative along each axis of `dim` (all by default) of samples `spacing` apart (or at the places of its vectors), by differences of second order.
+TensorList gradient(const Tensor& self, const std::optional<Scalar>& spacing = std::nullopt, const std::optional<int64_t>& dim = std::nullopt, int64_t edge_order = 1);
+TensorList gradient(const Tensor& self, const IntList& dim, const std::optional<Scalar>& spacing = std::nullopt, int64_t edge_order = 1);
+TensorList gradient(const Tensor& self, const std::vector<double>& spacing, const std::optional<int64_t>& dim = std::nullopt, int64_t edge_order = 1);
+TensorList gradient(const Tensor& self, const std::vector<double>& spacing, const IntList& dim, int64_t edge_order = 1);
+TensorList gradient(const Tensor& self, const TensorList& spacing, const std::optional<int64_t>& dim = std::nullopt, int64_t edge_order = 1);
+TensorList gradient(const Tensor& self, const TensorList& spacing, const IntList& dim, int64_t edge_order = 1);
+
+/// nn.functional.grid_sample with its modes as numbers: bilinear, nearest, bicubic; zeros, border, reflection.
+Tensor grid_sampler_2d(const Tensor& input, const Tensor& grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners);
 
 /// Channels (axis 1) normalised in num_groups groups, each over its channels and all positions, then scaled and shifted a channel. Wu and He, 2018.
 Tensor group_norm(const Tensor& input, int64_t num_groups, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-05, bool cudnn_enabled = true);
@@ -669,6 +727,10 @@ Tensor heaviside_out(const Tensor& out, const Tensor& self, const Tensor& values
 /// input where the target is 1, max(0, margin - input) where it is -1.
 Tensor hinge_embedding_loss(const Tensor& input, const Tensor& target, double margin = 1.0, const std::optional<bool>& size_average = std::nullopt, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
 
+/// How many elements lie in each of `bins` equal parts of [min, max] (of the range of the elements, if both are equal).
+Tensor histc(const Tensor& self, int64_t bins = 100, const Scalar& min = 0, const Scalar& max = 0);
+Tensor histc_out(const Tensor& out, const Tensor& self, int64_t bins = 100, const Scalar& min = 0, const Scalar& max = 0);
+
 /// Equal views along axis 1 (0 of a vector).
 TensorList hsplit(const Tensor& self, int64_t sections);
 
@@ -689,6 +751,7 @@ Tensor hypot_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
 /// The modified Bessel function I0.
 Tensor i0(const Tensor& self);
+Tensor i0_(const Tensor& self);
 Tensor i0_out(const Tensor& out, const Tensor& self);
 
 /// The lower regularised incomplete gamma function P(self, other).
@@ -725,6 +788,11 @@ Tensor index_fill_(const Tensor& self, int64_t dim, const Tensor& index, const O
 Tensor index_put(const Tensor& self, const TensorList& indices, const Tensor& values, bool accumulate = false);
 Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& values, bool accumulate = false);
 
+/// A copy of self in whose slices at the places `index` those of source combine by `reduce`: prod, mean, amax or amin. Without include_self, the slices of self there do not count.
+Tensor index_reduce(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, const std::string& reduce, bool include_self = true);
+Tensor index_reduce_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, const std::string& reduce, bool include_self = true);
+Tensor index_reduce_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, const std::string& reduce, bool include_self = true);
+
 /// The elements at the places `index` (a vector) of axis `dim`.
 Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index);
 Tensor index_select_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index);
@@ -733,11 +801,18 @@ Tensor index_select_out(const Tensor& out, const Tensor& self, int64_t dim, cons
 Tensor inner(const Tensor& self, const Tensor& other);
 Tensor inner_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
+/// input [N, C, ...] resized to `size` (or by scale_factor) along its spatial axes: nearest, nearest-exact, linear, bilinear, trilinear, bicubic or area.
+Tensor interpolate(const Tensor& input, const IntList& size = std::nullopt, const std::optional<std::vector<double>>& scale_factor = std::nullopt, const std::string& mode = "nearest", const std::optional<bool>& align_corners = std::nullopt, const std::optional<bool>& recompute_scale_factor = std::nullopt, bool antialias = false);
+
 /// True where |self - other| <= atol + rtol * |other|, or both are the same infinity.
 Tensor isclose(const Tensor& self, const Tensor& other, double rtol = 1e-05, double atol = 1e-08, bool equal_nan = false);
 
 /// True for all but NaN and the infinities.
 Tensor isfinite(const Tensor& self);
+
+/// True for the elements that are (or, inverted, are not) among test_elements.
+Tensor isin(const Operand& elements, const Operand& test_elements, bool assume_unique = false, bool invert = false);
+Tensor isin_out(const Tensor& out, const Operand& elements, const Operand& test_elements, bool assume_unique = false, bool invert = false);
 
 /// True for the two infinities.
 Tensor isinf(const Tensor& self);
@@ -796,6 +871,10 @@ Tensor lerp_out(const Tensor& out, const Tensor& self, const Tensor& end, const 
 Tensor lgamma(const Tensor& self);
 Tensor lgamma_(const Tensor& self);
 Tensor lgamma_out(const Tensor& out, const Tensor& self);
+
+/// The cross product of vectors of three along `dim`, broadcast.
+Tensor linalg_cross(const Tensor& self, const Tensor& other, int64_t dim = -1);
+Tensor linalg_cross_out(const Tensor& out, const Tensor& self, const Tensor& other, int64_t dim = -1);
 
 /// The diagonal of the last two axes.
 Tensor linalg_diagonal(const Tensor& self, int64_t offset = 0, int64_t dim1 = -2, int64_t dim2 = -1);
@@ -893,6 +972,11 @@ Tensor margin_ranking_loss(const Tensor& input1, const Tensor& input2, const Ten
 Tensor masked_fill(const Tensor& self, const Tensor& mask, const Operand& value);
 Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Operand& value);
 
+/// self with the elements of source, in row-major order, where the (broadcast) mask is true.
+Tensor masked_scatter(const Tensor& self, const Tensor& mask, const Tensor& source);
+Tensor masked_scatter_(const Tensor& self, const Tensor& mask, const Tensor& source);
+Tensor masked_scatter_out(const Tensor& out, const Tensor& self, const Tensor& mask, const Tensor& source);
+
 /// The elements where the (broadcast) mask is true, in row-major order, as a vector.
 Tensor masked_select(const Tensor& self, const Tensor& mask);
 
@@ -979,9 +1063,9 @@ Tensor msort(const Tensor& self);
 Tensor msort_out(const Tensor& out, const Tensor& self);
 
 /// self * other, broadcast.
-Tensor mul(const Tensor& self, const Operand& other);
-Tensor mul_(const Tensor& self, const Operand& other);
-Tensor mul_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor mul(const Operand& self, const Operand& other);
+Tensor mul_(const Operand& self, const Operand& other);
+Tensor mul_out(const Tensor& out, const Operand& self, const Operand& other);
 
 /// num_samples categories for each row of probabilities (not normalised).
 Tensor multinomial(const Tensor& self, int64_t num_samples, bool replacement = false, Generator* generator = nullptr);
@@ -1060,6 +1144,10 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight 
 /// The indices of the elements that are not 0, one row each, in row-major order.
 Tensor nonzero(const Tensor& self);
 
+/// The first `size` rows of nonzero(self); rows that are not there hold fill_value.
+Tensor nonzero_static(const Tensor& self, int64_t size, int64_t fill_value = -1);
+Tensor nonzero_static_out(const Tensor& out, const Tensor& self, int64_t size, int64_t fill_value = -1);
+
 /// sum(|self|^p)^(1/p) over the axes `dim` (all by default).
 Tensor norm(const Tensor& self, const std::optional<Scalar>& p = 2, const IntList& dim = std::nullopt, bool keepdim = false, const std::optional<DType>& dtype = std::nullopt);
 
@@ -1090,6 +1178,9 @@ Tensor pad(const Tensor& self, const IntList& pad, const std::string& mode = "co
 
 /// The p-norm of x1 - x2 + eps over the last axis.
 Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p = 2.0, double eps = 1e-06, bool keepdim = false);
+
+/// The p-norm distances between the rows of a matrix: of row i to each row j > i, in turn.
+Tensor pdist(const Tensor& self, double p = 2.0);
 
 /// Axis i of the result is axis dims[i] of self.
 Tensor permute(const Tensor& self, const IntList& dims);
@@ -1132,6 +1223,10 @@ Tensor prod_out(const Tensor& out, const Tensor& self, int64_t dim, bool keepdim
 
 /// The product of all elements.
 Tensor prod(const Tensor& self, const std::optional<DType>& dtype = std::nullopt);
+
+/// A copy of self with source written (or added) at these places of the flattened tensor; negative ones count from its end.
+Tensor put(const Tensor& self, const Tensor& index, const Tensor& source, bool accumulate = false);
+Tensor put_(const Tensor& self, const Tensor& index, const Tensor& source, bool accumulate = false);
 
 /// Radians as degrees: self * 180 / pi.
 Tensor rad2deg(const Tensor& self);
@@ -1191,9 +1286,14 @@ Tensor relu6(const Tensor& self);
 Tensor relu6_(const Tensor& self);
 
 /// The remainder of self / other with the sign of other (Python's).
-Tensor remainder(const Tensor& self, const Operand& other);
-Tensor remainder_(const Tensor& self, const Operand& other);
-Tensor remainder_out(const Tensor& out, const Tensor& self, const Operand& other);
+Tensor remainder(const Operand& self, const Operand& other);
+Tensor remainder_(const Operand& self, const Operand& other);
+Tensor remainder_out(const Tensor& out, const Operand& self, const Operand& other);
+
+/// self with each slice along `dim` scaled down so that its p-norm is at most maxnorm.
+Tensor renorm(const Tensor& self, const Scalar& p, int64_t dim, const Scalar& maxnorm);
+Tensor renorm_(const Tensor& self, const Scalar& p, int64_t dim, const Scalar& maxnorm);
+Tensor renorm_out(const Tensor& out, const Tensor& self, const Scalar& p, int64_t dim, const Scalar& maxnorm);
 
 /// self repeats[i] times along axis i; more repeats than axes add axes in front.
 Tensor repeat(const Tensor& self, const IntList& repeats);
@@ -1256,13 +1356,26 @@ Tensor scatter(const Tensor& self, int64_t dim, const Tensor& index, const Scala
 Tensor scatter_(const Tensor& self, int64_t dim, const Tensor& index, const Scalar& value);
 Tensor scatter_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Scalar& value);
 
+/// A copy of self to which src is added (reduce="add"), or by which it is multiplied ("multiply"), at these places.
+Tensor scatter(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce);
+Tensor scatter_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce);
+Tensor scatter_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce);
+
 /// A copy of self to which src is added at these places, in the order of src.
 Tensor scatter_add(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src);
 Tensor scatter_add_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src);
 Tensor scatter_add_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src);
 
+/// A copy of self in which the elements of src combine at these places by `reduce`: sum, prod, mean, amax or amin. Without include_self, the elements of self there do not count.
+Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self = true);
+Tensor scatter_reduce_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self = true);
+Tensor scatter_reduce_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self = true);
+
 /// Where the values would be inserted in the sorted rows: before equal ones, or behind them with right.
 Tensor searchsorted(const Tensor& sorted_sequence, const Operand& self, bool out_int32 = false, bool right = false, const std::optional<std::string>& side = std::nullopt);
+
+/// The elements of data along `axis` in runs of these lengths (or between these offsets), each reduced by sum, mean, max, min or prod, starting from `initial`. Axes before `axis` have lengths of their own.
+Tensor segment_reduce(const Tensor& data, const std::string& reduce, const Tensor& lengths = {}, const Tensor& indices = {}, const Tensor& offsets = {}, int64_t axis = 0, bool unsafe = false, const std::optional<Scalar>& initial = std::nullopt);
 
 /// The elements at `index` of axis `dim`, which vanishes.
 Tensor select(const Tensor& self, int64_t dim, int64_t index);
@@ -1270,6 +1383,10 @@ Tensor select(const Tensor& self, int64_t dim, int64_t index);
 /// A copy of what select gives: The elements at `index` of axis `dim`, which vanishes.
 Tensor select_copy(const Tensor& self, int64_t dim, int64_t index);
 Tensor select_copy_out(const Tensor& out, const Tensor& self, int64_t dim, int64_t index);
+
+/// A copy of self with src at `index` of axis `dim`.
+Tensor select_scatter(const Tensor& self, const Tensor& src, int64_t dim, int64_t index);
+Tensor select_scatter_out(const Tensor& out, const Tensor& self, const Tensor& src, int64_t dim, int64_t index);
 
 /// 1.0507 * (self if self > 0 else 1.6733 * (exp(self) - 1)). Klambauer et al., 2017.
 Tensor selu(const Tensor& self);
@@ -1315,6 +1432,10 @@ Tensor sinh_out(const Tensor& out, const Tensor& self);
 
 /// Python's self[start:end:step] along `dim`.
 Tensor slice(const Tensor& self, int64_t dim = 0, const std::optional<int64_t>& start = std::nullopt, const std::optional<int64_t>& end = std::nullopt, int64_t step = 1);
+
+/// A copy of self with src in the places start, start + step, ... before end of axis `dim`.
+Tensor slice_scatter(const Tensor& self, const Tensor& src, int64_t dim = 0, const std::optional<int64_t>& start = std::nullopt, const std::optional<int64_t>& end = std::nullopt, int64_t step = 1);
+Tensor slice_scatter_out(const Tensor& out, const Tensor& self, const Tensor& src, int64_t dim = 0, const std::optional<int64_t>& start = std::nullopt, const std::optional<int64_t>& end = std::nullopt, int64_t step = 1);
 
 /// d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere, for d = input - target.
 Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, const std::optional<bool>& size_average = std::nullopt, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean", double beta = 1.0);
@@ -1537,13 +1658,16 @@ std::tuple<Tensor, Tensor> std_mean(const Tensor& self, const IntList& dim = std
 std::tuple<Tensor, Tensor> std_mean_out(const Tensor& out0, const Tensor& out1, const Tensor& self, const IntList& dim = std::nullopt, const std::optional<Scalar>& correction = std::nullopt, bool keepdim = false);
 
 /// self - alpha * other, broadcast.
-Tensor sub(const Tensor& self, const Operand& other, const Scalar& alpha = 1);
-Tensor sub_(const Tensor& self, const Operand& other, const Scalar& alpha = 1);
-Tensor sub_out(const Tensor& out, const Tensor& self, const Operand& other, const Scalar& alpha = 1);
+Tensor sub(const Operand& self, const Operand& other, const Scalar& alpha = 1);
+Tensor sub_(const Operand& self, const Operand& other, const Scalar& alpha = 1);
+Tensor sub_out(const Tensor& out, const Operand& self, const Operand& other, const Scalar& alpha = 1);
 
 /// The sum over the axes `dim` (all by default), kept with extent 1 if keepdim. Integers and bool sum in int64.
 Tensor sum(const Tensor& self, const IntList& dim = std::nullopt, bool keepdim = false, const std::optional<DType>& dtype = std::nullopt);
 Tensor sum_out(const Tensor& out, const Tensor& self, const IntList& dim = std::nullopt, bool keepdim = false, const std::optional<DType>& dtype = std::nullopt);
+
+/// The sum over what broadcasting `size` to self's shape would stretch.
+Tensor sum_to_size(const Tensor& self, const IntList& size);
 
 /// A matrix transposed.
 Tensor t(const Tensor& self);
@@ -1579,6 +1703,10 @@ TensorList tensor_split(const Tensor& self, int64_t sections, int64_t dim = 0);
 /// Views along `dim` between the given indices.
 TensorList tensor_split(const Tensor& self, const IntList& indices, int64_t dim = 0);
 
+/// The sum of products over the axes dims_self of self and dims_other of other, which vanish; the other axes follow each other.
+Tensor tensordot(const Tensor& self, const Tensor& other, const IntList& dims_self, const IntList& dims_other);
+Tensor tensordot_out(const Tensor& out, const Tensor& self, const Tensor& other, const IntList& dims_self, const IntList& dims_other);
+
 /// self where it is above threshold, value elsewhere.
 Tensor threshold(const Tensor& self, const Scalar& threshold = 0, const Scalar& value = 0);
 Tensor threshold_(const Tensor& self, const Scalar& threshold = 0, const Scalar& value = 0);
@@ -1598,6 +1726,14 @@ Tensor transpose(const Tensor& self, int64_t dim0, int64_t dim1);
 /// A copy of what transpose gives: Two axes exchanged.
 Tensor transpose_copy(const Tensor& self, int64_t dim0, int64_t dim1);
 Tensor transpose_copy_out(const Tensor& out, const Tensor& self, int64_t dim0, int64_t dim1);
+
+/// The integral along `dim` by the trapezoidal rule: samples y at places x, or dx apart.
+Tensor trapezoid(const Tensor& y, const Tensor& x, int64_t dim = -1);
+Tensor trapezoid(const Tensor& y, const Scalar& dx = 1, int64_t dim = -1);
+
+/// The integral along `dim` by the trapezoidal rule: samples y at places x, or dx apart.
+Tensor trapz(const Tensor& y, const Tensor& x, int64_t dim = -1);
+Tensor trapz(const Tensor& y, const Scalar& dx = 1, int64_t dim = -1);
 
 /// The lower triangle of the last two axes, up to `diagonal`; 0 elsewhere.
 Tensor tril(const Tensor& self, int64_t diagonal = 0);
@@ -1648,6 +1784,12 @@ Tensor unsqueeze(const Tensor& self, int64_t dim);
 /// A copy of what unsqueeze gives: A new axis of extent 1 at `dim` of the result.
 Tensor unsqueeze_copy(const Tensor& self, int64_t dim);
 Tensor unsqueeze_copy_out(const Tensor& out, const Tensor& self, int64_t dim);
+
+/// input [N, C, H, W] resized bilinearly, corners on corners.
+Tensor upsample_bilinear(const Tensor& input, const IntList& size = std::nullopt, const std::optional<std::vector<double>>& scale_factor = std::nullopt);
+
+/// input resized along its spatial axes by the nearest neighbour.
+Tensor upsample_nearest(const Tensor& input, const IntList& size = std::nullopt, const std::optional<std::vector<double>>& scale_factor = std::nullopt);
 
 /// sum((self - mean)^2) / max(0, n - correction); the correction is 1 unless given (unbiased).
 Tensor var(const Tensor& self, bool unbiased = true);

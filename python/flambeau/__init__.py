@@ -52,8 +52,32 @@ chalf = _C.complex32
 cfloat = _C.complex64
 cdouble = _C.complex128
 
+from . import _composed as _composed  # noqa: E402  (adds methods to Tensor)
+from . import _linear_algebra as _linear_algebra  # noqa: E402
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
 from . import autograd  # noqa: E402
+from ._composed import (  # noqa: E402
+    allclose,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block_diag,
+    cartesian_prod,
+    combinations,
+    histogram,
+    histogramdd,
+    index_put,
+    meshgrid,
+    nanquantile,
+    native_batch_norm,
+    quantile,
+    repeat_interleave,
+    tensor_split,
+    tensordot,
+    unique,
+    unique_consecutive,
+    unravel_index,
+)
 from ._construct import (  # noqa: E402
     as_tensor,
     asarray,
@@ -83,6 +107,12 @@ from .autograd.grad_mode import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
+
+_native_batch_norm_legit = native_batch_norm
+_folder("masked").__dict__["median"] = _composed.masked_median
+_folder("linalg").__dict__.update(_linear_algebra.LINALG)
+for _name, _function in _linear_algebra.TOP.items():
+    globals()[_name] = _function
 
 # Packages that load when they are first named, so that importing Flambeau stays cheap.
 _LAZY = ("io", "nn", "optim", "testing", "utils")

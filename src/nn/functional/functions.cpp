@@ -87,19 +87,40 @@ Tensor adaptive_avg_pool3d(const Tensor& self, const IntList& output_size) {
   return call(op, arguments)[0];
 }
 
-Tensor add(const Tensor& self, const Operand& other, const Scalar& alpha) {
+std::tuple<Tensor, Tensor> adaptive_max_pool1d(const Tensor& self, const IntList& output_size) {
+  static const ops::Definition& op = ops::find_definition("adaptive_max_pool1d");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(output_size)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> adaptive_max_pool2d(const Tensor& self, const IntList& output_size) {
+  static const ops::Definition& op = ops::find_definition("adaptive_max_pool2d");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(output_size)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> adaptive_max_pool3d(const Tensor& self, const IntList& output_size) {
+  static const ops::Definition& op = ops::find_definition("adaptive_max_pool3d");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(output_size)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+Tensor add(const Operand& self, const Operand& other, const Scalar& alpha) {
   static const ops::Definition& op = ops::find_definition("add", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(alpha)};
   return call(op, arguments)[0];
 }
 
-Tensor add_(const Tensor& self, const Operand& other, const Scalar& alpha) {
+Tensor add_(const Operand& self, const Operand& other, const Scalar& alpha) {
   static const ops::Definition& op = ops::find_definition("add", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(alpha)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor add_out(const Tensor& out, const Tensor& self, const Operand& other, const Scalar& alpha) {
+Tensor add_out(const Tensor& out, const Operand& self, const Operand& other, const Scalar& alpha) {
   static const ops::Definition& op = ops::find_definition("add", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(alpha)};
   const std::array<Tensor, 1> out_tensors{out};
@@ -555,38 +576,38 @@ Tensor bincount(const Tensor& self, const Tensor& weights, int64_t minlength) {
   return call(op, arguments)[0];
 }
 
-Tensor bitwise_and(const Tensor& self, const Operand& other) {
+Tensor bitwise_and(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_and", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor bitwise_and_(const Tensor& self, const Operand& other) {
+Tensor bitwise_and_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_and", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor bitwise_and_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor bitwise_and_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_and", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor bitwise_left_shift(const Tensor& self, const Operand& other) {
+Tensor bitwise_left_shift(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_left_shift", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor bitwise_left_shift_(const Tensor& self, const Operand& other) {
+Tensor bitwise_left_shift_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_left_shift", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor bitwise_left_shift_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor bitwise_left_shift_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_left_shift", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
@@ -612,61 +633,67 @@ Tensor bitwise_not_out(const Tensor& out, const Tensor& self) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor bitwise_or(const Tensor& self, const Operand& other) {
+Tensor bitwise_or(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_or", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor bitwise_or_(const Tensor& self, const Operand& other) {
+Tensor bitwise_or_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_or", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor bitwise_or_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor bitwise_or_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_or", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor bitwise_right_shift(const Tensor& self, const Operand& other) {
+Tensor bitwise_right_shift(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_right_shift", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor bitwise_right_shift_(const Tensor& self, const Operand& other) {
+Tensor bitwise_right_shift_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_right_shift", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor bitwise_right_shift_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor bitwise_right_shift_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_right_shift", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor bitwise_xor(const Tensor& self, const Operand& other) {
+Tensor bitwise_xor(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_xor", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor bitwise_xor_(const Tensor& self, const Operand& other) {
+Tensor bitwise_xor_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_xor", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor bitwise_xor_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor bitwise_xor_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("bitwise_xor", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor block_diag(const TensorList& tensors) {
+  static const ops::Definition& op = ops::find_definition("block_diag");
+  const std::array<ops::Argument, 1> arguments{argument(tensors)};
+  return call(op, arguments)[0];
 }
 
 Tensor bmm(const Tensor& self, const Tensor& mat2) {
@@ -688,6 +715,12 @@ Tensor bucketize(const Operand& self, const Tensor& boundaries, bool out_int32, 
   return call(op, arguments)[0];
 }
 
+Tensor cartesian_prod(const TensorList& tensors) {
+  static const ops::Definition& op = ops::find_definition("cartesian_prod");
+  const std::array<ops::Argument, 1> arguments{argument(tensors)};
+  return call(op, arguments)[0];
+}
+
 Tensor cat(const TensorList& tensors, int64_t dim) {
   static const ops::Definition& op = ops::find_definition("cat");
   const std::array<ops::Argument, 2> arguments{argument(tensors), argument(dim)};
@@ -699,6 +732,12 @@ Tensor cat_out(const Tensor& out, const TensorList& tensors, int64_t dim) {
   const std::array<ops::Argument, 2> arguments{argument(tensors), argument(dim)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor cdist(const Tensor& x1, const Tensor& x2, double p, const std::optional<std::string>& compute_mode) {
+  static const ops::Definition& op = ops::find_definition("cdist");
+  const std::array<ops::Argument, 4> arguments{argument(x1), argument(x2), argument(p), argument(compute_mode)};
+  return call(op, arguments)[0];
 }
 
 Tensor ceil(const Tensor& self) {
@@ -950,6 +989,12 @@ Tensor copysign_out(const Tensor& out, const Tensor& self, const Operand& other)
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor corrcoef(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("corrcoef");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments)[0];
+}
+
 Tensor cos(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("cos");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -1004,6 +1049,25 @@ Tensor count_nonzero(const Tensor& self, const IntList& dim) {
   static const ops::Definition& op = ops::find_definition("count_nonzero");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
   return call(op, arguments)[0];
+}
+
+Tensor cov(const Tensor& self, int64_t correction, const Tensor& fweights, const Tensor& aweights) {
+  static const ops::Definition& op = ops::find_definition("cov");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(correction), argument(fweights), argument(aweights)};
+  return call(op, arguments)[0];
+}
+
+Tensor cross(const Tensor& self, const Tensor& other, const std::optional<int64_t>& dim) {
+  static const ops::Definition& op = ops::find_definition("cross");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor cross_out(const Tensor& out, const Tensor& self, const Tensor& other, const std::optional<int64_t>& dim) {
+  static const ops::Definition& op = ops::find_definition("cross");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(dim)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight, const std::optional<bool>& size_average, int64_t ignore_index, const std::optional<bool>& reduce, const std::string& reduction, double label_smoothing) {
@@ -1062,6 +1126,18 @@ Tensor cumsum_out(const Tensor& out, const Tensor& self, int64_t dim, const std:
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(dtype)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor cumulative_trapezoid(const Tensor& y, const Tensor& x, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("cumulative_trapezoid", "x");
+  const std::array<ops::Argument, 3> arguments{argument(y), argument(x), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor cumulative_trapezoid(const Tensor& y, const Scalar& dx, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("cumulative_trapezoid", "dx");
+  const std::array<ops::Argument, 3> arguments{argument(y), argument(dx), argument(dim)};
+  return call(op, arguments)[0];
 }
 
 Tensor deg2rad(const Tensor& self) {
@@ -1127,6 +1203,32 @@ Tensor diagonal_copy_out(const Tensor& out, const Tensor& self, int64_t offset, 
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor diagonal_scatter(const Tensor& self, const Tensor& src, int64_t offset, int64_t dim1, int64_t dim2) {
+  static const ops::Definition& op = ops::find_definition("diagonal_scatter");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(src), argument(offset), argument(dim1), argument(dim2)};
+  return call(op, arguments)[0];
+}
+
+Tensor diagonal_scatter_out(const Tensor& out, const Tensor& self, const Tensor& src, int64_t offset, int64_t dim1, int64_t dim2) {
+  static const ops::Definition& op = ops::find_definition("diagonal_scatter");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(src), argument(offset), argument(dim1), argument(dim2)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor diff(const Tensor& self, int64_t n, int64_t dim, const Tensor& prepend, const Tensor& append) {
+  static const ops::Definition& op = ops::find_definition("diff");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(n), argument(dim), argument(prepend), argument(append)};
+  return call(op, arguments)[0];
+}
+
+Tensor diff_out(const Tensor& out, const Tensor& self, int64_t n, int64_t dim, const Tensor& prepend, const Tensor& append) {
+  static const ops::Definition& op = ops::find_definition("diff");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(n), argument(dim), argument(prepend), argument(append)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor digamma(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("digamma");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -1152,38 +1254,38 @@ Tensor dist(const Tensor& self, const Tensor& other, const Scalar& p) {
   return call(op, arguments)[0];
 }
 
-Tensor div(const Tensor& self, const Operand& other, const std::string& rounding_mode) {
+Tensor div(const Operand& self, const Operand& other, const std::string& rounding_mode) {
   static const ops::Definition& op = ops::find_definition("div", "Tensor_mode");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(rounding_mode)};
   return call(op, arguments)[0];
 }
 
-Tensor div_(const Tensor& self, const Operand& other, const std::string& rounding_mode) {
+Tensor div_(const Operand& self, const Operand& other, const std::string& rounding_mode) {
   static const ops::Definition& op = ops::find_definition("div", "Tensor_mode");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(rounding_mode)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor div_out(const Tensor& out, const Tensor& self, const Operand& other, const std::string& rounding_mode) {
+Tensor div_out(const Tensor& out, const Operand& self, const Operand& other, const std::string& rounding_mode) {
   static const ops::Definition& op = ops::find_definition("div", "Tensor_mode");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(rounding_mode)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor div(const Tensor& self, const Operand& other, const std::optional<std::string>& rounding_mode) {
+Tensor div(const Operand& self, const Operand& other, const std::optional<std::string>& rounding_mode) {
   static const ops::Definition& op = ops::find_definition("div", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(rounding_mode)};
   return call(op, arguments)[0];
 }
 
-Tensor div_(const Tensor& self, const Operand& other, const std::optional<std::string>& rounding_mode) {
+Tensor div_(const Operand& self, const Operand& other, const std::optional<std::string>& rounding_mode) {
   static const ops::Definition& op = ops::find_definition("div", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(rounding_mode)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor div_out(const Tensor& out, const Tensor& self, const Operand& other, const std::optional<std::string>& rounding_mode) {
+Tensor div_out(const Tensor& out, const Operand& self, const Operand& other, const std::optional<std::string>& rounding_mode) {
   static const ops::Definition& op = ops::find_definition("div", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(rounding_mode)};
   const std::array<Tensor, 1> out_tensors{out};
@@ -1742,19 +1844,19 @@ Tensor flipud(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
-Tensor float_power(const Tensor& self, const Operand& exponent) {
+Tensor float_power(const Operand& self, const Operand& exponent) {
   static const ops::Definition& op = ops::find_definition("float_power", "Tensor_Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(exponent)};
   return call(op, arguments)[0];
 }
 
-Tensor float_power_(const Tensor& self, const Operand& exponent) {
+Tensor float_power_(const Operand& self, const Operand& exponent) {
   static const ops::Definition& op = ops::find_definition("float_power", "Tensor_Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(exponent)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor float_power_out(const Tensor& out, const Tensor& self, const Operand& exponent) {
+Tensor float_power_out(const Tensor& out, const Operand& self, const Operand& exponent) {
   static const ops::Definition& op = ops::find_definition("float_power", "Tensor_Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(exponent)};
   const std::array<Tensor, 1> out_tensors{out};
@@ -1780,19 +1882,19 @@ Tensor floor_out(const Tensor& out, const Tensor& self) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor floor_divide(const Tensor& self, const Operand& other) {
+Tensor floor_divide(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("floor_divide");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor floor_divide_(const Tensor& self, const Operand& other) {
+Tensor floor_divide_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("floor_divide");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor floor_divide_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor floor_divide_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("floor_divide");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
@@ -1861,6 +1963,13 @@ Tensor frac_out(const Tensor& out, const Tensor& self) {
   const std::array<ops::Argument, 1> arguments{argument(self)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+std::tuple<Tensor, Tensor> frexp(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("frexp", "Tensor");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
 }
 
 Tensor full(const IntList& size, const Scalar& fill_value, const std::optional<DType>& dtype) {
@@ -1944,9 +2053,72 @@ Tensor gelu_(const Tensor& self, const std::string& approximate) {
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
+std::tuple<Tensor, Tensor> geqrf(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("geqrf");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> geqrf_out(const Tensor& out0, const Tensor& out1, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("geqrf");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
+  return {results[0], results[1]};
+}
+
 Tensor glu(const Tensor& self, int64_t dim) {
   static const ops::Definition& op = ops::find_definition("glu");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+TensorList gradient(const Tensor& self, const std::optional<Scalar>& spacing, const std::optional<int64_t>& dim, int64_t edge_order) {
+  static const ops::Definition& op = ops::find_definition("gradient", "scalarint");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(spacing), argument(dim), argument(edge_order)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList gradient(const Tensor& self, const IntList& dim, const std::optional<Scalar>& spacing, int64_t edge_order) {
+  static const ops::Definition& op = ops::find_definition("gradient", "scalararray");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(spacing), argument(dim), argument(edge_order)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList gradient(const Tensor& self, const std::vector<double>& spacing, const std::optional<int64_t>& dim, int64_t edge_order) {
+  static const ops::Definition& op = ops::find_definition("gradient", "scalarrayint");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(spacing), argument(dim), argument(edge_order)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList gradient(const Tensor& self, const std::vector<double>& spacing, const IntList& dim, int64_t edge_order) {
+  static const ops::Definition& op = ops::find_definition("gradient", "scalarrayarray");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(spacing), argument(dim), argument(edge_order)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList gradient(const Tensor& self, const TensorList& spacing, const std::optional<int64_t>& dim, int64_t edge_order) {
+  static const ops::Definition& op = ops::find_definition("gradient", "tensorarrayint");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(spacing), argument(dim), argument(edge_order)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+TensorList gradient(const Tensor& self, const TensorList& spacing, const IntList& dim, int64_t edge_order) {
+  static const ops::Definition& op = ops::find_definition("gradient", "tensorarray");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(spacing), argument(dim), argument(edge_order)};
+  const Results results = call(op, arguments);
+  return {results.begin(), results.end()};
+}
+
+Tensor grid_sampler_2d(const Tensor& input, const Tensor& grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+  static const ops::Definition& op = ops::find_definition("grid_sampler_2d");
+  const std::array<ops::Argument, 5> arguments{argument(input), argument(grid), argument(interpolation_mode), argument(padding_mode), argument(align_corners)};
   return call(op, arguments)[0];
 }
 
@@ -2042,6 +2214,19 @@ Tensor hinge_embedding_loss(const Tensor& input, const Tensor& target, double ma
   return call(op, arguments)[0];
 }
 
+Tensor histc(const Tensor& self, int64_t bins, const Scalar& min, const Scalar& max) {
+  static const ops::Definition& op = ops::find_definition("histc");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(bins), argument(min), argument(max)};
+  return call(op, arguments)[0];
+}
+
+Tensor histc_out(const Tensor& out, const Tensor& self, int64_t bins, const Scalar& min, const Scalar& max) {
+  static const ops::Definition& op = ops::find_definition("histc");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(bins), argument(min), argument(max)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 TensorList hsplit(const Tensor& self, int64_t sections) {
   static const ops::Definition& op = ops::find_definition("hsplit", "int");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(sections)};
@@ -2098,6 +2283,12 @@ Tensor i0(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("i0");
   const std::array<ops::Argument, 1> arguments{argument(self)};
   return call(op, arguments)[0];
+}
+
+Tensor i0_(const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("i0");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  return call(op, arguments, CallForm::InPlace)[0];
 }
 
 Tensor i0_out(const Tensor& out, const Tensor& self) {
@@ -2219,6 +2410,25 @@ Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& v
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
+Tensor index_reduce(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, const std::string& reduce, bool include_self) {
+  static const ops::Definition& op = ops::find_definition("index_reduce");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(dim), argument(index), argument(source), argument(reduce), argument(include_self)};
+  return call(op, arguments)[0];
+}
+
+Tensor index_reduce_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, const std::string& reduce, bool include_self) {
+  static const ops::Definition& op = ops::find_definition("index_reduce");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(dim), argument(index), argument(source), argument(reduce), argument(include_self)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor index_reduce_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source, const std::string& reduce, bool include_self) {
+  static const ops::Definition& op = ops::find_definition("index_reduce");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(dim), argument(index), argument(source), argument(reduce), argument(include_self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor index_select(const Tensor& self, int64_t dim, const Tensor& index) {
   static const ops::Definition& op = ops::find_definition("index_select");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(index)};
@@ -2245,6 +2455,12 @@ Tensor inner_out(const Tensor& out, const Tensor& self, const Tensor& other) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor interpolate(const Tensor& input, const IntList& size, const std::optional<std::vector<double>>& scale_factor, const std::string& mode, const std::optional<bool>& align_corners, const std::optional<bool>& recompute_scale_factor, bool antialias) {
+  static const ops::Definition& op = ops::find_definition("interpolate");
+  const std::array<ops::Argument, 7> arguments{argument(input), argument(size), argument(scale_factor), argument(mode), argument(align_corners), argument(recompute_scale_factor), argument(antialias)};
+  return call(op, arguments)[0];
+}
+
 Tensor isclose(const Tensor& self, const Tensor& other, double rtol, double atol, bool equal_nan) {
   static const ops::Definition& op = ops::find_definition("isclose");
   const std::array<ops::Argument, 5> arguments{argument(self), argument(other), argument(rtol), argument(atol), argument(equal_nan)};
@@ -2255,6 +2471,19 @@ Tensor isfinite(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("isfinite");
   const std::array<ops::Argument, 1> arguments{argument(self)};
   return call(op, arguments)[0];
+}
+
+Tensor isin(const Operand& elements, const Operand& test_elements, bool assume_unique, bool invert) {
+  static const ops::Definition& op = ops::find_definition("isin", "Tensor_Tensor");
+  const std::array<ops::Argument, 4> arguments{argument(elements), argument(test_elements), argument(assume_unique), argument(invert)};
+  return call(op, arguments)[0];
+}
+
+Tensor isin_out(const Tensor& out, const Operand& elements, const Operand& test_elements, bool assume_unique, bool invert) {
+  static const ops::Definition& op = ops::find_definition("isin", "Tensor_Tensor");
+  const std::array<ops::Argument, 4> arguments{argument(elements), argument(test_elements), argument(assume_unique), argument(invert)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor isinf(const Tensor& self) {
@@ -2429,6 +2658,19 @@ Tensor lgamma_(const Tensor& self) {
 Tensor lgamma_out(const Tensor& out, const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("lgamma");
   const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor linalg_cross(const Tensor& self, const Tensor& other, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("linalg_cross");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor linalg_cross_out(const Tensor& out, const Tensor& self, const Tensor& other, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("linalg_cross");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(dim)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
@@ -2749,6 +2991,25 @@ Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Operand& value
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
+Tensor masked_scatter(const Tensor& self, const Tensor& mask, const Tensor& source) {
+  static const ops::Definition& op = ops::find_definition("masked_scatter");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(mask), argument(source)};
+  return call(op, arguments)[0];
+}
+
+Tensor masked_scatter_(const Tensor& self, const Tensor& mask, const Tensor& source) {
+  static const ops::Definition& op = ops::find_definition("masked_scatter");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(mask), argument(source)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor masked_scatter_out(const Tensor& out, const Tensor& self, const Tensor& mask, const Tensor& source) {
+  static const ops::Definition& op = ops::find_definition("masked_scatter");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(mask), argument(source)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor masked_select(const Tensor& self, const Tensor& mask) {
   static const ops::Definition& op = ops::find_definition("masked_select");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(mask)};
@@ -2961,19 +3222,19 @@ Tensor msort_out(const Tensor& out, const Tensor& self) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor mul(const Tensor& self, const Operand& other) {
+Tensor mul(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("mul", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor mul_(const Tensor& self, const Operand& other) {
+Tensor mul_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("mul", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor mul_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor mul_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("mul", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   const std::array<Tensor, 1> out_tensors{out};
@@ -3202,6 +3463,19 @@ Tensor nonzero(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor nonzero_static(const Tensor& self, int64_t size, int64_t fill_value) {
+  static const ops::Definition& op = ops::find_definition("nonzero_static");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(size), argument(fill_value)};
+  return call(op, arguments)[0];
+}
+
+Tensor nonzero_static_out(const Tensor& out, const Tensor& self, int64_t size, int64_t fill_value) {
+  static const ops::Definition& op = ops::find_definition("nonzero_static");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(size), argument(fill_value)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor norm(const Tensor& self, const std::optional<Scalar>& p, const IntList& dim, bool keepdim, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("norm");
   const std::array<ops::Argument, 5> arguments{argument(self), argument(p), argument(dim), argument(keepdim), argument(dtype)};
@@ -3266,6 +3540,12 @@ Tensor pad(const Tensor& self, const IntList& pad, const std::string& mode, cons
 Tensor pairwise_distance(const Tensor& x1, const Tensor& x2, double p, double eps, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("pairwise_distance");
   const std::array<ops::Argument, 5> arguments{argument(x1), argument(x2), argument(p), argument(eps), argument(keepdim)};
+  return call(op, arguments)[0];
+}
+
+Tensor pdist(const Tensor& self, double p) {
+  static const ops::Definition& op = ops::find_definition("pdist");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(p)};
   return call(op, arguments)[0];
 }
 
@@ -3380,6 +3660,18 @@ Tensor prod(const Tensor& self, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("prod");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dtype)};
   return call(op, arguments)[0];
+}
+
+Tensor put(const Tensor& self, const Tensor& index, const Tensor& source, bool accumulate) {
+  static const ops::Definition& op = ops::find_definition("put");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(index), argument(source), argument(accumulate)};
+  return call(op, arguments)[0];
+}
+
+Tensor put_(const Tensor& self, const Tensor& index, const Tensor& source, bool accumulate) {
+  static const ops::Definition& op = ops::find_definition("put");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(index), argument(source), argument(accumulate)};
+  return call(op, arguments, CallForm::InPlace)[0];
 }
 
 Tensor rad2deg(const Tensor& self) {
@@ -3522,21 +3814,40 @@ Tensor relu6_(const Tensor& self) {
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor remainder(const Tensor& self, const Operand& other) {
+Tensor remainder(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("remainder", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
-Tensor remainder_(const Tensor& self, const Operand& other) {
+Tensor remainder_(const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("remainder", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor remainder_out(const Tensor& out, const Tensor& self, const Operand& other) {
+Tensor remainder_out(const Tensor& out, const Operand& self, const Operand& other) {
   static const ops::Definition& op = ops::find_definition("remainder", "Tensor");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor renorm(const Tensor& self, const Scalar& p, int64_t dim, const Scalar& maxnorm) {
+  static const ops::Definition& op = ops::find_definition("renorm");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(p), argument(dim), argument(maxnorm)};
+  return call(op, arguments)[0];
+}
+
+Tensor renorm_(const Tensor& self, const Scalar& p, int64_t dim, const Scalar& maxnorm) {
+  static const ops::Definition& op = ops::find_definition("renorm");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(p), argument(dim), argument(maxnorm)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor renorm_out(const Tensor& out, const Tensor& self, const Scalar& p, int64_t dim, const Scalar& maxnorm) {
+  static const ops::Definition& op = ops::find_definition("renorm");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(p), argument(dim), argument(maxnorm)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
@@ -3708,6 +4019,25 @@ Tensor scatter_out(const Tensor& out, const Tensor& self, int64_t dim, const Ten
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor scatter(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce) {
+  static const ops::Definition& op = ops::find_definition("scatter", "reduce");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(dim), argument(index), argument(src), argument(reduce)};
+  return call(op, arguments)[0];
+}
+
+Tensor scatter_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce) {
+  static const ops::Definition& op = ops::find_definition("scatter", "reduce");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(dim), argument(index), argument(src), argument(reduce)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor scatter_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce) {
+  static const ops::Definition& op = ops::find_definition("scatter", "reduce");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(dim), argument(index), argument(src), argument(reduce)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor scatter_add(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src) {
   static const ops::Definition& op = ops::find_definition("scatter_add");
   const std::array<ops::Argument, 4> arguments{argument(self), argument(dim), argument(index), argument(src)};
@@ -3727,9 +4057,34 @@ Tensor scatter_add_out(const Tensor& out, const Tensor& self, int64_t dim, const
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self) {
+  static const ops::Definition& op = ops::find_definition("scatter_reduce", "two");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(dim), argument(index), argument(src), argument(reduce), argument(include_self)};
+  return call(op, arguments)[0];
+}
+
+Tensor scatter_reduce_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self) {
+  static const ops::Definition& op = ops::find_definition("scatter_reduce", "two");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(dim), argument(index), argument(src), argument(reduce), argument(include_self)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor scatter_reduce_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self) {
+  static const ops::Definition& op = ops::find_definition("scatter_reduce", "two");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(dim), argument(index), argument(src), argument(reduce), argument(include_self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor searchsorted(const Tensor& sorted_sequence, const Operand& self, bool out_int32, bool right, const std::optional<std::string>& side) {
   static const ops::Definition& op = ops::find_definition("searchsorted", "Tensor");
   const std::array<ops::Argument, 5> arguments{argument(sorted_sequence), argument(self), argument(out_int32), argument(right), argument(side)};
+  return call(op, arguments)[0];
+}
+
+Tensor segment_reduce(const Tensor& data, const std::string& reduce, const Tensor& lengths, const Tensor& indices, const Tensor& offsets, int64_t axis, bool unsafe, const std::optional<Scalar>& initial) {
+  static const ops::Definition& op = ops::find_definition("segment_reduce");
+  const std::array<ops::Argument, 8> arguments{argument(data), argument(reduce), argument(lengths), argument(indices), argument(offsets), argument(axis), argument(unsafe), argument(initial)};
   return call(op, arguments)[0];
 }
 
@@ -3748,6 +4103,19 @@ Tensor select_copy(const Tensor& self, int64_t dim, int64_t index) {
 Tensor select_copy_out(const Tensor& out, const Tensor& self, int64_t dim, int64_t index) {
   static const ops::Definition& op = ops::find_definition("select_copy", "int");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(index)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor select_scatter(const Tensor& self, const Tensor& src, int64_t dim, int64_t index) {
+  static const ops::Definition& op = ops::find_definition("select_scatter");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(src), argument(dim), argument(index)};
+  return call(op, arguments)[0];
+}
+
+Tensor select_scatter_out(const Tensor& out, const Tensor& self, const Tensor& src, int64_t dim, int64_t index) {
+  static const ops::Definition& op = ops::find_definition("select_scatter");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(src), argument(dim), argument(index)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
@@ -3907,6 +4275,19 @@ Tensor slice(const Tensor& self, int64_t dim, const std::optional<int64_t>& star
   static const ops::Definition& op = ops::find_definition("slice", "Tensor");
   const std::array<ops::Argument, 5> arguments{argument(self), argument(dim), argument(start), argument(end), argument(step)};
   return call(op, arguments)[0];
+}
+
+Tensor slice_scatter(const Tensor& self, const Tensor& src, int64_t dim, const std::optional<int64_t>& start, const std::optional<int64_t>& end, int64_t step) {
+  static const ops::Definition& op = ops::find_definition("slice_scatter");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(src), argument(dim), argument(start), argument(end), argument(step)};
+  return call(op, arguments)[0];
+}
+
+Tensor slice_scatter_out(const Tensor& out, const Tensor& self, const Tensor& src, int64_t dim, const std::optional<int64_t>& start, const std::optional<int64_t>& end, int64_t step) {
+  static const ops::Definition& op = ops::find_definition("slice_scatter");
+  const std::array<ops::Argument, 6> arguments{argument(self), argument(src), argument(dim), argument(start), argument(end), argument(step)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
 Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, const std::optional<bool>& size_average, const std::optional<bool>& reduce, const std::string& reduction, double beta) {
@@ -4627,19 +5008,19 @@ std::tuple<Tensor, Tensor> std_mean_out(const Tensor& out0, const Tensor& out1, 
   return {results[0], results[1]};
 }
 
-Tensor sub(const Tensor& self, const Operand& other, const Scalar& alpha) {
+Tensor sub(const Operand& self, const Operand& other, const Scalar& alpha) {
   static const ops::Definition& op = ops::find_definition("sub", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(alpha)};
   return call(op, arguments)[0];
 }
 
-Tensor sub_(const Tensor& self, const Operand& other, const Scalar& alpha) {
+Tensor sub_(const Operand& self, const Operand& other, const Scalar& alpha) {
   static const ops::Definition& op = ops::find_definition("sub", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(alpha)};
   return call(op, arguments, CallForm::InPlace)[0];
 }
 
-Tensor sub_out(const Tensor& out, const Tensor& self, const Operand& other, const Scalar& alpha) {
+Tensor sub_out(const Tensor& out, const Operand& self, const Operand& other, const Scalar& alpha) {
   static const ops::Definition& op = ops::find_definition("sub", "Tensor");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(other), argument(alpha)};
   const std::array<Tensor, 1> out_tensors{out};
@@ -4657,6 +5038,12 @@ Tensor sum_out(const Tensor& out, const Tensor& self, const IntList& dim, bool k
   const std::array<ops::Argument, 4> arguments{argument(self), argument(dim), argument(keepdim), argument(dtype)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor sum_to_size(const Tensor& self, const IntList& size) {
+  static const ops::Definition& op = ops::find_definition("sum_to_size");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(size)};
+  return call(op, arguments)[0];
 }
 
 Tensor t(const Tensor& self) {
@@ -4762,6 +5149,19 @@ TensorList tensor_split(const Tensor& self, const IntList& indices, int64_t dim)
   return {results.begin(), results.end()};
 }
 
+Tensor tensordot(const Tensor& self, const Tensor& other, const IntList& dims_self, const IntList& dims_other) {
+  static const ops::Definition& op = ops::find_definition("tensordot");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(other), argument(dims_self), argument(dims_other)};
+  return call(op, arguments)[0];
+}
+
+Tensor tensordot_out(const Tensor& out, const Tensor& self, const Tensor& other, const IntList& dims_self, const IntList& dims_other) {
+  static const ops::Definition& op = ops::find_definition("tensordot");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(other), argument(dims_self), argument(dims_other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor threshold(const Tensor& self, const Scalar& threshold, const Scalar& value) {
   static const ops::Definition& op = ops::find_definition("threshold");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(threshold), argument(value)};
@@ -4810,6 +5210,30 @@ Tensor transpose_copy_out(const Tensor& out, const Tensor& self, int64_t dim0, i
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim0), argument(dim1)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor trapezoid(const Tensor& y, const Tensor& x, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("trapezoid", "x");
+  const std::array<ops::Argument, 3> arguments{argument(y), argument(x), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor trapezoid(const Tensor& y, const Scalar& dx, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("trapezoid", "dx");
+  const std::array<ops::Argument, 3> arguments{argument(y), argument(dx), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor trapz(const Tensor& y, const Tensor& x, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("trapz", "x");
+  const std::array<ops::Argument, 3> arguments{argument(y), argument(x), argument(dim)};
+  return call(op, arguments)[0];
+}
+
+Tensor trapz(const Tensor& y, const Scalar& dx, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("trapz", "dx");
+  const std::array<ops::Argument, 3> arguments{argument(y), argument(dx), argument(dim)};
+  return call(op, arguments)[0];
 }
 
 Tensor tril(const Tensor& self, int64_t diagonal) {
@@ -4949,6 +5373,18 @@ Tensor unsqueeze_copy_out(const Tensor& out, const Tensor& self, int64_t dim) {
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
   const std::array<Tensor, 1> out_tensors{out};
   return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
+Tensor upsample_bilinear(const Tensor& input, const IntList& size, const std::optional<std::vector<double>>& scale_factor) {
+  static const ops::Definition& op = ops::find_definition("upsample_bilinear");
+  const std::array<ops::Argument, 3> arguments{argument(input), argument(size), argument(scale_factor)};
+  return call(op, arguments)[0];
+}
+
+Tensor upsample_nearest(const Tensor& input, const IntList& size, const std::optional<std::vector<double>>& scale_factor) {
+  static const ops::Definition& op = ops::find_definition("upsample_nearest");
+  const std::array<ops::Argument, 3> arguments{argument(input), argument(size), argument(scale_factor)};
+  return call(op, arguments)[0];
 }
 
 Tensor var(const Tensor& self, bool unbiased) {

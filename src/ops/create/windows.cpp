@@ -33,8 +33,8 @@ void window_shape(const Call& call, ResultInfos& results) {
   check<ValueError>(call.integer("M") >= 0, [&] {
     return concat(call.name(), ": requires non-negative window length, got M=", call.integer("M"));
   });
-  check<ValueError>(is_float(dtype), [&] {
-    return concat(call.name(), ": expects floating point dtypes, got: ", info(dtype).name);
+  check<ValueError>(dtype == DType::Float32 || dtype == DType::Float64, [&] {
+    return concat(call.name(), ": expects float32 or float64 dtypes, got: ", info(dtype).name);
   });
   results.push_back({dtype, {call.integer("M")}, {}});
 }
@@ -59,7 +59,7 @@ Definition window(std::string_view schema, std::string_view doc, std::string nam
               }};
 }
 /// The sum of (-1)^k a_k cos(2 pi k x).
-Expr cosines(const Grid& g, std::initializer_list<double> a) {
+Expr cosines(const Grid& g, std::span<const double> a) {
   Expr total = full_like(g.index, 0.0);
   double sign = 1;
   double k = 0;
@@ -70,6 +70,9 @@ Expr cosines(const Grid& g, std::initializer_list<double> a) {
   }
   // A single point is 1.
   return select(eq(g.count, 1.0), 1.0, total);
+}
+Expr cosines(const Grid& g, std::initializer_list<double> a) {
+  return cosines(g, std::span<const double>(a.begin(), a.size()));
 }
 const Register kHann(window(
     "_window_hann(int M, *, bool sym=True, ScalarType? dtype=None, Layout? layout=None, Device? "
@@ -145,6 +148,50 @@ Definition gaussian() {
   return d;
 }
 const Register kGaussian(gaussian());
+Definition general_cosine() {
+  Definition d = window(
+      "_window_general_cosine(int M, *, float[] a, bool sym=True, ScalarType? dtype=None, Layout? "
+      "layout=None, Device? device=None, bool? requires_grad=None) -> Tensor",
+      "The sum of (-1)^k a[k] cos(2 pi k x).", "signal.windows.general_cosine", [](Lowering& l) {
+        l.result(cosines(grid_of(l), std::get<std::vector<double>>(l.call()["a"])));
+      });
+  d.canonical = [](const Call& call, Arguments&) {
+    check<ValueError>(!std::get<std::vector<double>>(call["a"]).empty(),
+                      [&] { return concat(call.name(), ": Coefficients cannot be empty"); });
+  };
+  d.samples = [] {
+    const std::vector<double> a{0.46, 0.23, 0.31};
+    return SampleList{{{Scalar(7)}, {{"a", a}}}, {{Scalar(1)}, {{"a", a}}}};
+  };
+  d.errors = [] {
+    return std::vector<ErrorSample>{
+        {{{Scalar(3)}, {{"a", std::vector<double>{}}}}, "ValueError", "cannot be empty"}};
+  };
+  return d;
+}
+const Register kGeneralCosine(general_cosine());
+Definition kaiser() {
+  Definition d = window(
+      "_window_kaiser(int M, *, float beta=12.0, bool sym=True, ScalarType? dtype=None, Layout? "
+      "layout=None, Device? device=None, bool? requires_grad=None) -> Tensor",
+      "I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta).", "signal.windows.kaiser", [](Lowering& l) {
+        const Grid g = grid_of(l);
+        const Expr beta = convert(l.number("beta"), DType::Float64);
+        const Expr place = g.index * 2.0 / g.last - 1.0;
+        const Expr rest = 1.0 - place * place;
+        const Expr x = beta * sqrt(select(lt(rest, 0.0), 0.0, rest));
+        // I0(x) = i0e(x) e^x, without the overflow of either.
+        const Expr value = i0e(x) / i0e(beta) * exp(abs(x) - abs(beta));
+        l.result(select(eq(g.count, 1.0), 1.0, value));
+      });
+  d.canonical = [](const Call& call, Arguments&) {
+    check<ValueError>(call.real("beta") >= 0, [&] {
+      return concat(call.name(), ": beta must be non-negative, got: ", call.real("beta"));
+    });
+  };
+  return d;
+}
+const Register kKaiser(kaiser());
 
 }  // namespace
 }  // namespace flambeau::ops

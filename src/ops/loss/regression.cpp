@@ -73,28 +73,34 @@ const Register kKlDiv(pairwise_loss(
           {{t({2, 3}), t({2, 3}, 0.1, 1)}, {{"reduction", std::string("batchmean")}}}};
     }));
 
-const Register kPoissonNll(pairwise_loss(
-    "poisson_nll_loss(Tensor input, Tensor target, bool log_input=True, bool full=False, bool? "
-    "size_average=None, float eps=1e-08, bool? reduce=None, str reduction=\"mean\") -> Tensor",
-    "exp(input) - target * input, or input - target * log(input + eps) without log_input; `full` "
-    "adds Stirling's term for targets above 1.",
-    [](Lowering& l) {
-      const Expr x = l["input"];
-      const Expr y = l["target"];
-      Expr loss = l.call().boolean("log_input") ? exp(x) - y * x : x - y * log(x + l["eps"]);
-      if (l.call().boolean("full")) {
-        const Expr small = le(y, 1.0);
-        const Expr safe = replace_where(small, y, 2.0);
-        const Expr term = safe * log(safe) - safe + log(safe * (2 * std::numbers::pi)) * 0.5;
-        loss = loss + select(small, 0.0, term);
-      }
-      l.result(reduced(l, loss));
-    },
-    "nn.functional.poisson_nll_loss",
-    [] {
-      return SampleList{{{t({2, 3}), t({2, 3}, 0, 4)}},
-                        {{t({2, 3}, 0.5, 2), t({2, 3}, 1.5, 4), Scalar(false), Scalar(true)}}};
-    }));
+// Integers become floats.
+const Register kPoissonNll([] {
+  Definition d = pairwise_loss(
+      "poisson_nll_loss(Tensor input, Tensor target, bool log_input=True, bool full=False, bool? "
+      "size_average=None, float eps=1e-08, bool? reduce=None, str reduction=\"mean\") -> Tensor",
+      "exp(input) - target * input, or input - target * log(input + eps) without log_input; `full` "
+      "adds Stirling's term for targets above 1.",
+      [](Lowering& l) {
+        const Expr x = l["input"];
+        const Expr y = l["target"];
+        Expr loss = l.call().boolean("log_input") ? exp(x) - y * x : x - y * log(x + l["eps"]);
+        if (l.call().boolean("full")) {
+          const Expr small = le(y, 1.0);
+          const Expr safe = replace_where(small, y, 2.0);
+          const Expr term = safe * log(safe) - safe + log(safe * (2 * std::numbers::pi)) * 0.5;
+          loss = loss + select(small, 0.0, term);
+        }
+        l.result(reduced(l, loss));
+      },
+      "nn.functional.poisson_nll_loss",
+      [] {
+        return SampleList{{{t({2, 3}), t({2, 3}, 0, 4)}},
+                          {{t({2, 3}, 0.5, 2), t({2, 3}, 1.5, 4), Scalar(false), Scalar(true)}}};
+      });
+  d.promotion = Promotion::ToFloat;
+  d.accepts = Accepts::All;
+  return d;
+}());
 const Register kSoftMargin(pairwise_loss(
     "soft_margin_loss(Tensor input, Tensor target, bool? size_average=None, bool? reduce=None, str "
     "reduction=\"mean\") -> Tensor",

@@ -126,7 +126,7 @@ const Register kMean(reduction<Kind::Float>(
       const Expr x = input_as(l, Kind::Float);
       l.result(dropped(l, sum(filled(l, x, 0.0), reduced_axes(l.call())) / left(l, x)));
     }));
-const Register kLogsumexp(reduction<Kind::Float>(
+const Register kLogsumexp(reduction<Kind::Same>(
     "_masked_logsumexp(Tensor input, int[1]? dim=None, *, bool? keepdim=False, ScalarType? "
     "dtype=None, "
     "Tensor? mask=None) -> Tensor",
@@ -139,7 +139,8 @@ const Register kLogsumexp(reduction<Kind::Float>(
       l.result(dropped(l, log(sum(exp(x - shift), axes)) + shift));
     }));
 
-/// Variance about the mean of what is left, with Bessel's correction if unbiased.
+/// Variance about the mean of what is left: of n elements, n - correction count (n - 1 if
+/// unbiased).
 Expr variance(Lowering& l) {
   const Expr x = input_as(l, Kind::Float);
   const Ints axes = reduced_axes(l.call());
@@ -147,17 +148,20 @@ Expr variance(Lowering& l) {
   const Expr center = sum(filled(l, x, 0.0), axes) / n;
   const Expr squares = sum(filled(l, abs_squared(x - center), 0.0), axes);
   const bool unbiased = l.call().is_none("unbiased") || l.call().boolean("unbiased");
-  const Expr divisor = unbiased ? n - 1.0 : n;
+  const double correction = l.call().is_none("correction")
+                                ? (unbiased ? 1.0 : 0.0)
+                                : static_cast<double>(l.call().integer("correction"));
+  const Expr divisor = n - correction;
   return dropped(l, squares / select(lt(divisor, 0.0), 0.0, divisor));
 }
 const Register kVar(reduction<Kind::Float>(
-    "_masked_var(Tensor input, int[1]? dim=None, bool? unbiased=None, *, bool? keepdim=False, "
-    "ScalarType? dtype=None, Tensor? mask=None) -> Tensor",
+    "_masked_var(Tensor input, int[1]? dim=None, bool? unbiased=None, *, int? correction=None, "
+    "bool? keepdim=False, ScalarType? dtype=None, Tensor? mask=None) -> Tensor",
     "The variance of the elements that the mask leaves.", "masked.var",
     [](Lowering& l) { l.result(variance(l)); }));
 const Register kStd(reduction<Kind::Float>(
-    "_masked_std(Tensor input, int[1]? dim=None, bool? unbiased=None, *, bool? keepdim=False, "
-    "ScalarType? dtype=None, Tensor? mask=None) -> Tensor",
+    "_masked_std(Tensor input, int[1]? dim=None, bool? unbiased=None, *, int? correction=None, "
+    "bool? keepdim=False, ScalarType? dtype=None, Tensor? mask=None) -> Tensor",
     "The standard deviation of the elements that the mask leaves.", "masked.std",
     [](Lowering& l) { l.result(safe_sqrt(variance(l))); }));
 
@@ -187,6 +191,104 @@ const Register kArgmin(index_definition(reduction<Kind::Same, true>(
     "Tensor? mask=None) -> Tensor",
     "The place of the first minimum of the elements that the mask leaves.", "masked.argmin",
     lower_index<false>)));
+
+/// The norm of order `ord`; elements that do not count are 0, or infinite where the least counts.
+const Register kNorm([] {
+  Definition d = reduction<Kind::Float>(
+      "_masked_norm(Tensor input, float ord=2, int[1]? dim=None, *, bool? keepdim=False, "
+      "ScalarType? dtype=None, Tensor? mask=None) -> Tensor",
+      "(sum |x|^ord)^(1/ord) of the elements that the mask leaves; with infinite orders their "
+      "largest or smallest magnitude.",
+      "masked.norm", [](Lowering& l) {
+        const Expr x = input_as(l, Kind::Float);
+        const Ints axes = reduced_axes(l.call());
+        const Scalar order = l.call().number("ord");
+        if (!(order.to_double() < 0) || !l.call().definition().is_special("ord", order))
+          return l.result(dropped(l, p_norm(l, filled(l, x, 0.0), axes, true, "ord")));
+        l.result(dropped(l, amin(abs(filled(l, x, INFINITY)), axes)));
+      });
+  d.special = {{"ord", norm_orders()}};
+  d.special[0].second.push_back(-INFINITY);
+  d.samples = [] {
+    SampleList list;
+    for (const double order :
+         {2.0, 1.0, 3.0, static_cast<double>(INFINITY), -static_cast<double>(INFINITY)})
+      list.push_back(
+          {{t({3, 4}), order, Ints{0}}, {{"mask", typed({3, 1}, DType::Bool, 0.5, 1.5)}}});
+    return list;
+  };
+  return d;
+}());
+
+// ---- scans and pairs
+// -----------------------------------------------------------------------------
+Definition scan(std::string_view schema, std::string_view doc, std::string alias,
+                void (*lower)(Lowering&)) {
+  return {.schema = schema,
+          .doc = doc,
+          .variants = {.function = false, .method = false, .aliases = {std::move(alias)}},
+          .accepts = Accepts::NumbersNoBool,
+          .axes = {"dim"},
+          .shape =
+              [](const Call& call, ResultInfos& results) {
+                check_mask(call);
+                results.push_back({dtype_for(call, Kind::Same), call.tensor("input").sizes, {}});
+              },
+          .lower = lower,
+          .samples =
+              [] {
+                return SampleList{{{t({2, 3}), Scalar(1)}},
+                                  {{t({2, 9}), Scalar(1)}, {{"mask", mask({2, 9})}}},
+                                  {{t({3, 2}), Scalar(0)}, {{"mask", mask({3, 1})}}}};
+              }};
+}
+template <class Scan>
+void lower_masked_scan(Lowering& l, double identity, const Scan& scan) {
+  const Expr x = filled(l, input_as(l, Kind::Same), identity);
+  const int axis = static_cast<int>(l.call().integer("dim"));
+  l.result(x.rank() == 0 ? x : scan(x, axis, false));
+}
+const Register kCumsum(scan(
+    "_masked_cumsum(Tensor input, int dim, *, ScalarType? dtype=None, Tensor? mask=None) -> Tensor",
+    "The running sum along `dim` of the elements that the mask leaves.", "masked.cumsum",
+    [](Lowering& l) { lower_masked_scan(l, 0.0, running_sum); }));
+const Register kCumprod(
+    scan("_masked_cumprod(Tensor input, int dim, *, ScalarType? dtype=None, Tensor? mask=None) -> "
+         "Tensor",
+         "The running product along `dim` of the elements that the mask leaves.", "masked.cumprod",
+         [](Lowering& l) { lower_masked_scan(l, 1.0, running_prod); }));
+const Register kLogaddexp({
+    .schema = "_masked_logaddexp(Tensor input, Tensor other, *, ScalarType? dtype=None, Tensor? "
+              "input_mask=None, Tensor? other_mask=None) -> Tensor",
+    .doc = "log(exp(input) + exp(other)), where elements outside their mask count as -inf.",
+    .variants = {.function = false, .method = false, .aliases = {"masked.logaddexp"}},
+    .promotion = Promotion::Promote,
+    .accepts = Accepts::Floats,
+    .unpromoted = {"input_mask", "other_mask"},
+    .broadcasts = true,
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          SmallVector<Ints, 4> shapes;
+          for (const char* name : {"input", "other", "input_mask", "other_mask"})
+            if (const TensorInfo* t = call.optional_tensor(name)) shapes.push_back(t->sizes);
+          results.push_back(
+              {call.dtype_or("dtype", common_dtype(call)), call.broadcast(shapes), {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const auto masked = [&](const char* name, const char* mask_name) {
+            const Expr x = as_dtype(l, l[name]);
+            const Expr keep = l[mask_name];
+            return keep.valid() ? select(keep, x, -INFINITY) : x;
+          };
+          l.result(log_add_exp(masked("input", "input_mask"), masked("other", "other_mask")));
+        },
+    .samples =
+        [] {
+          return SampleList{{{t({2, 3}), t({2, 3})}},
+                            {{t({2, 3}), t({2, 3})}, {{"input_mask", mask({2, 3})}}}};
+        },
+});
 
 // ---- normalisations
 // ------------------------------------------------------------------------------

@@ -77,9 +77,24 @@ Definition hardtanh_definition() {
 }
 const Register kHardtanh(hardtanh_definition());
 Expr relu6(const Expr& x) { return hard_limit(x, full_like(x, 0.0), full_like(x, 6.0)); }
-const Register kRelu6(activation("relu6(Tensor self) -> Tensor", "min(max(self, 0), 6).",
-                                 [](Lowering& l) { l.result(relu6(l["self"])); },
-                                 {"nn.functional.relu6"}));
+/// Integers stay integers.
+Definition of_numbers(Definition d) {
+  d.accepts = Accepts::NumbersNoBool;
+  d.errors = [] {
+    return std::vector<ErrorSample>{{{{mask({2})}}, "RuntimeError", "not implemented for 'Bool'"}};
+  };
+  return d;
+}
+/// Integers become the default float dtype.
+Definition to_floats(Definition d) {
+  d.promotion = Promotion::ToFloat;
+  d.accepts = Accepts::All;
+  d.errors = nullptr;
+  return d;
+}
+const Register kRelu6(of_numbers(activation("relu6(Tensor self) -> Tensor", "min(max(self, 0), 6).",
+                                            [](Lowering& l) { l.result(relu6(l["self"])); },
+                                            {"nn.functional.relu6"})));
 const Register kHardsigmoid(activation("hardsigmoid(Tensor self) -> Tensor",
                                        "min(max(self + 3, 0), 6) / 6.",
                                        [](Lowering& l) { l.result(relu6(l["self"] + 3.0) / 6.0); },
@@ -150,20 +165,20 @@ const Register kSoftplus(activation(
 const Register kLogsigmoid(activation(
     "log_sigmoid(Tensor self) -> Tensor", "log(sigmoid(self)).",
     [](Lowering& l) { l.result(-softplus(-l["self"])); }, {"nn.functional.logsigmoid"}, false));
-const Register kSoftsign(activation(
+const Register kSoftsign(to_floats(activation(
     "softsign(Tensor self) -> Tensor", "self / (1 + |self|).",
     [](Lowering& l) {
       const Expr x = l["self"];
       l.result(x / (abs(x) + 1.0));
     },
-    {"nn.functional.softsign"}, false));
-const Register kTanhshrink(activation(
+    {"nn.functional.softsign"}, false)));
+const Register kTanhshrink(to_floats(activation(
     "tanhshrink(Tensor self) -> Tensor", "self - tanh(self).",
     [](Lowering& l) {
       const Expr x = l["self"];
       l.result(x - tanh(x));
     },
-    {"nn.functional.tanhshrink"}, false));
+    {"nn.functional.tanhshrink"}, false)));
 
 const Register kElu(
     activation("elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor",
@@ -206,14 +221,14 @@ const Register kLeakyRelu(
                  l.result(select(gt(x, 0.0), x, x * l["negative_slope"]));
                },
                {"nn.functional.leaky_relu", "nn.functional.leaky_relu_"}));
-const Register kThreshold(
-    activation("threshold(Tensor self, Scalar threshold=0, Scalar value=0) -> Tensor",
-               "self where it is above threshold, value elsewhere.",
-               [](Lowering& l) {
-                 const Expr x = l["self"];
-                 l.result(select(le(x, l["threshold"]), l["value"], x));
-               },
-               {"threshold", "threshold_", "nn.functional.threshold", "nn.functional.threshold_"}));
+const Register kThreshold(of_numbers(activation(
+    "threshold(Tensor self, Scalar threshold=0, Scalar value=0) -> Tensor",
+    "self where it is above threshold, value elsewhere.",
+    [](Lowering& l) {
+      const Expr x = l["self"];
+      l.result(select(le(x, l["threshold"]), l["value"], x));
+    },
+    {"threshold", "threshold_", "nn.functional.threshold", "nn.functional.threshold_"})));
 const Register kHardshrink(activation(
     "hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor",
     "self where |self| > lambd, 0 elsewhere.",
@@ -222,16 +237,26 @@ const Register kHardshrink(activation(
       l.result(select(le(abs(x), l["lambd"]), 0.0, x));
     },
     {"hardshrink", "Tensor.hardshrink", "nn.functional.hardshrink"}, false));
-const Register kSoftshrink(activation(
-    "softshrink(Tensor self, Scalar lambd=0.5) -> Tensor",
-    "self moved towards 0 by lambd, 0 where |self| <= lambd.",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      const Expr d = l["lambd"];
-      const Expr outside = select(gt(x, d), x - d, select(lt(x, -d), x + d, 0.0));
-      l.result(select(is_nan(x), x, outside));
-    },
-    {"nn.functional.softshrink"}, false));
+Definition softshrink_definition() {
+  Definition d = activation(
+      "softshrink(Tensor self, Scalar lambd=0.5) -> Tensor",
+      "self moved towards 0 by lambd, 0 where |self| <= lambd.",
+      [](Lowering& l) {
+        const Expr x = l["self"];
+        const Expr d = l["lambd"];
+        const Expr outside = select(gt(x, d), x - d, select(lt(x, -d), x + d, 0.0));
+        l.result(select(is_nan(x), x, outside));
+      },
+      {"nn.functional.softshrink"}, false);
+  d.canonical = [](const Call& call, Arguments&) {
+    check(call.number("lambd").to_double() >= 0, [&] {
+      return concat(call.name(), ": lambda must be greater or equal to 0, but found to be ",
+                    call.number("lambd").to_double());
+    });
+  };
+  return d;
+}
+const Register kSoftshrink(softshrink_definition());
 
 const Register kPrelu({
     .schema = "prelu(Tensor self, Tensor weight) -> Tensor",

@@ -227,7 +227,8 @@ Definition split_definition() {
   Definition d = sections<split_lengths>(
       "split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor(a)[]",
       "Views of split_size elements along `dim`; the last may be shorter.",
-      [] { return SampleList{{{t({5, 3}), Scalar(2)}}, {{t({2, 4}), Scalar(2), Scalar(1)}}}; });
+      [] { return SampleList{{{t({5, 3}), Scalar(2)}}, {{t({2, 4}), Scalar(2), Scalar(1)}}}; },
+      {"unsafe_split", "Tensor.unsafe_split"});
   d.errors = [] {
     return std::vector<ErrorSample>{
         {{{t({2, 3}), Scalar(0)}}, "RuntimeError", "split_size can only be 0"}};
@@ -421,7 +422,9 @@ const Register kUnbind({
     .axes = {"dim"},
     .shape =
         [](const Call& call, ResultInfos& results) {
-          check_has_axes(call);
+          check<IndexError>(call.tensor("self").dim() > 0, [&] {
+            return concat(call.name(), ": Dimension specified as 0 but tensor has no dimensions");
+          });
           const TensorInfo& self = call.tensor("self");
           TensorInfo one{self.dtype, {}, {}};
           for (size_t i = 0; i < self.sizes.size(); ++i)

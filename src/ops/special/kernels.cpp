@@ -108,20 +108,6 @@ double bessel_j0(double x) { return ::j0(x); }
 double bessel_j1(double x) { return ::j1(x); }
 double bessel_y0(double x) { return x < 0 ? kNan : x == 0 ? -kInfinity : ::y0(x); }
 double bessel_y1(double x) { return x < 0 ? kNan : x == 0 ? -kInfinity : ::y1(x); }
-/// exp(-|x|) I_n(x) for x >= 0; beyond 100 by the asymptotic series.
-double scaled_i(int n, double x) {
-  if (std::isnan(x)) return x;
-  if (x < 100) return std::cyl_bessel_i(n, x) * std::exp(-x);
-  const double mu = 4.0 * n * n;
-  const double z = 8 * x;
-  const double series = 1 - (mu - 1) / z + (mu - 1) * (mu - 9) / (2 * z * z) -
-                        (mu - 1) * (mu - 9) * (mu - 25) / (6 * z * z * z);
-  return series / std::sqrt(2 * pi * x);
-}
-double i0e(double x) { return scaled_i(0, std::abs(x)); }
-double i1e(double x) { return std::copysign(scaled_i(1, std::abs(x)), x); }
-double i0(double x) { return i0e(x) * std::exp(std::abs(x)); }
-double i1(double x) { return i1e(x) * std::exp(std::abs(x)); }
 double scaled_k(int n, double x) {
   if (std::isnan(x) || x < 0) return kNan;
   if (x == 0) return kInfinity;
@@ -155,12 +141,6 @@ const Register kY0(unary<bessel_y0>("special_bessel_y0(Tensor self) -> Tensor",
                                     "The Bessel function Y0.", {"special.bessel_y0"}));
 const Register kY1(unary<bessel_y1>("special_bessel_y1(Tensor self) -> Tensor",
                                     "The Bessel function Y1.", {"special.bessel_y1"}));
-const Register kModifiedI0(unary<i0>("special_modified_bessel_i0(Tensor self) -> Tensor",
-                                     "The modified Bessel function I0.",
-                                     {"special.modified_bessel_i0"}));
-const Register kModifiedI1(unary<i1>("special_modified_bessel_i1(Tensor self) -> Tensor",
-                                     "The modified Bessel function I1.",
-                                     {"special.modified_bessel_i1"}));
 const Register kK0(unary<k0>("special_modified_bessel_k0(Tensor self) -> Tensor",
                              "The modified Bessel function K0.", {"special.modified_bessel_k0"}));
 const Register kK1(unary<k1>("special_modified_bessel_k1(Tensor self) -> Tensor",
@@ -176,15 +156,6 @@ const Register kSphericalJ0(
                         "sin(self) / self, 1 at 0.", {"special.spherical_bessel_j0"}));
 const Register kAiry(unary<airy_ai>("special_airy_ai(Tensor self) -> Tensor",
                                     "The Airy function Ai.", {"special.airy_ai"}));
-const Register kI0(unary<i0>("i0(Tensor self) -> Tensor", "The modified Bessel function I0.",
-                             {"special.i0", "Tensor.i0"}));
-const Register kI0e(unary<i0e>("special_i0e(Tensor self) -> Tensor", "exp(-|self|) * I0(self).",
-                               {"special.i0e"}));
-const Register kI1(unary<i1>("special_i1(Tensor self) -> Tensor",
-                             "The modified Bessel function I1.", {"special.i1"}));
-const Register kI1e(unary<i1e>("special_i1e(Tensor self) -> Tensor", "exp(-|self|) * I1(self).",
-                               {"special.i1e"}));
-
 // ---- error functions
 // -------------------------------------------------------------------------------
 double erfcx(double x) {

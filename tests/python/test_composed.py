@@ -1,0 +1,165 @@
+"""Functions made of several operations, against NumPy."""
+
+from __future__ import annotations
+
+import itertools
+
+import flambeau
+import numpy as np
+import pytest
+
+
+def data(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+@pytest.mark.parametrize(
+    "name", ["add", "sub", "mul", "div", "true_divide", "floor_divide", "remainder", "float_power"]
+)
+def test_a_number_may_come_first(name: str) -> None:
+    x = flambeau.tensor([1.0, 2.0, 4.0])
+    function = getattr(flambeau, name)
+    expected = function(flambeau.full((3,), 3.0), x)
+    assert function(3, x).tolist() == expected.tolist()
+
+
+def test_numbers_alone() -> None:
+    assert flambeau.add(2, 3).item() == 5
+    assert flambeau.div(1, 2).item() == 0.5
+    for name in ("remainder", "bitwise_and", "xlogy", "float_power"):
+        with pytest.raises(TypeError):
+            getattr(flambeau, name)(2, 3)
+
+
+def test_a_bool_is_not_subtracted() -> None:
+    with pytest.raises(RuntimeError, match="bool"):
+        flambeau.tensor([True]) - flambeau.tensor([1.0])
+
+
+@pytest.mark.parametrize("kind", ["linear", "lower", "higher", "midpoint", "nearest"])
+def test_quantile(kind: str) -> None:
+    x = data(4, 7)
+    q = [0.0, 0.3, 0.5, 1.0]
+    got = flambeau.quantile(
+        flambeau.from_numpy(x), flambeau.tensor(q, dtype=flambeau.float64), 1, interpolation=kind
+    )
+    np.testing.assert_allclose(got.numpy(), np.quantile(x, q, axis=1, method=kind), rtol=1e-12)
+    x[1, 2] = np.nan
+    assert flambeau.quantile(flambeau.from_numpy(x), 0.5, 1)[1].isnan().item()
+    got = flambeau.nanquantile(flambeau.from_numpy(x), 0.4, 1, keepdim=True)
+    np.testing.assert_allclose(got.numpy(), np.nanquantile(x, 0.4, axis=1, keepdims=True))
+
+
+def test_quantile_has_a_gradient() -> None:
+    x = flambeau.from_numpy(data(5)).requires_grad_()
+    flambeau.quantile(x, 0.3).backward()
+    order = np.argsort(x.detach().numpy())
+    expected = np.zeros(5)
+    expected[order[1]], expected[order[2]] = 0.8, 0.2
+    np.testing.assert_allclose(x.grad.numpy(), expected)
+
+
+def test_unique() -> None:
+    x = np.array([[3, 1, 2], [1, 3, 3]])
+    values, inverse, counts = flambeau.unique(
+        flambeau.from_numpy(x), return_inverse=True, return_counts=True
+    )
+    expected = np.unique(x, return_inverse=True, return_counts=True)
+    assert values.tolist() == expected[0].tolist()
+    assert inverse.tolist() == expected[1].reshape(x.shape).tolist()
+    assert counts.tolist() == expected[2].tolist()
+    rows = flambeau.tensor([[2, 1], [0, 5], [2, 1]])
+    assert rows.unique(dim=0).tolist() == [[0, 5], [2, 1]]
+    values, counts = flambeau.unique_consecutive(flambeau.tensor([1, 1, 2, 1]), return_counts=True)
+    assert values.tolist() == [1, 2, 1] and counts.tolist() == [2, 1, 1]
+
+
+def test_tensordot() -> None:
+    a, b = data(3, 4, 5), data(4, 5, 2, seed=1)
+    x, y = flambeau.from_numpy(a), flambeau.from_numpy(b)
+    np.testing.assert_allclose(flambeau.tensordot(x, y).numpy(), np.tensordot(a, b))
+    got = flambeau.tensordot(x, y, dims=([1], [0]))
+    np.testing.assert_allclose(got.numpy(), np.tensordot(a, b, axes=([1], [0])))
+    with pytest.raises(RuntimeError, match="dims >= 0"):
+        flambeau.tensordot(x, y, dims=-1)
+
+
+def test_combinations_and_products() -> None:
+    x = flambeau.tensor([4, 5, 6])
+    assert flambeau.combinations(x).tolist() == [
+        list(c) for c in itertools.combinations([4, 5, 6], 2)
+    ]
+    pairs = itertools.product([4, 5, 6], [1, 2])
+    assert flambeau.cartesian_prod(x, flambeau.tensor([1, 2])).tolist() == [list(p) for p in pairs]
+    blocks = flambeau.block_diag(flambeau.ones(1, 2), flambeau.tensor(3.0))
+    assert blocks.tolist() == [[1, 1, 0], [0, 0, 3]]
+    grids = flambeau.meshgrid(x, flambeau.tensor([1, 2]), indexing="ij")
+    assert [g.shape for g in grids] == [(3, 2), (3, 2)]
+
+
+def test_masks_as_indices() -> None:
+    x = flambeau.zeros(3)
+    mask = flambeau.tensor([True, False, True])
+    assert flambeau.index_put(x, (mask,), flambeau.tensor([1.0, 2.0])).tolist() == [1, 0, 2]
+    x.index_put_((mask,), flambeau.tensor(5.0))
+    assert x.tolist() == [5, 0, 5]
+
+
+def test_splitting_at_a_tensor() -> None:
+    x = flambeau.arange(6)
+    assert [p.tolist() for p in x.tensor_split(flambeau.tensor([1, 4]))] == [[0], [1, 2, 3], [4, 5]]
+    assert len(flambeau.tensor_split(x, flambeau.tensor(3))) == 3
+
+
+def test_unravel_index() -> None:
+    places = np.array([[0, 7], [11, 3]])
+    got = flambeau.unravel_index(flambeau.from_numpy(places), (3, 4))
+    for axis, expected in zip(got, np.unravel_index(places, (3, 4))):
+        assert axis.tolist() == expected.tolist()
+
+
+def test_an_index_beyond_an_axis_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="index 9 is out of bounds"):
+        flambeau.take_along_dim(flambeau.zeros(2, 3), flambeau.tensor([[9]]), 0)
+
+
+@pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, float("inf")], [-1.0, 2.0]])
+def test_multinomial_refuses_what_is_no_distribution(weights: list[float]) -> None:
+    with pytest.raises(RuntimeError, match="multinomial"):
+        flambeau.multinomial(flambeau.tensor(weights), 1)
+
+
+def test_repeats_of_each_element() -> None:
+    x = flambeau.tensor([[1, 2], [3, 4]])
+    assert x.repeat_interleave(flambeau.tensor([0, 2]), 0).tolist() == [[3, 4], [3, 4]]
+    assert flambeau.repeat_interleave(x, 2, 1).tolist() == np.repeat(x.numpy(), 2, 1).tolist()
+
+
+def test_histograms() -> None:
+    x = data(50)
+    for bins in (5, np.array([-1.0, 0.0, 0.5, 2.0])):
+        given = bins if isinstance(bins, int) else flambeau.from_numpy(bins)
+        hist, edges = flambeau.histogram(flambeau.from_numpy(x), given, density=True)
+        expected = np.histogram(x, bins, density=True)
+        np.testing.assert_allclose(hist.numpy(), expected[0])
+        np.testing.assert_allclose(edges.numpy(), expected[1])
+    points = data(30, 2)
+    hist, edges = flambeau.histogramdd(flambeau.from_numpy(points), [3, 4])
+    np.testing.assert_allclose(hist.numpy(), np.histogramdd(points, [3, 4])[0])
+    assert flambeau.histc(flambeau.from_numpy(x), 4).tolist() == np.histogram(x, 4)[0].tolist()
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_rows(mode: str) -> None:
+    table = data(6, 3)
+    index = np.array([1, 2, 4, 5, 4])
+    bags = [[1, 2], [], [4, 5, 4]]
+    reduce = {"sum": np.sum, "mean": np.mean, "max": np.max}[mode]
+    expected = [reduce(table[bag], 0) if bag else np.zeros(3) for bag in bags]
+    weight = flambeau.from_numpy(table).requires_grad_()
+    got = flambeau.nn.functional.embedding_bag(
+        flambeau.from_numpy(index), weight, flambeau.tensor([0, 2, 2]), mode=mode
+    )
+    np.testing.assert_allclose(got.detach().numpy(), expected)
+    got.sum().backward()
+    assert weight.grad[0].tolist() == [0, 0, 0]
