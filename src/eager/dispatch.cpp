@@ -181,6 +181,21 @@ void check_outputs(const PreparedCall& prepared, const ops::ResultInfos& results
       });
 }
 
+/// Refuses a view that reaches beyond the memory of its input.
+void check_window(const PreparedCall& prepared, const ops::AliasInfo& window, DType dtype) {
+  int64_t last = window.offset;
+  for (size_t i = 0; i < window.sizes.size(); ++i) {
+    if (window.sizes[i] == 0) return;
+    last += (window.sizes[i] - 1) * window.strides[i];
+  }
+  const auto bytes = static_cast<int64_t>(prepared.inputs[0]->storage->bytes());
+  check(window.offset >= 0 && (last + 1) * static_cast<int64_t>(size_of(dtype)) <= bytes, [&] {
+    return concat(prepared.op->parsed.name, ": sizes ", list_text(window.sizes), ", strides ",
+                  list_text(window.strides), " and storage offset ", window.offset,
+                  " are out of bounds for storage of size ", bytes);
+  });
+}
+
 /// Gives an out= tensor the shape of its result.
 void resize_output(const Tensor& output, const TensorInfo& result) {
   if (output.sizes() == result.sizes) return;
@@ -237,6 +252,7 @@ std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
   if (op.alias != nullptr && prepared.outputs.empty()) {
     plan->window.emplace().offset = prepared.inputs[0]->offset;
     op.alias(call, *plan->window);
+    check_window(prepared, *plan->window, plan->results[0].dtype);
   }
   prepared.plan = plan;
   if (op.checks != nullptr) {

@@ -163,3 +163,8 @@ def test_bags_of_rows(mode: str) -> None:
     np.testing.assert_allclose(got.detach().numpy(), expected)
     got.sum().backward()
     assert weight.grad[0].tolist() == [0, 0, 0]
+
+
+def test_a_view_beyond_the_memory_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="as_strided: sizes.*out of bounds"):
+        flambeau.zeros(3).as_strided((10,), (1,))

@@ -230,11 +230,20 @@ Expr guard(Lowering& l, const Shape& shape) {
   return broadcast_to(mask, shape);
 }
 void check_guard(const Call& call) {
-  check(is_bool(call.tensor("mask").dtype), [&] {
-    return concat(call.name(), ": expected a bool mask, got ",
-                  info(call.tensor("mask").dtype).name);
+  const TensorInfo& mask = call.tensor("mask");
+  check(is_bool(mask.dtype),
+        [&] { return concat(call.name(), ": expected a bool mask, got ", info(mask.dtype).name); });
+  SmallVector<Ints, 4> shapes;
+  for (const TensorInfo* index : index_list(call))
+    if (index != nullptr) shapes.push_back(index->sizes);
+  const Ints broadcast = call.broadcast(shapes);
+  check(call.broadcast(SmallVector<Ints, 2>{broadcast, mask.sizes}) == broadcast, [&] {
+    return concat(call.name(), ": a mask of shape ", list_text(mask.sizes),
+                  " does not broadcast to the indices' ", list_text(broadcast));
   });
 }
+/// True if there is no element to read, so that the mask can hold nowhere.
+bool is_empty(const Call& call) { return call.tensor("self").numel() == 0; }
 const Register kMaskedIndex({
     .schema = "_unsafe_masked_index(Tensor self, Tensor mask, Tensor?[] indices, Scalar fill) -> "
               "Tensor",
@@ -249,10 +258,16 @@ const Register kMaskedIndex({
     .lower =
         [](Lowering& l) {
           const Expr x = l["self"];
-          const Expr value = gather(x, guarded_places(l, x));
           const Expr fill = convert(l.number("fill"), x.dtype());
+          if (is_empty(l.call())) {
+            Shape shape;
+            for (const int64_t size : indexed_sizes(l.call())) shape.emplace_back(size);
+            return l.result(broadcast_to(fill, shape));
+          }
+          const Expr value = gather(x, guarded_places(l, x));
           l.result(select(guard(l, value.shape()), value, broadcast_to(fill, value.shape())));
         },
+    .by_shape = true,
     .samples =
         [] {
           return SampleList{
@@ -270,17 +285,25 @@ const Register kMaskedIndexPut({
     .shape =
         [](const Call& call, ResultInfos& results) {
           check_guard(call);
-          indexed_sizes(call);
+          const Ints sizes = indexed_sizes(call);
+          check(call.broadcast(SmallVector<Ints, 2>{sizes, call.tensor("values").sizes}) == sizes,
+                [&] {
+                  return concat(call.name(), ": values of shape ",
+                                list_text(call.tensor("values").sizes),
+                                " do not broadcast to the indexing result ", list_text(sizes));
+                });
           results.push_back({call.tensor("self").dtype, call.tensor("self").sizes, {}});
         },
     .lower =
         [](Lowering& l) {
           const Expr x = l["self"];
+          if (is_empty(l.call())) return l.result(x);
           const std::vector<Expr> at = guarded_places(l, x);
           const Shape shape = gather(x, at).shape();
           const Expr values = broadcast_to(convert(l["values"], x.dtype()), shape);
           l.result(scatter_add(x, at, select(guard(l, shape), values, 0.0)));
         },
+    .by_shape = true,
     .samples =
         [] {
           return SampleList{
