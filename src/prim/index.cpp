@@ -102,6 +102,11 @@ Type infer_scatter(std::span<const Type> arguments, const Attributes&) {
                   "each of its axes, and a source");
   });
   check_indices(name.view(), arguments, arguments.size() - 2);
+  check<NotImplementedError>(
+      !is_complex(arguments[0].dtype) || row(name.view()).on_complex != nullptr, [&] {
+        return concat('"', name.view(), "\" not implemented for '", info(arguments[0].dtype).word,
+                      "'");
+      });
   const Type& source = arguments.back();
   check<InternalError>(source.dtype == arguments[0].dtype, [&] {
     return concat(name.view(), ": a source of dtype ", info(source.dtype).name, " for an array of ",

@@ -62,9 +62,24 @@ Expr reduce_operand(const VjpContext& c, const Expr& value) {
   return sum(value, c.node.attributes.axes, false);
 }
 
+/// The products of the other elements by quotients: result / x where no element is zero; the
+/// product of the nonzero ones at a single zero; else zero.
+Cotangents quotient_vjp(const VjpContext& c) {
+  const Expr& x = c.arguments[0];
+  const Expr zero = eq(x, 0);
+  const Expr zeros = spread(c, reduce_operand(c, convert(zero, x.dtype())));
+  const Expr nonzero = select(zero, 1, x);
+  const Expr product = spread(c, prod(nonzero, c.node.attributes.axes, false));
+  const Expr at_zero = select(eq(zeros, 1), product, 0);
+  const Expr elsewhere = select(eq(zeros, 0), product / nonzero, 0);
+  return {spread(c, c.cotangent) * select(zero, at_zero, elsewhere)};
+}
+
 /// The products of the other elements. Several axes are one in row-major order.
 Cotangents prod_vjp(const VjpContext& c) {
   const Expr& x = c.arguments[0];
+  // Running products of complex numbers have no gradient of their own at zeros.
+  if (is_complex(x.dtype())) return quotient_vjp(c);
   const SmallVector<int64_t, 5>& axes = c.node.attributes.axes;
   if (axes.size() == 1) {
     const Expr others = product_of_others(x, static_cast<int>(axes[0]));

@@ -1,8 +1,10 @@
 // Rows of running reduction. Their order of combination is ir/order.h's.
 
 #include <limits>
+#include <numbers>
 
 #include "ir/order.h"
+#include "prim/complex.h"
 #include "prim/exponential.h"
 #include "prim/structural.h"
 
@@ -94,12 +96,37 @@ const RegisterPrimitive kSum{componentwise(running<"scan_sum", Operands::Numbers
       return Cotangents{running_sum(c.cotangent, axis_of(c), !runs_backwards(c))};
     }))};
 
-const RegisterPrimitive kProd{running<"scan_prod", Operands::Numbers, multiply_values>(
+/// Running magnitudes and angles, in float64.
+ComplexValue complex_running_product(const Node& node, std::span<const ComplexValue> a) {
+  const auto axis = static_cast<int>(node.attributes.axes[0]);
+  const bool backwards = node.attributes.index != 0;
+  const ComplexValue z{convert(a[0].re, DType::Float64), convert(a[0].im, DType::Float64)};
+  const Expr size = running_prod(complex_abs(z), axis, backwards);
+  const Expr turned = running_sum(atan2(z.im, z.re) / std::numbers::pi, axis, backwards);
+  const Expr half_turns = turned - round(turned * 0.5) * 2;
+  const Expr angle = half_turns * std::numbers::pi;
+  const Expr cosine = select(eq(abs(half_turns), 0.5), 0, cos(angle));
+  const Expr sine = select(logical_or(eq(size, 0), eq(abs(half_turns), 1)), 0, sin(angle));
+  const DType part = a[0].re.dtype();
+  return {convert(select(eq(cosine, 0), 0, size * cosine), part),
+          convert(select(eq(sine, 0), 0, size * sine), part)};
+}
+Primitive with_complex_product(Primitive row) {
+  row.on_complex = complex_running_product;
+  return row;
+}
+
+const RegisterPrimitive kProd{with_complex_product(running<"scan_prod", Operands::Numbers,
+                                                           multiply_values>(
     "The product of the elements up to each along axes[0]; from the last one on if `index` is 1.",
     [](const VjpContext& c) {
+      if (is_complex(c.result.dtype())) {
+        const Expr sums = running_sum(c.cotangent * c.result, axis_of(c), !runs_backwards(c));
+        return Cotangents{sums / c.arguments[0]};
+      }
       const Expr before = moved(c.result, axis_of(c), runs_backwards(c), 1);
       return Cotangents{accumulated(c, c.arguments[0]) * before};
-    })};
+    }))};
 
 /// The latest element that is as extreme as any before it has the cotangent.
 Cotangents extreme_vjp(const VjpContext& c) {

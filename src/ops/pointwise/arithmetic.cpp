@@ -359,12 +359,13 @@ const Register kRpow({
 });
 /// Float64, or complex128 if an operand is complex.
 DType widest_power(const Call& call) {
-  const Argument& exponent = call["exponent"];
-  const auto* tensor = std::get_if<const TensorInfo*>(&exponent);
-  const bool complex_exponent =
-      tensor != nullptr ? is_complex((*tensor)->dtype) : std::get<Scalar>(exponent).is_complex();
-  return is_complex(call.tensor("self").dtype) || complex_exponent ? DType::Complex128
-                                                                   : DType::Float64;
+  for (const char* name : {"self", "exponent"}) {
+    const Argument& operand = call[name];
+    const auto* tensor = std::get_if<const TensorInfo*>(&operand);
+    if (tensor != nullptr ? is_complex((*tensor)->dtype) : std::get<Scalar>(operand).is_complex())
+      return DType::Complex128;
+  }
+  return DType::Float64;
 }
 const Register kFloatPower({
     .schema = "float_power.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor",
