@@ -30,11 +30,23 @@ inline ir::ArrayValue array_of(const Tensor& tensor) {
   return array;
 }
 
+/// The array as real numbers: a last axis of two for complex ones.
+inline ir::ArrayValue real_parts(const ir::ArrayValue& array) {
+  ir::ArrayValue parts = array;
+  if (is_complex(array.dtype)) {
+    parts.dtype = real_dtype(array.dtype);
+    parts.shape.push_back(2);
+  }
+  return parts;
+}
+
 /// Where the first difference is; empty if there is none. NaN equals NaN.
-inline std::string difference(const ir::ArrayValue& got, const ir::ArrayValue& wanted) {
-  if (got.dtype != wanted.dtype || got.shape != wanted.shape)
-    return concat(info(got.dtype).name, list_text(got.shape), " instead of ",
-                  info(wanted.dtype).name, list_text(wanted.shape));
+inline std::string difference(const ir::ArrayValue& given, const ir::ArrayValue& expected) {
+  if (given.dtype != expected.dtype || given.shape != expected.shape)
+    return concat(info(given.dtype).name, list_text(given.shape), " instead of ",
+                  info(expected.dtype).name, list_text(expected.shape));
+  const ir::ArrayValue got = real_parts(given);
+  const ir::ArrayValue wanted = real_parts(expected);
   for (int64_t i = 0; i < got.size(); ++i) {
     const ir::Container a = ir::element(got, i);
     const ir::Container b = ir::element(wanted, i);

@@ -187,11 +187,14 @@ bool compare(const Definition& d, const Sample& sample, DType dtype, Layout layo
         parameters.push_back(saved[index]);
         break;
       case Derivative::Source::Kind::Cotangent: {
-        ArrayValue weights(results[index].dtype(), results[index].sizes());
+        const DType dtype_here = results[index].dtype();
+        ArrayValue weights = real_parts(ArrayValue(dtype_here, results[index].sizes()));
         for (int64_t k = 0; k < weights.size(); ++k)
           ir::set_element(
               weights, k,
               ir::container_of(weights.dtype, std::cos(0.7 * static_cast<double>(k) + 0.3)));
+        weights.dtype = dtype_here;
+        weights.shape = results[index].sizes();
         parameters.push_back(tensor_in(weights, layout));
         break;
       }

@@ -314,14 +314,14 @@ void statistics_shape(const Call& call, ResultInfos& results) {
                   "(): expected input to have two or fewer dimensions but got an input with ",
                   self.dim(), " dimensions");
   });
-  const DType dtype = is_float(self.dtype) ? self.dtype : default_dtype();
+  const DType dtype = is_inexact(self.dtype) ? self.dtype : default_dtype();
   const int64_t rows = self.dim() < 2 ? 1 : self.sizes[0];
   results.push_back({dtype, rows == 1 ? Ints{} : Ints{rows, rows}, {}});
 }
 /// The variables as the rows of a matrix of floats.
 Expr variables(Lowering& l) {
   Expr x = l["self"];
-  if (!is_float(x.dtype())) x = convert(x, default_dtype());
+  if (!is_inexact(x.dtype())) x = convert(x, default_dtype());
   while (x.rank() < 2) x = unsqueeze(x, 0);
   return x;
 }
@@ -383,7 +383,7 @@ const Register kCov({
           const Expr away = x - center;
           const Expr scaled = w.valid() ? away * w : away;
           const Expr norm_clamped = select(lt(norm, 0.0), 0.0, norm);
-          const Expr product = contract(away, transpose(scaled, 0, 1));
+          const Expr product = contract(away, conj(transpose(scaled, 0, 1)));
           const Expr result =
               product / (norm_clamped.rank() == 0 ? norm_clamped : reshape(norm_clamped, Shape{}));
           l.result(pairs(result));
@@ -401,6 +401,7 @@ const Register kCorrcoef({
     .schema = "corrcoef(Tensor self) -> Tensor",
     .doc = "Pearson's correlation coefficients of the rows of a matrix (variables), whose columns "
            "are observations.",
+    .accepts = Accepts::Real,
     .shape = statistics_shape,
     .lower =
         [](Lowering& l) {

@@ -93,8 +93,8 @@ const Register kDiff({
 DType rule_dtype(const Call& call, const char* scale) {
   const DType common = common_dtype(call);
   const auto* number = std::get_if<Scalar>(&call[scale]);
-  const bool floats = is_float(common) || number == nullptr || number->is_float();
-  return floats && !is_float(common) ? default_dtype() : common;
+  const bool floats = is_inexact(common) || number == nullptr || number->is_float();
+  return floats && !is_inexact(common) ? default_dtype() : common;
 }
 /// Mean heights of neighbours times the distances between them, along the axis.
 Expr areas(Lowering& l, int axis, const char* scale, DType dtype) {
@@ -129,7 +129,7 @@ void rule_shape(const Call& call, ResultInfos& results) {
   const TensorInfo& y = call.tensor("y");
   const char* scale = kPlaces ? "x" : "dx";
   const DType common = kPlaces ? common_dtype(call) : rule_dtype(call, scale);
-  const DType dtype = is_float(common) ? common : default_dtype();
+  const DType dtype = is_inexact(common) ? common : default_dtype();
   if (y.dim() == 0) {
     check(!kRunning, [&] { return concat(call.name(), ": y must have at least one dimension"); });
     results.push_back({dtype, {}, {}});
@@ -156,8 +156,9 @@ void lower_rule(Lowering& l) {
   const DType dtype = infer(l.call())[0].dtype;
   if (y.rank() == 0) return l.result(convert(full_like(y, 0.0), compute_dtype(dtype)));
   const int axis = static_cast<int>(l.call().integer("dim"));
+  const Ints sizes = infer(l.call())[0].sizes;
   Shape shape;
-  for (const int64_t size : infer(l.call())[0].sizes) shape.emplace_back(size);
+  for (const int64_t size : sizes) shape.emplace_back(size);
   if (y.dim(axis).is_zero())
     return l.result(broadcast_to(constant(y, compute_dtype(dtype), Scalar(0)), shape));
   const Expr pieces = areas(l, axis, kPlaces ? "x" : "dx", dtype);
@@ -262,13 +263,13 @@ void gradient_shape(const Call& call, ResultInfos& results) {
       return concat(call.name(), " expected each dimension size to be at least edge_order+1, got ",
                     list_text(self.sizes));
     });
-  const DType dtype = is_float(self.dtype) ? self.dtype : default_dtype();
+  const DType dtype = is_inexact(self.dtype) ? self.dtype : default_dtype();
   for (size_t i = 0; i < axes.size(); ++i) results.push_back({dtype, self.sizes, {}});
 }
 void lower_gradient(Lowering& l) {
   const Call& call = l.call();
   const Expr given = l["self"];
-  const Expr x = is_float(given.dtype()) ? given : convert(given, default_dtype());
+  const Expr x = is_inexact(given.dtype()) ? given : convert(given, default_dtype());
   const Ints axes = gradient_axes(call);
   const Argument& spacing = call["spacing"];
   const auto* list = std::get_if<std::vector<double>>(&spacing);

@@ -307,7 +307,7 @@ const Register kSumToSize({
                           list_text(self.sizes));
           });
           // Integers sum in int64, as in sum.
-          const bool same = (size == self.sizes && !size.empty()) || is_float(self.dtype);
+          const bool same = (size == self.sizes && !size.empty()) || is_inexact(self.dtype);
           results.push_back({same ? self.dtype : DType::Int64, size, {}});
         },
     .lower =
@@ -321,7 +321,7 @@ const Register kSumToSize({
           for (size_t i = 0; i < size.size(); ++i)
             if (size[i] == 1 && !x.dim(static_cast<int>(extra + i)).is_one())
               stretched.push_back(static_cast<int64_t>(i));
-          if (!is_float(x.dtype()) && leading.size() + stretched.size() > 0)
+          if (!is_inexact(x.dtype()) && leading.size() + stretched.size() > 0)
             x = convert(x, DType::Int64);
           x = sum(sum(x, leading, false), stretched, true);
           l.result(x);
