@@ -390,8 +390,9 @@ Definition frequencies(std::string_view schema, std::string_view doc, std::strin
             const int64_t n = l.call().integer("n");
             const int64_t count = kHalf ? n / 2 + 1 : n;
             const Expr k = iota(l.builder(), {Dim(count)}, 0);
-            const auto half = static_cast<double>((n + 1) / 2);
-            const Expr wrapped = kHalf ? k : select(lt(k, half), k, k - static_cast<double>(n));
+            const int64_t half = (n + 1) / 2;
+            const Expr wrapped =
+                kHalf ? k : select(lt(k, static_cast<double>(half)), k, k - static_cast<double>(n));
             const DType dtype = compute_dtype(l.call().dtype_or("dtype", default_dtype()));
             l.result(convert(wrapped, dtype) * (1 / (static_cast<double>(n) * l.call().real("d"))));
           },
