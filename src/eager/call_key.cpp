@@ -11,7 +11,8 @@ namespace {
 
 void add_tensor(CallKey& key, const TensorInfo* info, bool with_offset) {
   if (info == nullptr) return key.push_back(-1);
-  key.push_back(static_cast<int64_t>(info->dtype) | int64_t{info->dim()} << 8);
+  // The bit that no other argument's first word has: a 0-dim tensor is not None.
+  key.push_back(static_cast<int64_t>(info->dtype) | int64_t{info->dim()} << 8 | int64_t{1} << 62);
   key.append(info->sizes.begin(), info->sizes.end());
   key.append(info->strides.begin(), info->strides.end());
   if (with_offset) key.push_back(static_cast<const TensorImpl*>(info)->offset);

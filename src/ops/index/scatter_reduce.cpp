@@ -37,7 +37,7 @@ double neutral_of(const std::string& reduce, DType dtype) {
 
 /// The update that `reduce` and `include_self` ask for.
 Scatter reducing(const Call& call) {
-  const std::string reduce = call.string("reduce");
+  const std::string& reduce = call.string("reduce");
   const bool includes_self = call.boolean("include_self");
   return [=](const Expr& x, std::span<const Expr> places, const Expr& source) {
     Expr base = x;

@@ -351,6 +351,7 @@ Definition shift_definition(std::string_view schema, std::string_view doc, std::
                 const Ints axes =
                     l.call().is_none("dim") ? all_axes(x.rank()) : l.call().integers("dim");
                 for (const int64_t a : axes) {
+                  if (x.rank() == 0) break;  // axis 0 of a number: nothing moves
                   const int axis = static_cast<int>(a);
                   const int64_t n = x.dim(axis).constant();
                   const int64_t front = kBack ? n / 2 : n - n / 2;

@@ -258,6 +258,15 @@ void gradient_shape(const Call& call, ResultInfos& results) {
                   "entry an axis: got ",
                   given, " for ", axes.size(), " axes");
   });
+  if (const auto* list = std::get_if<TensorRefs>(&spacing))
+    for (size_t i = 0; i < axes.size(); ++i) {
+      const TensorInfo& places = *(*list)[std::min(i, list->size() - 1)];
+      const int64_t extent = self.sizes[static_cast<size_t>(axes[i])];
+      check(places.dim() == 1 && places.sizes[0] == extent, [&] {
+        return concat(call.name(), " expected the places along an axis of ", extent,
+                      " elements to be a vector of as many, got shape ", list_text(places.sizes));
+      });
+    }
   for (const int64_t axis : axes)
     check(self.sizes[static_cast<size_t>(axis)] > order, [&] {
       return concat(call.name(), " expected each dimension size to be at least edge_order+1, got ",

@@ -92,10 +92,10 @@ const Register kSegmentReduce({
           // Rows in no run go to one more that is cut off.
           const Expr run = amin(select(inside, number, static_cast<double>(count)),
                                 Ints{static_cast<int64_t>(axis)}, false);
-          const Expr owner =
-              count == 0 ? broadcast_to(constant(x, DType::Int64, Scalar(0)),
-                                        Shape(x.shape().begin(), x.shape().begin() + axis + 1))
-                         : run;
+          const Shape rows = x.shape();
+          const Expr owner = count == 0 ? broadcast_to(constant(x, DType::Int64, Scalar(0)),
+                                                       Shape(rows.begin(), rows.begin() + axis + 1))
+                                        : run;
           std::vector<Expr> places;
           Expr along = owner;
           for (int i = axis + 1; i < x.rank(); ++i) along = unsqueeze(along, i);
