@@ -12,6 +12,7 @@
 #include "lower/plan.h"
 #include "prim/block_scan.h"
 #include "runtime/thread_pool.h"
+#include "tests/eager/array_of.h"
 
 namespace flambeau {
 namespace {
@@ -22,6 +23,7 @@ using ir::Builder;
 using ir::Dim;
 using ir::Expr;
 using ir::Program;
+using testing::array_of;
 
 Tensor random_tensor(const Ints& sizes, uint32_t seed) {
   std::mt19937 engine(seed);
@@ -29,12 +31,6 @@ Tensor random_tensor(const Ints& sizes, uint32_t seed) {
   Tensor t = Tensor::empty(sizes, DType::Float32);
   for (int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] = normal(engine);
   return t;
-}
-
-ArrayValue array_of(const Tensor& t) {
-  ArrayValue array(t.dtype(), t.sizes());
-  if (!array.data.empty()) std::memcpy(array.data.data(), t.data_ptr(), array.data.size());
-  return array;
 }
 
 /// Scores of [batch, rows, width] against [batch, keys, width], their exponentials' sums and what
@@ -79,11 +75,11 @@ struct Case {
   bool triangular = false, reverse = false, column_sums = false;
 };
 
-class BlockScans : public testing::TestWithParam<Case> {};
+class BlockScans : public ::testing::TestWithParam<Case> {};
 
 INSTANTIATE_TEST_SUITE_P(
     Sizes, BlockScans,
-    testing::Values(
+    ::testing::Values(
         Case{2, 5, 7, 3, 4}, Case{3, 17, 33, 8, 16}, Case{1, 1, 40, 5, 16}, Case{2, 33, 1, 4, 16},
         Case{2, 40, 40, 4, 16, true}, Case{1, 50, 20, 4, 16, true}, Case{1, 20, 50, 4, 16, true},
         Case{2, 40, 33, 4, 16, false, true}, Case{2, 40, 50, 4, 16, true, true},
