@@ -249,28 +249,6 @@ Ints adaptive_sizes(const Call& call) {
   }
   return result;
 }
-/// The mean over i in [floor(o * n / out), ceil((o + 1) * n / out)) along `axis`, as a contraction
-/// with the matrix of weights.
-Expr adaptive_average(const Expr& x, int axis, int64_t n, int64_t out) {
-  const Shape square{Dim(n), Dim(out)};
-  const Expr i = iota(x.builder(), square, 0);
-  const Expr o = iota(x.builder(), square, 1);
-  const Expr size = full_like(o, static_cast<double>(out));
-  const Expr start = o * static_cast<double>(n) / size;
-  const Expr end = ((o + 1.0) * static_cast<double>(n) + static_cast<double>(out - 1)) / size;
-  const Expr inside = logical_and(ge(i, start), lt(i, end));
-  const Expr weights = convert(inside, x.dtype()) / convert(end - start, x.dtype());
-  const int last = x.rank() - 1;
-  const Expr moved = transpose(x, axis, last);
-  Dim rows = 1;
-  Shape shape;
-  for (int k = 0; k < last; ++k) {
-    rows = rows * moved.dim(k);
-    shape.push_back(moved.dim(k));
-  }
-  shape.push_back(Dim(out));
-  return transpose(reshape(contract(reshape(moved, {rows, Dim(n)}), weights), shape), axis, last);
-}
 template <int kRank>
 Definition adaptive_pool(std::string_view schema, std::vector<std::string> aliases) {
   return {.schema = schema,

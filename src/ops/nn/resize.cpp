@@ -151,22 +151,6 @@ Expr weight(const Expr& values, int axis, int rank, DType dtype) {
 Expr cubic_near(const Expr& x, double a) { return ((a + 2) * x - (a + 3)) * x * x + 1.0; }
 Expr cubic_far(const Expr& x, double a) { return ((x - 5.0) * x + 8.0) * x * a - 4 * a; }
 
-/// x along `axis` by a matrix of weights [in, out].
-Expr weighted(const Expr& x, int axis, const Expr& weights) {
-  const int last = x.rank() - 1;
-  const Expr moved = transpose(x, axis, last);
-  Dim rows = 1;
-  Shape shape;
-  for (int k = 0; k < last; ++k) {
-    rows = rows * moved.dim(k);
-    shape.push_back(moved.dim(k));
-  }
-  shape.push_back(weights.dim(1));
-  const Expr product =
-      contract(reshape(moved, {rows, moved.dim(last)}), convert(weights, x.dtype()));
-  return transpose(reshape(product, shape), axis, last);
-}
-
 /// The weights of a triangular or cubic filter as wide as the reduction, which add up to one.
 Expr filter_weights(const Expr& x, const Axis& a, Mode mode) {
   const Shape square{Dim(a.in), Dim(a.out)};
@@ -188,20 +172,9 @@ Expr filter_weights(const Expr& x, const Axis& a, Mode mode) {
   const Expr kept = select(reach, value, 0.0);
   return kept / sum(kept, Ints{0});
 }
-/// Means over [floor(o * in / out), ceil((o + 1) * in / out)).
-Expr area_weights(const Expr& x, const Axis& a) {
-  const Shape square{Dim(a.in), Dim(a.out)};
-  const Expr i = iota(x.builder(), square, 0);
-  const Expr o = iota(x.builder(), square, 1);
-  const Expr size = full_like(o, static_cast<double>(a.out));
-  const Expr start = o * static_cast<double>(a.in) / size;
-  const Expr end = ((o + 1.0) * static_cast<double>(a.in) + static_cast<double>(a.out - 1)) / size;
-  const Expr inside = logical_and(ge(i, start), lt(i, end));
-  return convert(inside, x.dtype()) / convert(end - start, x.dtype());
-}
 
 Expr resized(const Expr& x, int axis, const Axis& a, const Resize& r) {
-  if (r.mode == Mode::Area) return weighted(x, axis, area_weights(x, a));
+  if (r.mode == Mode::Area) return adaptive_average(x, axis, a.in, a.out);
   if (r.antialias) return weighted(x, axis, filter_weights(x, a, r.mode));
   // Positions are computed as PyTorch does: in float32, unless the values are float64.
   const DType dtype = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;

@@ -70,4 +70,31 @@ Ints batched_sizes(const Call& call, const Ints& sizes, size_t spatial) {
   return result;
 }
 
+Expr weighted(const Expr& x, int axis, const Expr& weights) {
+  const int last = x.rank() - 1;
+  const Expr moved = transpose(x, axis, last);
+  Dim rows = 1;
+  Shape shape;
+  for (int k = 0; k < last; ++k) {
+    rows = rows * moved.dim(k);
+    shape.push_back(moved.dim(k));
+  }
+  shape.push_back(weights.dim(1));
+  const Expr product =
+      contract(reshape(moved, {rows, moved.dim(last)}), convert(weights, x.dtype()));
+  return transpose(reshape(product, shape), axis, last);
+}
+
+Expr adaptive_average(const Expr& x, int axis, int64_t n, int64_t out) {
+  const Shape square{Dim(n), Dim(out)};
+  const Expr i = iota(x.builder(), square, 0);
+  const Expr o = iota(x.builder(), square, 1);
+  const Expr size = full_like(o, static_cast<double>(out));
+  const Expr start = o * static_cast<double>(n) / size;
+  const Expr end = ((o + 1.0) * static_cast<double>(n) + static_cast<double>(out - 1)) / size;
+  const Expr inside = logical_and(ge(i, start), lt(i, end));
+  const Expr weights = convert(inside, x.dtype()) / convert(end - start, x.dtype());
+  return weighted(x, axis, weights);
+}
+
 }  // namespace flambeau::ops

@@ -29,5 +29,10 @@ ir::Expr with_batch(const ir::Expr& x, size_t spatial);
 ir::Expr without_batch(const ir::Expr& y, const ir::Expr& x, size_t spatial);
 /// The sizes of x with a batch axis.
 Ints batched_sizes(const Call& call, const Ints& sizes, size_t spatial);
+/// x along `axis` by a matrix of weights [in, out].
+ir::Expr weighted(const ir::Expr& x, int axis, const ir::Expr& weights);
+/// The mean over i in [floor(o * n / out), ceil((o + 1) * n / out)) along `axis` of extent `n`, as
+/// a contraction with the matrix of weights.
+ir::Expr adaptive_average(const ir::Expr& x, int axis, int64_t n, int64_t out);
 
 }  // namespace flambeau::ops
