@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from models import gpt
+from models import gpt, mlp, training
 
 Setup = Callable[[Any], Callable[[], Any]]
 
@@ -33,39 +33,16 @@ def _repeat(count: int, once: Callable[[], Any]) -> Callable[[], None]:
     return run
 
 
-def _train_step(torch: Any, model: Any, inputs: Any, loss_of: Callable[[Any], Any]) -> Any:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
-
-    def step() -> float:
-        loss = loss_of(model(inputs))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
 def gpt_step(torch: Any, dtype: str = "float32", batch: int = 8, time: int = 256) -> Any:
     torch.manual_seed(0)
     model = gpt.build(torch).to(getattr(torch, dtype))
-    ids = torch.randint(0, 256, (batch, time))
-    targets = torch.randint(0, 256, (batch, time)).view(-1)
-    cross_entropy = torch.nn.functional.cross_entropy
-    return _train_step(
-        torch, model, ids, lambda logits: cross_entropy(logits.view(-1, 256).float(), targets)
-    )
+    return training.train_step(torch, gpt, model, *gpt.batch(torch, batch, time), clip=None)
 
 
 def mlp_step(torch: Any) -> Callable[[], Any]:
-    nn = torch.nn
     torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)
-    )
-    x, y = torch.randn(32, 64), torch.randn(32, 64)
-    step = _train_step(torch, model, x, lambda out: nn.functional.mse_loss(out, y))
-    return _repeat(20, step)
+    model = mlp.build(torch)
+    return _repeat(20, training.train_step(torch, mlp, model, *mlp.batch(torch), clip=None))
 
 
 def _on(

@@ -1,12 +1,21 @@
-"""A GPT, written against PyTorch's API."""
+"""A byte-level GPT of pre-norm blocks on scaled_dot_product_attention, against PyTorch's API."""
 
 from __future__ import annotations
 
 from typing import Any
 
+VOCABULARY = 256  # bytes
 
-def build(torch: Any, layers: int = 6, width: int = 384, heads: int = 6, time: int = 256) -> Any:
-    """A byte-level GPT of `layers` pre-norm blocks, dropout off."""
+
+def build(
+    torch: Any,
+    layers: int = 6,
+    width: int = 384,
+    heads: int = 6,
+    context: int = 256,
+    dropout: float = 0.0,
+) -> Any:
+    """model(ids) gives logits (batch, time, 256)."""
     nn, functional = torch.nn, torch.nn.functional
 
     class Block(nn.Module):
@@ -19,28 +28,42 @@ def build(torch: Any, layers: int = 6, width: int = 384, heads: int = 6, time: i
             self.mlp = nn.Sequential(
                 nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
             )
+            self.dropout = nn.Dropout(dropout)
 
         def forward(self, x: Any) -> Any:
-            batch, length, _ = x.shape
-            qkv = self.qkv(self.norm1(x)).view(batch, length, 3, heads, width // heads)
+            batch, time, _ = x.shape
+            qkv = self.qkv(self.norm1(x)).view(batch, time, 3, heads, width // heads)
             query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-            mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-            x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
-            return x + self.mlp(self.norm2(x))
+            mixed = functional.scaled_dot_product_attention(
+                query, key, value, dropout_p=dropout if self.training else 0.0, is_causal=True
+            )
+            x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, time, width)))
+            return x + self.dropout(self.mlp(self.norm2(x)))
 
     class GPT(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.tokens = nn.Embedding(256, width)
-            self.positions = nn.Embedding(time, width)
+            self.tokens = nn.Embedding(VOCABULARY, width)
+            self.positions = nn.Embedding(context, width)
+            self.dropout = nn.Dropout(dropout)
             self.blocks = nn.ModuleList([Block() for _ in range(layers)])
             self.norm = nn.LayerNorm(width)
-            self.head = nn.Linear(width, 256, bias=False)
+            self.head = nn.Linear(width, VOCABULARY, bias=False)
 
         def forward(self, ids: Any) -> Any:
-            x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
+            x = self.dropout(self.tokens(ids) + self.positions(torch.arange(ids.shape[1])))
             for block in self.blocks:
                 x = block(x)
             return self.head(self.norm(x))
 
     return GPT()
+
+
+def batch(torch: Any, size: int = 8, time: int = 256) -> Any:
+    """The model's inputs, and the targets."""
+    ids = torch.randint(0, VOCABULARY, (size, time))
+    return (ids,), torch.randint(0, VOCABULARY, (size, time))
+
+
+def loss_of(torch: Any, logits: Any, targets: Any) -> Any:
+    return torch.nn.functional.cross_entropy(logits.view(-1, VOCABULARY).float(), targets.view(-1))
