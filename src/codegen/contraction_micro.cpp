@@ -140,12 +140,15 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
   Value* accumulating = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes),
                                                    builder_.CreateICmpNE(accumulate, integer(0)));
   Value* row = c;
+  // What is not read must not wait for a neighbour's store: masked lanes count as accessed.
+  Value* is_accumulating = builder_.CreateICmpNE(accumulate, integer(0));
   for (int i = 0; i < rows; ++i) {
     for (int v = 0; v < vectors; ++v) {
       Value* address = at(element_, row, v * tile_.lanes);
+      Value* from = whole ? address : builder_.CreateSelect(is_accumulating, address, b);
       Value* mask = accumulating;
       if (!whole) mask = builder_.CreateAnd(mask, masks[static_cast<size_t>(v)]);
-      Value* before = builder_.CreateMaskedLoad(vector_, address, *alignment_, mask, neutral);
+      Value* before = builder_.CreateMaskedLoad(vector_, from, *alignment_, mask, neutral);
       Value* sum = add(before, carried[static_cast<size_t>(i * vectors + v)]);
       if (whole)
         builder_.CreateAlignedStore(sum, address, alignment_);

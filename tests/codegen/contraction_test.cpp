@@ -48,7 +48,11 @@ struct Case {
 void check_float(const Case& test) {
   std::mt19937 generator(static_cast<unsigned>(test.m * 1000003 + test.n * 1009 + test.k));
   std::normal_distribution<float> normal;
-  auto random = [&] { return normal(generator); };
+  // Zeros of both signs too: a sum begins with +0.
+  auto random = [&] {
+    const float value = normal(generator);
+    return std::abs(value) < 0.2f ? std::copysign(0.0f, value) : value;
+  };
   Matrix<float> a(Geometry(test.a, test.batch, test.m, std::max<int64_t>(test.k, 1)));
   Matrix<float> b(Geometry(test.b, test.batch, std::max<int64_t>(test.k, 1), test.n),
                   test.k % 2 == 0);
@@ -95,6 +99,18 @@ TEST(Contraction, SmallShapesFollowTheDefinition) {
   for (int i = 0; i < 600; ++i)
     check_float({static_cast<int64_t>(generator() % 3 + 1), extent(), extent(), extent(),
                  inputs[generator() % 5], inputs[generator() % 5], outputs[generator() % 3]});
+}
+
+// Where writing the output is most of the work, at and around the widths of vectors and panels.
+TEST(Contraction, ShortK) {
+  for (const int64_t k : {1, 2, 3, 4, 5, 15, 16, 17})
+    for (const int64_t n : {1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 4097}) {
+      const int64_t m = n > 4096 ? 61 : 91;
+      check_float({1, m, n, k, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
+      check_float({1, m, n, k, Layout::ColumnMajor, Layout::Padded, Layout::Padded});
+    }
+  check_float({3, 75, 50, 2, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
+  check_float({1, 50, 75, 1, Layout::Strided, Layout::ColumnMajor, Layout::ColumnMajor});
 }
 
 TEST(Contraction, BlocksOfKAreSummedInOrder) {

@@ -35,6 +35,12 @@ constexpr int64_t kLeastTilePanels = 4;
 // Enough pieces for threads to end together.
 constexpr int64_t kTiles = 12;
 constexpr int64_t kOwnColumnTiles = 24;
+// Up to this k the output is written a few rows at a time from end to end: reading b again costs
+// less than coming back to a row. Pieces have about so many elements, in rows of at most so many.
+constexpr int64_t kShortK = 16;
+constexpr int64_t kRowGroup = 8;
+constexpr int64_t kShortPiece = 64 * 1024;
+constexpr int64_t kShortPieceColumns = 4 * 1024;
 // Packed columns of a group. Larger groups mean fewer waits for the last thread.
 constexpr int64_t kGroupElements = 1024 * 1024;
 constexpr int64_t kGroupColumns = 2048;
@@ -108,7 +114,13 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   plan.pack_rows = !unit_k && (!unit_row || shared);
 
   // Pieces of work.
-  if (in_batch && !shared) {
+  if (!plan.pack_rows && plan.column_source == ColumnSource::Direct && plan.direct_output &&
+      shape.k <= kShortK && plan.columns > tile.lanes && strips > kMostOwnStrips) {
+    plan.row_group = kRowGroup;
+    plan.tile_columns = std::min(plan.columns, kShortPieceColumns);
+    plan.tile_rows = std::min(
+        plan.rows, round_up(std::max<int64_t>(kShortPiece / plan.tile_columns, 1), plan.row_group));
+  } else if (in_batch && !shared) {
     plan.tile_rows = std::min(plan.rows, round_up(kTileRowsInBatch, height));
     plan.tile_columns = plan.columns;
   } else if (strips > kMostOwnStrips) {
@@ -124,7 +136,7 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     const int64_t pieces = std::min(kOwnColumnTiles, ceil_div(plan.columns, piece));
     plan.tile_columns = round_up(ceil_div(plan.columns, pieces), is_wide ? piece : width);
   }
-  if (!shared) plan.pack_rows |= plan.tile_columns > kDirectRowColumns;
+  if (!shared && plan.row_group == 0) plan.pack_rows |= plan.tile_columns > kDirectRowColumns;
   if (plan.pack_rows) plan.layout = RowLayout::UnitRow;
   plan.group_columns = std::max<int64_t>(kGroupColumns / plan.tile_columns, 1) * plan.tile_columns;
   plan.group_k =

@@ -34,6 +34,9 @@ struct ContractionPlan {
   codegen::RowLayout layout = codegen::RowLayout::UnitRow;
   ColumnSource column_source = ColumnSource::Direct;
   int64_t tile_rows = 0, tile_columns = 0;  ///< of one piece of work
+  /// k is so short that writing the output is most of the work: its rows are written one group
+  /// after the other, each from end to end, by micro-kernels of up to this height; 0 otherwise.
+  int64_t row_group = 0;
   /// PackedShared: columns and k that are packed at a time; a multiple of tile_columns, and of
   /// ir::kContractBlock.
   int64_t group_columns = 0, group_k = 0;

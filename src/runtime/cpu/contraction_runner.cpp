@@ -22,6 +22,8 @@ constexpr int64_t kBlock = ir::kContractBlock;
 constexpr int64_t kMultiplyAddsPerChunk = 1024 * 1024;
 // A cautious estimate of one thread's speed, for the cost that the pool is told.
 constexpr int64_t kMultiplyAddsPerNanosecond = 16;
+// To write an element of the output costs as much as so many.
+constexpr int64_t kLeastWork = 16;
 
 constexpr int64_t kPackedElementsPerNanosecond = 1;
 // A piece of packing work, in elements.
@@ -58,7 +60,7 @@ ContractionRunner::ContractionRunner(ContractionKernel::State& state,
   rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
   columns_ = make_side(!plan_.transposed, true, packs_columns());
   k_ = arguments.k;
-  work_ = arguments.m * arguments.n * std::max<int64_t>(k_, 1);
+  work_ = arguments.m * arguments.n * std::max(k_, kLeastWork);
   size_ = static_cast<int64_t>(size_of(accumulator));
   width_ = tile_.columns();
   height_ = tile_.rows(RowLayout::UnitRow);
@@ -112,7 +114,8 @@ ContractionRunner::Strips ContractionRunner::make_strips(int64_t rows) const {
   Strips strips;
   size_t h = 0;
   for (int64_t first = 0; first < rows;) {
-    while (heights[h] > rows - first) ++h;
+    const int64_t most = plan_.row_group > 0 ? plan_.row_group : rows;
+    while (heights[h] > std::min(rows - first, most)) ++h;
     strips.push_back({first, h});
     first += heights[h];
   }

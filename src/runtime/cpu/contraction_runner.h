@@ -99,6 +99,8 @@ class ContractionRunner {
   /// One panel of columns (or a wide one) of a tile over one block of k.
   void run_panel(const Place& place, const Group& group, int64_t column, int64_t columns,
                  int64_t k);
+  /// A tile whose plan has row groups.
+  void run_rows(const Place& place, const Group& group);
   void zero_sums(const Tile& tile, int64_t row_end, int64_t column_end, char* sums) const;
   void run_epilogue(const Tile& tile, int64_t row_end, int64_t column, int64_t column_end,
                     char* sums) const;
@@ -109,7 +111,7 @@ class ContractionRunner {
   Side rows_, columns_;
   int64_t batch_ = 1;
   int64_t k_ = 0;
-  int64_t work_ = 0;    // multiply-adds of one product
+  int64_t work_ = 0;    // of one product, in multiply-adds
   int64_t size_ = 0;    // bytes of an accumulator
   int64_t width_ = 0;   // of a panel of columns
   int64_t height_ = 0;  // rows of a full panel of rows

@@ -58,6 +58,7 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
   const Strips& strips = is_last ? rest : strips_;
   Place place{tile,        row_end,        column_end, row_source, column_source,
               packed_rows, packed_columns, sums,       strips};
+  if (plan_.row_group > 0) return run_rows(place, group);
   const int64_t most = part_.most_vectors(tile_) * tile_.lanes;
   if (!plan_.pack_rows && plan_.column_source != ColumnSource::PackedShared) {
     // Whole k for one panel after the other: long reads of b, and sums that stay in the cache.
@@ -78,6 +79,26 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
                  packed_rows, tile_.packed_rows * kBlock);
     for (int64_t column = tile.column; column < column_end; column += most)
       run_panel(place, group, column, std::min(most, column_end - column), k);
+  }
+}
+
+void ContractionRunner::run_rows(const Place& place, const Group& group) {
+  const int64_t k = group.k_end - group.k;
+  const int64_t row_stride =
+      plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+  for (const Strip& strip : place.strips) {
+    const char* rows = rows_.at(place.row_source, place.tile.row + strip.first, group.k);
+    char* sums = place.sums + strip.first * sums_stride_ * size_;
+    for (int64_t column = place.tile.column; column < place.column_end; column += width_) {
+      const int64_t columns = std::min(place.column_end - column, width_);
+      const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
+      const bool whole = columns == vectors * tile_.lanes;
+      const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
+      const auto kernel =
+          reinterpret_cast<MicroKernel>(kernels[part_.entry(tile_, strip.height_index, vectors)]);
+      kernel(rows, row_stride, columns_.at(place.column_source, column, group.k), columns_.k_stride,
+             sums + (column - place.tile.column) * size_, sums_stride_, k, columns, 0);
+    }
   }
 }
 
