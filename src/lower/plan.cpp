@@ -50,7 +50,9 @@ SmallVector<Dim, 5> extents_of(const Shape& shape) {
 class Planner {
  public:
   explicit Planner(const Program& program)
-      : program_(program), materialise_(program.nodes.size(), false) {}
+      : program_(program),
+        materialise_(program.nodes.size(), false),
+        transposes_product_(program.nodes.size(), false) {}
 
   Plan run() {
     std::vector<int> uses(program_.nodes.size(), 0);
@@ -64,7 +66,11 @@ class Planner {
                         (cls == PrimitiveClass::Scan && uses[i] > 1) ||
                         cls == PrimitiveClass::BlockScan;
     }
-    for (const NodeId result : program_.results) materialise_[index(result)] = true;
+    for (const NodeId result : program_.results) {
+      materialise_[index(result)] = true;
+      ++uses[index(result)];
+    }
+    transpose_products(uses);
     // Every attempt that fails names one more node to materialise, so this ends.
     while (!attempt()) {
     }
@@ -75,6 +81,25 @@ class Planner {
  private:
   static size_t index(NodeId id) { return static_cast<size_t>(id); }
   const Node& node(NodeId id) const { return program_.nodes[index(id)]; }
+
+  /// Where a product is only read transposed, that is the product of its operands the other way
+  /// round: the same bits, row-major.
+  void transpose_products(std::span<const int> uses) {
+    for (size_t i = 0; i < program_.nodes.size(); ++i) {
+      const Node& n = program_.nodes[i];
+      if (n.primitive != rows().permute) continue;
+      const size_t product = index(n.arguments[0]);
+      const size_t rank = n.type.shape.size();
+      if (program_.nodes[product].primitive->cls != PrimitiveClass::Contract || uses[product] != 1)
+        continue;
+      SmallVector<int64_t, 5> swapped;
+      for (size_t axis = 0; axis < rank; ++axis) swapped.push_back(static_cast<int64_t>(axis));
+      std::swap(swapped[rank - 1], swapped[rank - 2]);
+      if (n.attributes.axes != swapped) continue;
+      transposes_product_[i] = materialise_[i] = true;
+      materialise_[product] = false;
+    }
+  }
 
   bool attempt() {
     plan_ = {};
@@ -109,6 +134,7 @@ class Planner {
       plan_.values[static_cast<size_t>(value)].parameter = n.attributes.index;
       return true;
     }
+    if (transposes_product_[index(id)]) return plan_contract(id);
     switch (n.primitive->cls) {
       case PrimitiveClass::Contract:
         return plan_contract(id);
@@ -211,32 +237,36 @@ class Planner {
   }
 
   bool plan_contract(NodeId id) {
-    const Node& n = node(id);
-    const Shape& shape = n.type.shape;
+    const Shape& shape = node(id).type.shape;
+    const bool transposed = transposes_product_[index(id)];
+    const Node& product = transposed ? node(node(id).arguments[0]) : node(id);
     const size_t batch = shape.size() - 2;
-    const auto k_loop = static_cast<int>(shape.size());
+    const auto row = AxisIndex::loop(static_cast<int>(batch));
+    const auto column = AxisIndex::loop(static_cast<int>(batch) + 1);
+    const auto k = AxisIndex::loop(static_cast<int>(batch) + 2);
     SmallVector<AxisIndex, 5> a_axes;
     SmallVector<AxisIndex, 5> b_axes;
     for (size_t i = 0; i < batch; ++i) {
       a_axes.push_back(AxisIndex::loop(static_cast<int>(i)));
       b_axes.push_back(AxisIndex::loop(static_cast<int>(i)));
     }
-    a_axes.push_back(AxisIndex::loop(static_cast<int>(batch)));
-    a_axes.push_back(AxisIndex::loop(k_loop));
-    b_axes.push_back(AxisIndex::loop(k_loop));
-    b_axes.push_back(AxisIndex::loop(static_cast<int>(batch) + 1));
-    const std::optional<Window> a = window_of(n.arguments[0], a_axes, true);
-    if (!a) return refuse(n.arguments[0]);
-    const std::optional<Window> b = window_of(n.arguments[1], b_axes, true);
-    if (!b) return refuse(n.arguments[1]);
+    a_axes.push_back(transposed ? column : row);
+    a_axes.push_back(k);
+    b_axes.push_back(k);
+    b_axes.push_back(transposed ? row : column);
+    const std::optional<Window> a = window_of(product.arguments[0], a_axes, true);
+    if (!a) return refuse(product.arguments[0]);
+    const std::optional<Window> b = window_of(product.arguments[1], b_axes, true);
+    if (!b) return refuse(product.arguments[1]);
     ContractStep step;
     step.a = {value_of_[index(a->source)], a->axes};
     step.b = {value_of_[index(b->source)], b->axes};
+    if (transposed) std::swap(step.a, step.b);
     step.batch_rank = static_cast<int>(batch);
     for (size_t i = 0; i < batch; ++i) step.batch.push_back(shape[i]);
     step.m = shape[batch];
     step.n = shape[batch + 1];
-    step.k = node(n.arguments[0]).type.shape[batch + 1];
+    step.k = node(product.arguments[0]).type.shape[batch + 1];
     step.result = new_value(id);
     plan_.steps.emplace_back(std::move(step));
     return true;
@@ -644,6 +674,7 @@ class Planner {
 
   const Program& program_;
   std::vector<bool> materialise_;
+  std::vector<bool> transposes_product_;  // per node: planned as its operand's product
   std::vector<int> value_of_;
   std::vector<size_t> producer_;  // per value: the step that makes it
   std::vector<Group> groups_;

@@ -192,6 +192,27 @@ TEST(Executable, ContractionsOfViews) {
   expect_interpreter_bits(b.finish(results), {x, w});
 }
 
+TEST(Executable, TransposedProductsAreTheOperandsTheOtherWayRound) {
+  for (const DType dtype : {DType::Float32, DType::BFloat16}) {
+    const Tensor x = random_tensor({2, 70, 300}, DType::Float32, 4);
+    const Tensor w = random_tensor({2, 300, 37}, DType::Float32, 5);
+    Builder b;
+    using namespace prim;  // NOLINT
+    const auto input = [&](int number, const Tensor& tensor) {
+      const Expr full = b.parameter(DType::Float32, shape_of(number, tensor.sizes()));
+      return convert(convert(full, dtype), DType::Float32);
+    };
+    const Expr a = input(0, x);
+    const Expr c = input(1, w);
+    const Expr turned = transpose(contract(a, c), 1, 2);
+    const Expr kept = contract(a * 0.5, c);
+    const Expr results[] = {turned, convert(turned + 1.0, dtype), kept, transpose(kept, 1, 2)};
+    expect_interpreter_bits(b.finish(results), {x, w});
+    const Results got = run(*make_executable(b.finish({results, 1})), std::vector{x, w}, {}, {});
+    EXPECT_TRUE(got[0].is_contiguous());
+  }
+}
+
 TEST(Executable, ResultsOfIndexMapsShareMemory) {
   const Tensor x = random_tensor({4, 6}, DType::Float32, 6);
   Builder b;

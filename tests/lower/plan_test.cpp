@@ -91,6 +91,20 @@ TEST(PlanText, WhatFollowsAProductIsItsEpilogue) {
 )");
 }
 
+TEST(PlanText, ATransposedProductIsTheOperandsTheOtherWayRound) {
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0, s0.1], p1: f32[s0.0, s1.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = parameter {index=1} : f32[s0.0, s1.1]
+  %2 = permute %0 {axes=[1, 0]} : f32[s0.1, s0.0]
+  %3 = contract %2, %1 : f32[s0.1, s1.1]
+  %4 = permute %3 {axes=[1, 0]} : f32[s1.1, s0.1]
+  return %4
+}
+)"),
+            R"(contract v1 v0 ->v2
+)");
+}
+
 TEST(PlanText, IndexMapsShareMemory) {
   EXPECT_EQ(plan_of(R"(program(p0: f32[4, 6]) {
   %0 = parameter : f32[4, 6]
