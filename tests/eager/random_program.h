@@ -36,7 +36,7 @@ class RandomProgramMaker {
     for (int64_t i = 3 + below(14); i > 0; --i) {
       try {
         add_node();
-      } catch (const InternalError&) {  // operands that the row does not take
+      } catch (const Error&) {  // operands that the row does not take
       }
     }
     std::vector<ir::Expr> results;
