@@ -56,6 +56,7 @@ from . import _composed as _composed  # noqa: E402  (adds methods to Tensor)
 from . import _linear_algebra as _linear_algebra  # noqa: E402
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
 from . import autograd  # noqa: E402
+from ._compile import compile as compile  # noqa: E402
 from ._composed import (  # noqa: E402
     allclose,
     atleast_1d,
@@ -115,7 +116,7 @@ for _name, _function in _linear_algebra.TOP.items():
     globals()[_name] = _function
 
 # Packages that load when they are first named, so that importing Flambeau stays cheap.
-_LAZY = ("io", "nn", "optim", "testing", "utils")
+_LAZY = ("compiler", "io", "nn", "optim", "testing", "utils")
 
 
 def __getattr__(name: str) -> _types.ModuleType:

@@ -81,7 +81,7 @@ void accumulate(GradCell& cell, const Tensor& gradient) {
       return;
     }
     const bool mine = gradient->wrapper() == nullptr && gradient->use_count() == 1 &&
-                      gradient->storage->use_count() == 1 && gradient.is_contiguous();
+                      gradient->storage->owners() == 1 && gradient.is_contiguous();
     cell.value = mine ? gradient : clone_data(gradient);
     return;
   }

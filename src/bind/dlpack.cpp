@@ -41,6 +41,13 @@ constexpr const char* kUsed = "used_dltensor";
 
 /// What lives as long as an exported capsule's consumer wants.
 struct Exported {
+  explicit Exported(Tensor exported) : tensor(std::move(exported)) {
+    tensor->storage->add_export();
+  }
+  ~Exported() { tensor->storage->remove_export(); }
+  Exported(const Exported&) = delete;
+  Exported& operator=(const Exported&) = delete;
+
   Tensor tensor;
   Ints sizes;
   Ints strides;
@@ -80,8 +87,7 @@ void delete_unused(PyObject* capsule) {
 }  // namespace
 
 Object to_dlpack(const Tensor& tensor) {
-  auto exported = std::make_unique<Exported>();
-  exported->tensor = tensor;
+  auto exported = std::make_unique<Exported>(tensor);
   exported->sizes = tensor.sizes();
   exported->strides = tensor.strides();
   DlManagedTensor& managed = exported->managed;

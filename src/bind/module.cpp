@@ -14,6 +14,7 @@
 #include "bind/operation.h"
 #include "bind/registry_dump.h"
 #include "bind/storage_type.h"
+#include "compile/recorder.h"
 #include "ops/registry.h"
 #include "runtime/allocator.h"
 #include "runtime/compiler.h"
@@ -64,6 +65,21 @@ void add_construction(nb::module_& module) {
     const Tensor all(make_ref<TensorImpl>(memory, TensorInfo{dtype, {elements}, {1}}, 0));
     return all.alias(sizes, strides, offset).variable_data();
   });
+}
+
+/// What waits for recorded work waits without Python's lock.
+void run_without_lock(FunctionRef<void()> work) {
+  if (Py_IsInitialized() == 0 || PyGILState_Check() == 0) return work();
+  const ReleaseLock others_may_run;
+  work();
+}
+
+void add_compile(nb::module_& module) {
+  compile::set_wait_hook(run_without_lock);
+  module.def("_compile_enter", [] { compile::Recorder::of_thread().enter(); });
+  module.def("_compile_leave", [] { compile::Recorder::of_thread().leave(); });
+  module.def("_compile_flush", compile::flush);
+  module.def("_is_compiling", [] { return compile::Recorder::of_thread().inside(); });
 }
 
 void add_settings(nb::module_& module) {
@@ -125,6 +141,7 @@ NB_MODULE(_C, module) {
   add_tensor_type(module.ptr());
   add_operations(module.ptr());
   add_construction(module);
+  add_compile(module);
   add_settings(module);
   add_generator(module);
   add_autograd(module);

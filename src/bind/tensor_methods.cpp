@@ -391,6 +391,17 @@ PyObject* tensor_index(PyObject* self) {
   });
 }
 
+/// What a Py_buffer of a tensor points to.
+struct LentBuffer {
+  explicit LentBuffer(Ref<Storage> memory) : storage(std::move(memory)) { storage->add_export(); }
+  ~LentBuffer() { storage->remove_export(); }
+  LentBuffer(const LentBuffer&) = delete;
+  LentBuffer& operator=(const LentBuffer&) = delete;
+
+  Ref<Storage> storage;
+  std::vector<Py_ssize_t> geometry;  ///< sizes, then strides in bytes
+};
+
 int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags) {
   view->obj = nullptr;
   return guarded_int([&] {
@@ -412,7 +423,9 @@ int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags) {
     }
     const auto rank = static_cast<size_t>(tensor.dim());
     const auto element = static_cast<Py_ssize_t>(size_of(tensor.dtype()));
-    auto* geometry = new Py_ssize_t[2 * rank + 1];
+    auto lent = std::make_unique<LentBuffer>(tensor->storage);
+    lent->geometry.resize(2 * rank + 1);
+    Py_ssize_t* const geometry = lent->geometry.data();
     for (size_t i = 0; i < rank; ++i) {
       geometry[i] = tensor.sizes()[i];
       geometry[rank + i] = tensor.strides()[i] * element;
@@ -426,14 +439,14 @@ int tensor_get_buffer(PyObject* self, Py_buffer* view, int flags) {
     view->shape = (flags & PyBUF_ND) != 0 ? geometry : nullptr;
     view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? geometry + rank : nullptr;
     view->suboffsets = nullptr;
-    view->internal = geometry;
+    view->internal = lent.release();
     view->obj = Object::borrow(self).release();
     return 0;
   });
 }
 
 void tensor_release_buffer(PyObject* /*self*/, Py_buffer* view) {
-  delete[] static_cast<Py_ssize_t*>(view->internal);
+  delete static_cast<LentBuffer*>(view->internal);
 }
 
 }  // namespace flambeau::bind

@@ -43,7 +43,12 @@ class ScanRun {
     // A few operations for each pair of row and scanned element.
     const int64_t cost = members_ * extents_.rows * extents_.blocks * scan_.block * kPairCost;
     parallel_for(
-        tasks, [&](int64_t task, int) { run_piece(task / pieces_, task % pieces_); }, cost);
+        tasks,
+        [&](int64_t task, int) {
+          const PendingIgnored settled;
+          run_piece(task / pieces_, task % pieces_);
+        },
+        cost);
   }
 
  private:

@@ -69,6 +69,12 @@ bool is_safe_output(const lower::Plan& plan, std::span<const Tensor> parameters,
   return true;
 }
 
+bool is_same_window(const Tensor& a, const Tensor& b) {
+  return a.is_same(b) || (a->storage == b->storage && a->offset == b->offset &&
+                          a.dtype() == b.dtype() && a.sizes() == b.sizes() &&
+                          a.strides() == b.strides());
+}
+
 /// One run: the memory of each planned value. Notes what it does in `record`, if given.
 class Run {
  public:
@@ -84,6 +90,14 @@ class Run {
       if (plan.values[v].parameter >= 0)
         values_[v] = parameters[static_cast<size_t>(plan.values[v].parameter)];
     place_outputs(parameters);
+  }
+
+  /// Gives the memory of values.
+  void place(const RunShape& shape, std::span<const Tensor> blocks) {
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      Tensor& value = values_[static_cast<size_t>(shape.blocks[i].value)];
+      if (!value.defined()) value = blocks[i];
+    }
   }
 
   Results run() {
@@ -107,7 +121,7 @@ class Run {
     for (size_t i = 0; i < plan.results.size(); ++i) {
       const Tensor& value = values_[static_cast<size_t>(plan.results[i])];
       if (i < outputs_.size() && outputs_[i].defined()) {
-        if (!value.is_same(outputs_[i])) {
+        if (!is_same_window(value, outputs_[i])) {
           copy_elements(value, outputs_[i]);
           not_small();
         }
@@ -207,6 +221,9 @@ class Run {
     SmallVector<Tensor, 4> results;
     for (const int v : step.operands) operands.push_back(ensure(v));
     for (const int v : step.results) results.push_back(ensure(v));
+    // The scan's tasks take memory as it is.
+    for (const Tensor& operand : operands) static_cast<void>(operand.readable_data_ptr());
+    for (const Tensor& result : results) static_cast<void>(result.data_ptr());
     run_block_scan(step.form, step.by_rows, body, {operands.data(), operands.size()},
                    {results.data(), results.size()});
   }
@@ -219,9 +236,9 @@ class Run {
       if (const std::optional<Ints> strides = ops::view_strides(value.info(), sizes)) {
         result = value.alias(sizes, *strides, value->offset);
       } else {
-        const Tensor copy = Tensor::empty(value.sizes(), value.dtype());
-        copy_elements(value, copy);
-        result = copy.alias(sizes, contiguous_strides(sizes), copy->offset);
+        if (!result.defined()) result = Tensor::empty(sizes, value.dtype());
+        copy_elements(value, result.alias(value.sizes(), contiguous_strides(value.sizes()),
+                                          result->offset));
         return not_small();
       }
       return note_window(step, value, result);
@@ -303,6 +320,90 @@ bool is_alias(const Executable& executable, size_t result) {
 
 namespace {
 
+thread_local constinit RunSink* sink_of_thread = nullptr;
+
+/// Finds the places of results by following the plan's windows from what holds them.
+class ShapeFinder {
+ public:
+  ShapeFinder(const Executable& executable, std::span<const Tensor> parameters,
+              std::span<const int64_t> integers)
+      : plan_(executable.plan), parameters_(parameters) {
+    for (const Tensor& parameter : parameters) sizes_.push_back(parameter.sizes().data());
+    bindings_ = {sizes_.data(), integers.data()};
+    places_.resize(plan_.values.size());
+  }
+
+  RunShape find() {
+    for (const lower::Step& step : plan_.steps)
+      if (const auto* alias = std::get_if<AliasStep>(&step)) follow(*alias);
+    for (const int value : plan_.results) shape_.results.push_back(place_of(value));
+    return std::move(shape_);
+  }
+
+ private:
+  using Place = RunShape::Place;
+
+  Ints evaluate(const ir::Shape& shape) const {
+    Ints sizes;
+    for (const ir::Dim& extent : shape) sizes.push_back(extent.evaluate(bindings_));
+    return sizes;
+  }
+  const PlannedValue& planned(int value) const { return plan_.values[static_cast<size_t>(value)]; }
+
+  Place new_block(int value) {
+    const Ints sizes = evaluate(planned(value).shape);
+    shape_.blocks.push_back({value, {planned(value).dtype, sizes, contiguous_strides(sizes)}});
+    return {Place::Kind::Block, static_cast<int>(shape_.blocks.size()) - 1,
+            shape_.blocks.back().info, 0};
+  }
+
+  const Place& place_of(int value) {
+    std::optional<Place>& place = places_[static_cast<size_t>(value)];
+    if (!place) {
+      const int parameter = planned(value).parameter;
+      if (parameter >= 0)
+        place = Place{Place::Kind::Parameter, parameter,
+                      parameters_[static_cast<size_t>(parameter)].info(), 0};
+      else
+        place = new_block(value);
+    }
+    return *place;
+  }
+
+  void follow(const AliasStep& step) {
+    Place place = place_of(step.value);
+    if (place.kind == Place::Kind::Parameter) place.kind = Place::Kind::Window;
+    const Ints sizes = evaluate(planned(step.result).shape);
+    Ints strides(sizes.size(), 0);
+    if (step.reshape) {
+      const std::optional<Ints> kept = ops::view_strides(place.info, sizes);
+      if (!kept) {  // a copy
+        places_[static_cast<size_t>(step.result)] = new_block(step.result);
+        return;
+      }
+      strides = *kept;
+    } else {
+      for (size_t axis = 0; axis < step.axes.size(); ++axis) {
+        const int64_t stride = place.info.strides[axis];
+        if (!step.axes[axis].offset.is_zero())
+          place.offset += step.axes[axis].offset.evaluate(bindings_) * stride;
+        for (const AxisIndex::Term& term : step.axes[axis].terms)
+          strides[static_cast<size_t>(term.loop)] += term.coefficient.evaluate(bindings_) * stride;
+      }
+    }
+    place.info.sizes = sizes;
+    place.info.strides = strides;
+    places_[static_cast<size_t>(step.result)] = std::move(place);
+  }
+
+  const lower::Plan& plan_;
+  std::span<const Tensor> parameters_;
+  SmallVector<const int64_t*, 6> sizes_;
+  ir::DimBindings bindings_;
+  std::vector<std::optional<Place>> places_;
+  RunShape shape_;
+};
+
 /// Runs a program with complex values on the same memory seen as reals.
 Results run_complex(const Executable& executable, std::span<const Tensor> parameters,
                     std::span<const Scalar> numbers, std::span<const int64_t> integers,
@@ -345,9 +446,60 @@ Results run(const Executable& executable, std::span<const Tensor> parameters,
   return run_again(small, executable, parameters, numbers, integers, outputs);
 }
 
+std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
+                                             std::span<const Tensor> parameters,
+                                             std::span<const int64_t> integers) {
+  constexpr size_t kRecentShapes = 2048;
+  static thread_local RecentCache<RunShape, kRecentShapes> recent;
+  const auto key = run_key(executable, parameters, integers, {});
+  auto& slot = recent.find({key.data(), key.size()});
+  if (slot.value != nullptr) return slot.value;
+  RunShape shape;
+  if (executable.is_complex) {
+    // Views of complex numbers are left to the run; the rest has memory of its own.
+    for (size_t i = 0; i < executable.plan.results.size(); ++i)
+      shape.runs_at_once |= is_alias(executable, i);
+    SmallVector<const int64_t*, 6> sizes;
+    for (const Tensor& parameter : parameters) sizes.push_back(parameter.sizes().data());
+    for (const ir::NodeId result : executable.program.results) {
+      const ir::Type& type = executable.program.nodes[static_cast<size_t>(result)].type;
+      Ints extents;
+      for (const ir::Dim& extent : type.shape)
+        extents.push_back(extent.evaluate({sizes.data(), integers.data()}));
+      const TensorInfo info{type.dtype, extents, contiguous_strides(extents)};
+      shape.results.push_back(
+          {RunShape::Place::Kind::Block, static_cast<int>(shape.blocks.size()), info, 0});
+      shape.blocks.push_back({-1, info});
+    }
+  } else {
+    shape = ShapeFinder(executable, parameters, integers).find();
+  }
+  slot.value = std::make_shared<const RunShape>(std::move(shape));
+  return slot.value;
+}
+
+Results run_in_blocks(const Executable& executable, const RunShape& shape,
+                      std::span<const Tensor> blocks, std::span<const Tensor> parameters,
+                      std::span<const Scalar> numbers, std::span<const int64_t> integers,
+                      std::span<const Tensor> outputs) {
+  if (executable.is_complex)
+    return run_complex(executable, parameters, numbers, integers, outputs);
+  Run run(executable, parameters, numbers, integers, outputs, nullptr);
+  run.place(shape, blocks);
+  return run.run();
+}
+
+RunSink* run_sink() { return sink_of_thread; }
+void set_run_sink(RunSink* sink) { sink_of_thread = sink; }
+
 Results run_again(std::shared_ptr<const SmallRun>& small, const Executable& executable,
                   std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                   std::span<const int64_t> integers, std::span<const Tensor> outputs) {
+  if (sink_of_thread != nullptr) [[unlikely]] {
+    Results results;
+    if (sink_of_thread->take(executable, parameters, numbers, integers, outputs, results))
+      return results;
+  }
   if (small != nullptr) return small->run(parameters, numbers, outputs);
   if (executable.is_complex) [[unlikely]]
     return run_complex(executable, parameters, numbers, integers, outputs);

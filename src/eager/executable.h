@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "ir/program.h"
 #include "tensor/tensor.h"
@@ -32,6 +33,48 @@ bool is_alias(const Executable& executable, size_t result);
 Results run(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs = {});
+
+/// What a run gives, as its arguments decide it, without running.
+struct RunShape {
+  /// Fresh row-major memory.
+  struct Block {
+    int value;  ///< of the executable's plan
+    TensorInfo info;
+  };
+  /// A result: a window of a parameter or of a block.
+  struct Place {
+    enum class Kind : uint8_t { Parameter, Window, Block } kind;  ///< Parameter: that one itself
+    int source;      ///< number of the parameter or block
+    TensorInfo info;
+    int64_t offset;  ///< in elements, from the source's first one
+  };
+  std::vector<Block> blocks;
+  std::vector<Place> results;
+  /// Results are views that only a run knows (of complex numbers).
+  bool runs_at_once = false;
+};
+/// Cached by all that decides it. `parameters` and `integers` as for run().
+std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
+                                             std::span<const Tensor> parameters,
+                                             std::span<const int64_t> integers);
+/// As run(), with the memory of the shape's blocks given (an undefined one is the run's own).
+Results run_in_blocks(const Executable& executable, const RunShape& shape,
+                      std::span<const Tensor> blocks, std::span<const Tensor> parameters,
+                      std::span<const Scalar> numbers, std::span<const int64_t> integers,
+                      std::span<const Tensor> outputs);
+
+/// Where runs go before they run (compile/recorder.h).
+class RunSink {
+ public:
+  virtual ~RunSink() = default;
+  /// Takes over a run, whose results it gives, or declines: it runs now.
+  virtual bool take(const Executable& executable, std::span<const Tensor> parameters,
+                    std::span<const Scalar> numbers, std::span<const int64_t> integers,
+                    std::span<const Tensor> outputs, Results& results) = 0;
+};
+/// The sink of this thread, null for none.
+RunSink* run_sink();
+void set_run_sink(RunSink* sink);
 
 /// As run(), which this keeps in `small` for calls of the same geometry if it can be repeated. Then
 /// `small` is what runs.

@@ -12,7 +12,10 @@ using ops::HostTensor;
 
 namespace {
 
-HostTensor host(const Tensor& tensor) { return {tensor.info(), tensor.data_ptr()}; }
+/// What a kernel reads.
+HostTensor host_input(const Tensor& tensor) {
+  return {tensor.info(), const_cast<void*>(tensor.readable_data_ptr())};
+}
 
 /// The generator given to the call, or the default one.
 Generator& generator_of(const ops::Call& call) {
@@ -46,7 +49,7 @@ HostTensor HostCallOnTensors::input(const TensorInfo* info, bool contiguous) {
   Tensor tensor = tensor_of(info);
   if (contiguous) tensor = row_major(tensor);
   copies_.push_back(tensor);
-  return host(tensor);
+  return host_input(tensor);
 }
 
 HostTensor HostCallOnTensors::input(std::string_view parameter, bool contiguous) {
@@ -71,7 +74,7 @@ HostTensor HostCallOnTensors::output(size_t i, const TensorInfo& info) {
     output = prepared_.outputs[i];
   else
     output = Tensor::empty(info.sizes, info.dtype);
-  return host(output);
+  return {output.info(), output.data_ptr()};
 }
 
 RandomSource& HostCallOnTensors::random() {

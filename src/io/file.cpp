@@ -52,11 +52,12 @@ Ref<Storage> map_file(const std::string& path, bool read_only) {
   if (::fstat(file.get(), &status) != 0) fail(errno);
   if (S_ISDIR(status.st_mode)) fail(EISDIR);
   const auto bytes = static_cast<size_t>(status.st_size);
-  if (bytes == 0) return make_ref<Storage>(nullptr, size_t{0}, [] {}, read_only);
+  const Sharing sharing = read_only ? Sharing::ReadOnly : Sharing::Private;
+  if (bytes == 0) return make_ref<Storage>(nullptr, size_t{0}, [] {}, sharing);
   const int protection = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
   void* data = ::mmap(nullptr, bytes, protection, MAP_PRIVATE, file.get(), 0);
   if (data == MAP_FAILED) fail(errno);
-  return make_ref<Storage>(data, bytes, [data, bytes] { ::munmap(data, bytes); }, read_only);
+  return make_ref<Storage>(data, bytes, [data, bytes] { ::munmap(data, bytes); }, sharing);
 }
 
 ReplacedFile::ReplacedFile(const std::string& path) {

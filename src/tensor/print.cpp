@@ -120,7 +120,7 @@ class Printer {
     return summarize_ && tensor_.sizes()[axis] > 2 * options_.edge_items;
   }
   Scalar element(int64_t offset) const {
-    return load_element(static_cast<const char*>(tensor_.data_ptr()) +
+    return load_element(static_cast<const char*>(tensor_.readable_data_ptr()) +
                             offset * static_cast<int64_t>(size_of(tensor_.dtype())),
                         tensor_.dtype());
   }

@@ -138,7 +138,7 @@ Scalar Tensor::item() const {
   check(numel() == 1, [&] {
     return concat("item: a Tensor with ", numel(), " elements cannot be converted to Scalar");
   });
-  return load_element(data_ptr(), dtype());
+  return load_element(readable_data_ptr(), dtype());
 }
 
 Tensor Tensor::alias(const Ints& sizes, const Ints& strides, int64_t offset) const {

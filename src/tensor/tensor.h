@@ -16,25 +16,113 @@ struct AutogradMetaBase {
   virtual ~AutogradMetaBase() = default;
 };
 
+class Storage;
+
+/// Programs that were recorded and have not run yet (compile/recorder.h).
+class PendingWork {
+ public:
+  virtual ~PendingWork() = default;
+  /// Runs what has to run before somebody else reads `storage` or, with `write`, writes it.
+  virtual void settle(const Storage& storage, bool write) = 0;
+};
+
+/// Who but this process's tensors sees memory that belongs to somebody else.
+enum class Sharing : uint8_t {
+  Shared,    ///< others may read and write it at any time
+  ReadOnly,  ///< in-place operations are refused
+  Private,   ///< nobody (a mapping that copies on write)
+};
+
 /// A block of memory shared by tensors. Address and size never change while tensors see it, but
 /// for resize (only `resize_` and `set_` style functions use it).
 class Storage final : public Intrusive {
  public:
-  /// `bytes` of uninitialised memory from the caching allocator.
+  /// `bytes` of uninitialised memory from the caching allocator; taken at the first use while
+  /// MemoryDeferral lives on this thread.
   explicit Storage(size_t bytes);
   /// Memory of somebody else (a NumPy array, a mapped file): `release` runs when the last tensor
-  /// is gone. A read-only storage refuses in-place operations.
-  Storage(void* data, size_t bytes, std::function<void()> release, bool read_only = false);
+  /// is gone.
+  Storage(void* data, size_t bytes, std::function<void()> release,
+          Sharing sharing = Sharing::Shared);
   ~Storage() override;
-  void* data() const { return data_; }
+
+  /// The memory, to read and write. What is recorded and reads or writes it runs first.
+  void* data() const {
+    if (state_.load(std::memory_order_acquire) != kReady) [[unlikely]]
+      make_ready(true);
+    return data_;
+  }
+  /// The memory, to read only: what is recorded and only reads it need not run first.
+  const void* readable_data() const {
+    if (state_.load(std::memory_order_acquire) != kReady) [[unlikely]]
+      make_ready(false);
+    return data_;
+  }
   size_t bytes() const { return bytes_; }
-  bool read_only() const { return read_only_; }
+  bool read_only() const { return sharing_ == Sharing::ReadOnly; }
+  /// True while others may look at the memory (NumPy arrays, DLPack capsules, buffers).
+  bool is_exported() const {
+    return exports_.load(std::memory_order_relaxed) != 0 ||
+           (sharing_ == Sharing::Shared && static_cast<bool>(release_));
+  }
+  /// Counts those that others were given; the memory is ready afterwards.
+  void add_export() const;
+  void remove_export() const { exports_.fetch_sub(1, std::memory_order_relaxed); }
+
+  /// The recorded programs that read or write this storage; null: none. Set by the PendingWork
+  /// itself, which holds one reference and uses `slot` as it likes.
+  PendingWork* pending() const { return pending_.load(std::memory_order_acquire); }
+  void set_pending(PendingWork* work, int slot) const;
+  int pending_slot() const { return pending_slot_; }
+  /// What should have been written never will be: who asks for the memory gets a RuntimeError.
+  void fail() const;
+  bool is_deferred() const { return (state_.load(std::memory_order_acquire) & kDeferred) != 0; }
+  /// References but the one of pending work.
+  uint64_t owners() const { return use_count() - (pending() != nullptr ? 1 : 0); }
 
  private:
-  void* data_ = nullptr;
+  static constexpr uint8_t kReady = 0;
+  static constexpr uint8_t kDeferred = 1;  // memory is taken at the first use
+  static constexpr uint8_t kPending = 2;
+  static constexpr uint8_t kFailed = 4;
+
+  void make_ready(bool write) const;
+
+  mutable void* data_ = nullptr;
   size_t bytes_ = 0;
-  bool read_only_ = false;
+  mutable std::atomic<uint8_t> state_{kReady};
+  Sharing sharing_ = Sharing::Private;
+  mutable std::atomic<int32_t> exports_{0};
+  mutable std::atomic<PendingWork*> pending_{nullptr};
+  mutable int32_t pending_slot_ = 0;
   std::function<void()> release_;
+};
+
+/// While the innermost one of this thread says so, fresh storages take their memory at the first
+/// use.
+class MemoryDeferral {
+ public:
+  explicit MemoryDeferral(bool deferred);
+  ~MemoryDeferral();
+  MemoryDeferral(const MemoryDeferral&) = delete;
+  MemoryDeferral& operator=(const MemoryDeferral&) = delete;
+
+ private:
+  bool before_;
+};
+/// The same without end.
+void set_memory_deferred(bool deferred);
+
+/// While one lives, this thread takes memory as it is, pending or not: it runs the pending work.
+class PendingIgnored {
+ public:
+  PendingIgnored();
+  ~PendingIgnored();
+  PendingIgnored(const PendingIgnored&) = delete;
+  PendingIgnored& operator=(const PendingIgnored&) = delete;
+
+ private:
+  bool before_;
 };
 
 /// Counts in-place writes; shared by a tensor, its views and what detach() gives.
@@ -58,9 +146,16 @@ class TensorImpl final : public Intrusive, public TensorInfo {
   AutogradMetaBase* autograd() const { return autograd_.load(std::memory_order_acquire); }
   /// Takes `meta` unless another thread was first; returns the one that stays.
   AutogradMetaBase& set_autograd(std::unique_ptr<AutogradMetaBase> meta);
-  /// The first element's address; null where the storage has no memory.
+  /// The first element's address, to read and write; null where the storage has no memory.
   void* data() const {
     auto* const memory = static_cast<char*>(storage->data());
+    if (memory == nullptr) [[unlikely]]
+      return nullptr;
+    return memory + offset * static_cast<int64_t>(size_of(dtype));
+  }
+  /// The same, to read only.
+  const void* readable_data() const {
+    const auto* const memory = static_cast<const char*>(storage->readable_data());
     if (memory == nullptr) [[unlikely]]
       return nullptr;
     return memory + offset * static_cast<int64_t>(size_of(dtype));
@@ -108,6 +203,8 @@ class Tensor {
   int64_t numel() const { return impl_->numel(); }
   bool is_contiguous() const { return impl_->is_contiguous(); }
   void* data_ptr() const { return impl_->data(); }
+  /// As data_ptr(), to read only.
+  const void* readable_data_ptr() const { return impl_->readable_data(); }
   /// The first element; InternalError unless T has the size of the dtype.
   template <class T>
   T* data() const {

@@ -1,0 +1,83 @@
+"""What belongs to `flambeau.compile`: when recorded work runs, and the names of torch.compiler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import _C
+from ._compile import compile
+
+__all__ = [
+    "allow_in_graph", "assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable",
+    "flush", "is_compiling", "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
+    "set_stance", "synchronize",
+]  # fmt: skip
+
+
+def flush() -> None:
+    """Runs what this thread has recorded. Raises what the recorded operations raise."""
+    _C._compile_flush()
+
+
+def synchronize() -> None:
+    """flush(), and waits until it has run."""
+    _C._compile_flush()
+
+
+def is_compiling() -> bool:
+    """False: Python always really runs, so there is no time at which it is traced instead."""
+    return False
+
+
+def is_dynamo_compiling() -> bool:
+    return False
+
+
+def is_exporting() -> bool:
+    return False
+
+
+def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
+    return ["flambeau"]
+
+
+def reset() -> None:
+    """Runs what is recorded; the next programs are as the first."""
+    flush()
+
+
+def allow_in_graph(fn: Any) -> Any:
+    """`fn` itself: everything is allowed."""
+    return fn
+
+
+def assume_constant_result(fn: Any) -> Any:
+    return fn
+
+
+def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
+    """A function that runs what is recorded before it is called."""
+    if fn is None:
+        return lambda function: disable(function, recursive, reason=reason)
+    return fn
+
+
+def cudagraph_mark_step_begin() -> None:
+    flush()
+
+
+class set_stance:
+    """torch.compiler's stances concern recompilation, of which there is none."""
+
+    def __init__(self, stance: str = "default", **options: Any) -> None:
+        self.stance = stance
+
+    def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        return fn
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *exception: object) -> None:
+        return None

@@ -1,0 +1,60 @@
+#pragma once
+// Records the runs of a thread while a compiled function is active and as long as later runs touch
+// what is recorded (architecture, section 8); runs them when a value is needed.
+
+#include <atomic>
+#include <mutex>
+
+#include "base/function_ref.h"
+#include "compile/recording.h"
+
+namespace flambeau::compile {
+
+/// The recorder of a thread.
+class Recorder final : public RunSink, public PendingWork {
+ public:
+  static Recorder& of_thread();
+
+  /// A compiled function begins or ends. The outermost one runs what an earlier one recorded.
+  void enter();
+  void leave();
+  bool inside() const { return depth_ > 0; }
+  /// Runs what is recorded.
+  void flush();
+
+  bool take(const Executable& executable, std::span<const Tensor> parameters,
+            std::span<const Scalar> numbers, std::span<const int64_t> integers,
+            std::span<const Tensor> outputs, Results& results) override;
+  void settle(const Storage& storage, bool write) override;
+
+ private:
+  /// True if the recording touches the tensor; what other threads recorded on it runs first.
+  bool touches(const Tensor& tensor);
+  /// Runs what is recorded; `done` holds its memory, to be let go of without the lock.
+  void run_locked(Recording& done);
+  void install(bool on);
+  bool is_idle();
+
+  std::mutex mutex_;
+  Recording recording_;
+  int depth_ = 0;
+};
+
+/// Calls of this thread are recorded while one lives.
+class Scope {
+ public:
+  Scope() { Recorder::of_thread().enter(); }
+  ~Scope() { Recorder::of_thread().leave(); }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+};
+
+/// Runs what this thread has recorded.
+void flush();
+
+/// Who waits for a lock or runs recorded work does it in here: the bindings let go of Python's
+/// lock meanwhile.
+using WaitHook = void (*)(FunctionRef<void()> work);
+void set_wait_hook(WaitHook hook);
+
+}  // namespace flambeau::compile

@@ -1,0 +1,73 @@
+#pragma once
+// Runs of programs that were asked for and have not happened: what compile() makes one program of.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "eager/executable.h"
+
+namespace flambeau::compile {
+
+/// Elements [begin, end) of one of a recording's arrays.
+struct Range {
+  int32_t begin = 0;
+  int32_t end = 0;
+  int32_t size() const { return end - begin; }
+};
+
+/// A tensor of the recording: where it lies in which storage.
+struct Window {
+  int32_t slot;
+  TensorInfo info;
+  int64_t offset;  ///< in elements
+};
+
+/// A storage that the recording touches.
+struct Slot {
+  Ref<Storage> storage;
+  bool written = false;
+  SmallVector<int32_t, 2> windows{};  ///< those on it
+};
+
+/// One run. Ranges count in the arrays of the recording.
+struct Entry {
+  const Executable* program;
+  std::shared_ptr<const RunShape> shape;
+  Range parameters;  ///< of `operands`
+  Range blocks;      ///< of `operands`: the memory of each block of `shape`; -1: not needed
+  Range outputs;     ///< of `operands`: one per result, -1 for none
+  Range numbers;
+  Range integers;
+};
+
+class Recording {
+ public:
+  std::vector<Entry> entries;
+  std::vector<int32_t> operands;  ///< windows
+  std::vector<Scalar> numbers;
+  std::vector<int64_t> integers;
+  std::vector<Window> windows;
+  std::vector<Slot> slots;
+
+  bool empty() const { return entries.empty(); }
+  /// The window that `tensor` is; adds its storage, which becomes pending in `owner`.
+  int32_t window_of(const Tensor& tensor, PendingWork& owner);
+  /// Adds a run that writes `outputs` and `blocks`; undefined ones are none.
+  void add(const Executable& program, std::shared_ptr<const RunShape> shape,
+           std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
+           std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
+           std::span<const Tensor> outputs, PendingWork& owner);
+
+  /// The tensor of window `window`.
+  Tensor tensor(int32_t window) const;
+  std::span<const int32_t> operands_of(Range range) const {
+    return {operands.data() + range.begin, static_cast<size_t>(range.size())};
+  }
+
+ private:
+  void add_written(std::span<const Tensor> tensors, Range& range, PendingWork& owner);
+};
+
+}  // namespace flambeau::compile
