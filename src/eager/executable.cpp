@@ -482,8 +482,12 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
                       std::span<const Tensor> blocks, std::span<const Tensor> parameters,
                       std::span<const Scalar> numbers, std::span<const int64_t> integers,
                       std::span<const Tensor> outputs) {
-  if (executable.is_complex)
-    return run_complex(executable, parameters, numbers, integers, outputs);
+  if (executable.is_complex) {  // every result has a block
+    SmallVector<Tensor, 4> places;
+    for (size_t i = 0; i < blocks.size(); ++i)
+      places.push_back(i < outputs.size() && outputs[i].defined() ? outputs[i] : blocks[i]);
+    return run_complex(executable, parameters, numbers, integers, {places.data(), places.size()});
+  }
   Run run(executable, parameters, numbers, integers, outputs, nullptr);
   run.place(shape, blocks);
   return run.run();
