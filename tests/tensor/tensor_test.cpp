@@ -105,8 +105,9 @@ TEST(Tensor, ForeignMemoryIsReleasedOnceByTheLastView) {
   {
     Tensor view;
     {
-      const Tensor t(make_ref<TensorImpl>(make_ref<Storage>(
-                                              memory, sizeof memory, [&] { ++released; }, true),
+      auto storage = make_ref<Storage>(
+          memory, sizeof memory, [&] { ++released; }, Sharing::ReadOnly);
+      const Tensor t(make_ref<TensorImpl>(std::move(storage),
                                           TensorInfo{DType::Float32, {2, 3}, {3, 1}}, 0));
       view = t.alias({}, {}, 4);
     }
