@@ -54,6 +54,7 @@ from ._C import set_rng_state as set_rng_state
 from ._C import strided as strided
 from ._C import uint8 as uint8
 from . import autograd as autograd
+from ._compile import compile as compile
 from ._composed import allclose as allclose
 from ._composed import atleast_1d as atleast_1d
 from ._composed import atleast_2d as atleast_2d

@@ -58,13 +58,8 @@ def compile(
         raise TypeError(f"compile: expected a function or a Module, got {type(model).__name__}")
     if disable:
         return model
-    from .nn import Module
-
-    if isinstance(model, Module):
-        from .nn.modules.optimized import OptimizedModule
-
-        return OptimizedModule(model)
-    return recorded(model)
+    optimized = getattr(type(model), "_optimized", None)  # a Module's
+    return recorded(model) if optimized is None else optimized(model)
 
 
 def recorded(function: Callable[..., Any]) -> Callable[..., Any]:

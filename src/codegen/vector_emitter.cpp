@@ -186,7 +186,7 @@ Value* VectorEmitter::emit_float(CoreOp op, Values a) {
     case CoreOp::Rem:
       return float_remainder(a[0], a[1]);
     case CoreOp::Neg:
-      return builder_.CreateFNeg(a[0]);
+      return negated(a[0]);
     case CoreOp::Abs:
       return unary(llvm::Intrinsic::fabs, a[0]);
     case CoreOp::Fma:

@@ -184,6 +184,12 @@ Value* VectorEmitter::integer_to_half(Value* value, DType from, DType half) {
   return round_to_half(round_to_odd(exact), half);
 }
 
+llvm::Value* VectorEmitter::negated(Value* value) {
+  Value* const negative = builder_.CreateFNeg(value);
+  if (llvm::isa<llvm::Constant>(negative)) return negative;
+  return builder_.CreateSelect(builder_.CreateFCmpUNO(value, value), value, negative);
+}
+
 Value* VectorEmitter::round_to_odd(Value* value) {
   // Truncated to float32 with a sticky last bit, so that rounding again to a shorter format gives
   // what rounding once would.

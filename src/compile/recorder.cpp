@@ -168,6 +168,11 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       std::none_of(outputs.begin(), outputs.end(), is_defined))
     return true;  // views alone
 
+  SmallVector<Tensor, 4> written(results.begin(), results.end());
+  for (size_t i = 0; i < written.size(); ++i)
+    if (!(i < outputs.size() && outputs[i].defined()) &&
+        shape->results[i].kind != RunShape::Place::Kind::Block)
+      written[i] = Tensor();
   SmallVector<Tensor, 6> inputs;
   for (const Tensor& parameter : parameters) {
     if (parameter->storage->is_exported() && !parameter->storage->read_only()) {
@@ -180,7 +185,8 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   {
     const std::lock_guard lock(mutex_);
     recording_.add(executable, shape, {inputs.data(), inputs.size()}, numbers, integers,
-                   {blocks.data(), blocks.size()}, outputs, *this);
+                   {blocks.data(), blocks.size()}, outputs, {written.data(), written.size()},
+                   *this);
   }
   if (exported) flush();
   return true;

@@ -39,13 +39,15 @@ void Recording::add_written(std::span<const Tensor> tensors, Range& range, Pendi
 void Recording::add(const Executable& program, std::shared_ptr<const RunShape> shape,
                     std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
                     std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
-                    std::span<const Tensor> outputs, PendingWork& owner) {
-  Entry entry{&program, std::move(shape), {}, {}, {}, {}, {}};
+                    std::span<const Tensor> outputs, std::span<const Tensor> results,
+                    PendingWork& owner) {
+  Entry entry{&program, std::move(shape), {}, {}, {}, {}, {}, {}};
   entry.parameters.begin = static_cast<int32_t>(operands.size());
   for (const Tensor& parameter : parameters) operands.push_back(window_of(parameter, owner));
   entry.parameters.end = static_cast<int32_t>(operands.size());
   add_written(blocks, entry.blocks, owner);
   add_written(outputs, entry.outputs, owner);
+  add_written(results, entry.results, owner);
   entry.numbers.begin = static_cast<int32_t>(numbers.size());
   numbers.insert(numbers.end(), call_numbers.begin(), call_numbers.end());
   entry.numbers.end = static_cast<int32_t>(numbers.size());

@@ -38,6 +38,7 @@ struct Entry {
   Range parameters;  ///< of `operands`
   Range blocks;      ///< of `operands`: the memory of each block of `shape`; -1: not needed
   Range outputs;     ///< of `operands`: one per result, -1 for none
+  Range results;     ///< of `operands`: where each result is written, -1 for windows of parameters
   Range numbers;
   Range integers;
 };
@@ -54,11 +55,12 @@ class Recording {
   bool empty() const { return entries.empty(); }
   /// The window that `tensor` is; adds its storage, which becomes pending in `owner`.
   int32_t window_of(const Tensor& tensor, PendingWork& owner);
-  /// Adds a run that writes `outputs` and `blocks`; undefined ones are none.
+  /// Adds a run that writes `outputs` and `blocks`; undefined ones are none. `results` are what the
+  /// caller gets, or undefined where nothing is written.
   void add(const Executable& program, std::shared_ptr<const RunShape> shape,
            std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
            std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
-           std::span<const Tensor> outputs, PendingWork& owner);
+           std::span<const Tensor> outputs, std::span<const Tensor> results, PendingWork& owner);
 
   /// The tensor of window `window`.
   Tensor tensor(int32_t window) const;

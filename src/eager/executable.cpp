@@ -311,6 +311,7 @@ std::shared_ptr<const Executable> make_executable(ir::Program program) {
 }
 
 const ir::Program& program_of(const Executable& executable) { return executable.program; }
+const lower::Plan& plan_of(const Executable& executable) { return executable.plan; }
 
 bool is_alias(const Executable& executable, size_t result) {
   const PlannedValue& value =

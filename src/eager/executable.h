@@ -9,6 +9,10 @@
 #include "ir/program.h"
 #include "tensor/tensor.h"
 
+namespace flambeau::lower {
+struct Plan;
+}
+
 namespace flambeau {
 
 using Results = SmallVector<Tensor, 2>;
@@ -21,6 +25,8 @@ class SmallRun;
 /// The executable of `program`, cached by the program's hash.
 std::shared_ptr<const Executable> make_executable(ir::Program program);
 const ir::Program& program_of(const Executable& executable);
+/// The steps of its runs.
+const lower::Plan& plan_of(const Executable& executable);
 
 /// True if result number `result` is a parameter itself or shares its memory (or that of another
 /// value, by index maps alone).

@@ -189,7 +189,7 @@ Container run(Container ca, Container cb, Container cc) {
       return pack<T>(remainder(a, b));
     } else if constexpr (op == CoreOp::Neg) {
       if constexpr (kIsFloat<T>)
-        return pack<T>(-a);
+        return pack<T>(std::isnan(a) ? a : -a);
       else
         return pack<T>(wrapped<T>(0 - wide(a)));
     } else if constexpr (op == CoreOp::Abs) {

@@ -18,7 +18,12 @@ F = nn.functional
 def bits(value: Any) -> Any:
     """What is compared: the bytes of tensors in nested lists."""
     if isinstance(value, torch.Tensor):
-        return str(value.dtype), tuple(value.shape), value.stride(), value.detach().numpy().tobytes()
+        return (
+            str(value.dtype),
+            tuple(value.shape),
+            value.stride(),
+            value.detach().numpy().tobytes(),
+        )
     if isinstance(value, (list, tuple)):
         return [bits(item) for item in value]
     if isinstance(value, np.ndarray):
@@ -43,7 +48,11 @@ class Net(nn.Module):
     def __init__(self, width: int = 12) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Linear(5, width), nn.GELU(), nn.LayerNorm(width), nn.Dropout(0.25), nn.Linear(width, 3)
+            nn.Linear(5, width),
+            nn.GELU(),
+            nn.LayerNorm(width),
+            nn.Dropout(0.25),
+            nn.Linear(width, 3),
         )
 
     def forward(self, x: Any) -> Any:

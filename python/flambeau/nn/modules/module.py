@@ -264,6 +264,12 @@ class Module(State, Traversal):
 
     __call__: Callable[..., Any] = _call_impl
 
+    def _optimized(self) -> Module:
+        """What flambeau.compile makes of the module."""
+        from .optimized import OptimizedModule
+
+        return OptimizedModule(self)
+
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         called: set[int] = set()
         result: Any = None

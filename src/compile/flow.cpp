@@ -1,0 +1,101 @@
+#include "compile/flow.h"
+
+#include <algorithm>
+
+namespace flambeau::compile {
+namespace {
+
+class FlowFinder {
+ public:
+  explicit FlowFinder(const Recording& recording) : recording_(recording) {}
+
+  Flow find() {
+    find_needed();
+    flow_.value_of.assign(recording_.operands.size(), Flow::kMemory);
+    current_.resize(recording_.slots.size());
+    for (size_t i = 0; i < recording_.entries.size(); ++i) {
+      if (!flow_.needed[i]) continue;
+      const Entry& entry = recording_.entries[i];
+      for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) read(o);
+      for (int32_t o = entry.results.begin; o < entry.results.end; ++o)
+        if (operand(o) >= 0) write(o, static_cast<int32_t>(i), entry.results.begin);
+    }
+    for (size_t slot = 0; slot < current_.size(); ++slot)
+      if (is_seen(recording_.slots[slot])) store_all(slot);
+    return std::move(flow_);
+  }
+
+ private:
+  int32_t operand(int32_t position) const {
+    return recording_.operands[static_cast<size_t>(position)];
+  }
+  size_t slot_of(int32_t window) const {
+    return static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot);
+  }
+
+  void find_needed() {
+    std::vector<bool> wanted;
+    for (const Slot& slot : recording_.slots) wanted.push_back(is_seen(slot));
+    flow_.needed.assign(recording_.entries.size(), false);
+    for (size_t i = recording_.entries.size(); i-- > 0;) {
+      const Entry& entry = recording_.entries[i];
+      bool needed = false;
+      for (const int32_t window : recording_.operands_of(entry.results))
+        if (window >= 0) needed = needed || wanted[slot_of(window)];
+      flow_.needed[i] = needed;
+      if (!needed) continue;
+      for (const int32_t window : recording_.operands_of(entry.parameters))
+        wanted[slot_of(window)] = true;
+    }
+  }
+
+  void store_all(size_t slot) {
+    for (const int32_t value : current_[slot]) flow_.values[static_cast<size_t>(value)].stored = true;
+  }
+
+  void read(int32_t position) {
+    const int32_t window = operand(position);
+    const auto& current = current_[slot_of(window)];
+    if (current.empty()) return;
+    const int32_t last = current.back();
+    if (flow_.values[static_cast<size_t>(last)].window == window)
+      flow_.value_of[static_cast<size_t>(position)] = last;
+    else
+      store_all(slot_of(window));
+  }
+
+  /// `first`: where the results of the entry begin.
+  void write(int32_t position, int32_t entry, int32_t first) {
+    const int32_t window = operand(position);
+    for (int32_t earlier = first; earlier < position; ++earlier) {
+      if (operand(earlier) != window) continue;  // two results that are one value
+      flow_.value_of[static_cast<size_t>(position)] = flow_.value_of[static_cast<size_t>(earlier)];
+      return;
+    }
+    auto& current = current_[slot_of(window)];
+    if (!current.empty()) {
+      if (flow_.values[static_cast<size_t>(current.back())].window == window)
+        current.pop_back();
+      else
+        store_all(slot_of(window));
+    }
+    const auto value = static_cast<int32_t>(flow_.values.size());
+    flow_.values.push_back({window, entry});
+    flow_.value_of[static_cast<size_t>(position)] = value;
+    current.push_back(value);
+  }
+
+  const Recording& recording_;
+  Flow flow_;
+  std::vector<SmallVector<int32_t, 2>> current_;  // per slot: values that memory would hold
+};
+
+}  // namespace
+
+bool is_seen(const Slot& slot) {
+  return slot.storage->owners() > 0 || slot.storage->wrapper() != nullptr;
+}
+
+Flow flow_of(const Recording& recording) { return FlowFinder(recording).find(); }
+
+}  // namespace flambeau::compile

@@ -1,0 +1,33 @@
+#pragma once
+// What flows from run to run in a recording: mutation turned into values. Every write of a window
+// makes a value; a run that reads exactly the window that was written last on its storage reads
+// that value, any other read after a write reads memory.
+
+#include "compile/recording.h"
+
+namespace flambeau::compile {
+
+struct Value {
+  int32_t window;
+  int32_t entry;
+  /// True if memory must hold it: somebody sees it after the recording, or reads its storage
+  /// through another window.
+  bool stored = false;
+};
+
+struct Flow {
+  static constexpr int32_t kMemory = -1;
+
+  std::vector<Value> values;
+  /// Per operand of the recording: the value that a parameter reads or kMemory; the value that a
+  /// result is, or kMemory.
+  std::vector<int32_t> value_of;
+  std::vector<bool> needed;  ///< per entry: it writes what is seen or what a needed run reads
+};
+
+/// True if somebody but the recording holds the slot's storage.
+bool is_seen(const Slot& slot);
+
+Flow flow_of(const Recording& recording);
+
+}  // namespace flambeau::compile

@@ -1,0 +1,194 @@
+#include "compile/fuse.h"
+
+#include <algorithm>
+
+#include "compile/cost.h"
+
+namespace flambeau::compile {
+namespace {
+
+constexpr size_t kMaxEntries = 12;      // of a region
+constexpr size_t kMaxParameters = 24;   // whose buffers a kernel can still stream
+constexpr double kWorthwhile = 0.97;    // of the time of two regions, what one must stay below
+
+/// Walks over the runs in order; each joins an earlier region that makes what it reads if that
+/// pays, or begins one.
+class Fuser {
+ public:
+  Fuser(const Recording& recording, const Flow& flow)
+      : recording_(recording), flow_(flow), slots_(recording.slots.size()) {
+    region_of_value_.resize(flow.values.size(), -1);
+    readers_.resize(flow.values.size());
+    for (size_t i = 0; i < recording.entries.size(); ++i) {
+      if (!flow.needed[i]) continue;
+      const Entry& entry = recording.entries[i];
+      for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
+        if (const int32_t value = value_at(o); value >= 0)
+          readers_[static_cast<size_t>(value)].push_back(static_cast<int32_t>(i));
+    }
+    is_stored_.resize(flow.values.size());
+  }
+
+  std::vector<Region> run() {
+    for (size_t i = 0; i < recording_.entries.size(); ++i)
+      if (flow_.needed[i]) place(static_cast<int32_t>(i));
+    std::vector<Node*> order;
+    for (Node& node : nodes_) order.push_back(&node);
+    std::sort(order.begin(), order.end(),
+              [](const Node* a, const Node* b) { return a->order < b->order; });
+    std::vector<Region> regions;
+    for (Node* node : order) regions.push_back(std::move(node->region));
+    return regions;
+  }
+
+ private:
+  struct Node {
+    Region region;
+    double time = 0;
+    int32_t order = 0;
+    bool has_successor = false;
+  };
+  /// Who wrote and read a storage last.
+  struct SlotState {
+    SmallVector<int32_t, 2> writers;  // nodes
+    SmallVector<int32_t, 4> readers;  // nodes, since the last write
+  };
+
+  int32_t value_at(int32_t operand) const { return flow_.value_of[static_cast<size_t>(operand)]; }
+  SlotState& slot_at(int32_t operand) {
+    const int32_t window = recording_.operands[static_cast<size_t>(operand)];
+    return slots_[static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot)];
+  }
+  Node& node(int32_t number) { return nodes_[static_cast<size_t>(number)]; }
+
+  /// The regions that must run before the entry.
+  std::vector<int32_t> dependencies(const Entry& entry) {
+    std::vector<int32_t> found;
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
+      for (const int32_t writer : slot_at(o).writers) found.push_back(writer);
+    for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
+      if (recording_.operands[static_cast<size_t>(o)] < 0) continue;
+      for (const int32_t writer : slot_at(o).writers) found.push_back(writer);
+      for (const int32_t reader : slot_at(o).readers) found.push_back(reader);
+    }
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    return found;
+  }
+
+  void place(int32_t number) {
+    const Entry& entry = recording_.entries[static_cast<size_t>(number)];
+    const std::vector<int32_t> before = dependencies(entry);
+    Region alone = region_of(recording_, number);
+    const double time = estimate(recording_, alone);
+    int32_t home = -1;
+    for (const int32_t candidate : candidates(entry)) {
+      if (!may_join(entry, candidate, before)) continue;
+      if (join(number, time, candidate, before)) {
+        home = candidate;
+        break;
+      }
+    }
+    if (home < 0) {
+      home = static_cast<int32_t>(nodes_.size());
+      nodes_.push_back({std::move(alone), time, next_order_++});
+    }
+    note(entry, home, before);
+  }
+
+  /// Regions that make values which the entry reads, the last first.
+  std::vector<int32_t> candidates(const Entry& entry) const {
+    std::vector<int32_t> found;
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
+      const int32_t value = value_at(o);
+      if (value < 0) continue;
+      const int32_t producer = region_of_value_[static_cast<size_t>(value)];
+      if (std::find(found.begin(), found.end(), producer) == found.end())
+        found.push_back(producer);
+    }
+    std::sort(found.rbegin(), found.rend());
+    return found;
+  }
+
+  bool may_join(const Entry& entry, int32_t candidate, const std::vector<int32_t>& before) {
+    Node& home = node(candidate);
+    if (home.region.entries.size() >= kMaxEntries) return false;
+    // What it reads from memory that the region writes has to be there.
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
+      if (value_at(o) >= 0) continue;
+      const auto& writers = slot_at(o).writers;
+      if (std::find(writers.begin(), writers.end(), candidate) != writers.end()) return false;
+    }
+    // Either the entry moves to the region or the region to the entry.
+    if (!home.has_successor) return true;
+    return std::all_of(before.begin(), before.end(), [&](int32_t other) {
+      return other == candidate || node(other).order < home.order;
+    });
+  }
+
+  bool join(int32_t number, double time, int32_t candidate, const std::vector<int32_t>& before) {
+    Node& home = node(candidate);
+    std::vector<int32_t> entries = home.region.entries;
+    entries.push_back(number);
+    for (const int32_t e : entries) mark_stored(e, entries);
+    std::optional<Region> merged = merge(recording_, flow_, std::move(entries), is_stored_);
+    if (!merged || merged->parameters.size() > kMaxParameters) return false;
+    const double together = estimate(recording_, *merged);
+    if (together > (home.time + time) * kWorthwhile) return false;
+    home.region = std::move(*merged);
+    home.time = together;
+    const bool in_place = std::all_of(before.begin(), before.end(), [&](int32_t other) {
+      return other == candidate || node(other).order < home.order;
+    });
+    if (!in_place) home.order = next_order_++;
+    return true;
+  }
+
+  /// Which results of `number` a region of `entries` has to give.
+  void mark_stored(int32_t number, const std::vector<int32_t>& entries) {
+    const Entry& entry = recording_.entries[static_cast<size_t>(number)];
+    for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
+      const int32_t value = value_at(o);
+      if (value < 0) continue;
+      bool stored = flow_.values[static_cast<size_t>(value)].stored;
+      for (const int32_t reader : readers_[static_cast<size_t>(value)])
+        stored = stored || std::find(entries.begin(), entries.end(), reader) == entries.end();
+      is_stored_[static_cast<size_t>(value)] = stored;
+    }
+  }
+
+  void note(const Entry& entry, int32_t home, const std::vector<int32_t>& before) {
+    for (const int32_t other : before)
+      if (other != home) node(other).has_successor = true;
+    const auto add = [&](auto& list) {
+      if (std::find(list.begin(), list.end(), home) == list.end()) list.push_back(home);
+    };
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
+      add(slot_at(o).readers);
+    for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
+      const int32_t value = value_at(o);
+      if (value < 0) continue;
+      region_of_value_[static_cast<size_t>(value)] = home;
+      SlotState& slot = slot_at(o);
+      slot.readers.clear();
+      add(slot.writers);
+    }
+  }
+
+  const Recording& recording_;
+  const Flow& flow_;
+  std::vector<Node> nodes_;
+  std::vector<SlotState> slots_;
+  std::vector<int32_t> region_of_value_;
+  std::vector<SmallVector<int32_t, 2>> readers_;  // per value: entries
+  std::vector<bool> is_stored_;                   // per value, for the merge at hand
+  int32_t next_order_ = 0;
+};
+
+}  // namespace
+
+std::vector<Region> fuse(const Recording& recording, const Flow& flow) {
+  return Fuser(recording, flow).run();
+}
+
+}  // namespace flambeau::compile

@@ -1,0 +1,319 @@
+#include "compile/merge.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "ir/complex.h"
+#include "prim/build.h"
+
+namespace flambeau::compile {
+
+using ir::Dim;
+using ir::Expr;
+using ir::Node;
+using ir::PrimitiveClass;
+using ir::Program;
+
+int64_t value_of(const Recording& recording, const IntegerSource& source) {
+  return source.integer >= 0 ? recording.integers[static_cast<size_t>(source.integer)]
+                             : recording.windows[static_cast<size_t>(source.window)]
+                                   .info.sizes[static_cast<size_t>(source.axis)];
+}
+
+IntegerFacts::IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources)
+    : sources_(std::move(sources)) {
+  std::unordered_map<int64_t, int32_t> first;
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    const int64_t value = value_of(recording, sources_[i]);
+    classes_.push_back(value == 1
+                           ? -1
+                           : first.try_emplace(value, static_cast<int32_t>(i)).first->second);
+  }
+}
+
+bool IntegerFacts::hold(const Recording& recording) const {
+  for (size_t i = 0; i < sources_.size(); ++i) {
+    const int32_t same = classes_[i];
+    if (same == static_cast<int32_t>(i)) continue;
+    const int64_t wanted =
+        same < 0 ? 1 : value_of(recording, sources_[static_cast<size_t>(same)]);
+    if (value_of(recording, sources_[i]) != wanted) return false;
+  }
+  return true;
+}
+
+Region region_of(const Recording& recording, int32_t number) {
+  const Entry& entry = recording.entries[static_cast<size_t>(number)];
+  Region region;
+  region.entries = {number};
+  region.program = entry.program;
+  const auto parameters = recording.operands_of(entry.parameters);
+  region.parameters.assign(parameters.begin(), parameters.end());
+  const auto outputs = recording.operands_of(entry.results);
+  region.outputs.assign(outputs.begin(), outputs.end());
+  for (int32_t i = entry.numbers.begin; i < entry.numbers.end; ++i) region.numbers.push_back(i);
+  for (int32_t i = entry.integers.begin; i < entry.integers.end; ++i)
+    region.integers.push_back({.integer = i});
+  return region;
+}
+
+namespace {
+
+constexpr size_t kMaxNodes = 600;
+
+/// Some runs under construction as one program.
+class Merger {
+ public:
+  Merger(const Recording& recording, const Flow& flow, std::vector<int32_t> entries,
+         const std::vector<bool>& is_stored)
+      : recording_(recording), flow_(flow), is_stored_(is_stored) {
+    region_.entries = std::move(entries);
+  }
+
+  std::optional<Region> merge() {
+    collect();
+    region_.facts.emplace(recording_, std::move(sources_));
+    choose_symbols();
+    // The cache of programs by what the merger looks at.
+    struct Known {
+      const Executable* program;
+    };
+    static std::mutex mutex;
+    static auto* const cache = new std::unordered_map<Hash128, Known>;
+    const Hash128 key = this->key();
+    {
+      const std::lock_guard lock(mutex);
+      const auto found = cache->find(key);
+      if (found != cache->end()) return finish(found->second.program);
+    }
+    const std::optional<Program> program = build();
+    const Executable* executable =
+        program.has_value() ? make_executable(*program).get() : nullptr;
+    const std::lock_guard lock(mutex);
+    cache->emplace(key, Known{executable});
+    return finish(executable);
+  }
+
+ private:
+  const Entry& entry(int32_t number) const {
+    return recording_.entries[static_cast<size_t>(number)];
+  }
+  const Window& window(int32_t number) const {
+    return recording_.windows[static_cast<size_t>(number)];
+  }
+
+  std::optional<Region> finish(const Executable* program) {
+    if (program == nullptr) return std::nullopt;
+    region_.program = program;
+    return std::move(region_);
+  }
+
+  /// Inputs, outputs, numbers and integers of the region, in the order of its runs.
+  void collect() {
+    std::unordered_map<int32_t, int32_t> made;     // value: its number among those made here
+    std::unordered_map<int64_t, int32_t> inputs;   // window and value: parameter
+    for (const int32_t number : region_.entries) {
+      const Entry& e = entry(number);
+      for (int32_t o = e.parameters.begin; o < e.parameters.end; ++o) {
+        const int32_t value = flow_.value_of[static_cast<size_t>(o)];
+        const auto here = made.find(value);
+        if (value >= 0 && here != made.end()) {
+          wiring_.push_back(-1 - here->second);
+          continue;
+        }
+        const int32_t w = recording_.operands[static_cast<size_t>(o)];
+        const int64_t identity = int64_t{w} << 32 | static_cast<uint32_t>(value);
+        const auto [input, fresh] =
+            inputs.try_emplace(identity, static_cast<int32_t>(region_.parameters.size()));
+        if (fresh) {
+          region_.parameters.push_back(w);
+          add_extents(w);
+        }
+        wiring_.push_back(input->second);
+      }
+      for (int32_t i = e.integers.begin; i < e.integers.end; ++i)
+        sources_.push_back({.integer = i});
+      for (int32_t i = e.numbers.begin; i < e.numbers.end; ++i) region_.numbers.push_back(i);
+      for (int32_t o = e.results.begin; o < e.results.end; ++o) {
+        const int32_t value = flow_.value_of[static_cast<size_t>(o)];
+        if (value < 0 || made.contains(value)) {
+          wiring_.push_back(std::numeric_limits<int32_t>::min());
+          continue;
+        }
+        made.emplace(value, static_cast<int32_t>(made.size()));
+        const int32_t w = recording_.operands[static_cast<size_t>(o)];
+        add_extents(w);
+        const bool stored = is_stored_[static_cast<size_t>(value)];
+        wiring_.push_back(stored ? 1 : 0);
+        if (stored) region_.outputs.push_back(w);
+      }
+    }
+  }
+
+  void add_extents(int32_t w) {
+    first_extent_.emplace_back(sources_.size());
+    for (size_t axis = 0; axis < window(w).info.sizes.size(); ++axis)
+      sources_.push_back({.window = w, .axis = static_cast<int32_t>(axis)});
+  }
+
+  /// The symbol of each class of equal integers: the extent of a parameter or an integer.
+  void choose_symbols() {
+    const auto& sources = region_.facts->sources();
+    const auto& classes = region_.facts->classes();
+    symbols_.assign(sources.size(), std::nullopt);
+    for (size_t i = 0; i < sources.size(); ++i) {
+      if (classes[i] < 0 || sources[i].window < 0) continue;
+      std::optional<Dim>& symbol = symbols_[static_cast<size_t>(classes[i])];
+      const auto parameter =
+          std::find(region_.parameters.begin(), region_.parameters.end(), sources[i].window);
+      if (symbol || parameter == region_.parameters.end()) continue;
+      symbol = Dim::size(static_cast<int>(parameter - region_.parameters.begin()),
+                         sources[i].axis);
+    }
+    for (size_t i = 0; i < sources.size(); ++i) {
+      if (classes[i] < 0) continue;
+      std::optional<Dim>& symbol = symbols_[static_cast<size_t>(classes[i])];
+      if (symbol) continue;
+      symbol = Dim::integer(static_cast<int>(region_.integers.size()));
+      region_.integers.push_back(sources[static_cast<size_t>(classes[i])]);
+    }
+  }
+
+  /// The symbol of source number `source`.
+  Dim dim(size_t source) const {
+    const int32_t same = region_.facts->classes()[source];
+    return same < 0 ? Dim(1) : *symbols_[static_cast<size_t>(same)];
+  }
+
+  ir::Shape extents(size_t which, size_t rank) const {
+    ir::Shape shape;
+    for (size_t axis = 0; axis < rank; ++axis) shape.push_back(dim(first_extent_[which] + axis));
+    return shape;
+  }
+
+  Hash128 key() const {
+    Hasher hasher;
+    for (const int32_t number : region_.entries) {
+      hasher.add(reinterpret_cast<uintptr_t>(entry(number).program));
+      hasher.add(entry(number).integers.size());
+    }
+    hasher.add(wiring_.size());
+    for (const int32_t wire : wiring_) hasher.add(wire);
+    for (const int32_t same : region_.facts->classes()) hasher.add(same);
+    return hasher.finish();
+  }
+
+  /// Nullopt where the runs do not fit together.
+  std::optional<Program> build() {
+    size_t nodes = 0;
+    for (const int32_t number : region_.entries) {
+      const Program& program = program_of(*entry(number).program);
+      nodes += program.nodes.size();
+      if (ir::has_complex(program)) return std::nullopt;
+      for (const Node& node : program.nodes)
+        if (node.primitive->cls == PrimitiveClass::BlockScan) return std::nullopt;
+    }
+    if (nodes > kMaxNodes) return std::nullopt;
+
+    ir::Builder builder;
+    std::vector<Expr> inputs;
+    std::vector<Expr> made;
+    std::vector<Expr> results;
+    size_t wire = 0;
+    size_t source = 0;   // of integers
+    size_t extent = 0;   // of first_extent_
+    for (const int32_t number : region_.entries) {
+      const Entry& e = entry(number);
+      const Program& program = program_of(*e.program);
+      std::vector<Expr> arguments;
+      std::vector<ir::Shape> shapes;
+      for (const ir::Type& type : program.parameters) {
+        const int32_t from = wiring_[wire++];
+        if (from >= static_cast<int32_t>(inputs.size())) {
+          const ir::Shape shape = extents(extent++, type.shape.size());
+          source += type.shape.size();
+          inputs.push_back(builder.parameter(type.dtype, shape));
+        }
+        arguments.push_back(from >= 0 ? inputs[static_cast<size_t>(from)]
+                                      : made[static_cast<size_t>(-1 - from)]);
+        if (arguments.back().dtype() != type.dtype) return std::nullopt;
+        shapes.push_back(arguments.back().shape());
+      }
+      const size_t first_integer = source;
+      source += static_cast<size_t>(e.integers.size());
+      const auto bound = [&](const Dim& symbolic) {
+        return symbolic.substitute(
+            [&](int parameter, int axis) {
+              return shapes[static_cast<size_t>(parameter)][static_cast<size_t>(axis)];
+            },
+            [&](int slot) { return dim(first_integer + static_cast<size_t>(slot)); });
+      };
+      std::vector<Expr> values;
+      if (!append(builder, program, arguments, bound, values)) return std::nullopt;
+      for (const ir::NodeId id : program.results) {
+        const int32_t kind = wiring_[wire++];
+        if (kind == std::numeric_limits<int32_t>::min()) continue;
+        const Expr value = values[static_cast<size_t>(id)];
+        // What later runs take it for: its extents are known by their values alone.
+        const size_t rank = static_cast<size_t>(value.rank());
+        if (!(value.shape() == extents(extent++, rank))) return std::nullopt;
+        source += rank;
+        made.push_back(value);
+        if (kind == 1) results.push_back(value);
+      }
+    }
+    return builder.finish(results);
+  }
+
+  /// The nodes of `program`, its extents replaced by `bound`; false if they do not fit.
+  template <class Bound>
+  static bool append(ir::Builder& builder, const Program& program,
+                     const std::vector<Expr>& arguments, const Bound& bound,
+                     std::vector<Expr>& values) {
+    std::vector<Expr> numbers;
+    for (const DType dtype : program.numbers) numbers.push_back(builder.number(dtype));
+    for (const Node& node : program.nodes) {
+      if (node.primitive == ir::parameter_row()) {
+        values.push_back(arguments[static_cast<size_t>(node.attributes.index)]);
+        continue;
+      }
+      if (node.primitive == ir::number_row()) {
+        values.push_back(numbers[static_cast<size_t>(node.attributes.index)]);
+        continue;
+      }
+      SmallVector<Expr, 4> operands;
+      for (const ir::NodeId id : node.arguments)
+        operands.push_back(values[static_cast<size_t>(id)]);
+      ir::Attributes attributes = node.attributes;
+      for (Dim& d : attributes.dims) d = bound(d);
+      try {
+        values.push_back(builder.add(node.primitive, {operands.data(), operands.size()},
+                                     std::move(attributes)));
+      } catch (const InternalError&) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  const Recording& recording_;
+  const Flow& flow_;
+  const std::vector<bool>& is_stored_;
+  Region region_;
+  std::vector<int32_t> wiring_;  // per operand of the runs: what it is
+  std::vector<IntegerSource> sources_;
+  std::vector<size_t> first_extent_;  // per input and result, in order: its first source
+  std::vector<std::optional<Dim>> symbols_;  // per class, at its first source
+};
+
+}  // namespace
+
+std::optional<Region> merge(const Recording& recording, const Flow& flow,
+                            std::vector<int32_t> entries, const std::vector<bool>& is_stored) {
+  return Merger(recording, flow, std::move(entries), is_stored).merge();
+}
+
+}  // namespace flambeau::compile

@@ -1,0 +1,58 @@
+#pragma once
+// Several runs of a recording as one program.
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "compile/flow.h"
+
+namespace flambeau::compile {
+
+/// Where an integer of a merged program comes from when it is bound: an integer of a run, or the
+/// extent of a window.
+struct IntegerSource {
+  int32_t integer = -1;  ///< of recording.integers
+  int32_t window = -1;
+  int32_t axis = 0;
+};
+
+/// The integers of some runs, and what is known of them: which are equal.
+class IntegerFacts {
+ public:
+  /// Takes the present values as facts.
+  IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources);
+  /// True if all that was equal or 1 is so here.
+  bool hold(const Recording& recording) const;
+  const std::vector<IntegerSource>& sources() const { return sources_; }
+  /// Per source: the first that is equal to it; -1 for 1.
+  const std::vector<int32_t>& classes() const { return classes_; }
+
+ private:
+  std::vector<IntegerSource> sources_;
+  std::vector<int32_t> classes_;
+};
+
+int64_t value_of(const Recording& recording, const IntegerSource& source);
+
+/// A program that does what some runs of a recording do; its steps are those of an Executable.
+struct Region {
+  std::vector<int32_t> entries;  ///< in order
+  const Executable* program = nullptr;
+  std::vector<int32_t> parameters;  ///< windows
+  std::vector<int32_t> outputs;     ///< windows, one per result
+  std::vector<int32_t> numbers;     ///< of recording.numbers
+  std::vector<IntegerSource> integers;
+  std::optional<IntegerFacts> facts;  ///< none for a single run
+};
+
+/// The run of one entry.
+Region region_of(const Recording& recording, int32_t entry);
+
+/// The runs of `entries` as one program that gives the values which `is_stored` names; nullopt if
+/// they cannot be.
+std::optional<Region> merge(const Recording& recording, const Flow& flow,
+                            std::vector<int32_t> entries,
+                            const std::vector<bool>& is_stored);
+
+}  // namespace flambeau::compile
