@@ -179,7 +179,7 @@ std::function<void()> give_back(Py_buffer* view) {
 Tensor share(std::unique_ptr<Py_buffer> view, TensorInfo info, void* data, size_t bytes) {
   const bool read_only = view->readonly != 0;
   auto storage = make_ref<Storage>(data, bytes, give_back(view.release()),
-                                    read_only ? Sharing::ReadOnly : Sharing::Shared);
+                                   read_only ? Sharing::ReadOnly : Sharing::Shared);
   return Tensor(make_ref<TensorImpl>(std::move(storage), std::move(info), 0));
 }
 

@@ -7,15 +7,14 @@
 namespace flambeau::compile {
 namespace {
 
-constexpr double kStep = 1'000;                // a launch
-constexpr double kBytesPerNanosecond = 12;     // memory to cores and back
+constexpr double kStep = 1'000;                  // a launch
+constexpr double kBytesPerNanosecond = 12;       // memory to cores and back
 constexpr double kStatementsPerNanosecond = 30;  // of elementwise code, all lanes and threads
-constexpr double kFlopsPerNanosecond = 100;    // of contractions
+constexpr double kFlopsPerNanosecond = 100;      // of contractions
 
 class Estimator {
  public:
-  Estimator(const Recording& recording, const Region& region)
-      : plan_(plan_of(*region.program)) {
+  Estimator(const Recording& recording, const Region& region) : plan_(plan_of(*region.program)) {
     for (const int32_t w : region.parameters)
       sizes_.push_back(recording.windows[static_cast<size_t>(w)].info.sizes.data());
     for (const IntegerSource& source : region.integers)

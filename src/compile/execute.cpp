@@ -73,8 +73,7 @@ class Execution {
   void fail_outputs(const Region& region) {
     for (const int32_t window : region.outputs) {
       if (window < 0) continue;
-      const auto slot =
-          static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot);
+      const auto slot = static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot);
       if (const Ref<Storage>& storage = recording_.slots[slot].storage)
         if (storage->is_deferred()) storage->fail();
     }

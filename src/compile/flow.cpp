@@ -50,7 +50,8 @@ class FlowFinder {
   }
 
   void store_all(size_t slot) {
-    for (const int32_t value : current_[slot]) flow_.values[static_cast<size_t>(value)].stored = true;
+    for (const int32_t value : current_[slot])
+      flow_.values[static_cast<size_t>(value)].stored = true;
   }
 
   void read(int32_t position) {

@@ -7,9 +7,9 @@
 namespace flambeau::compile {
 namespace {
 
-constexpr size_t kMaxEntries = 12;      // of a region
-constexpr size_t kMaxParameters = 24;   // whose buffers a kernel can still stream
-constexpr double kWorthwhile = 0.97;    // of the time of two regions, what one must stay below
+constexpr size_t kMaxEntries = 12;     // of a region
+constexpr size_t kMaxParameters = 24;  // whose buffers a kernel can still stream
+constexpr double kWorthwhile = 0.97;   // of the time of two regions, what one must stay below
 
 /// Walks over the runs in order; each joins an earlier region that makes what it reads if that
 /// pays, or begins one.
@@ -103,8 +103,7 @@ class Fuser {
       const int32_t value = value_at(o);
       if (value < 0) continue;
       const int32_t producer = region_of_value_[static_cast<size_t>(value)];
-      if (std::find(found.begin(), found.end(), producer) == found.end())
-        found.push_back(producer);
+      if (std::find(found.begin(), found.end(), producer) == found.end()) found.push_back(producer);
     }
     std::sort(found.rbegin(), found.rend());
     return found;
@@ -163,8 +162,7 @@ class Fuser {
     const auto add = [&](auto& list) {
       if (std::find(list.begin(), list.end(), home) == list.end()) list.push_back(home);
     };
-    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
-      add(slot_at(o).readers);
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) add(slot_at(o).readers);
     for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
       const int32_t value = value_at(o);
       if (value < 0) continue;

@@ -28,9 +28,8 @@ IntegerFacts::IntegerFacts(const Recording& recording, std::vector<IntegerSource
   std::unordered_map<int64_t, int32_t> first;
   for (size_t i = 0; i < sources_.size(); ++i) {
     const int64_t value = value_of(recording, sources_[i]);
-    classes_.push_back(value == 1
-                           ? -1
-                           : first.try_emplace(value, static_cast<int32_t>(i)).first->second);
+    classes_.push_back(
+        value == 1 ? -1 : first.try_emplace(value, static_cast<int32_t>(i)).first->second);
   }
 }
 
@@ -38,8 +37,7 @@ bool IntegerFacts::hold(const Recording& recording) const {
   for (size_t i = 0; i < sources_.size(); ++i) {
     const int32_t same = classes_[i];
     if (same == static_cast<int32_t>(i)) continue;
-    const int64_t wanted =
-        same < 0 ? 1 : value_of(recording, sources_[static_cast<size_t>(same)]);
+    const int64_t wanted = same < 0 ? 1 : value_of(recording, sources_[static_cast<size_t>(same)]);
     if (value_of(recording, sources_[i]) != wanted) return false;
   }
   return true;
@@ -90,8 +88,7 @@ class Merger {
       if (found != cache->end()) return finish(found->second.program);
     }
     const std::optional<Program> program = build();
-    const Executable* executable =
-        program.has_value() ? make_executable(*program).get() : nullptr;
+    const Executable* executable = program.has_value() ? make_executable(*program).get() : nullptr;
     const std::lock_guard lock(mutex);
     cache->emplace(key, Known{executable});
     return finish(executable);
@@ -113,8 +110,8 @@ class Merger {
 
   /// Inputs, outputs, numbers and integers of the region, in the order of its runs.
   void collect() {
-    std::unordered_map<int32_t, int32_t> made;     // value: its number among those made here
-    std::unordered_map<int64_t, int32_t> inputs;   // window and value: parameter
+    std::unordered_map<int32_t, int32_t> made;    // value: its number among those made here
+    std::unordered_map<int64_t, int32_t> inputs;  // window and value: parameter
     for (const int32_t number : region_.entries) {
       const Entry& e = entry(number);
       for (int32_t o = e.parameters.begin; o < e.parameters.end; ++o) {
@@ -170,8 +167,7 @@ class Merger {
       const auto parameter =
           std::find(region_.parameters.begin(), region_.parameters.end(), sources[i].window);
       if (symbol || parameter == region_.parameters.end()) continue;
-      symbol = Dim::size(static_cast<int>(parameter - region_.parameters.begin()),
-                         sources[i].axis);
+      symbol = Dim::size(static_cast<int>(parameter - region_.parameters.begin()), sources[i].axis);
     }
     for (size_t i = 0; i < sources.size(); ++i) {
       if (classes[i] < 0) continue;
@@ -223,8 +219,8 @@ class Merger {
     std::vector<Expr> made;
     std::vector<Expr> results;
     size_t wire = 0;
-    size_t source = 0;   // of integers
-    size_t extent = 0;   // of first_extent_
+    size_t source = 0;  // of integers
+    size_t extent = 0;  // of first_extent_
     for (const int32_t number : region_.entries) {
       const Entry& e = entry(number);
       const Program& program = program_of(*e.program);
@@ -290,8 +286,8 @@ class Merger {
       ir::Attributes attributes = node.attributes;
       for (Dim& d : attributes.dims) d = bound(d);
       try {
-        values.push_back(builder.add(node.primitive, {operands.data(), operands.size()},
-                                     std::move(attributes)));
+        values.push_back(
+            builder.add(node.primitive, {operands.data(), operands.size()}, std::move(attributes)));
       } catch (const InternalError&) {
         return false;
       }
@@ -305,7 +301,7 @@ class Merger {
   Region region_;
   std::vector<int32_t> wiring_;  // per operand of the runs: what it is
   std::vector<IntegerSource> sources_;
-  std::vector<size_t> first_extent_;  // per input and result, in order: its first source
+  std::vector<size_t> first_extent_;         // per input and result, in order: its first source
   std::vector<std::optional<Dim>> symbols_;  // per class, at its first source
 };
 

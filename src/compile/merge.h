@@ -52,7 +52,6 @@ Region region_of(const Recording& recording, int32_t entry);
 /// The runs of `entries` as one program that gives the values which `is_stored` names; nullopt if
 /// they cannot be.
 std::optional<Region> merge(const Recording& recording, const Flow& flow,
-                            std::vector<int32_t> entries,
-                            const std::vector<bool>& is_stored);
+                            std::vector<int32_t> entries, const std::vector<bool>& is_stored);
 
 }  // namespace flambeau::compile

@@ -17,9 +17,8 @@ Hash128 key_of(const Recording& recording) {
   Hasher hasher;
   for (const Entry& entry : recording.entries) {
     hasher.add(reinterpret_cast<uintptr_t>(entry.program));
-    for (const Range range :
-         {entry.parameters, entry.blocks, entry.outputs, entry.results, entry.numbers,
-          entry.integers})
+    for (const Range range : {entry.parameters, entry.blocks, entry.outputs, entry.results,
+                              entry.numbers, entry.integers})
       hasher.add(range.size());
   }
   for (const int32_t operand : recording.operands) hasher.add(operand);

@@ -159,8 +159,8 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       }
       const bool whole = place.offset == 0 && place.info.sizes == block.sizes() &&
                          place.info.strides == block.strides();
-      results.push_back(
-          whole ? block : block.alias(place.info.sizes, place.info.strides, place.offset));
+      results.push_back(whole ? block
+                              : block.alias(place.info.sizes, place.info.strides, place.offset));
     }
   }
   const auto is_defined = [](const Tensor& tensor) { return tensor.defined(); };

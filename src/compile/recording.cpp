@@ -59,8 +59,7 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
 
 Tensor Recording::tensor(int32_t window) const {
   const Window& w = windows[static_cast<size_t>(window)];
-  return Tensor(
-      make_ref<TensorImpl>(slots[static_cast<size_t>(w.slot)].storage, w.info, w.offset));
+  return Tensor(make_ref<TensorImpl>(slots[static_cast<size_t>(w.slot)].storage, w.info, w.offset));
 }
 
 }  // namespace flambeau::compile

@@ -96,8 +96,7 @@ void copy_elements(const Tensor& from, const Tensor& to) {
   SmallVector<LaunchBuffer, 2> buffers;
   for (const int value : kernel.kernel().buffer_values) {
     if (value == 0)
-      buffers.push_back(
-          {const_cast<void*>(from.readable_data_ptr()), from_strides.data()});
+      buffers.push_back({const_cast<void*>(from.readable_data_ptr()), from_strides.data()});
     else
       buffers.push_back({to.data_ptr(), to_strides.data()});
   }

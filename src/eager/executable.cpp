@@ -70,9 +70,9 @@ bool is_safe_output(const lower::Plan& plan, std::span<const Tensor> parameters,
 }
 
 bool is_same_window(const Tensor& a, const Tensor& b) {
-  return a.is_same(b) || (a->storage == b->storage && a->offset == b->offset &&
-                          a.dtype() == b.dtype() && a.sizes() == b.sizes() &&
-                          a.strides() == b.strides());
+  return a.is_same(b) ||
+         (a->storage == b->storage && a->offset == b->offset && a.dtype() == b.dtype() &&
+          a.sizes() == b.sizes() && a.strides() == b.strides());
 }
 
 /// One run: the memory of each planned value. Notes what it does in `record`, if given.
@@ -237,8 +237,8 @@ class Run {
         result = value.alias(sizes, *strides, value->offset);
       } else {
         if (!result.defined()) result = Tensor::empty(sizes, value.dtype());
-        copy_elements(value, result.alias(value.sizes(), contiguous_strides(value.sizes()),
-                                          result->offset));
+        copy_elements(
+            value, result.alias(value.sizes(), contiguous_strides(value.sizes()), result->offset));
         return not_small();
       }
       return note_window(step, value, result);

@@ -50,7 +50,7 @@ struct RunShape {
   /// A result: a window of a parameter or of a block.
   struct Place {
     enum class Kind : uint8_t { Parameter, Window, Block } kind;  ///< Parameter: that one itself
-    int source;      ///< number of the parameter or block
+    int source;  ///< number of the parameter or block
     TensorInfo info;
     int64_t offset;  ///< in elements, from the source's first one
   };

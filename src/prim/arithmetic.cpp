@@ -45,8 +45,8 @@ const RegisterPrimitive kDiv{core_row<"div", CoreOp::Div, Numbers>(
     split_binary<operator/ >)};
 
 const RegisterPrimitive kNeg{core_row<"neg", CoreOp::Neg, Numbers>(
-    1, "-a; a NaN is given as it is.",
-    [](const VjpContext& c) { return Cotangents{-c.cotangent}; }, ir::componentwise)};
+    1, "-a; a NaN is given as it is.", [](const VjpContext& c) { return Cotangents{-c.cotangent}; },
+    ir::componentwise)};
 
 const RegisterPrimitive kRemainder{core_row<"remainder", CoreOp::Rem, Numbers>(
     2, "C's remainder a - trunc(a/b)*b, with the sign of a; integers: a%0 = 0.",

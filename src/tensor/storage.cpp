@@ -58,8 +58,7 @@ void Storage::make_ready(bool write) const {
   const std::lock_guard lock(state_mutex());
   const uint8_t state = state_.load(std::memory_order_relaxed);
   check((state & kFailed) == 0, [] {
-    return std::string(
-        "this value was never computed: an operation recorded before it has failed");
+    return std::string("this value was never computed: an operation recorded before it has failed");
   });
   if ((state & kDeferred) == 0) return;
   data_ = allocate(bytes_, "Tensor");

@@ -105,10 +105,10 @@ TEST(Tensor, ForeignMemoryIsReleasedOnceByTheLastView) {
   {
     Tensor view;
     {
-      auto storage = make_ref<Storage>(
-          memory, sizeof memory, [&] { ++released; }, Sharing::ReadOnly);
-      const Tensor t(make_ref<TensorImpl>(std::move(storage),
-                                          TensorInfo{DType::Float32, {2, 3}, {3, 1}}, 0));
+      auto storage =
+          make_ref<Storage>(memory, sizeof memory, [&] { ++released; }, Sharing::ReadOnly);
+      const Tensor t(
+          make_ref<TensorImpl>(std::move(storage), TensorInfo{DType::Float32, {2, 3}, {3, 1}}, 0));
       view = t.alias({}, {}, 4);
     }
     EXPECT_EQ(released, 0);
