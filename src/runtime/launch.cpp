@@ -28,6 +28,11 @@ namespace {
 constexpr int64_t kChunkWork = 1 << 17;
 /// Pieces of the inner loop start at multiples of this many elements.
 constexpr int64_t kInnerPiece = 256;
+/// Many rows that are this short get a kernel of their length, if their body is simple: what a loop
+/// costs to start is most of the time then.
+constexpr int64_t kShortRow = 32;
+constexpr int64_t kManyRows = 256;
+constexpr int kSimpleBody = 16;
 /// Cost of a scan's iteration from which vectors that gather pay.
 constexpr int kCostlyScan = 24;
 /// Rows and columns of a tile of a transposed operand.
@@ -264,6 +269,9 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
   const auto strides_of = [&](const Bound::Level* level, size_t a) {
     return level == nullptr ? int64_t{0} : level->strides[a];
   };
+  if (layout.kind == KernelKind::Pointwise && inner != nullptr && inner->extent <= kShortRow &&
+      outer != nullptr && outer->extent >= kManyRows && k.cost <= kSimpleBody)
+    layout.inner_extent = static_cast<uint8_t>(inner->extent);
   int64_t rows = outer == nullptr ? 1 : outer->extent;
   for (const Bound::Level* level : walked) rows *= level->extent;
 

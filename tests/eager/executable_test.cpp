@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <random>
 
+#include "ir/core_function.h"
 #include "ir/interpreter.h"
 #include "prim/build.h"
 #include "tests/eager/array_of.h"
@@ -37,6 +39,9 @@ Tensor random_tensor(const Ints& sizes, DType dtype, uint32_t seed) {
     if (dtype == DType::Float32) t.data<float>()[i] = value;
     if (dtype == DType::Float64) t.data<double>()[i] = value;
     if (dtype == DType::Int64) t.data<int64_t>()[i] = static_cast<int64_t>(value * 10);
+    if (dtype == DType::BFloat16)
+      ir::store_element(dtype, t.data<uint16_t>() + i,
+                        ir::convert_element(dtype, DType::Float32, std::bit_cast<uint32_t>(value)));
   }
   return t;
 }
@@ -176,6 +181,28 @@ TEST(Executable, GatherAndScatterOfRows) {
   const Expr back = scatter_add(zeros, indices, rows * 0.1);
   const Expr results[] = {rows, back};
   expect_interpreter_bits(b.finish(results), {table, ids});
+}
+
+// Many rows of a few elements, which kernels of that length write.
+TEST(Executable, ShortRows) {
+  for (const DType dtype : {DType::Float32, DType::BFloat16, DType::Float64})
+    for (const int64_t width : {2, 3, 4, 5, 8, 15, 16, 17, 31, 32, 33}) {
+      const Tensor table = random_tensor({11, width}, dtype, 3);
+      const Tensor row = random_tensor({width}, dtype, 4);
+      Tensor ids = Tensor::empty({700}, DType::Int64);
+      for (int64_t i = 0; i < 700; ++i) ids.data<int64_t>()[i] = i * 7 % 11;
+      Builder b;
+      using namespace prim;  // NOLINT
+      const Expr weights = b.parameter(dtype, shape_of(0, table.sizes()));
+      const Expr index = b.parameter(DType::Int64, shape_of(1, ids.sizes()));
+      const Expr other = b.parameter(dtype, shape_of(2, row.sizes()));
+      const Shape out{index.dim(0), weights.dim(1)};
+      const int64_t leading[] = {0};
+      const Expr indices[] = {broadcast(index, leading, out), iota(b, out, 1)};
+      const Expr rows = gather(weights, indices);
+      const Expr results[] = {rows, rows + broadcast_to(other, out), tanh(erf(rows)) * rows};
+      expect_interpreter_bits(b.finish(results), {table, ids, row});
+    }
 }
 
 TEST(Executable, ContractionsOfViews) {
