@@ -16,10 +16,10 @@ from ._linear_algebra_factors import (
     _check_square,
     _cholesky,
     _eye,
+    _factors,
     _identity_like,
     _lu,
     _lu_solve,
-    _operation,
     _operations,
     _qr,
     _result,
@@ -112,7 +112,7 @@ def pinv(
         magnitudes = values.abs()
         left, right = vectors, vectors.mT
     else:
-        left, values, right = _operation("svd")(A, False)
+        left, values, right = _factors(A, False)
         magnitudes = values
     keep = magnitudes.detach() > _tolerance(A, magnitudes.detach(), atol, rtol)
     inverse = keep.to(A.dtype) / values.masked_fill(~keep, 1.0)

@@ -46,7 +46,7 @@ def _refuse(name: str, info: Tensor, text: str) -> None:
         return
     codes = info.reshape(-1).tolist()
     place = next(i for i, code in enumerate(codes) if code != 0)
-    where = f" (Batch element {place})" if info.dim() > 0 else ""
+    where = f" (Batch element {place}):" if info.dim() > 0 else ""
     raise LinAlgError(f"{name}:{where} {text.format(codes[place])}")
 
 
@@ -393,12 +393,23 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor
     return _store(eigh(A, UPLO).eigenvalues, out)
 
 
+def _factors(A: Tensor, full_matrices: bool) -> Any:
+    """U, S and Vh; LinAlgError for a matrix with numbers that are not finite."""
+    u, s, vh = _operation("svd")(A, full_matrices)
+    _refuse(
+        "linalg.svd",
+        s.detach().isnan().any(-1),
+        "The algorithm failed to converge because the input matrix contained non-finite values.",
+    )
+    return u, s, vh
+
+
 def svd(
     A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None
 ) -> Any:
     """U, S and Vh with A = U diag(S) Vh."""
     _check_driver("linalg.svd", driver)
-    return _store(_Svd(*_operation("svd")(A, full_matrices)), out)
+    return _store(_Svd(*_factors(A, full_matrices)), out)
 
 
 def _check_driver(name: str, driver: str | None) -> None:
@@ -409,12 +420,12 @@ def _check_driver(name: str, driver: str | None) -> None:
 def svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) -> Tensor:
     """The singular values, descending."""
     _check_driver("linalg.svdvals", driver)
-    return _store(_operation("svd")(A, False)[1], out)
+    return _store(_factors(A, False)[1], out)
 
 
 def _svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """U, S and V with input = U diag(S) V^T; zeros for U and V unless compute_uv."""
-    u, s, vh = _operation("svd")(input, not some and compute_uv)
+    u, s, vh = _factors(input, not some and compute_uv)
     if not compute_uv:
         m, n = input.shape[-2:]
         u, vh = input.new_zeros(*input.shape[:-2], m, m), input.new_zeros(*input.shape[:-2], n, n)

@@ -133,6 +133,13 @@ def test_errors() -> None:
         flambeau.linalg.inv(flambeau.zeros(2, 3))
     with pytest.raises(flambeau.linalg.LinAlgError, match="singular"):
         flambeau.linalg.inv(flambeau.zeros(2, 2))
+    bad = flambeau.eye(2).expand(3, 2, 2).clone()
+    bad[1, 0, 1] = float("inf")
+    for function in (flambeau.linalg.svd, flambeau.linalg.svdvals, flambeau.svd):
+        with pytest.raises(
+            flambeau.linalg.LinAlgError, match=r"svd: \(Batch element 1\): .*non-finite"
+        ):
+            function(bad)
     with pytest.raises(flambeau.linalg.LinAlgError, match="order 1 is not positive"):
         flambeau.linalg.cholesky(-flambeau.eye(2))
     with pytest.raises(RuntimeError, match="float"):

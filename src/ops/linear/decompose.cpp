@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <eigen3/Eigen/Dense>
+#include <limits>
 
 #include "ops/functions.h"
 #include "ops/linear/matmul.h"
@@ -441,10 +442,18 @@ const Register kSvd({
                   static_cast<unsigned>(full ? Eigen::ComputeFullU | Eigen::ComputeFullV
                                              : Eigen::ComputeThinU | Eigen::ComputeThinV);
               const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic> x = matrix<T>(a, i);
+              Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, 1>> values(
+                  static_cast<T*>(s.data) + i * k, k);
+              if (!x.allFinite()) {  // of these the algorithm makes nothing
+                constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
+                matrix<T>(u, i).setConstant(kNan);
+                matrix<T>(vh, i).setConstant(kNan);
+                values.setConstant(kNan);
+                continue;
+              }
               const Eigen::BDCSVD<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic>> svd(x, options);
               matrix<T>(u, i) = svd.matrixU();
-              Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, 1>>(static_cast<T*>(s.data) + i * k, k) =
-                  svd.singularValues();
+              values = svd.singularValues();
               matrix<T>(vh, i) = svd.matrixV().transpose();
             }
           });
