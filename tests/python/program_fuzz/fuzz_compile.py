@@ -1,0 +1,159 @@
+"""Random programs run as they are and compiled: what can be seen must be the same, to the bit.
+
+    fuzz_compile.py --seed 1 --count 1000             prints each difference, shrunk, and a table
+    fuzz_compile.py --runner identity                 as is both times: tests the fuzzer
+    fuzz_compile.py --runner some.module:function     that wraps the program
+    fuzz_compile.py --seed 17 --count 1 --show        the text of a program
+
+Programs run in child processes, so that one that crashes or hangs is reported like the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import faulthandler
+import importlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import flambeau as torch
+from calls import OPERATIONS
+from compare import Runner, check, shrink
+from kinds import GENERAL, IN_PLACE, KINDS, RANDOM, READS, VIEWS
+from programs import Program, ProgramMaker
+
+SECONDS = 120  # for one program
+
+
+def make_program(seed: int) -> Program:
+    return ProgramMaker(seed, KINDS, GENERAL).make()
+
+
+def runner_of(name: str) -> Runner:
+    if name == "identity":
+        return lambda function: function
+    if name == "compile":
+        return torch.compile
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def describe(program: Program, found: str) -> str:
+    inputs = "\n".join(f"#   x{i}: {made}" for i, made in enumerate(program.inputs))
+    how = f"{program.calls} calls, read {program.read}, other sizes {program.sizes}"
+    return f"# seed {program.seed}: {found}\n# {how}\n{inputs}\n{program.text()}"
+
+
+def run_seeds(first: int, count: int, runner: Runner) -> None:
+    """As a child: a line of JSON before and after each program."""
+    warnings.simplefilter("ignore")
+    for seed in range(first, first + count):
+        print(json.dumps({"begin": seed}), flush=True)
+        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        program = make_program(seed)
+        found = check(program, runner)
+        text = ""
+        if found:
+            faulthandler.dump_traceback_later(5 * SECONDS, exit=True)
+            small = shrink(program, runner)
+            text = describe(small, check(small, runner) or found)
+        faulthandler.cancel_dump_traceback_later()
+        report = {"seed": seed, "size": program.statements(), "tags": program.tags, "text": text}
+        print(json.dumps(report), flush=True)
+
+
+class Coverage:
+    """What was in some program."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, collections.Counter[str]] = collections.defaultdict(
+            collections.Counter
+        )
+        self.sizes: list[int] = []
+
+    def add(self, size: int, tags: list[list[str]]) -> None:
+        self.sizes.append(size)
+        for table, name in tags:
+            self.tables[table][name] += 1
+
+    def text(self) -> str:
+        known = {
+            "operation": {operation.tag for operation in OPERATIONS},
+            "view": {name for name, _ in VIEWS},
+            "in place": {name for name, _ in IN_PLACE},
+            "read": {name for name, _ in READS},
+            "random": {name for name, _ in RANDOM},
+        }
+        lines = [f"{len(self.sizes)} programs, median {statistics.median(self.sizes or [0])} lines"]
+        for table, counts in sorted(self.tables.items()):
+            names = known.get(table, set())
+            missing = sorted(names - counts.keys())
+            of = f" of {len(names)}" if names else ""
+            lines.append(
+                f"{table}: {len(counts.keys() & names) if names else len(counts)}{of} kinds"
+            )
+            if table != "operation":
+                lines.append("    " + ", ".join(f"{n} {c}" for n, c in counts.most_common()))
+            if missing:
+                lines.append("    in no program: " + ", ".join(missing))
+        return "\n".join(lines)
+
+
+def fuzz(first: int, count: int, runner: str) -> int:
+    """Programs that differ or crash."""
+    coverage = Coverage()
+    failures = 0
+    seed = first
+    while seed < first + count:
+        command = [sys.executable, "-W", "ignore", __file__, "--child", "--runner", runner]
+        command += ["--seed", str(seed), "--count", str(min(500, first + count - seed))]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        finished = seed - 1
+        for line in child.stdout:
+            report = json.loads(line)
+            if "begin" in report:
+                seed = report["begin"]
+                continue
+            finished = report["seed"]
+            coverage.add(report["size"], report["tags"])
+            if report["text"]:
+                failures += 1
+                print(report["text"], flush=True)
+        if child.wait() != 0 or finished < seed:
+            failures += 1
+            print(f"# seed {seed}: the process ended with {child.returncode}", flush=True)
+        seed += 1
+    print(coverage.text())
+    print(f"{count} programs from seed {first}: {failures} differ")
+    return failures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--runner", default="compile" if hasattr(torch, "compile") else "identity")
+    parser.add_argument("--show", action="store_true", help="print the programs, run nothing")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.show:
+        warnings.simplefilter("ignore")
+        for seed in range(options.seed, options.seed + options.count):
+            print(describe(make_program(seed), ""))
+        return 0
+    if options.child:
+        run_seeds(options.seed, options.count, runner_of(options.runner))
+        return 0
+    return 1 if fuzz(options.seed, options.count, options.runner) else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.fspath(Path(__file__).parent))
+    sys.exit(main())
