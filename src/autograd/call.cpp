@@ -7,6 +7,7 @@
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
+#include "eager/items.h"
 
 namespace flambeau {
 
@@ -176,22 +177,11 @@ void carry_tangents(const PreparedCall& prepared, const Derivative& derivative,
   }
 }
 
-Results call_per_item(const ops::Definition& op, std::span<const ops::Argument> arguments) {
-  Results results;
-  const size_t items = ops::item_count(op, arguments);
-  for (size_t i = 0; i < items; ++i) {
-    const ops::Arguments item = ops::item_arguments(op, arguments, i);
-    const Results one = call_without_tape(op, {item.data(), item.size()});
-    results.append(one.begin(), one.end());
-  }
-  return results;
-}
-
 }  // namespace
 
 Results call(const ops::Definition& op, std::span<const ops::Argument> arguments, CallForm form,
              std::span<const Tensor> out) {
-  if (op.per_item) return call_per_item(op, arguments);
+  if (op.per_item) return call_items(op, arguments);
   const PreparedCall prepared = prepare(op, arguments, form, out);
   uint64_t wanted = 0;
   if (grad_enabled() && !inference_mode_enabled() && op.differentiable)

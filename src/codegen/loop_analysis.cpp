@@ -105,6 +105,12 @@ int count_core_ops(const Statement& compute, const LoopAnalysis& analysis) {
   return counter.count;
 }
 
+int count_core_ops(std::span<const Statement> body, const LoopAnalysis& analysis) {
+  Census census;
+  count(body, -1, analysis, census);
+  return census.core_ops;
+}
+
 LoopAnalysis analyse(const ir::LoopProgram& program) { return Analyser(program).result; }
 
 bool moves_with(const ir::LoopIndex& index, LoopVar variable) {

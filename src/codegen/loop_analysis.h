@@ -18,6 +18,8 @@ LoopAnalysis analyse(const ir::LoopProgram& program);
 
 /// The core operations that a Compute statement is made of; slow ones count as several.
 int count_core_ops(const ir::Statement& compute, const LoopAnalysis& analysis);
+/// Those of a loop's body and of the loops in it.
+int count_core_ops(std::span<const ir::Statement> body, const LoopAnalysis& analysis);
 
 /// True if `index` moves with `variable` by a coefficient other than the constant 0.
 bool moves_with(const ir::LoopIndex& index, ir::LoopVar variable);

@@ -1,6 +1,7 @@
 #include "codegen/loop_codegen.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/error.h"
 #include "codegen/loop_control.h"
@@ -16,6 +17,11 @@ namespace {
 
 /// Bytes of an element of which the last vectors of a loop fill one register.
 constexpr unsigned kNarrowElement = 4;
+/// A loop of a constant extent up to this is written out.
+constexpr int64_t kWrittenOut = 32;
+/// A body of more core operations than this is computed in one masked vector rather than in
+/// several whole ones.
+constexpr int kCheapBody = 24;
 
 }  // namespace
 
@@ -113,6 +119,11 @@ void LoopCodegen::emit_loop(const Statement& s) {
     emit_vector_loop(s, function_->getArg(4), function_->getArg(5));
     return;
   }
+  if (s.mark == LoopMark::Vector && s.extent_value < 0 && !s.extent.is_slot &&
+      s.extent.value <= kWrittenOut) {
+    write_out(s, s.extent.value);
+    return;
+  }
   if (s.mark == LoopMark::Vector) {
     emit_vector_loop(s, number(0),
                      s.extent_value >= 0 ? value_of(s.extent_value) : operand(s.extent));
@@ -140,6 +151,30 @@ void LoopCodegen::emit_loop(const Statement& s) {
     emit_body(s.body);
     if (parallel) row_variable_ = -1;
   });
+}
+
+void LoopCodegen::write_out(const Statement& s, int64_t extent) {
+  Statements invariant, rest;
+  split_invariant(s.body, s.variable, invariant, rest);
+  emit_all(invariant);
+  int64_t lanes = choose_lanes(s, analysis_, register_bytes(isa_));
+  const auto whole = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(extent)));
+  if (whole > extent && whole <= lanes && count_core_ops(s.body, analysis_) > kCheapBody) {
+    lanes_ = {static_cast<unsigned>(whole), s.variable, number(0), number(extent)};
+    emit_all(rest);
+    lanes_ = {};
+    return;
+  }
+  for (int64_t first = 0; first < extent; first += lanes) {
+    while (lanes > extent - first) lanes /= 2;
+    if (lanes == 1) {
+      variables_[static_cast<size_t>(s.variable)] = number(first);
+    } else {
+      lanes_ = {static_cast<unsigned>(lanes), s.variable, number(first), nullptr};
+    }
+    emit_all(rest);
+    lanes_ = {};
+  }
 }
 
 void LoopCodegen::emit_vector_loop(const Statement& s, Value* begin, Value* end) {

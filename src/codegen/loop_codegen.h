@@ -52,6 +52,8 @@ class LoopCodegen {
   Value* slot_value(const Statement& s);
   Value* emit_compute(const Statement& s);
   void emit_loop(const Statement& s);
+  /// A vector loop of constant extent as vectors of falling lengths.
+  void write_out(const Statement& s, int64_t extent);
   void emit_vector_loop(const Statement& s, Value* begin, Value* end);
 
   // Scans (loop_scan.cpp).

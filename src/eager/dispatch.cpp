@@ -11,6 +11,7 @@
 #include "eager/call_key.h"
 #include "eager/copy.h"
 #include "eager/host_call.h"
+#include "eager/prepare.h"
 #include "eager/recipe.h"
 #include "runtime/allocator.h"
 
@@ -140,12 +141,7 @@ void find_written(PreparedCall& prepared, std::span<const Argument> arguments) {
 }
 
 void check_writable(const PreparedCall& prepared) {
-  for (const Tensor& output : prepared.outputs)
-    check(!output->storage->read_only(), [&] {
-      return concat(prepared.op->parsed.name,
-                    ": the output's memory is read-only (it belongs to a read-only array or ",
-                    "mapped file); clone() it first");
-    });
+  for (const Tensor& output : prepared.outputs) check_writable(*prepared.op, *output.impl());
 }
 
 void check_outputs(const PreparedCall& prepared, const ops::ResultInfos& results) {
@@ -263,14 +259,30 @@ std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
   return plan;
 }
 
-/// True if the plan of a call serves every call of its key: nothing looks at memory or at the
-/// generator.
+}  // namespace
+
 bool may_repeat(const Definition& op, CallForm form) {
   return form != CallForm::Out && op.kernel == nullptr && op.checks == nullptr &&
          op.random == nullptr;
 }
 
-}  // namespace
+SmallVector<Scalar, 2> numbers_of(const Definition& op, const CallPlan& plan,
+                                  std::span<const Argument> arguments) {
+  if (!numbers_are_free(op)) return plan.numbers;
+  SmallVector<Scalar, 2> numbers;
+  for (size_t i = 0; i < arguments.size(); ++i)
+    if (op.role(i, arguments[i]) == Definition::Role::Number)
+      ops::append_number(numbers, std::get<Scalar>(arguments[i]));
+  return numbers;
+}
+
+void check_writable(const Definition& op, const TensorImpl& output) {
+  check(!output.storage->read_only(), [&] {
+    return concat(op.parsed.name,
+                  ": the output's memory is read-only (it belongs to a read-only array or ",
+                  "mapped file); clone() it first");
+  });
+}
 
 PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, CallForm form,
                      std::span<const Tensor> out) {
@@ -310,13 +322,7 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
   } else {
     check_writable(prepared);
   }
-  if (!numbers_are_free(op)) {
-    prepared.numbers = prepared.plan->numbers;
-  } else {
-    for (size_t i = 0; i < arguments.size(); ++i)
-      if (op.role(i, arguments[i]) == Definition::Role::Number)
-        ops::append_number(prepared.numbers, std::get<Scalar>(arguments[i]));
-  }
+  prepared.numbers = numbers_of(op, *prepared.plan, arguments);
   return prepared;
 }
 
@@ -347,27 +353,27 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
         inputs[0].alias(alias.sizes, alias.strides, alias.offset, prepared.plan->results[0].dtype)};
   }
 
-  SmallVector<Tensor, 4> outputs;
+  Results results;
   if (!prepared.outputs.empty()) {
     for (size_t i = 0; i < result_count; ++i) {
       resize_output(prepared.outputs[i], prepared.plan->results[i]);
-      outputs.push_back(prepared.outputs[i]);
+      results.push_back(prepared.outputs[i]);
     }
   } else {
     for (size_t i = 0; i < result_count; ++i) {
       const bool may_alias =
           op.returns == Returns::View || (op.returns == Returns::MaybeView && is_alias(forward, i));
-      outputs.push_back(may_alias ? Tensor()
+      results.push_back(may_alias ? Tensor()
                                   : Tensor::empty_strided(prepared.plan->results[i].sizes,
                                                           prepared.plan->results[i].strides,
                                                           prepared.plan->results[i].dtype));
     }
   }
-  const std::span<const Tensor> given(outputs.data(), outputs.size());
-  const bool repeats = prepared.outputs.empty() && &forward == recipe.forward().get();
-  Results results = repeats
-                        ? run_again(prepared.plan->run, forward, inputs, numbers, integers, given)
-                        : run(forward, inputs, numbers, integers, given);
+  if (derivative != nullptr)
+    results.resize(result_count + static_cast<size_t>(derivative->saved_count));
+  std::shared_ptr<const BoundRun> other;
+  run_into(&forward == recipe.forward().get() ? prepared.plan->run : other, forward, inputs,
+           numbers, integers, {results.data(), results.size()});
   if (saved != nullptr) saved->assign(results.begin() + result_count, results.end());
   results.resize(result_count);
   if (!prepared.outputs.empty()) return finish_written(prepared);

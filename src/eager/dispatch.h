@@ -65,7 +65,7 @@ struct CallPlan {
   /// The result of an op with an alias rule.
   std::optional<ops::AliasInfo> window;
   // Found out by the first call. Only the thread that made the plan uses it.
-  mutable std::shared_ptr<const SmallRun> run;   ///< of the forward program into fresh tensors
+  mutable std::shared_ptr<const BoundRun> run;   ///< of the forward program
   mutable std::shared_ptr<const void> followed;  ///< what autograd keeps of the call's view
 };
 

@@ -1,6 +1,5 @@
 #include "eager/executable.h"
 
-#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
@@ -8,8 +7,8 @@
 #include "base/recent_cache.h"
 #include "base/settings.h"
 #include "eager/block_scan.h"
+#include "eager/bound_run.h"
 #include "eager/copy.h"
-#include "eager/small_run.h"
 #include "ir/complex.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
@@ -76,27 +75,28 @@ bool is_same_window(const Tensor& a, const Tensor& b) {
           a.sizes() == b.sizes() && a.strides() == b.strides());
 }
 
-Tensor row_major_copy(const Tensor& tensor) {
-  Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
-  copy_elements(tensor, copy);
-  return copy;
-}
-
 /// One run: the memory of each planned value. Notes what it does in `record`, if given.
 class Run {
  public:
   Run(const Executable& executable, std::span<const Tensor> parameters,
-      std::span<const Scalar> numbers, std::span<const int64_t> integers,
-      std::span<const Tensor> outputs, SmallRun* record)
-      : executable_(executable), numbers_(numbers), outputs_(outputs), record_(record) {
+      std::span<const Scalar> numbers, std::span<const int64_t> integers, std::span<Tensor> results,
+      BoundRun* record)
+      : executable_(executable),
+        numbers_(numbers),
+        results_(results),
+        record_(record),
+        made_places_(parameters.size() + results.size()) {
     const lower::Plan& plan = executable.plan;
     values_.resize(plan.values.size());
+    places_.resize(plan.values.size(), -1);
     for (const Tensor& parameter : parameters) sizes_.push_back(parameter.sizes().data());
     bindings_ = {sizes_.data(), integers.data()};
     for (size_t v = 0; v < plan.values.size(); ++v)
-      if (plan.values[v].parameter >= 0)
-        values_[v] = parameters[static_cast<size_t>(plan.values[v].parameter)];
-    place_outputs(parameters);
+      if (const int p = plan.values[v].parameter; p >= 0) {
+        values_[v] = parameters[static_cast<size_t>(p)];
+        places_[v] = p;
+      }
+    place_results(parameters);
   }
 
   /// Gives the memory of values.
@@ -107,9 +107,8 @@ class Run {
     }
   }
 
-  Results run() {
+  void run() {
     const lower::Plan& plan = executable_.plan;
-    if (record_ != nullptr) begin_record();
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       if (const auto* kernel = std::get_if<KernelStep>(&plan.steps[i])) {
         launch(*kernel->kernel, *executable_.launches[i]);
@@ -121,65 +120,55 @@ class Run {
         alias(std::get<AliasStep>(plan.steps[i]));
       }
       for (size_t v = 0; v < values_.size(); ++v)
-        if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0)
-          values_[v] = Tensor();
+        if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0) drop(v);
     }
-    keep_from_outputs();
-    Results results;
     for (size_t i = 0; i < plan.results.size(); ++i) {
-      const Tensor& value = values_[static_cast<size_t>(plan.results[i])];
-      if (i < outputs_.size() && outputs_[i].defined()) {
-        if (!is_same_window(value, outputs_[i])) {
-          copy_elements(value, outputs_[i]);
-          not_small();
-        }
-        results.push_back(outputs_[i]);
-      } else {
-        results.push_back(value);
+      const auto v = static_cast<size_t>(plan.results[i]);
+      if (record_ != nullptr) record_->results.push_back(places_[v]);
+      if (!results_[i].defined()) {
+        results_[i] = values_[v];
+      } else if (!values_[v].is_same(results_[i])) {
+        if (!is_same_window(values_[v], results_[i])) copy_elements(values_[v], results_[i]);
+        not_bound();
       }
     }
-    return results;
   }
 
  private:
-  void begin_record() {
-    const lower::Plan& plan = executable_.plan;
-    record_->value_count = static_cast<int>(plan.values.size());
-    record_->parameters.resize(sizes_.size(), -1);
-    for (size_t v = 0; v < plan.values.size(); ++v)
-      if (plan.values[v].parameter >= 0)
-        record_->parameters[static_cast<size_t>(plan.values[v].parameter)] = static_cast<int>(v);
-    for (const int v : plan.results) record_->results.push_back(v);
+  void not_bound() {
+    if (record_ == nullptr) return;
+    *record_ = BoundRun();
+    record_->possible = false;
+    record_ = nullptr;
   }
 
-  void not_small() {
-    if (record_ != nullptr) record_->possible = false;
-  }
-
-  /// Lets kernels write straight to the given outputs, where that cannot disturb what is read.
-  void place_outputs(std::span<const Tensor> parameters) {
+  /// Lets kernels write straight to the given results, where that cannot disturb what is read.
+  void place_results(std::span<const Tensor> parameters) {
     const lower::Plan& plan = executable_.plan;
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      if (!outputs_[i].defined()) continue;
+    for (size_t i = 0; i < results_.size(); ++i) {
+      if (!results_[i].defined()) continue;
       const auto v = static_cast<size_t>(plan.results[i]);
       const PlannedValue& planned = plan.values[v];
       if (planned.parameter >= 0 || planned.alias_of >= 0 || values_[v].defined()) continue;
-      if (is_safe_output(plan, parameters, outputs_[i])) values_[v] = outputs_[i];
+      if (!is_safe_output(plan, parameters, results_[i])) continue;
+      values_[v] = results_[i];
+      places_[v] = static_cast<int>(parameters.size() + i);
     }
   }
 
-  /// Copies results that are parameters, or windows of them, whose memory is an output's, too.
-  void keep_from_outputs() {
-    const lower::Plan& plan = executable_.plan;
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      if (!outputs_[i].defined()) continue;
-      Tensor& value = values_[static_cast<size_t>(plan.results[i])];
-      if (is_same_window(value, outputs_[i])) continue;
-      const bool is_written = std::any_of(outputs_.begin(), outputs_.end(), [&](const Tensor& o) {
-        return o.defined() && o->storage == value->storage;
-      });
-      if (is_written) value = row_major_copy(value);
-    }
+  void drop(size_t v) {
+    values_[v] = Tensor();
+    const auto place = static_cast<size_t>(places_[v]);
+    if (record_ != nullptr && places_[v] >= 0 && place >= made_places_)
+      record_->steps.push_back({BoundRun::Step::Kind::Drop, place - made_places_});
+  }
+
+  /// Notes what was made; its place.
+  int note(BoundRun::Made made) {
+    if (record_ == nullptr) return -1;
+    record_->steps.push_back({BoundRun::Step::Kind::Make, record_->made.size()});
+    record_->made.push_back(std::move(made));
+    return static_cast<int>(made_places_ + record_->made.size() - 1);
   }
 
   Ints evaluate(const ir::Shape& shape) const {
@@ -194,29 +183,44 @@ class Run {
     const PlannedValue& planned = executable_.plan.values[static_cast<size_t>(v)];
     if (!value.defined()) {
       value = Tensor::empty(evaluate(planned.shape), planned.dtype);
-      if (record_ != nullptr) record_->made.push_back({.value = v, .info = value.info()});
+      places_[static_cast<size_t>(v)] = note({.info = value.info()});
     }
     return value;
   }
 
   void launch(const lower::KernelTemplate& kernel, const LaunchTemplate& launch_template) {
-    SmallVector<LaunchBuffer, 6> buffers;
+    SmallVector<const int64_t*, 8> strides;
+    SmallVector<void*, 8> memory;
+    SmallVector<int, 8> places;
     for (const int v : kernel.buffer_values) {
       const Tensor& value = ensure(v);
-      buffers.push_back({value.data_ptr(), value.strides().data()});
+      strides.push_back(value.strides().data());
+      // Kernels write no parameter but as a result.
+      const bool reads = executable_.plan.values[static_cast<size_t>(v)].parameter >= 0;
+      memory.push_back(reads ? const_cast<void*>(value.readable_data_ptr()) : value.data_ptr());
+      places.push_back(places_[static_cast<size_t>(v)]);
     }
-    if (record_ == nullptr || !record_->possible)
-      return launch_template.launch({buffers.data(), buffers.size()}, bindings_, numbers_);
-    DirectLaunch direct;
-    launch_template.launch({buffers.data(), buffers.size()}, bindings_, numbers_, &direct);
-    if (direct.function == nullptr) return not_small();
-    for (DirectLaunch::Pointer& pointer : direct.pointers)
-      pointer.buffer = kernel.buffer_values[static_cast<size_t>(pointer.buffer)];
-    record_->launches.push_back(std::move(direct));
+    BoundLaunches bound = launch_template.bind({strides.data(), strides.size()}, bindings_);
+    Tensor scratch;
+    if (bound.scratch_bytes > 0) {
+      scratch = Tensor::empty({static_cast<int64_t>(bound.scratch_bytes)}, DType::UInt8);
+      memory.push_back(scratch.data_ptr());
+      places.push_back(note({.info = scratch.info()}));
+    }
+    for (BoundLaunch& launch : bound.launches) {
+      launch.run(memory.data(), numbers_);
+      if (record_ == nullptr) continue;
+      for (BoundLaunch::Pointer& pointer : launch.pointers)
+        pointer.buffer = places[static_cast<size_t>(pointer.buffer)];
+      record_->steps.push_back({BoundRun::Step::Kind::Launch, record_->launches.size()});
+      record_->launches.push_back(std::move(launch));
+    }
+    if (scratch.defined() && record_ != nullptr)
+      record_->steps.push_back({BoundRun::Step::Kind::Drop, record_->made.size() - 1});
   }
 
   void contract(const ContractStep& step, const ContractionTemplate& contraction) {
-    not_small();
+    not_bound();
     SmallVector<LaunchBuffer, 6> epilogue;
     if (step.epilogue != nullptr) {
       for (size_t b = 0; b < step.epilogue->buffers.size(); ++b) {
@@ -238,7 +242,7 @@ class Run {
   }
 
   void scan(const ScanStep& step, const Executable& body) {
-    not_small();
+    not_bound();
     SmallVector<Tensor, 8> operands;
     SmallVector<Tensor, 4> results;
     for (const int v : step.operands) operands.push_back(ensure(v));
@@ -261,7 +265,7 @@ class Run {
         if (!result.defined()) result = Tensor::empty(sizes, value.dtype());
         copy_elements(
             value, result.alias(value.sizes(), contiguous_strides(value.sizes()), result->offset));
-        return not_small();
+        return not_bound();
       }
       return note_window(step, value, result);
     }
@@ -279,24 +283,35 @@ class Run {
   }
 
   void note_window(const AliasStep& step, const Tensor& value, const Tensor& result) {
-    if (record_ != nullptr)
-      record_->made.push_back(
-          {step.result, result.info(), step.value, result->offset - value->offset});
+    places_[static_cast<size_t>(step.result)] =
+        note({.info = result.info(),
+              .window_of = places_[static_cast<size_t>(step.value)],
+              .offset = result->offset - value->offset});
   }
 
   const Executable& executable_;
   std::span<const Scalar> numbers_;
-  std::span<const Tensor> outputs_;
+  std::span<Tensor> results_;
   SmallVector<const int64_t*, 6> sizes_;
   ir::DimBindings bindings_;
   SmallVector<Tensor, 6> values_;
-  SmallRun* record_;
+  BoundRun* record_;
+  SmallVector<int, 6> places_;  // per value: its place in the record, -1 if it has none
+  size_t made_places_;          // where places of what is made begin
 };
 
-/// All that decides a run but memory and numbers. Empty if an output cannot be written in place.
+/// True if kernels may write every given result to its place.
+bool are_safe(const lower::Plan& plan, std::span<const Tensor> parameters,
+              std::span<const Tensor> results) {
+  return std::all_of(results.begin(), results.end(), [&](const Tensor& result) {
+    return !result.defined() || is_safe_output(plan, parameters, result);
+  });
+}
+
+/// All that decides a run with safe results but memory and numbers.
 SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const Tensor> parameters,
                                  std::span<const int64_t> integers,
-                                 std::span<const Tensor> outputs) {
+                                 std::span<const Tensor> results) {
   SmallVector<int64_t, 64> key;
   key.push_back(static_cast<int64_t>(reinterpret_cast<uintptr_t>(&executable)));
   for (const Tensor& parameter : parameters) {
@@ -306,11 +321,9 @@ SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const T
   // Calls of other operations may share the program and pass more integers than it reads.
   key.push_back(static_cast<int64_t>(integers.size()));
   key.append(integers.begin(), integers.end());
-  for (const Tensor& output : outputs) {
-    key.push_back(output.defined() ? 1 : 0);
-    if (!output.defined()) continue;
-    if (!is_safe_output(executable.plan, parameters, output)) return {};
-    key.append(output.strides().begin(), output.strides().end());
+  for (const Tensor& result : results) {
+    key.push_back(result.defined() ? 1 : 0);
+    if (result.defined()) key.append(result.strides().begin(), result.strides().end());
   }
   return key;
 }
@@ -428,9 +441,9 @@ class ShapeFinder {
 };
 
 /// Runs a program with complex values on the same memory seen as reals.
-Results run_complex(const Executable& executable, std::span<const Tensor> parameters,
-                    std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                    std::span<const Tensor> outputs) {
+void run_complex(const Executable& executable, std::span<const Tensor> parameters,
+                 std::span<const Scalar> numbers, std::span<const int64_t> integers,
+                 std::span<Tensor> results) {
   const auto as_reals = [](std::span<const Tensor> tensors) {
     SmallVector<Tensor, 4> reals;
     for (const Tensor& tensor : tensors)
@@ -439,25 +452,22 @@ Results run_complex(const Executable& executable, std::span<const Tensor> parame
     return reals;
   };
   const SmallVector<Tensor, 4> reals = as_reals(parameters);
-  const SmallVector<Tensor, 4> places = as_reals(outputs);
-  Results results = Run(executable, {reals.data(), reals.size()}, numbers, integers,
-                        {places.data(), places.size()}, nullptr)
-                        .run();
+  SmallVector<Tensor, 4> made = as_reals(results);
+  Run(executable, {reals.data(), reals.size()}, numbers, integers, {made.data(), made.size()},
+      nullptr)
+      .run();
   for (size_t i = 0; i < results.size(); ++i) {
-    if (i < outputs.size() && outputs[i].defined()) {
-      results[i] = outputs[i];
-      continue;
-    }
+    if (results[i].defined()) continue;
     const ir::Node& node =
         executable.program.nodes[static_cast<size_t>(executable.program.results[i])];
-    if (!is_complex(node.type.dtype)) continue;
     // A result that is a parameter is that tensor itself.
-    if (node.primitive == ir::parameter_row())
+    if (!is_complex(node.type.dtype))
+      results[i] = made[i];
+    else if (node.primitive == ir::parameter_row())
       results[i] = parameters[static_cast<size_t>(node.attributes.index)];
     else
-      results[i] = alias_as_complex(results[i]);
+      results[i] = alias_as_complex(made[i]);
   }
-  return results;
 }
 
 }  // namespace
@@ -465,8 +475,11 @@ Results run_complex(const Executable& executable, std::span<const Tensor> parame
 Results run(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs) {
-  std::shared_ptr<const SmallRun> small;
-  return run_again(small, executable, parameters, numbers, integers, outputs);
+  Results results(outputs.begin(), outputs.end());
+  results.resize(executable.plan.results.size());
+  std::shared_ptr<const BoundRun> bound;
+  run_into(bound, executable, parameters, numbers, integers, {results.data(), results.size()});
+  return results;
 }
 
 std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
@@ -505,47 +518,53 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
                       std::span<const Tensor> blocks, std::span<const Tensor> parameters,
                       std::span<const Scalar> numbers, std::span<const int64_t> integers,
                       std::span<const Tensor> outputs) {
+  Results results(outputs.begin(), outputs.end());
+  results.resize(executable.plan.results.size());
   if (executable.is_complex) {  // every result has a block
-    SmallVector<Tensor, 4> places;
     for (size_t i = 0; i < blocks.size(); ++i)
-      places.push_back(i < outputs.size() && outputs[i].defined() ? outputs[i] : blocks[i]);
-    return run_complex(executable, parameters, numbers, integers, {places.data(), places.size()});
+      if (!results[i].defined()) results[i] = blocks[i];
+    run_complex(executable, parameters, numbers, integers, {results.data(), results.size()});
+    return results;
   }
-  Run run(executable, parameters, numbers, integers, outputs, nullptr);
+  Run run(executable, parameters, numbers, integers, {results.data(), results.size()}, nullptr);
   run.place(shape, blocks);
-  return run.run();
+  run.run();
+  return results;
 }
 
 RunSink* run_sink() { return sink_of_thread; }
 void set_run_sink(RunSink* sink) { sink_of_thread = sink; }
 
-Results run_again(std::shared_ptr<const SmallRun>& small, const Executable& executable,
-                  std::span<const Tensor> parameters, std::span<const Scalar> numbers,
-                  std::span<const int64_t> integers, std::span<const Tensor> outputs) {
+void run_into(std::shared_ptr<const BoundRun>& bound, const Executable& executable,
+              std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+              std::span<const int64_t> integers, std::span<Tensor> results) {
   if (sink_of_thread != nullptr) [[unlikely]] {
-    Results results;
-    if (sink_of_thread->take(executable, parameters, numbers, integers, outputs, results))
-      return results;
+    Results taken;
+    if (sink_of_thread->take(executable, parameters, numbers, integers, results, taken)) {
+      std::move(taken.begin(), taken.end(), results.begin());
+      return;
+    }
   }
-  if (small != nullptr) return small->run(parameters, numbers, outputs);
   if (executable.is_complex) [[unlikely]]
-    return run_complex(executable, parameters, numbers, integers, outputs);
-  constexpr size_t kRecentRuns = 512;
-  static thread_local RecentCache<SmallRun, kRecentRuns> recent;
-  const auto key = run_key(executable, parameters, integers, outputs);
-  if (key.empty()) return Run(executable, parameters, numbers, integers, outputs, nullptr).run();
-  auto& slot = recent.find({key.data(), key.size()});
-  if (slot.value == nullptr) {
-    // Runs of the body of a scan use the table, too.
-    const auto record = std::make_shared<SmallRun>();
-    Results results = Run(executable, parameters, numbers, integers, outputs, record.get()).run();
-    recent.find({key.data(), key.size()}).value = record;
-    return results;
+    return run_complex(executable, parameters, numbers, integers, results);
+  if (!are_safe(executable.plan, parameters, results))
+    return Run(executable, parameters, numbers, integers, results, nullptr).run();
+  if (bound == nullptr) {
+    constexpr size_t kRecentRuns = 512;
+    static thread_local RecentCache<BoundRun, kRecentRuns> recent;
+    const auto key = run_key(executable, parameters, integers, results);
+    bound = recent.find({key.data(), key.size()}).value;
+    if (bound == nullptr) {
+      const auto record = std::make_shared<BoundRun>();
+      Run(executable, parameters, numbers, integers, results, record.get()).run();
+      // Found anew: runs of the body of a scan use the table, too.
+      recent.find({key.data(), key.size()}).value = bound = record;
+      return;
+    }
   }
-  if (!slot.value->possible)
-    return Run(executable, parameters, numbers, integers, outputs, nullptr).run();
-  small = slot.value;
-  return small->run(parameters, numbers, outputs);
+  if (!bound->possible)
+    return Run(executable, parameters, numbers, integers, results, nullptr).run();
+  bound->run(parameters, numbers, results);
 }
 
 }  // namespace flambeau

@@ -19,8 +19,8 @@ using Results = SmallVector<Tensor, 2>;
 
 /// Immutable; shared by every call of the same program.
 class Executable;
-/// A run of small tensors that can be repeated (eager/small_run.h).
-class SmallRun;
+/// A run that can be repeated (eager/bound_run.h).
+class BoundRun;
 
 /// The executable of `program`, cached by the program's hash.
 std::shared_ptr<const Executable> make_executable(ir::Program program);
@@ -82,10 +82,10 @@ class RunSink {
 RunSink* run_sink();
 void set_run_sink(RunSink* sink);
 
-/// As run(), which this keeps in `small` for calls of the same geometry if it can be repeated. Then
-/// `small` is what runs.
-Results run_again(std::shared_ptr<const SmallRun>& small, const Executable& executable,
-                  std::span<const Tensor> parameters, std::span<const Scalar> numbers,
-                  std::span<const int64_t> integers, std::span<const Tensor> outputs);
+/// As run(): results that are defined are written, the others become what it gives, saved values
+/// included. Keeps in `bound` what calls of the same geometry repeat.
+void run_into(std::shared_ptr<const BoundRun>& bound, const Executable& executable,
+              std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+              std::span<const int64_t> integers, std::span<Tensor> results);
 
 }  // namespace flambeau

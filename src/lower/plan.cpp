@@ -660,15 +660,19 @@ class Planner {
     plan_.overwritable.assign(program_.parameters.size(), false);
     if (plan_.steps.size() != 1) return;
     const auto* step = std::get_if<KernelStep>(&plan_.steps.front());
-    if (step == nullptr || step->kernel->has_reduced()) return;
+    if (step == nullptr) return;
     const KernelTemplate& kernel = *step->kernel;
+    plan_.overwritable.assign(program_.parameters.size(), true);
+    const auto forbid = [&](const PlannedValue& value) {
+      if (value.parameter >= 0) plan_.overwritable[static_cast<size_t>(value.parameter)] = false;
+    };
+    for (const int result : plan_.results) forbid(plan_.values[static_cast<size_t>(result)]);
     for (size_t b = 0; b < kernel.buffers.size(); ++b) {
       const PlannedValue& value = plan_.values[static_cast<size_t>(kernel.buffer_values[b])];
-      if (value.parameter < 0) continue;
-      bool identity = extents_of(value.shape) == kernel.kept;
+      bool identity = !kernel.has_reduced() && extents_of(value.shape) == kernel.kept;
       for (const Access& access : kernel.accesses)
         identity &= access.buffer != static_cast<int>(b) || access.axes == loops_of(value.shape);
-      plan_.overwritable[static_cast<size_t>(value.parameter)] = identity;
+      if (!identity) forbid(value);
     }
   }
 

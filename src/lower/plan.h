@@ -85,8 +85,8 @@ struct Plan {
   std::vector<PlannedValue> values;
   std::vector<Step> steps;
   std::vector<int> results;  ///< value number per program result
-  /// Per parameter: true if one pointwise kernel does it all and reads the parameter only at the
-  /// position that it writes, so that a result may take the place of the parameter.
+  /// Per parameter: true if one kernel does it all and reads the parameter nowhere, or is pointwise
+  /// and reads it only at the position that it writes, so that a result may take its place.
   std::vector<bool> overwritable;
 };
 

@@ -28,7 +28,10 @@ class Specialiser {
     switch (layout_.kind) {
       case KernelKind::Pointwise:
       case KernelKind::Column: {
-        Statement inner = loop(LoopMark::ParallelInner, inner_ = program().variable_count++);
+        const bool fixed = layout_.inner_extent > 0;
+        Statement inner = loop(fixed ? LoopMark::Vector : LoopMark::ParallelInner,
+                               inner_ = program().variable_count++);
+        if (fixed) inner.extent = IntOperand::constant(layout_.inner_extent);
         for (const Section& section : kernel_.sections) add_section(section, inner.body);
         outer.body.push_back(std::move(inner));
         break;

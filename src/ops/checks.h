@@ -11,6 +11,9 @@ void check_divisor(HostCall& host);
 /// not hold; nothing if there is none.
 std::optional<int64_t> find_outside(HostCall& host, std::string_view parameter, int64_t low,
                                     int64_t high, std::optional<int64_t> ignored = {});
+/// The same of a row-major tensor.
+std::optional<int64_t> find_outside(const HostTensor& contiguous, int64_t low, int64_t high,
+                                    std::optional<int64_t> ignored = {});
 /// Element `position` (row-major) of an integer or bool tensor.
 int64_t integer_at(const HostTensor& contiguous, int64_t position);
 

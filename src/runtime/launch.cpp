@@ -28,27 +28,17 @@ namespace {
 constexpr int64_t kChunkWork = 1 << 17;
 /// Pieces of the inner loop start at multiples of this many elements.
 constexpr int64_t kInnerPiece = 256;
+/// Many rows that are this short get a kernel of their length, if their body is simple: what a loop
+/// costs to start is most of the time then.
+constexpr int64_t kShortRow = 32;
+constexpr int64_t kManyRows = 256;
+constexpr int kSimpleBody = 16;
 /// Cost of a scan's iteration from which vectors that gather pay.
 constexpr int kCostlyScan = 24;
-/// Rows and columns of a tile of a transposed operand.
-constexpr int64_t kTile = 32;
 
 using Numbers = SmallVector<int64_t, 16>;
 
 }  // namespace
-
-void DirectLaunch::run(std::span<void* const> buffers, std::span<const Scalar> call_numbers) const {
-  SmallVector<void*, 8> places;
-  for (const Pointer& pointer : pointers)
-    places.push_back(static_cast<char*>(buffers[static_cast<size_t>(pointer.buffer)]) +
-                     pointer.offset);
-  if (numbers.empty()) return function(places.data(), slots.data(), 0, rows, 0, columns);
-  Numbers values = slots;
-  for (const Number& number : numbers)
-    values[number.slot] =
-        static_cast<int64_t>(call_numbers[static_cast<size_t>(number.number)].bits());
-  function(places.data(), values.data(), 0, rows, 0, columns);
-}
 
 struct LaunchTemplate::Variant {
   LayoutClass layout;
@@ -66,8 +56,7 @@ struct LaunchTemplate::Bound {
   };
   SmallVector<Level, 4> kept;            // outermost first
   SmallVector<Level, 2> reduced;         // logical order
-  SmallVector<void*, 8> base;            // per access; null for index accesses
-  Numbers offset;                        // per access: start of index accesses
+  Numbers offset;                        // per access: its start, in elements
   Numbers dynamic;                       // stride factors of dynamic terms, access by access
   SmallVector<size_t, 8> first_dynamic;  // per access: where its factors begin
   SmallVector<size_t, 8> element_size;
@@ -110,8 +99,8 @@ const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout
   return *fresh.release();
 }
 
-void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::DimBindings& bindings,
-                            std::span<const Scalar> numbers, DirectLaunch* direct) const {
+BoundLaunches LaunchTemplate::bind(std::span<const int64_t* const> strides,
+                                   const ir::DimBindings& bindings) const {
   const KernelTemplate& k = *kernel_;
   const size_t kept_count = k.kept.size();
   const size_t access_count = k.accesses.size();
@@ -120,7 +109,7 @@ void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::Dim
   // Loops: kept ones first. An extent of 0 leaves nothing to do; reduced ones may be empty.
   for (const ir::Dim& extent : k.kept) {
     bound.kept.push_back({extent.evaluate(bindings), Numbers(access_count, 0)});
-    if (bound.kept.back().extent == 0) return;
+    if (bound.kept.back().extent == 0) return {};
   }
   for (const ir::Dim& extent : k.reduced) {
     bound.reduced.push_back({extent.evaluate(bindings), Numbers(access_count, 0)});
@@ -130,12 +119,11 @@ void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::Dim
   for (size_t a = 0; a < access_count; ++a) {
     const Access& access = k.accesses[a];
     const bool is_index = access.buffer < 0;
-    const LaunchBuffer* buffer = is_index ? nullptr : &buffers[static_cast<size_t>(access.buffer)];
     int64_t offset = 0;
     bound.first_dynamic.push_back(bound.dynamic.size());
     for (size_t axis = 0; axis < access.axes.size(); ++axis) {
       const AxisIndex& index = access.axes[axis];
-      const int64_t stride = is_index ? 1 : buffer->strides[axis];
+      const int64_t stride = is_index ? 1 : strides[static_cast<size_t>(access.buffer)][axis];
       if (!index.offset.is_zero()) offset += stride * index.offset.evaluate(bindings);
       for (const AxisIndex::Term& term : index.terms) {
         const int64_t step =
@@ -150,11 +138,6 @@ void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::Dim
     const size_t size = is_index ? 0 : size_of(k.buffers[static_cast<size_t>(access.buffer)].dtype);
     bound.element_size.push_back(size);
     bound.offset[a] = offset;
-    // A tensor without elements has no memory to be offset in.
-    bound.base.push_back(is_index || buffer->data == nullptr
-                             ? nullptr
-                             : static_cast<char*>(buffer->data) +
-                                   offset * static_cast<int64_t>(size));
   }
 
   // Kept loops: those of the greatest strides outermost, then merged; the first access that tells
@@ -201,7 +184,7 @@ void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::Dim
   }
   if (k.has_reduced() && reduced.empty()) reduced.push_back({1, Numbers(access_count, 0)});
   bound.reduced = std::move(reduced);
-  run(bound, numbers, bindings, direct);
+  return cut(bound, bindings);
 }
 
 namespace {
@@ -212,8 +195,7 @@ StrideClass class_of(int64_t stride) {
 
 }  // namespace
 
-void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
-                         const ir::DimBindings& bindings, DirectLaunch* direct) const {
+BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bindings) const {
   const KernelTemplate& k = *kernel_;
   const size_t access_count = k.accesses.size();
   static const Bound::Level kNone{1, {}};
@@ -264,6 +246,9 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
   const auto strides_of = [&](const Bound::Level* level, size_t a) {
     return level == nullptr ? int64_t{0} : level->strides[a];
   };
+  if (layout.kind == KernelKind::Pointwise && inner != nullptr && inner->extent <= kShortRow &&
+      outer != nullptr && outer->extent >= kManyRows && k.cost <= kSimpleBody)
+    layout.inner_extent = static_cast<uint8_t>(inner->extent);
   int64_t rows = outer == nullptr ? 1 : outer->extent;
   for (const Bound::Level* level : walked) rows *= level->extent;
 
@@ -297,179 +282,137 @@ void LaunchTemplate::run(const Bound& bound, std::span<const Scalar> numbers,
     }
   }
 
-  const auto fill = [&](const Variant& v, Numbers& ints) {
-    for (const SlotBinding& slot : v.slots) {
-      const auto a = static_cast<size_t>(slot.index);
-      int64_t value = 0;
-      switch (slot.kind) {
-        case SlotBinding::Kind::Source: {
-          const lower::SlotSource& source = k.slots[a];
-          value = source.number >= 0
-                      ? static_cast<int64_t>(numbers[static_cast<size_t>(source.number)].bits())
-                      : source.dim.evaluate(bindings);
-          break;
-        }
-        case SlotBinding::Kind::ReducedExtent:
-          value = slot.level < 0 ? bound.reduced_count
-                                 : bound.reduced[static_cast<size_t>(slot.level)].extent;
-          break;
-        case SlotBinding::Kind::OuterStride:
-          value = v.layout.kind == KernelKind::Blocks
-                      ? bound.reduced[0].strides[a] * ir::kReduceBlock
-                      : strides_of(outer, a);
-          break;
-        case SlotBinding::Kind::InnerStride:
-          value = strides_of(inner, a);
-          break;
-        case SlotBinding::Kind::ReducedStride:
-          value = bound.reduced[static_cast<size_t>(slot.level)].strides[a];
-          break;
-        case SlotBinding::Kind::Offset:
-          value = bound.offset[a];
-          break;
-        case SlotBinding::Kind::DynamicStride:
-          value = bound.dynamic[bound.first_dynamic[a] + static_cast<size_t>(slot.level)];
-          break;
+  const auto slot_value = [&](const Variant& v, const SlotBinding& slot) -> int64_t {
+    const auto a = static_cast<size_t>(slot.index);
+    switch (slot.kind) {
+      case SlotBinding::Kind::Source: {
+        const lower::SlotSource& source = k.slots[a];
+        return source.number >= 0 ? 0 : source.dim.evaluate(bindings);
       }
-      ints.push_back(value);
+      case SlotBinding::Kind::ReducedExtent:
+        return slot.level < 0 ? bound.reduced_count
+                              : bound.reduced[static_cast<size_t>(slot.level)].extent;
+      case SlotBinding::Kind::OuterStride:
+        return v.layout.kind == KernelKind::Blocks ? bound.reduced[0].strides[a] * ir::kReduceBlock
+                                                   : strides_of(outer, a);
+      case SlotBinding::Kind::InnerStride:
+        return strides_of(inner, a);
+      case SlotBinding::Kind::ReducedStride:
+        return bound.reduced[static_cast<size_t>(slot.level)].strides[a];
+      case SlotBinding::Kind::Offset:
+        return bound.offset[a];
+      case SlotBinding::Kind::DynamicStride:
+        return bound.dynamic[bound.first_dynamic[a] + static_cast<size_t>(slot.level)];
     }
+    throw InternalError("launch: unknown slot");
   };
-
-  int64_t walks = 1;
-  for (const Bound::Level* level : walked) walks *= level->extent;
-
-  /// Pointers and integers of one position of the walked loops.
-  const auto place = [&](const Variant& v, int64_t walk, SmallVector<void*, 8>& pointers,
-                         Numbers& ints) {
-    Numbers shift(access_count, 0);
-    for (size_t l = walked.size(); l-- > 0;) {
-      const int64_t position = walk % walked[l]->extent;
-      walk /= walked[l]->extent;
-      for (size_t a = 0; a < access_count; ++a) shift[a] += position * walked[l]->strides[a];
-    }
+  /// All but the chunks.
+  const auto bind_to = [&](const Variant& v) {
+    BoundLaunch launch;
+    launch.function = v.function;
     for (const int access : v.pointers) {
       const auto a = static_cast<size_t>(access);
-      pointers.push_back(static_cast<char*>(bound.base[a]) +
-                         shift[a] * static_cast<int64_t>(bound.element_size[a]));
-    }
-    for (size_t i = 0; i < v.slots.size(); ++i)
-      if (v.slots[i].kind == SlotBinding::Kind::Offset)
-        ints[i] += shift[static_cast<size_t>(v.slots[i].index)];
-  };
-
-  if (split) {
-    const Variant& blocks = variant(layout);
-    layout.kind = KernelKind::Tree;
-    const Variant& tree = variant(layout);
-    const int64_t block_count = (bound.reduced_count + ir::kReduceBlock - 1) / ir::kReduceBlock;
-    const size_t bytes = static_cast<size_t>(block_count) * 8;
-    Numbers block_ints;
-    fill(blocks, block_ints);
-    Numbers tree_ints;
-    fill(tree, tree_ints);
-    for (size_t i = 0; i < tree.slots.size(); ++i) {
-      if (tree.slots[i].kind == SlotBinding::Kind::ReducedExtent) tree_ints[i] = block_count;
-      if (tree.slots[i].kind == SlotBinding::Kind::OuterStride) tree_ints[i] = 0;
-    }
-    const std::unique_ptr<void, std::function<void(void*)>> partial(
-        allocate(bytes), [bytes](void* p) { deallocate(p, bytes); });
-    for (int64_t walk = 0; walk < walks; ++walk) {
-      SmallVector<void*, 8> pointers;
-      Numbers ints = block_ints;
-      place(blocks, walk, pointers, ints);
-      pointers.push_back(partial.get());
-      const int64_t step = std::max<int64_t>(1, kChunkWork / (ir::kReduceBlock * k.cost / 4 + 1));
-      parallel_for((block_count + step - 1) / step,
-                   [&](int64_t chunk, int) {
-                     blocks.function(pointers.data(), ints.data(), chunk * step,
-                                     std::min((chunk + 1) * step, block_count), 0, 1);
-                   },
-                   bound.reduced_count * k.cost / 8);
-      SmallVector<void*, 8> tree_pointers;
-      ints = tree_ints;
-      place(tree, walk, tree_pointers, ints);
-      tree_pointers.push_back(partial.get());
-      tree.function(tree_pointers.data(), ints.data(), 0, 1, 0, 1);
-    }
-    return;
-  }
-
-  const Variant& v = variant(layout);
-  Numbers ints;
-  fill(v, ints);
-  const int64_t outer_extent = outer == nullptr ? 1 : outer->extent;
-  const int64_t inner_extent = inner == nullptr ? 1 : inner->extent;
-  const int64_t row_work = inner_extent * std::max<int64_t>(bound.reduced_count, 1) * k.cost / 4;
-  // Chunks depend on the shape alone: pieces of rows if a row is long, else some rows together.
-  int64_t inner_step = inner_extent;
-  int64_t outer_step = 1;
-  if (row_work > kChunkWork && inner != nullptr) {
-    const int64_t pieces = (row_work + kChunkWork - 1) / kChunkWork;
-    inner_step =
-        ((inner_extent + pieces - 1) / pieces + kInnerPiece - 1) / kInnerPiece * kInnerPiece;
-  } else if (row_work < kChunkWork) {
-    outer_step = kChunkWork / std::max<int64_t>(row_work, 1);
-  }
-  const int64_t inner_chunks = (inner_extent + inner_step - 1) / inner_step;
-  const int64_t outer_chunks = (outer_extent + outer_step - 1) / outer_step;
-  const int64_t per_walk = inner_chunks * outer_chunks;
-  // Where an operand is contiguous along the rows and not along the vectors, as in a transposed
-  // copy, small tiles let every cache line that is fetched serve several rows.
-  bool transposed = false;
-  for (size_t a = 0; a < access_count; ++a)
-    transposed |= layout.inner[a] == StrideClass::Other && strides_of(outer, a) == 1;
-  const auto run_chunk = [&](int64_t chunk, void* const* pointers, const int64_t* slots) {
-    const int64_t first_row = chunk / inner_chunks * outer_step;
-    const int64_t first = chunk % inner_chunks * inner_step;
-    const int64_t rows_end = std::min(first_row + outer_step, outer_extent);
-    const int64_t end = std::min(first + inner_step, inner_extent);
-    if (!transposed) {
-      v.function(pointers, slots, first_row, rows_end, first, end);
-      return;
-    }
-    for (int64_t o = first_row; o < rows_end; o += kTile)
-      for (int64_t i = first; i < end; i += kTile)
-        v.function(pointers, slots, o, std::min(o + kTile, rows_end), i, std::min(i + kTile, end));
-  };
-  if (walks * per_walk == 1) {
-    SmallVector<void*, 8> pointers;
-    for (const int access : v.pointers) pointers.push_back(bound.base[static_cast<size_t>(access)]);
-    run_chunk(0, pointers.data(), ints.data());
-    if (direct == nullptr || transposed) return;
-    direct->function = v.function;
-    direct->slots = ints;
-    direct->rows = outer_extent;
-    direct->columns = inner_extent;
-    for (const int access : v.pointers) {
-      const auto a = static_cast<size_t>(access);
-      direct->pointers.push_back(
+      launch.pointers.push_back(
           {k.accesses[a].buffer, bound.offset[a] * static_cast<int64_t>(bound.element_size[a])});
     }
     for (size_t i = 0; i < v.slots.size(); ++i) {
+      launch.slots.push_back(slot_value(v, v.slots[i]));
+      if (v.slots[i].kind == SlotBinding::Kind::Offset)
+        launch.offset_slots.push_back(static_cast<int>(i));
       if (v.slots[i].kind != SlotBinding::Kind::Source) continue;
       const int number = k.slots[static_cast<size_t>(v.slots[i].index)].number;
-      if (number >= 0) direct->numbers.push_back({i, number});
+      if (number >= 0) launch.numbers.push_back({i, number});
     }
-    return;
+    for (const Bound::Level* level : walked) {
+      BoundLaunch::Walk walk{level->extent, {}, {}};
+      for (const int access : v.pointers) {
+        const auto a = static_cast<size_t>(access);
+        walk.bytes.push_back(level->strides[a] * static_cast<int64_t>(bound.element_size[a]));
+      }
+      for (const int slot : launch.offset_slots)
+        walk.shifts.push_back(
+            level->strides[static_cast<size_t>(v.slots[static_cast<size_t>(slot)].index)]);
+      launch.walks.push_back(std::move(walk));
+      launch.walk_count *= level->extent;
+    }
+    return launch;
+  };
+
+  BoundLaunches result;
+  if (split) {
+    const int64_t block_count = (bound.reduced_count + ir::kReduceBlock - 1) / ir::kReduceBlock;
+    const int64_t bytes = block_count * 8;
+    // The results of the blocks of all walks lie one after the other.
+    const auto add_partial = [&](BoundLaunch& launch) {
+      launch.pointers.push_back({static_cast<int>(k.buffers.size()), 0});
+      int64_t step = bytes;
+      for (size_t l = launch.walks.size(); l-- > 0;) {
+        launch.walks[l].bytes.push_back(step);
+        step *= launch.walks[l].extent;
+      }
+    };
+    BoundLaunch blocks = bind_to(variant(layout));
+    add_partial(blocks);
+    blocks.rows = block_count;
+    blocks.row_step = std::max<int64_t>(1, kChunkWork / (ir::kReduceBlock * k.cost / 4 + 1));
+    blocks.cost = blocks.walk_count * bound.reduced_count * k.cost / 8;
+    layout.kind = KernelKind::Tree;
+    const Variant& tree_variant = variant(layout);
+    BoundLaunch tree = bind_to(tree_variant);
+    add_partial(tree);
+    tree.walks_together = tree.walk_count;
+    tree.cost = tree.walk_count * block_count;
+    for (size_t i = 0; i < tree_variant.slots.size(); ++i) {
+      if (tree_variant.slots[i].kind == SlotBinding::Kind::ReducedExtent)
+        tree.slots[i] = block_count;
+      if (tree_variant.slots[i].kind == SlotBinding::Kind::OuterStride) tree.slots[i] = 0;
+    }
+    result.scratch_bytes = static_cast<size_t>(blocks.walk_count * bytes);
+    result.launches.push_back(std::move(blocks));
+    result.launches.push_back(std::move(tree));
+    return result;
   }
+
+  BoundLaunch launch = bind_to(variant(layout));
+  launch.rows = outer == nullptr ? 1 : outer->extent;
+  launch.columns = inner == nullptr ? 1 : inner->extent;
+  const int64_t row_work = launch.columns * std::max<int64_t>(bound.reduced_count, 1) * k.cost / 4;
+  // Chunks depend on the shape alone: pieces of rows if a row is long, else some rows together.
+  launch.column_step = launch.columns;
+  if (row_work > kChunkWork && inner != nullptr) {
+    const int64_t pieces = (row_work + kChunkWork - 1) / kChunkWork;
+    launch.column_step =
+        ((launch.columns + pieces - 1) / pieces + kInnerPiece - 1) / kInnerPiece * kInnerPiece;
+  } else if (row_work < kChunkWork) {
+    launch.row_step = kChunkWork / std::max<int64_t>(row_work, 1);
+  }
+  // Where an operand is contiguous along the rows and not along the vectors, as in a transposed
+  // copy, small tiles let every cache line that is fetched serve several rows.
+  for (size_t a = 0; a < access_count; ++a)
+    launch.tiled |= layout.inner[a] == StrideClass::Other && strides_of(outer, a) == 1;
   // Short walks run several at a time.
-  const int64_t walk_work = std::max<int64_t>(row_work * outer_extent, 1);
-  const int64_t walks_together =
-      per_walk > 1 ? 1 : std::clamp<int64_t>(kChunkWork / walk_work, 1, walks);
-  const int64_t walk_groups = (walks + walks_together - 1) / walks_together;
-  parallel_for(
-      walk_groups * per_walk,
-      [&](int64_t task, int) {
-        const int64_t first = task / per_walk * walks_together;
-        const int64_t last = std::min(first + walks_together, walks);
-        for (int64_t walk = first; walk < last; ++walk) {
-          SmallVector<void*, 8> pointers;
-          Numbers slots = ints;
-          place(v, walk, pointers, slots);
-          run_chunk(task % per_walk, pointers.data(), slots.data());
-        }
-      },
-      walks * walk_work / 4);
+  const int64_t walk_work = std::max<int64_t>(row_work * launch.rows, 1);
+  if (launch.pieces() == 1)
+    launch.walks_together = std::clamp<int64_t>(kChunkWork / walk_work, 1, launch.walk_count);
+  launch.cost = launch.walk_count * walk_work / 4;
+  result.launches.push_back(std::move(launch));
+  return result;
+}
+
+void LaunchTemplate::launch(std::span<const LaunchBuffer> buffers, const ir::DimBindings& bindings,
+                            std::span<const Scalar> numbers) const {
+  SmallVector<const int64_t*, 8> strides;
+  SmallVector<void*, 8> memory;
+  for (const LaunchBuffer& buffer : buffers) {
+    strides.push_back(buffer.strides);
+    memory.push_back(buffer.data);
+  }
+  const BoundLaunches bound = bind({strides.data(), strides.size()}, bindings);
+  const std::unique_ptr<void, std::function<void(void*)>> scratch(
+      allocate(bound.scratch_bytes),
+      [bytes = bound.scratch_bytes](void* p) { deallocate(p, bytes); });
+  memory.push_back(scratch.get());
+  for (const BoundLaunch& launch : bound.launches) launch.run(memory.data(), numbers);
 }
 
 }  // namespace flambeau

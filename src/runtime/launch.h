@@ -1,14 +1,13 @@
 #pragma once
-// Running a kernel template on concrete memory: sorts and merges loops, picks the class of layouts
-// and its compiled kernel, splits the work into chunks fixed by the shape, and hands them to the
-// pool.
+// Binding a kernel template to extents and strides: sorts and merges loops, picks the class of
+// layouts and its compiled kernel, and splits the work into chunks fixed by the shape.
 
 #include <atomic>
 #include <memory>
 #include <span>
 
-#include "base/scalar.h"
 #include "lower/kernel_template.h"
+#include "runtime/bound_launch.h"
 
 namespace flambeau {
 
@@ -18,25 +17,12 @@ struct LaunchBuffer {
   const int64_t* strides = nullptr;
 };
 
-/// A launch that is one call of a kernel: all that extents and strides decide, ready for any memory
-/// and numbers.
-struct DirectLaunch {
-  struct Pointer {
-    int buffer;
-    int64_t offset;  ///< in bytes
-  };
-  struct Number {
-    size_t slot;
-    int number;
-  };
-  ir::KernelFunction function = nullptr;
-  SmallVector<Pointer, 8> pointers;
-  SmallVector<int64_t, 16> slots;
-  SmallVector<Number, 2> numbers;  ///< the slots that numbers of the call go to
-  int64_t rows = 1;
-  int64_t columns = 1;
-
-  void run(std::span<void* const> buffers, std::span<const Scalar> call_numbers) const;
+/// What a launch of a template becomes once extents and strides are known: launches to be run one
+/// after the other. Without elements there are none.
+struct BoundLaunches {
+  SmallVector<BoundLaunch, 1> launches;
+  /// Of memory that they need as a buffer after those of the template.
+  size_t scratch_bytes = 0;
 };
 
 /// A template with the kernels compiled for it so far. Thread safe.
@@ -49,18 +35,19 @@ class LaunchTemplate {
 
   const lower::KernelTemplate& kernel() const { return *kernel_; }
 
+  /// Sorts, merges and cuts its loops for these strides, given per buffer of kernel().buffers.
+  BoundLaunches bind(std::span<const int64_t* const> strides,
+                     const ir::DimBindings& bindings) const;
   /// Runs it once over all its loops. `buffers` as in kernel().buffers, `numbers` those of the
-  /// call. Where that is one call of a kernel, `direct` (if given) becomes this launch; its
-  /// function stays null otherwise.
+  /// call.
   void launch(std::span<const LaunchBuffer> buffers, const ir::DimBindings& bindings,
-              std::span<const Scalar> numbers, DirectLaunch* direct = nullptr) const;
+              std::span<const Scalar> numbers) const;
 
  private:
   struct Variant;
   struct Bound;
   const Variant& variant(const lower::LayoutClass& layout) const;
-  void run(const Bound& bound, std::span<const Scalar> numbers, const ir::DimBindings& bindings,
-           DirectLaunch* direct) const;
+  BoundLaunches cut(const Bound& bound, const ir::DimBindings& bindings) const;
 
   std::shared_ptr<const lower::KernelTemplate> kernel_;
   mutable std::atomic<Variant*> variants_{nullptr};  // a list that only grows

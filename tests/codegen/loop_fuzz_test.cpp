@@ -103,13 +103,14 @@ TEST_P(LoopFuzz, KernelsEqualTheInterpreter) {
 }
 
 std::string shape_name(const testing::TestParamInfo<KernelShape>& info) {
-  static constexpr const char* kNames[] = {"Pointwise", "Row", "Column", "Nested", "Tree"};
+  static constexpr const char* kNames[] = {"Pointwise", "ShortRows", "Row",
+                                           "Column",    "Nested",    "Tree"};
   return kNames[static_cast<size_t>(info.param)];
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LoopFuzz,
-                         testing::Values(KernelShape::Pointwise, KernelShape::Row,
-                                         KernelShape::Column, KernelShape::Nested,
+                         testing::Values(KernelShape::Pointwise, KernelShape::ShortRows,
+                                         KernelShape::Row, KernelShape::Column, KernelShape::Nested,
                                          KernelShape::Tree),
                          shape_name);
 

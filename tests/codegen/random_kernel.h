@@ -21,8 +21,8 @@ struct RandomKernel {
   int64_t inner = 1;                 ///< range of the parallel_inner loop
 };
 
-/// The four shapes of kernels that the lowering makes, and one of odds and ends.
-enum class KernelShape { Pointwise, Row, Column, Nested, Tree };
+/// The shapes of kernels that the lowering makes, and one of odds and ends.
+enum class KernelShape { Pointwise, ShortRows, Row, Column, Nested, Tree };
 
 class RandomKernelMaker {
  public:
@@ -34,6 +34,14 @@ class RandomKernelMaker {
     switch (shape) {
       case KernelShape::Pointwise:
         inside_parallel([&] { inner_loop(LoopMark::ParallelInner, kernel_.inner, false); });
+        break;
+      case KernelShape::ShortRows:
+        inside_parallel([&] {
+          const int64_t length = 1 + below(34);
+          builder_.loop(LoopMark::Vector, c(length), [&](LoopVar v) {
+            inside({v, length}, [&] { inner_body(below(4) == 0); });
+          });
+        });
         break;
       case KernelShape::Row:
         inside_parallel([&] {
@@ -239,14 +247,15 @@ class RandomKernelMaker {
   }
 
   void inner_loop(LoopMark mark, int64_t extent, bool with_reduce) {
-    loop(mark, extent, [&] {
-      fill_body();
-      if (with_reduce) {
-        reduce(LoopMark::Serial, this->extent());
-        compute();
-      }
-      for (int64_t i = below(2); i >= 0; --i) store(any());
-    });
+    loop(mark, extent, [&] { inner_body(with_reduce); });
+  }
+  void inner_body(bool with_reduce) {
+    fill_body();
+    if (with_reduce) {
+      reduce(LoopMark::Serial, extent());
+      compute();
+    }
+    for (int64_t i = below(2); i >= 0; --i) store(any());
   }
 
   void store(ValueId value) {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
+
 namespace flambeau::testing {
 namespace {
 
@@ -197,6 +199,22 @@ TEST(KernelText, AScanAlongColumnsCarriesARunningValueALane) {
   }
 }
 )");
+}
+
+std::vector<bool> overwritable(std::string_view body) {
+  const std::string program =
+      concat("program(p0: f32[s0.0], p1: f32[s0.0]) {\n", "  %0 = parameter : f32[s0.0]\n",
+             "  %1 = parameter {index=1} : f32[s0.0]\n", body, "}\n");
+  return lower::make_plan(ir::parse_program(program)).overwritable;
+}
+
+TEST(Plan, AResultMayTakeThePlaceOfWhatIsReadWhereItIsWrittenOrNowhere) {
+  EXPECT_EQ(overwritable("  %2 = exp %1 : f32[s0.0]\n  return %2\n"),
+            (std::vector<bool>{true, true}));
+  EXPECT_EQ(overwritable("  %2 = exp %1 : f32[s0.0]\n  return %2, %0\n"),
+            (std::vector<bool>{false, true}));
+  EXPECT_EQ(overwritable("  %2 = reduce_sum %1 {axes=[0]} : f32[]\n  return %2\n"),
+            (std::vector<bool>{true, false}));
 }
 
 }  // namespace

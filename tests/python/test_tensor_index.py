@@ -156,3 +156,38 @@ def test_gradients_through_indexing():
     x = flambeau.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
     (x[0] * 2 + x[[1, 1], [0, 1]]).sum().backward()
     assert x.grad.tolist() == [[2.0, 2.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("place", [0, 4095, 4096, 5999])
+def test_an_index_out_of_bounds_is_found_at_any_place(dtype, place):
+    table = flambeau.arange(100.0)
+    index = flambeau.zeros(6000, dtype=flambeau.int64)
+    kind = getattr(flambeau, dtype)
+    limits = flambeau.iinfo(kind)
+    take = table.gather if dtype == "int64" else (lambda dim, i: table[i])
+    for value in (100, -101, limits.max, limits.min):
+        index[place] = value
+        with pytest.raises((IndexError, RuntimeError), match=f"index {value} is out of bounds"):
+            take(0, index.to(kind))
+    index[place] = 99
+    assert take(0, index.to(kind))[place] == 99
+
+
+def test_ignored_targets_hide_no_other():
+    logits, target = flambeau.zeros(5000, 3), flambeau.zeros(5000, dtype=flambeau.int64)
+    target[::2] = -100
+    loss = flambeau.nn.functional.cross_entropy(logits, target)
+    assert abs(loss.item() - np.log(3)) < 1e-6
+    target[4999] = 3
+    with pytest.raises(IndexError, match="Target 3 is out of bounds"):
+        flambeau.nn.functional.cross_entropy(logits, target)
+
+
+def test_a_zero_among_many_integers_is_a_division_by_zero():
+    ones = flambeau.ones(5000, dtype=flambeau.int32)
+    divisor = ones.clone()
+    assert (ones // divisor).sum() == 5000
+    divisor[4998] = 0
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        ones // divisor

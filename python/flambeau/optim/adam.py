@@ -6,7 +6,6 @@ Every variant but differentiable is one fused update over all parameters of a gr
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -71,35 +70,55 @@ class Adam(Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = evaluate(closure)
         for group in self.param_groups:
-            # Parameters that have made the same number of steps share an update.
-            by_step: defaultdict[float, list[Any]] = defaultdict(list)
+            params, grads, states = [], [], []
             for parameter in group["params"]:
-                if parameter.grad is None:
+                grad = parameter.grad
+                if grad is None:
                     continue
-                state = self.state[parameter]
-                if not state:
-                    state["step"] = zero_step()
-                    state["exp_avg"] = flambeau.zeros_like(parameter).detach()
-                    state["exp_avg_sq"] = flambeau.zeros_like(parameter).detach()
-                    if group["amsgrad"]:
-                        state["max_exp_avg_sq"] = flambeau.zeros_like(parameter).detach()
-                state["step"] += 1
-                by_step[state["step"].item()].append(parameter)
-            for step, params in by_step.items():
-                if group["differentiable"]:
-                    for parameter in params:
-                        self._update(parameter, self.state[parameter], group, step)
-                else:
-                    self._fused(params, group, step)
+                params.append(parameter)
+                grads.append(grad)
+                states.append(self.state[parameter] or self._make_state(parameter, group))
+            counters = [state["step"] for state in states]
+            flambeau._foreach_add_(counters, 1)
+            steps = [counter.item() for counter in counters]
+            # Parameters that have made the same number of steps share an update; usually all have.
+            for step in dict.fromkeys(steps):
+                which = [i for i, own in enumerate(steps) if own == step]
+                self._step(
+                    [params[i] for i in which],
+                    [grads[i] for i in which],
+                    [states[i] for i in which],
+                    group,
+                    step,
+                )
         return loss
 
-    def _fused(self, params: list[Any], group: dict[str, Any], step: float) -> None:
-        states = [self.state[parameter] for parameter in params]
+    def _make_state(self, parameter: Any, group: dict[str, Any]) -> dict[str, Any]:
+        state = self.state[parameter]
+        state["step"] = zero_step()
+        state["exp_avg"] = flambeau.zeros_like(parameter).detach()
+        state["exp_avg_sq"] = flambeau.zeros_like(parameter).detach()
+        if group["amsgrad"]:
+            state["max_exp_avg_sq"] = flambeau.zeros_like(parameter).detach()
+        return state
+
+    def _step(
+        self,
+        params: list[Any],
+        grads: list[Any],
+        states: list[dict[str, Any]],
+        group: dict[str, Any],
+        step: float,
+    ) -> None:
+        if group["differentiable"]:
+            for parameter, state in zip(params, states):
+                self._update(parameter, state, group, step)
+            return
         decoupled = group["decoupled_weight_decay"]
         update = flambeau._fused_adamw_ if decoupled else flambeau._fused_adam_
         update(
             params,
-            [parameter.grad for parameter in params],
+            grads,
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             *([[state["max_exp_avg_sq"] for state in states]] if group["amsgrad"] else []),

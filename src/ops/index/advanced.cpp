@@ -112,15 +112,12 @@ void check_places(HostCall& host) {
     // Inputs are counted without those that are None.
     size_t position = 0;
     for (size_t k = 0; k < i; ++k) position += index_list(call)[k] != nullptr;
-    const HostTensor index = host.input("indices", position);
     const int64_t n = self.sizes[i];
-    for (int64_t k = 0; k < index.info.numel(); ++k) {
-      const int64_t value = integer_at(index, k);
-      check<IndexError>(value >= -n && value < n, [&] {
-        return concat(call.name(), ": index ", value, " is out of bounds for dimension ", i,
-                      " with size ", n);
-      });
-    }
+    const std::optional<int64_t> bad = find_outside(host.input("indices", position), -n, n);
+    check<IndexError>(!bad, [&] {
+      return concat(call.name(), ": index ", *bad, " is out of bounds for dimension ", i,
+                    " with size ", n);
+    });
   }
 }
 const Register kIndex({

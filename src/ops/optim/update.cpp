@@ -10,6 +10,20 @@ namespace {
 
 using namespace prim;
 
+/// Every tensor has the shape of the first; one that is only read may be 0-dim instead.
+void check_shapes(const Call& call, ResultInfos&) {
+  const Ints& sizes = call.tensor("self").sizes;
+  for (size_t i = 0; i < call.arguments().size(); ++i) {
+    const auto* one = std::get_if<const TensorInfo*>(&call.arguments()[i]);
+    if (one == nullptr || *one == nullptr) continue;
+    const bool written = call.definition().parsed.parameters[i].written;
+    check((*one)->sizes == sizes || ((*one)->dim() == 0 && !written), [&] {
+      return concat(call.name(), ": expected tensors of one shape, got ", list_text(sizes), " and ",
+                    list_text((*one)->sizes));
+    });
+  }
+}
+
 /// An update of lists: written for one tensor, results written to those that the schema marks.
 Definition update(std::string_view schema, std::string_view doc, void (*lower)(Lowering&),
                   std::function<SampleList()> samples) {
@@ -19,7 +33,7 @@ Definition update(std::string_view schema, std::string_view doc, void (*lower)(L
           .accepts = Accepts::Floats,
           .returns = Returns::Self,
           .broadcasts = true,
-          .shape = [](const Call&, ResultInfos&) {},
+          .shape = check_shapes,
           .lower = lower,
           .differentiable = false,
           .per_item = true,
@@ -152,6 +166,11 @@ const Register kForeachMul(update(
     "Multiplies every tensor of the list by one 0-dim tensor.",
     [](Lowering& l) { l.result(l["self"] * convert(l["factor"], l["self"].dtype())); },
     [] { return SampleList{{{two(), t({})}}}; }));
+const Register kForeachAdd(update(
+    "_foreach_add_(Tensor(a!)[] self, Scalar scalar) -> ()",
+    "Adds a number to every tensor of the list.",
+    [](Lowering& l) { l.result(l["self"] + l["scalar"]); },
+    [] { return SampleList{{{two(), 0.5}}}; }));
 const Register kForeachZero(update(
     "_foreach_zero_(Tensor(a!)[] self) -> ()", "Writes 0 to every tensor of the list.",
     [](Lowering& l) { l.result(full_like(l["self"], 0.0)); },

@@ -1,0 +1,39 @@
+#pragma once
+// The run of an executable as its geometry decides it: what is allocated, and which kernels are
+// called with which integers. Runs of the same geometry repeat it on other memory.
+
+#include <memory>
+#include <span>
+
+#include "eager/executable.h"
+#include "runtime/launch.h"
+
+namespace flambeau {
+
+/// The tensors of a run have places: first the parameters, then the results, then what is made.
+class BoundRun {
+ public:
+  struct Step {
+    enum class Kind : uint8_t { Make, Drop, Launch } kind;
+    size_t index;  ///< of `made` or `launches`
+  };
+  /// Fresh row-major memory, or a window of an earlier place.
+  struct Made {
+    TensorInfo info;
+    int window_of = -1;  ///< the place, -1: fresh memory
+    int64_t offset = 0;  ///< of the window from that place's first element
+  };
+
+  std::vector<Step> steps;
+  std::vector<BoundLaunch> launches;  ///< the buffers of pointers are places
+  std::vector<Made> made;             ///< in the order in which it is made
+  SmallVector<int, 2> results;        ///< per result: its place
+  /// False: the geometry needs the general way.
+  bool possible = true;
+
+  /// As flambeau::run. Every result that is given is written by kernels alone.
+  void run(std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+           std::span<Tensor> results) const;
+};
+
+}  // namespace flambeau

@@ -1,0 +1,109 @@
+#include "runtime/bound_launch.h"
+
+#include "runtime/thread_pool.h"
+
+namespace flambeau {
+namespace {
+
+/// Rows and columns of a tile of a transposed operand.
+constexpr int64_t kTile = 32;
+/// Launches that cost less than this together are one task.
+constexpr int64_t kTaskCost = 8'000;
+
+/// Chunks of a launch, or all chunks of some launches after one another.
+struct Task {
+  size_t first;
+  size_t count;
+  int64_t chunk;
+};
+
+}  // namespace
+
+void BoundLaunch::run_piece(int64_t piece, void* const* places, const int64_t* call_slots) const {
+  const int64_t across = column_chunks();
+  const int64_t first_row = piece / across * row_step;
+  const int64_t first = piece % across * column_step;
+  const int64_t rows_end = std::min(first_row + row_step, rows);
+  const int64_t end = std::min(first + column_step, columns);
+  if (!tiled) return function(places, call_slots, first_row, rows_end, first, end);
+  for (int64_t o = first_row; o < rows_end; o += kTile)
+    for (int64_t i = first; i < end; i += kTile)
+      function(places, call_slots, o, std::min(o + kTile, rows_end), i, std::min(i + kTile, end));
+}
+
+void BoundLaunch::run_chunk(int64_t chunk, void* const* places, const int64_t* call_slots) const {
+  if (walks.empty()) return run_piece(chunk, places, call_slots);
+  const int64_t per_walk = pieces();
+  const int64_t begin = chunk / per_walk * walks_together;
+  const int64_t end = std::min(begin + walks_together, walk_count);
+  SmallVector<void*, 8> moved_places(pointers.size());
+  SmallVector<int64_t, 16> moved_slots;
+  for (int64_t walk = begin; walk < end; ++walk) {
+    for (size_t p = 0; p < pointers.size(); ++p) moved_places[p] = places[p];
+    if (!offset_slots.empty()) {
+      moved_slots.clear();
+      moved_slots.append(call_slots, call_slots + slots.size());
+    }
+    int64_t rest = walk;
+    for (size_t l = walks.size(); l-- > 0;) {
+      const int64_t position = rest % walks[l].extent;
+      rest /= walks[l].extent;
+      for (size_t p = 0; p < pointers.size(); ++p)
+        if (moved_places[p] != nullptr)
+          moved_places[p] = static_cast<char*>(moved_places[p]) + position * walks[l].bytes[p];
+      for (size_t i = 0; i < offset_slots.size(); ++i)
+        moved_slots[static_cast<size_t>(offset_slots[i])] += position * walks[l].shifts[i];
+    }
+    run_piece(chunk % per_walk, moved_places.data(),
+              offset_slots.empty() ? call_slots : moved_slots.data());
+  }
+}
+
+void BoundLaunch::run(void* const* buffers, std::span<const Scalar> call_numbers) const {
+  SmallVector<void*, 8> places(pointers.size());
+  place(buffers, places.data());
+  const int64_t* call_slots = slots.data();
+  SmallVector<int64_t, 16> copy;
+  if (!numbers.empty()) {
+    copy.append(slots.begin(), slots.end());
+    fill_numbers(call_numbers, copy.data());
+    call_slots = copy.data();
+  }
+  const int64_t count = chunks();
+  if (count == 1) return run_chunk(0, places.data(), call_slots);
+  parallel_for(
+      count, [&](int64_t chunk, int) { run_chunk(chunk, places.data(), call_slots); }, cost);
+}
+
+void run_together(std::span<const ReadyLaunch> launches) {
+  SmallVector<Task, 32> tasks;
+  int64_t cost = 0;
+  int64_t open = kTaskCost;  // cost of the last task, if further launches may join it
+  for (size_t i = 0; i < launches.size(); ++i) {
+    const BoundLaunch& launch = *launches[i].launch;
+    const int64_t chunks = launch.chunks();
+    cost += launch.cost;
+    if (open + launch.cost < kTaskCost) {
+      ++tasks.back().count;
+      open += launch.cost;
+    } else if (chunks == 1) {
+      tasks.push_back({i, 1, -1});
+      open = launch.cost;
+    } else {
+      for (int64_t chunk = 0; chunk < chunks; ++chunk) tasks.push_back({i, 1, chunk});
+      open = kTaskCost;
+    }
+  }
+  const auto run = [&](int64_t number, int) {
+    const Task& task = tasks[static_cast<size_t>(number)];
+    for (const ReadyLaunch& ready : launches.subspan(task.first, task.count)) {
+      const int64_t begin = task.chunk < 0 ? 0 : task.chunk;
+      const int64_t end = task.chunk < 0 ? ready.launch->chunks() : task.chunk + 1;
+      for (int64_t chunk = begin; chunk < end; ++chunk)
+        ready.launch->run_chunk(chunk, ready.places, ready.slots);
+    }
+  };
+  parallel_for(static_cast<int64_t>(tasks.size()), run, cost);
+}
+
+}  // namespace flambeau

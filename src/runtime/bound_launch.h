@@ -1,0 +1,78 @@
+#pragma once
+// Launches whose extents and strides are known, on any memory and with any numbers.
+
+#include <span>
+
+#include "base/scalar.h"
+#include "base/small_vector.h"
+#include "ir/loop_program.h"
+
+namespace flambeau {
+
+/// Calls of one kernel, cut into chunks that shape and cost fix.
+struct BoundLaunch {
+  /// A pointer of the kernel: so many bytes into a buffer of the launch.
+  struct Pointer {
+    int buffer;
+    int64_t offset;
+  };
+  /// A slot that a number of the call goes to.
+  struct Number {
+    size_t slot;
+    int number;
+  };
+  /// A loop around the kernel's own two.
+  struct Walk {
+    int64_t extent;
+    SmallVector<int64_t, 8> bytes;   ///< that each pointer moves by in one step
+    SmallVector<int64_t, 2> shifts;  ///< that each of `offset_slots` grows by
+  };
+  ir::KernelFunction function = nullptr;
+  SmallVector<Pointer, 6> pointers;
+  SmallVector<int64_t, 12> slots;
+  SmallVector<Number, 2> numbers;
+  SmallVector<int, 2> offset_slots;
+  SmallVector<Walk, 1> walks;  ///< outermost first
+  // The kernel's loops, and how much of them a chunk has.
+  int64_t rows = 1, columns = 1;
+  int64_t row_step = 1, column_step = 1;
+  bool tiled = false;  ///< a chunk is walked in small tiles
+  int64_t walk_count = 1;
+  int64_t walks_together = 1;  ///< that a chunk has; more than 1 only where each is one piece
+  int64_t cost = 0;            ///< of all chunks, in nanoseconds
+
+  int64_t column_chunks() const { return (columns + column_step - 1) / column_step; }
+  int64_t pieces() const { return (rows + row_step - 1) / row_step * column_chunks(); }
+  int64_t chunks() const { return (walk_count + walks_together - 1) / walks_together * pieces(); }
+  /// Writes the kernel's pointers, given the addresses of the launch's buffers.
+  void place(void* const* buffers, void** places) const {
+    for (const Pointer& pointer : pointers) {
+      void* const base = buffers[pointer.buffer];
+      // A tensor without elements has no memory to be offset in.
+      *places++ = base == nullptr ? nullptr : static_cast<char*>(base) + pointer.offset;
+    }
+  }
+  void fill_numbers(std::span<const Scalar> call_numbers, int64_t* call_slots) const {
+    for (const Number& number : numbers)
+      call_slots[number.slot] =
+          static_cast<int64_t>(call_numbers[static_cast<size_t>(number.number)].bits());
+  }
+  void run_chunk(int64_t chunk, void* const* places, const int64_t* call_slots) const;
+  /// Runs it all.
+  void run(void* const* buffers, std::span<const Scalar> call_numbers) const;
+
+ private:
+  void run_piece(int64_t piece, void* const* places, const int64_t* call_slots) const;
+};
+
+/// A bound launch with its pointers, and its slots with the numbers of the call.
+struct ReadyLaunch {
+  const BoundLaunch* launch;
+  void* const* places;
+  const int64_t* slots;
+};
+
+/// Runs launches that do not touch what another of them writes, as one parallel region.
+void run_together(std::span<const ReadyLaunch> launches);
+
+}  // namespace flambeau
