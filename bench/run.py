@@ -20,6 +20,21 @@ PYTHON = {
     "flambeau": ROOT / ".venv" / "bin" / "python",
     "torch": ROOT / ".venv-peers" / "bin" / "python",
 }
+# --isa: the widest instructions that each side may use, by its libraries' own settings.
+LEVELS = {
+    "avx2": {
+        "FLAMBEAU_ISA": "avx2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+    },
+    "avx512": {
+        "FLAMBEAU_ISA": "avx512",
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16",
+    },
+}
 # The GPT of models/gpt.py: weights in products, all weights, products of the attention.
 GPT_TOKENS = 8 * 256
 GPT_WEIGHTS = 6 * 12 * 384**2 + 384 * 256
@@ -150,10 +165,11 @@ def measure_fresh(report: Report, only: str, threads: int) -> None:
         report.single(name, cold - warm, "s", 1.0)
 
 
-def measure_roofline(report: Report, threads: int) -> None:
+def measure_roofline(report: Report, threads: int, isa: str | None) -> None:
     """What the machine could do in the time of the GPT's step."""
     program = ROOT / "build" / "release" / "bin" / "fma_peak"
-    done = subprocess.run([program, str(threads)], stdout=subprocess.PIPE, text=True, check=True)
+    command = [program, str(threads), *([isa] if isa else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     peak = float(done.stdout)
     report.single("multiply-adds, peak", peak, "GFLOP/s")
     figures = report.figures
@@ -175,12 +191,14 @@ def main() -> int:
     parser.add_argument("--only", default="", help="run the cases whose names contain this text")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--isa", choices=LEVELS, help="both sides use these instructions at most")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     for path in PYTHON.values():
         if not path.exists():
             print(f"bench: {path} is missing; run `make bench`, which makes it", file=sys.stderr)
             return 2
+    os.environ.update(LEVELS.get(options.isa, {}))
     report = Report()
     if options.only in "import":
         report.ratio("import", *(import_seconds(m, 5) for m in PYTHON), 0.1, "ms")
@@ -192,7 +210,7 @@ def main() -> int:
         report.single("GPT, bfloat16 / our float32", ratio, "", 1.05)
     measure_fresh(report, options.only, options.threads)
     if options.only in ("", "read", "GPT"):
-        measure_roofline(report, options.threads)
+        measure_roofline(report, options.threads, options.isa)
     print(f"{len(report.missed)} bars missed" + "".join(f"\n  {name}" for name in report.missed))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))

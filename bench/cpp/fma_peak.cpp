@@ -1,4 +1,5 @@
-// Prints the rate of float32 multiply-adds that THREADS cores reach, in GFLOP/s: fma_peak THREADS.
+// Prints the rate of float32 multiply-adds that THREADS cores reach, in GFLOP/s:
+// fma_peak THREADS [avx2|avx512]; by default with the widest instructions there are.
 
 #include <immintrin.h>
 
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <functional>
 #include <numeric>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -37,9 +39,9 @@ __attribute__((target("avx2,fma"))) int run_avx2() {
   FLAMBEAU_CHAINS(__m256, _mm256_set1_ps, _mm256_fmadd_ps);
 }
 
-double gflops() {
+double gflops(bool wide) {
   const auto start = std::chrono::steady_clock::now();
-  const int lanes = __builtin_cpu_supports("avx512f") ? run_avx512() : run_avx2();
+  const int lanes = wide ? run_avx512() : run_avx2();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return 2e-9 * kRounds * kChains * lanes / seconds.count();
 }
@@ -48,11 +50,13 @@ double gflops() {
 
 int main(int argc, char** argv) {
   const int count = argc > 1 ? std::max(1, std::atoi(argv[1])) : 1;
+  const bool wide =
+      argc > 2 ? std::string_view(argv[2]) == "avx512" : __builtin_cpu_supports("avx512f") != 0;
   double best = 0;
   for (int attempt = 0; attempt < kTries; ++attempt) {
     std::vector<double> rates(static_cast<size_t>(count));
     std::vector<std::thread> threads;
-    for (double& rate : rates) threads.emplace_back([&rate] { rate = gflops(); });
+    for (double& rate : rates) threads.emplace_back([&rate, wide] { rate = gflops(wide); });
     for (std::thread& thread : threads) thread.join();
     best = std::max(best, std::accumulate(rates.begin(), rates.end(), 0.0));
   }
