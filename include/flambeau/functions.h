@@ -446,6 +446,9 @@ TensorList dsplit(const Tensor& self, const IntList& indices);
 Tensor dstack(const TensorList& tensors);
 Tensor dstack_out(const Tensor& out, const TensorList& tensors);
 
+/// The sum of products that `equation` names: "bij,bjk->bik" is a batch of matrix products. Operands are multiplied from left to right.
+Tensor einsum(const std::string& equation, const TensorList& tensors);
+
 /// scale * (self if self > 0 else alpha * (exp(input_scale * self) - 1)).
 Tensor elu(const Tensor& self, const Scalar& alpha = 1, const Scalar& scale = 1, const Scalar& input_scale = 1);
 Tensor elu_(const Tensor& self, const Scalar& alpha = 1, const Scalar& scale = 1, const Scalar& input_scale = 1);
@@ -1811,11 +1814,11 @@ std::tuple<Tensor, Tensor> var_mean_out(const Tensor& out0, const Tensor& out1, 
 Tensor vdot(const Tensor& self, const Tensor& other);
 Tensor vdot_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
-/// The elements of self under another shape without a copy; one extent may be -1.
-Tensor view(const Tensor& self, const IntList& size);
-
 /// The same bytes read as another dtype; one of another size changes the last extent.
 Tensor view(const Tensor& self, DType dtype);
+
+/// The elements of self under another shape without a copy; one extent may be -1.
+Tensor view(const Tensor& self, const IntList& size);
 
 /// self seen under the shape of other.
 Tensor view_as(const Tensor& self, const Tensor& other);

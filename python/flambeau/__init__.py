@@ -91,6 +91,7 @@ from ._construct import (  # noqa: E402
 from ._functional import (  # noqa: E402
     broadcast_shapes,
     broadcast_tensors,
+    einsum,
     equal,
     is_complex,
     is_conj,

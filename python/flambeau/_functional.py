@@ -10,6 +10,7 @@ from ._C import Size, Tensor
 __all__ = [
     "broadcast_shapes",
     "broadcast_tensors",
+    "einsum",
     "equal",
     "is_complex",
     "is_conj",
@@ -21,6 +22,7 @@ __all__ = [
     "where",
 ]
 
+_einsum = _C._functions["einsum"]
 _nonzero = _C._functions["nonzero"]
 _where = _C._functions["where"]
 _unbind = _C._functions["unbind"]
@@ -119,3 +121,36 @@ def result_type(tensor1: Any, tensor2: Any) -> Any:
     if not isinstance(first, Tensor):
         first = _C._tensor(first, None, False)
     return (first + second).dtype
+
+
+def einsum(*args: Any) -> Tensor:
+    """The sum of products that an equation names: einsum("bij,bjk->bik", a, b).
+
+    In place of letters the axes may be numbered: einsum(a, [0, 1, 2], b, [0, 2, 3], [0, 1, 3]).
+    """
+    if len(args) < 2:
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, "
+            "or at least one operand and its subscripts list"
+        )
+    equation, *operands = args
+    if isinstance(equation, Tensor):
+        terms = [_subscripts(term) for term in args[1::2]]
+        operands = list(args[: 2 * len(terms) : 2])
+        output = "->" + _subscripts(args[-1]) if len(args) % 2 else ""
+        equation = ",".join(terms) + output
+    elif len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = list(operands[0])
+    return _einsum(equation, operands)
+
+
+def _subscripts(places: Any) -> str:
+    """[0, ..., 27] as "A...b"."""
+    letters = []
+    for place in places:
+        if place is not ... and not 0 <= place < 52:
+            raise ValueError(
+                "einsum(): subscript in subscript list is not within the valid range [0, 52)"
+            )
+        letters.append("..." if place is ... else chr(place + (65 if place < 26 else 71)))
+    return "".join(letters)

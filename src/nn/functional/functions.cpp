@@ -1344,6 +1344,12 @@ Tensor dstack_out(const Tensor& out, const TensorList& tensors) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor einsum(const std::string& equation, const TensorList& tensors) {
+  static const ops::Definition& op = ops::find_definition("einsum");
+  const std::array<ops::Argument, 2> arguments{argument(equation), argument(tensors)};
+  return call(op, arguments)[0];
+}
+
 Tensor elu(const Tensor& self, const Scalar& alpha, const Scalar& scale, const Scalar& input_scale) {
   static const ops::Definition& op = ops::find_definition("elu");
   const std::array<ops::Argument, 4> arguments{argument(self), argument(alpha), argument(scale), argument(input_scale)};
@@ -5484,15 +5490,15 @@ Tensor vdot_out(const Tensor& out, const Tensor& self, const Tensor& other) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor view(const Tensor& self, const IntList& size) {
-  static const ops::Definition& op = ops::find_definition("view");
-  const std::array<ops::Argument, 2> arguments{argument(self), argument(size)};
-  return call(op, arguments)[0];
-}
-
 Tensor view(const Tensor& self, DType dtype) {
   static const ops::Definition& op = ops::find_definition("view", "dtype");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dtype)};
+  return call(op, arguments)[0];
+}
+
+Tensor view(const Tensor& self, const IntList& size) {
+  static const ops::Definition& op = ops::find_definition("view");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(size)};
   return call(op, arguments)[0];
 }
 
