@@ -167,6 +167,12 @@ const Register kMovedim(permutation<movedim_order>(
 // ------------------------------------------------------------------------------------
 TensorInfo expanded(const Call& call, const TensorInfo& self, const Ints& sizes) {
   TensorInfo result{self.dtype, sizes, Ints(sizes.size(), 0)};
+  int64_t count = 1;
+  for (const int64_t size : sizes)
+    check(!__builtin_mul_overflow(count, size, &count) || self.numel() == 0, [&] {
+      return concat(call.name(), ": numel: integer multiplication overflow for the sizes ",
+                    list_text(sizes));
+    });
   const size_t shift = sizes.size() - self.sizes.size();
   for (size_t i = 0; i < self.sizes.size(); ++i) {
     const int64_t have = self.sizes[i];
@@ -236,7 +242,10 @@ const Register kExpand({
         [] {
           return std::vector<ErrorSample>{
               {{{t({2, 3}), Ints{2, 4}}}, "RuntimeError", "must match the existing size (3)"},
-              {{{t({2, 3}), Ints{3}}}, "RuntimeError", "the number of sizes provided (1)"}};
+              {{{t({2, 3}), Ints{3}}}, "RuntimeError", "the number of sizes provided (1)"},
+              {{{t({1}), Ints{int64_t{1} << 40, int64_t{1} << 40}}},
+               "RuntimeError",
+               "integer multiplication overflow"}};
         },
 });
 const Register kExpandAs({

@@ -1,4 +1,4 @@
-// Views that index maps cannot say: diagonals, sliding windows, any strides, another dtype.
+// Views that index maps cannot say: diagonals, sliding windows, any strides.
 
 #include <algorithm>
 
@@ -240,64 +240,6 @@ const Register kAsStrided({
         [] {
           return std::vector<ErrorSample>{
               {{{t({6}), Ints{3}, Ints{-1}}}, "RuntimeError", "Negative strides"}};
-        },
-});
-
-// ---- another dtype
-// -------------------------------------------------------------------------------------
-TensorInfo reinterpreted(const Call& call) {
-  TensorInfo result = call.tensor("self");
-  const DType dtype = call.dtype_or("dtype", result.dtype);
-  const auto from = static_cast<int64_t>(size_of(result.dtype));
-  const auto to = static_cast<int64_t>(size_of(dtype));
-  result.dtype = dtype;
-  if (from == to) return result;
-  check(result.dim() > 0 && result.strides.back() == 1, [&] {
-    return concat(call.name(), ": self.stride(-1) must be 1 to view it as a dtype of another size");
-  });
-  check(result.sizes.back() * from % to == 0, [&] {
-    return concat(call.name(), ": the last dimension of ", result.sizes.back(), " elements of ",
-                  from, " bytes is no multiple of ", to, " bytes");
-  });
-  result.sizes.back() = result.sizes.back() * from / to;
-  for (size_t i = 0; i + 1 < result.strides.size(); ++i) {
-    check(result.strides[i] * from % to == 0, [&] {
-      return concat(call.name(), ": stride ", result.strides[i], " does not fit the new dtype");
-    });
-    result.strides[i] = result.strides[i] * from / to;
-  }
-  return result;
-}
-const Register kViewDtype({
-    .schema = "view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)",
-    .doc = "The same bytes read as another dtype; one of another size changes the last extent.",
-    .variants = {.function = false},
-    .returns = Returns::View,
-    .shape = [](const Call& call, ResultInfos& results) { results.push_back(reinterpreted(call)); },
-    .lower =
-        [](Lowering& l) {
-          const TensorInfo& self = l.call().tensor("self");
-          const DType dtype = l.call().dtype_or("dtype", self.dtype);
-          check(size_of(dtype) == size_of(self.dtype), [&] {
-            return concat(l.call().name(), ": a recorded view keeps the size of its elements, got ",
-                          info(self.dtype).name, " as ", info(dtype).name);
-          });
-          l.result(dtype == self.dtype ? l["self"]
-                                       : bitcast(convert(l["self"], self.dtype), dtype));
-        },
-    .alias =
-        [](const Call& call, AliasInfo& alias) {
-          const TensorInfo info = reinterpreted(call);
-          alias.sizes = info.sizes;
-          alias.strides = info.strides;
-          alias.offset = alias.offset * static_cast<int64_t>(size_of(call.tensor("self").dtype)) /
-                         static_cast<int64_t>(size_of(info.dtype));
-        },
-    .differentiable = false,
-    .samples =
-        [] {
-          return SampleList{{{typed({2, 3}, DType::Float32, -2, 2), DType::Int32}},
-                            {{typed({2, 3}, DType::Int16, 0, 100), DType::BFloat16}}};
         },
 });
 
