@@ -146,7 +146,7 @@ bool bind_number(PyObject* value, bool (*from)(PyObject*, T&), BoundArguments& b
 }
 
 /// Appends the argument; false if `value` is not of the parameter's type.
-bool bind_value(const Overload& overload, size_t index, PyObject* value, BoundArguments& bound) {
+bool bind_fitting(const Overload& overload, size_t index, PyObject* value, BoundArguments& bound) {
   const Parameter& parameter = overload.op->parsed.parameters[index];
   if (parameter.type == ArgumentType::Tensor && is_tensor(value)) {
     bound.arguments.push_back(bound.alive.emplace_back(tensor_of(value)).impl());
@@ -273,6 +273,47 @@ std::string missing_text(const Overload& overload, std::span<PyObject* const> va
                 " required positional arguments: ", names);
 }
 
+[[noreturn]] void size_overflows(const Overload& overload, size_t index, Py_ssize_t position) {
+  throw TypeError(concat(overload.op->parsed.name, "(): argument '", text_of(overload.names[index]),
+                         "' failed to unpack the object at pos ", position,
+                         " with error \"Overflow when unpacking long\""));
+}
+
+/// True for what int_from takes, and for integers that int64 cannot hold.
+bool is_int(PyObject* object) {
+  try {
+    int64_t value = 0;
+    return int_from(object, value);
+  } catch (const IntOverflow&) {
+    return true;
+  }
+}
+bool overflows(PyObject* object) {
+  try {
+    int64_t value = 0;
+    int_from(object, value);
+    return false;
+  } catch (const IntOverflow&) {
+    return true;
+  }
+}
+
+/// bind_fitting with PyTorch's errors for integers that int64 cannot hold.
+bool bind_value(const Overload& overload, size_t index, PyObject* value, BoundArguments& bound) {
+  try {
+    return bind_fitting(overload, index, value, bound);
+  } catch (const IntOverflow&) {
+    const ArgumentType type = overload.op->parsed.parameters[index].type;
+    const bool list = PyTuple_Check(value) || PyList_Check(value);
+    if (type == ArgumentType::Int || (type == ArgumentType::IntList && !list)) throw;
+    if (type == ArgumentType::IntList)
+      for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); ++i)
+        if (overflows(PySequence_Fast_GET_ITEM(value, i))) size_overflows(overload, index, i + 1);
+    PyErr_SetString(PyExc_OverflowError, "int too big to convert");
+    throw PythonError();
+  }
+}
+
 std::string wrong_type_text(const Overload& overload, size_t index, PyObject* value,
                             bool by_position) {
   const Parameter& parameter = overload.op->parsed.parameters[index];
@@ -364,8 +405,7 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
   SmallVector<PyObject*, 12> values(parameters.size(), nullptr);
   bool spread = false;
   if (count > overload.positional) {
-    int64_t first = 0;
-    spread = overload.spreads_ints && int_from(args[overload.positional - 1], first);
+    spread = overload.spreads_ints && is_int(args[overload.positional - 1]);
     if (!spread)
       return fail(mismatch, [&] {
         const int self = overload.method ? 1 : 0;
@@ -375,10 +415,8 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
   }
   for (Py_ssize_t i = 0; i < std::min<Py_ssize_t>(count, overload.positional); ++i)
     values[static_cast<size_t>(overload.order[static_cast<size_t>(i)])] = args[i];
-  if (overload.spreads_ints && !spread && count == overload.positional) {
-    int64_t first = 0;
-    spread = int_from(args[count - 1], first);
-  }
+  if (overload.spreads_ints && !spread && count == overload.positional)
+    spread = is_int(args[count - 1]);
 
   const Py_ssize_t keyword_count = keywords != nullptr ? PyTuple_GET_SIZE(keywords) : 0;
   for (Py_ssize_t k = 0; k < keyword_count; ++k) {
@@ -420,6 +458,7 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
       Ints ints;
       for (Py_ssize_t k = overload.positional - 1; k < count; ++k) {
         int64_t value = 0;
+        if (overflows(args[k])) size_overflows(overload, i, k - overload.positional + 2);
         check<TypeError>(int_from(args[k], value), [&] {
           return concat(name, "(): argument '", parameters[i].name,
                         "' failed to unpack the object at pos ", k - overload.positional + 2,

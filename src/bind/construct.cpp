@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/scalar_range.h"
 #include "bind/constants.h"
 #include "bind/convert.h"
 #include "bind/tensor_type.h"
@@ -85,10 +86,7 @@ DType infer_dtype(PyObject* data) {
 }
 
 void store(char* address, DType dtype, const Scalar& value) {
-  // Unsigned types take negative numbers of their width, as PyTorch does.
-  const bool wraps = dtype == DType::UInt8 && value.category() == DTypeCategory::Integer &&
-                     value.to_int() < 0 && value.to_int() >= -255;
-  check(wraps || is_inexact(dtype) || fits(value, dtype), [&] {
+  check(is_inexact(dtype) || fits(value, dtype), [&] {
     return concat("value cannot be converted to type ", info(dtype).name, " without overflow");
   });
   store_element(address, dtype, value);
@@ -97,14 +95,12 @@ void store(char* address, DType dtype, const Scalar& value) {
 void store_object(char* address, DType dtype, PyObject* object) {
   Scalar value;
   if (!scalar_from(object, value)) {
-    if (is_tensor(object) && tensor_of(object).numel() == 1) {
-      value = tensor_of(object).item();
+    if (const Tensor tensor = existing(object); tensor.defined() && tensor.numel() == 1) {
+      value = tensor.item();
     } else {
-      check<ValueError>(!is_tensor(object), [] {
+      check<ValueError>(!tensor.defined(), [] {
         return std::string("only one element tensors can be converted to Python scalars");
       });
-      check<TypeError>(!is_sequence(object),
-                       [&] { return concat("must be real number, not ", type_name(object)); });
       throw TypeError(concat("must be real number, not ", type_name(object)));
     }
   }

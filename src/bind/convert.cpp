@@ -12,7 +12,7 @@ namespace {
 int64_t int_of(PyObject* integer) {
   int overflow = 0;
   const long long value = PyLong_AsLongLongAndOverflow(integer, &overflow);
-  check(overflow == 0, [] { return std::string("Overflow when unpacking long"); });
+  if (overflow != 0) throw IntOverflow();
   if (value == -1 && PyErr_Occurred() != nullptr) throw PythonError();
   return value;
 }

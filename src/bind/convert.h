@@ -4,11 +4,18 @@
 
 #include <vector>
 
+#include "base/error.h"
 #include "base/scalar.h"
 #include "base/small_vector.h"
 #include "bind/python.h"
 
 namespace flambeau::bind {
+
+/// A Python int that int64 cannot hold.
+class IntOverflow : public RuntimeError {
+ public:
+  IntOverflow() : RuntimeError("Overflow when unpacking long") {}
+};
 
 /// int, and what has __index__ (NumPy's integers, integer tensors of one element); no bool, no
 /// float. RuntimeError for numbers outside int64.

@@ -17,9 +17,13 @@ using Items = SmallVector<IndexItem, 6>;
 std::optional<int64_t> bound_of(PyObject* object) {
   if (object == Py_None) return std::nullopt;
   int64_t value = 0;
-  check<TypeError>(int_from(object, value), [] {
-    return std::string("slice indices must be integers or None or have an __index__ method");
-  });
+  try {
+    check<TypeError>(int_from(object, value), [] {
+      return std::string("slice indices must be integers or None or have an __index__ method");
+    });
+  } catch (const IntOverflow&) {
+    return PyNumber_AsSsize_t(object, nullptr);  // clips
+  }
   return value;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/scalar_range.h"
 #include "ir/core_carrier.h"
 #include "ir/core_function.h"
 
@@ -79,6 +80,14 @@ void check_divisor(HostCall& host) {
     });
   }
   check(!zero, [&] { return concat(call.name(), ": ZeroDivisionError (division by zero)"); });
+}
+
+void check_fits(HostCall& host, std::string_view parameter, DType dtype) {
+  const auto* value = std::get_if<Scalar>(&host.call()[parameter]);
+  check(value == nullptr || fits(*value, dtype), [&] {
+    return concat(host.call().name(), ": value cannot be converted to type ", info(dtype).name,
+                  " without overflow");
+  });
 }
 
 void check_same_dtype(const Call& call, std::initializer_list<std::string_view> parameters) {

@@ -17,6 +17,8 @@ std::optional<int64_t> find_outside(const HostTensor& contiguous, int64_t low, i
 /// Element `position` (row-major) of an integer or bool tensor.
 int64_t integer_at(const HostTensor& contiguous, int64_t position);
 
+/// RuntimeError if `parameter` is a number beyond the range of `dtype`.
+void check_fits(HostCall& host, std::string_view parameter, DType dtype);
 /// The call's tensors must have one floating dtype; RuntimeError naming both otherwise.
 void check_same_dtype(const Call& call, std::initializer_list<std::string_view> parameters);
 /// RuntimeError unless `parameter` has `rank` axes.

@@ -425,7 +425,7 @@ void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk, int worker)> b
 int get_num_threads() { return Pool::get().threads(); }
 
 void set_num_threads(int count) {
-  check<ValueError>(count >= 1 && count <= kMaxThreads, [&] {
+  check(count >= 1 && count <= kMaxThreads, [&] {
     return concat("set_num_threads: ", count, " is not a number of threads, expected 1 to ",
                   kMaxThreads);
   });

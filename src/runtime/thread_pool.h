@@ -32,7 +32,7 @@ void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk, int worker)> b
 /// FLAMBEAU_NUM_THREADS, else the cores that the process may use.
 int get_num_threads();
 
-/// Changes it, waiting for work in progress. Throws ValueError for a count outside [1, 512] and
+/// Changes it, waiting for work in progress. Throws RuntimeError for a count outside [1, 512] and
 /// RuntimeError inside parallel work.
 void set_num_threads(int count);
 

@@ -13,8 +13,4 @@ Scalar load_element(const void* address, DType dtype);
 /// towards zero for integers, integers wrap around, bool is "not zero".
 void store_element(void* address, DType dtype, const Scalar& value);
 
-/// True if `dtype` holds `value` but for rounding: no overflow, no negative for unsigned types.
-/// Infinity and NaN fit into every float dtype and into no other.
-bool fits(const Scalar& value, DType dtype);
-
 }  // namespace flambeau

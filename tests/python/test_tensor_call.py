@@ -92,7 +92,7 @@ class TestArguments:
         assert " * (Tensor input, int dim, bool keepdim = False" in str(raised.value)
 
     def test_overflow(self):
-        with pytest.raises(RuntimeError, match="Overflow when unpacking long"):
+        with pytest.raises(OverflowError, match="int too big to convert"):
             flambeau.tensor([1]) + 2**70
 
 
@@ -209,6 +209,51 @@ class TestRepeatedCalls:
             assert part.as_strided((2,), (2,)).tolist() == [first, first + 2]
             assert part.view(2, 2)[1].tolist() == [first + 2, first + 3]
             assert part.view(flambeau.int32).storage_offset() == first
+
+    @pytest.mark.parametrize("dtype", ["float64", "int16", "uint8", "complex64", "complex128"])
+    def test_bytes_read_as_another_dtype(self, dtype):
+        x = flambeau.arange(24.0).reshape(3, 8)
+        view = x.view(getattr(flambeau, dtype))
+        np.testing.assert_array_equal(view.numpy(), x.numpy().view(dtype))
+        view[1] = 0
+        assert x[1].tolist() == [0] * 8
+        assert view[2].view(flambeau.float32).tolist() == x[2].tolist()
+
+    def test_integers_that_are_too_big(self):
+        for call in (
+            lambda: flambeau.zeros(2, 2**63),
+            lambda: flambeau.zeros((2, 2**63)),
+            lambda: flambeau.ones(2).view(2, 2**63),
+        ):
+            with pytest.raises(TypeError, match="failed to unpack the object at pos 2 with error"):
+                call()
+        with pytest.raises(RuntimeError, match="Overflow when unpacking long"):
+            flambeau.ones(2).sum(2**63)
+        for call in (lambda x: x + 2**64, lambda x: x.fill_(2**64), lambda x: x.clamp(0, 2**64)):
+            with pytest.raises(OverflowError, match="int too big to convert"):
+                call(flambeau.ones(2))
+        x = flambeau.arange(3)
+        assert x[: 2**70].tolist() == x[-(2**70) :].tolist() == [0, 1, 2]
+        assert x[2**70 :].tolist() == []
+
+    def test_numbers_that_a_dtype_cannot_hold(self):
+        small, mask = flambeau.ones(2, dtype=flambeau.int8), flambeau.tensor([True, False])
+        for call in (
+            lambda: small.fill_(300),
+            lambda: flambeau.full((2,), 1e6, dtype=flambeau.float16),
+            lambda: flambeau.full((2,), float("nan"), dtype=flambeau.int32),
+            lambda: flambeau.full_like(small, 300),
+            lambda: small.new_full((2,), -300),
+            lambda: small.masked_fill(mask, 300),
+            lambda: flambeau.ones(2).fill_(1j),
+        ):
+            with pytest.raises(RuntimeError, match="without overflow"):
+                call()
+        # Again with a call like one that succeeded.
+        assert [small.fill_(k).tolist() for k in (7, -7)] == [[7, 7], [-7, -7]]
+        with pytest.raises(RuntimeError, match="without overflow"):
+            small.fill_(128)
+        assert flambeau.full((2,), -1, dtype=flambeau.uint8).tolist() == [255, 255]
 
     def test_read_only_memory_is_refused(self):
         array = np.zeros(2, np.float32)

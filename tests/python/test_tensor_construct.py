@@ -32,6 +32,8 @@ class TestTensor:
             ([np.float32(1), np.float32(2)], "float32", (2,)),
             (np.arange(6, dtype=np.int16).reshape(2, 3), "int16", (2, 3)),
             ([np.zeros(2), np.ones(2)], "float64", (2, 2)),
+            (np.array(2.5), "float64", ()),
+            ([np.array(1, np.int32), np.array(2, np.int32)], "int32", (2,)),
         ],
     )
     def test_inference(self, data, dtype, shape):

@@ -192,7 +192,7 @@ def test_threads():
     try:
         flambeau.set_num_threads(1)
         assert flambeau.get_num_threads() == 1
-        with pytest.raises(ValueError, match="set_num_threads"):
+        with pytest.raises(RuntimeError, match="set_num_threads"):
             flambeau.set_num_threads(0)
     finally:
         flambeau.set_num_threads(before)

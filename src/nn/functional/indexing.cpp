@@ -2,7 +2,7 @@
 
 #include "autograd/call.h"
 #include "base/error.h"
-#include "tensor/element.h"
+#include "base/scalar_range.h"
 
 namespace flambeau::nn::functional {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "ops/checks.h"
 #include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
@@ -105,6 +106,7 @@ void scalar_value(const Call& call, Arguments&) {
                   (*value)->dim(), " dimensions.");
   });
 }
+void check_value(HostCall& host) { check_fits(host, "value", host.call().tensor("self").dtype); }
 void lower_fill(Lowering& l) {
   const Expr x = l["self"];
   l.result(broadcast_to(convert(l.number("value"), x.dtype()), x.shape()));
@@ -117,6 +119,7 @@ const Register kFill({
     .canonical = scalar_value,
     .shape = [](const Call&, ResultInfos&) {},
     .lower = lower_fill,
+    .checks = check_value,
     .samples = [] { return SampleList{{{t({2, 3}), 0.5}}, {{t({2, 3}), t({})}}}; },
 });
 const Register kFillCopy({
@@ -134,7 +137,14 @@ const Register kFillCopy({
           if (v.gradients.size() > 1)
             v.gradients[1] = sum(v.cotangents[0], all_axes(v.cotangents[0].rank()), false);
         },
+    .checks = check_value,
     .samples = [] { return SampleList{{{t({2, 3}), 0.5}}, {{t({2, 3}), t({})}}}; },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{{{{typed({2}, DType::Int8, 0, 9), Scalar(300)}},
+                                           "RuntimeError",
+                                           "cannot be converted to type int8 without overflow"}};
+        },
 });
 const Register kZero({
     .schema = "zero_(Tensor(a!) self) -> Tensor(a!)",

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "ops/checks.h"
 #include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
@@ -89,6 +90,10 @@ const Register kFull({
         [](Lowering& l) {
           l.result(filled(fill_dtype(l.call(), "fill_value"), sized(l), l.number("fill_value")));
         },
+    .checks =
+        [](HostCall& host) {
+          check_fits(host, "fill_value", fill_dtype(host.call(), "fill_value"));
+        },
     .differentiable = false,
     .dynamic = {"size"},
     .samples =
@@ -101,7 +106,8 @@ const Register kFull({
     .errors =
         [] {
           return std::vector<ErrorSample>{
-              {{{Ints{-1}, 0.5}}, "RuntimeError", "negative dimension -1"}};
+              {{{Ints{-1}, 0.5}}, "RuntimeError", "negative dimension -1"},
+              {{{Ints{2}, 1e6}, {{"dtype", DType::Float16}}}, "RuntimeError", "without overflow"}};
         },
 });
 const Register kScalarTensor({
@@ -117,8 +123,17 @@ const Register kScalarTensor({
           l.result(
               convert(l.number("s"), compute_dtype(l.call().dtype_or("dtype", default_dtype()))));
         },
+    .checks =
+        [](HostCall& host) {
+          check_fits(host, "s", host.call().dtype_or("dtype", default_dtype()));
+        },
     .differentiable = false,
     .samples = [] { return SampleList{{{0.5}}, {{Scalar(3)}, {{"dtype", DType::Int64}}}}; },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{Scalar(300)}, {{"dtype", DType::Int8}}}, "RuntimeError", "without overflow"}};
+        },
 });
 
 // ---- like another tensor -----------------------------------------------------------------------
@@ -129,6 +144,10 @@ void like_shape(const Call& call, ResultInfos& results) {
 void like_strides(const Call& call, ResultInfos& results) {
   const std::array<const TensorInfo*, 1> inputs{&call.tensor("self")};
   results[0].strides = elementwise_strides(inputs, results[0].sizes, false);
+}
+void check_fill_value(HostCall& host) {
+  const Call& call = host.call();
+  check_fits(host, "fill_value", call.dtype_or("dtype", call.tensor("self").dtype));
 }
 template <int kValue>
 Definition like_definition(std::string_view schema, std::string_view doc) {
@@ -171,6 +190,7 @@ const Register kFullLike({
           l.result(
               filled(l.call().dtype_or("dtype", x.dtype()), x.shape(), l.number("fill_value")));
         },
+    .checks = check_fill_value,
     .differentiable = false,
     .samples = [] { return SampleList{{{t({2, 3}), 0.5}}}; },
 });
@@ -216,6 +236,7 @@ const Register kNewFull({
           const DType dtype = l.call().dtype_or("dtype", l.call().tensor("self").dtype);
           l.result(filled(dtype, sized(l), l.number("fill_value")));
         },
+    .checks = check_fill_value,
     .differentiable = false,
     .dynamic = {"size"},
     .samples = [] { return SampleList{{{t({2}), Ints{2, 3}, 0.5}}}; },
@@ -248,7 +269,7 @@ void arange_shape(const Call& call, ResultInfos& results) {
                   start, ", end ", end, ", step ", step, ")");
   });
   const DType dtype = call.dtype_or("dtype", floating ? default_dtype() : DType::Int64);
-  check(!is_complex(dtype),
+  check(!is_complex(dtype) && !is_bool(dtype),
         [&] { return concat(call.name(), ": not implemented for '", info(dtype).word, "'"); });
   int64_t count = 0;
   if (floating) {
@@ -299,7 +320,10 @@ Definition arange_step_definition() {
       });
   d.errors = [] {
     return std::vector<ErrorSample>{
-        {{{Scalar(0), Scalar(5), Scalar(-1)}}, "RuntimeError", "inconsistent with step sign"}};
+        {{{Scalar(0), Scalar(5), Scalar(-1)}}, "RuntimeError", "inconsistent with step sign"},
+        {{{Scalar(0), Scalar(2)}, {{"dtype", DType::Bool}}},
+         "RuntimeError",
+         "not implemented for 'Bool'"}};
   };
   return d;
 }

@@ -107,12 +107,26 @@ const Register kIndexCopy({
     .axes = {"dim"},
     .shape =
         [](const Call& call, ResultInfos& results) {
+          const Ints& source = call.tensor("source").sizes;
+          const int64_t places = call.tensor("index").numel();
+          const auto axis = static_cast<size_t>(call.integer("dim"));
+          check<IndexError>(axis >= source.size() || source[axis] == places, [&] {
+            return concat(call.name(), "(): Number of indices (", places,
+                          ") should be equal to source.size(dim) (", source[axis], ")");
+          });
           check_slices(call, "source");
           same_as_self(call, results);
         },
     .lower = [](Lowering& l) { l.result(scatter_slices(l, scatter_set, l["source"])); },
     .checks = slice_checks,
     .samples = [] { return SampleList{{{t({4, 3}), Scalar(0), indices({1}, 4), t({1, 3})}}}; },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({4, 3}), Scalar(0), indices({1}, 4), t({2, 3})}},
+               "IndexError",
+               "Number of indices (1) should be equal to source.size(dim) (2)"}};
+        },
 });
 const Register kIndexFill({
     .schema = "index_fill.Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor",

@@ -140,7 +140,15 @@ const Register kCrossEntropy({
           const Expr loss = -sum(terms, axes, false);
           l.result(reduced(l, loss));
         },
-    .checks = check_targets,
+    .checks =
+        [](HostCall& host) {
+          const double smoothing = host.call().real("label_smoothing");
+          check(smoothing >= 0 && smoothing <= 1, [&] {
+            return concat(host.call().name(),
+                          "(): label_smoothing must be between 0.0 and 1.0. Got: ", smoothing);
+          });
+          check_targets(host);
+        },
     .special = {{"label_smoothing", {0}}},
     .autocast = "float32",
     .samples =
@@ -161,7 +169,10 @@ const Register kCrossEntropy({
         [] {
           return std::vector<ErrorSample>{
               {{{t({2, 3}), typed({2}, DType::Int64, 9, 9)}}, "IndexError", "Target 9 is out of"},
-              {{{t({2, 3}), indices({3}, 3)}}, "ValueError", "target batch_size (3)"}};
+              {{{t({2, 3}), indices({3}, 3)}}, "ValueError", "target batch_size (3)"},
+              {{{t({2, 3}), indices({2}, 3)}, {{"label_smoothing", 2.0}}},
+               "RuntimeError",
+               "label_smoothing must be between"}};
         },
 });
 const Register kNllLoss({
@@ -186,6 +197,15 @@ const Register kNllLoss({
 
 // ---- binary
 // ----------------------------------------------------------------------------------------
+void same_size_shape(const Call& call, ResultInfos& results) {
+  const Ints& input = call.tensor("input").sizes;
+  const Ints& target = call.tensor("target").sizes;
+  check<ValueError>(input == target, [&] {
+    return concat(call.name(), ": Target size ", list_text(target),
+                  " must be the same as input size ", list_text(input));
+  });
+  pairwise_loss_shape(call, results);
+}
 Expr weighted(Lowering& l, const Expr& loss) {
   return l["weight"].valid() ? loss * l["weight"] : loss;
 }
@@ -212,6 +232,7 @@ Definition binary_definition() {
             {{t({2, 3}, 0.1, 0.9), t({2, 3}, 0, 1)}},
             {{t({2, 3}, 0.1, 0.9), t({2, 3}, 0, 1), weight}, {{"reduction", std::string("none")}}}};
       });
+  d.shape = same_size_shape;
   d.checks = [](HostCall& host) {
     const HostTensor p = host.input("input");
     if (p.info.dtype != DType::Float32) return;
@@ -224,33 +245,43 @@ Definition binary_definition() {
   };
   d.errors = [] {
     return std::vector<ErrorSample>{
-        {{{t({2}, 2, 3), t({2}, 0, 1)}}, "RuntimeError", "should be between 0 and 1"}};
+        {{{t({2}, 2, 3), t({2}, 0, 1)}}, "RuntimeError", "should be between 0 and 1"},
+        {{{t({2, 1}, 0, 1), t({2}, 0, 1)}}, "ValueError", "must be the same as input size"}};
   };
   return d;
 }
 const Register kBinaryCrossEntropy(binary_definition());
-const Register kBceWithLogits(pairwise_loss(
-    "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, bool? "
-    "size_average=None, bool? reduce=None, str reduction=\"mean\", Tensor? pos_weight=None) -> "
-    "Tensor",
-    "binary_cross_entropy of sigmoid(input), computed without overflow; pos_weight weighs the "
-    "positive part.",
-    [](Lowering& l) {
-      const Expr x = l["input"];
-      const Expr y = l["target"];
-      const Expr log_term = softplus(-x);
-      const Expr loss = l["pos_weight"].valid()
-                            ? (1.0 - y) * x + ((l["pos_weight"] - 1.0) * y + 1.0) * log_term
-                            : (1.0 - y) * x + log_term;
-      l.result(reduced(l, weighted(l, loss)));
-    },
-    "nn.functional.binary_cross_entropy_with_logits",
-    [] {
-      SampleTensor weight = t({3}, 0.5, 2);
-      weight.grad = false;
-      return SampleList{{{t({2, 3}), t({2, 3}, 0, 1)}},
-                        {{t({2, 3}), t({2, 3}, 0, 1), weight}, {{"pos_weight", weight}}}};
-    }));
+Definition logits_definition() {
+  Definition d = pairwise_loss(
+      "binary_cross_entropy_with_logits(Tensor input, Tensor target, Tensor? weight=None, bool? "
+      "size_average=None, bool? reduce=None, str reduction=\"mean\", Tensor? pos_weight=None) -> "
+      "Tensor",
+      "binary_cross_entropy of sigmoid(input), computed without overflow; pos_weight weighs the "
+      "positive part.",
+      [](Lowering& l) {
+        const Expr x = l["input"];
+        const Expr y = l["target"];
+        const Expr log_term = softplus(-x);
+        const Expr loss = l["pos_weight"].valid()
+                              ? (1.0 - y) * x + ((l["pos_weight"] - 1.0) * y + 1.0) * log_term
+                              : (1.0 - y) * x + log_term;
+        l.result(reduced(l, weighted(l, loss)));
+      },
+      "nn.functional.binary_cross_entropy_with_logits",
+      [] {
+        SampleTensor weight = t({3}, 0.5, 2);
+        weight.grad = false;
+        return SampleList{{{t({2, 3}), t({2, 3}, 0, 1)}},
+                          {{t({2, 3}), t({2, 3}, 0, 1), weight}, {{"pos_weight", weight}}}};
+      });
+  d.shape = same_size_shape;
+  d.errors = [] {
+    return std::vector<ErrorSample>{
+        {{{t({2, 1}), t({2}, 0, 1)}}, "ValueError", "must be the same as input size"}};
+  };
+  return d;
+}
+const Register kBceWithLogits(logits_definition());
 
 }  // namespace
 }  // namespace flambeau::ops

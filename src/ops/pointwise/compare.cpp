@@ -150,12 +150,34 @@ const Register kRightShift(bitwise(
 const Register kBitwiseNot({
     .schema = "bitwise_not(Tensor self) -> Tensor",
     .doc = "Every bit inverted; the logical not of bool.",
-    .variants = {.in_place = true, .out = true, .aliases = {"Tensor.__invert__"}},
+    .variants = {.in_place = true, .out = true},
     .promotion = Promotion::Promote,
     .accepts = Accepts::Integers,
     .lower = [](Lowering& l) { l.result(logical_not(l["self"])); },
     .differentiable = false,
     .samples = [] { return SampleList{{{indices({2, 3}, 9)}}, {{mask({4})}}}; },
+});
+const Register kInvert({
+    .schema = "__invert__(Tensor self) -> Tensor",
+    .doc = "~self: every bit inverted; the logical not of bool.",
+    .variants = {.function = false},
+    .promotion = Promotion::Promote,
+    .canonical =
+        [](const Call& call, Arguments&) {
+          check<TypeError>(!is_inexact(call.tensor("self").dtype), [&] {
+            return concat(call.name(),
+                          ": ~ (operator.invert) is only implemented on integer and "
+                          "Boolean-type tensors");
+          });
+        },
+    .lower = [](Lowering& l) { l.result(logical_not(l["self"])); },
+    .differentiable = false,
+    .samples = [] { return SampleList{{{indices({2, 3}, 9)}}, {{mask({4})}}}; },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{typed({2}, DType::Float32, 0, 1)}}, "TypeError", "only implemented on integer"}};
+        },
 });
 
 /// Euclid's algorithm with as many steps as numbers of 64 bits can need.

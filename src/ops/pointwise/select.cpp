@@ -101,6 +101,7 @@ const Register kMaskedFill({
           const Expr x = l["self"];
           l.result(select(l["mask"], convert(l.number("value"), x.dtype()), x));
         },
+    .checks = [](HostCall& host) { check_fits(host, "value", host.call().tensor("self").dtype); },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), mask({2, 3}), 0.5}},

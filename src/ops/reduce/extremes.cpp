@@ -169,6 +169,10 @@ const Register kMinDim({
     .samples = axis_samples,
 });
 void index_shape(const Call& call, ResultInfos& results) {
+  check<IndexError>(!call.is_none("dim") || call.tensor("self").numel() > 0, [&] {
+    return concat(call.name(),
+                  "(): Expected reduction dim to be specified for input.numel() == 0.");
+  });
   check_not_empty(call);
   reduced_result(call, results, DType::Int64);
   if (call.is_none("dim") && keeps_axes(call))
@@ -198,7 +202,8 @@ const Register kArgmax({
     .errors =
         [] {
           return std::vector<ErrorSample>{
-              {{{t({0, 3}), Scalar(0)}}, "IndexError", "dim 0 to have non-zero size"}};
+              {{{t({0, 3}), Scalar(0)}}, "IndexError", "dim 0 to have non-zero size"},
+              {{{t({0, 3})}}, "IndexError", "Expected reduction dim to be specified"}};
         },
 });
 const Register kArgmin({
