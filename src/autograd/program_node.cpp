@@ -9,6 +9,7 @@
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "base/error.h"
+#include "base/fork.h"
 #include "eager/copy.h"
 #include "prim/build.h"
 #include "prim/vjp.h"
@@ -34,7 +35,7 @@ std::span<const int64_t> sizes_of(const Tensor& tensor) {
 }
 
 std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
-  static std::mutex mutex;
+  static ForkSafe<std::mutex> mutex;
   static std::map<std::pair<DType, int>, std::shared_ptr<const Executable>> cache;
   const std::lock_guard lock(mutex);
   std::shared_ptr<const Executable>& entry = cache[{dtype, rank}];
@@ -53,7 +54,7 @@ std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
 /// number `slot`.
 std::shared_ptr<const Executable> batched_program(const std::shared_ptr<const Executable>& program,
                                                   std::span<const bool> batched, int slot) {
-  static std::mutex mutex;
+  static ForkSafe<std::mutex> mutex;
   static std::unordered_map<Hash128, std::shared_ptr<const Executable>> cache;
   Hasher hasher;
   hasher.add(program_of(*program).hash()).add(slot);

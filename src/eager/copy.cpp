@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "eager/executable.h"
 #include "lower/template_builder.h"
 #include "runtime/launch.h"
@@ -15,7 +16,7 @@ namespace {
 
 /// The kernel that copies tensors of `rank` axes, none of extent 1.
 const LaunchTemplate& copy_kernel(DType dtype, int rank) {
-  static std::mutex mutex;
+  static ForkSafe<std::mutex> mutex;
   static std::map<std::pair<DType, int>, std::unique_ptr<LaunchTemplate>> cache;
   const std::lock_guard lock(mutex);
   std::unique_ptr<LaunchTemplate>& entry = cache[{dtype, rank}];

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/hash.h"
 #include "base/recent_cache.h"
 #include "eager/call_key.h"
@@ -92,7 +93,7 @@ std::shared_ptr<const CallRecipe> find_recipe(const Call& call,
       return hash_bytes(text.data(), text.size()).low;
     }
   };
-  static std::shared_mutex mutex;
+  static ForkSafe<std::shared_mutex> mutex;
   static std::unordered_map<std::string, std::shared_ptr<const CallRecipe>, TextHash,
                             std::equal_to<>>
       recipes;

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/recent_cache.h"
 #include "base/settings.h"
 #include "eager/block_scan.h"
@@ -331,7 +332,7 @@ SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const T
 }  // namespace
 
 std::shared_ptr<const Executable> make_executable(ir::Program program) {
-  static std::mutex mutex;
+  static ForkSafe<std::mutex> mutex;
   static std::unordered_map<Hash128, std::shared_ptr<const Executable>> cache;
   const Hash128 hash = program.hash();
   {

@@ -35,7 +35,7 @@ class HostCallOnTensors::LockedRandom {
 
  private:
   Generator& generator_;
-  std::lock_guard<std::mutex> lock_;
+  std::lock_guard<ForkSafe<std::mutex>> lock_;
 };
 
 HostCallOnTensors::HostCallOnTensors(const PreparedCall& prepared)

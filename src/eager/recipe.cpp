@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "prim/vjp.h"
 
 namespace flambeau {
@@ -231,7 +232,7 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
 
 std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>& program,
                                          uint64_t wanted) {
-  static std::mutex mutex;
+  static ForkSafe<std::mutex> mutex;
   static std::unordered_map<Hash128, std::shared_ptr<const Derivative>> cache;
   const ir::Program& forward = program_of(*program);
   const Hash128 key = Hasher().add(forward.hash()).add(wanted).finish();

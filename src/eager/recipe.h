@@ -4,6 +4,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/fork.h"
 #include "eager/dispatch.h"
 
 namespace flambeau {
@@ -27,7 +28,7 @@ class CallRecipe final : public Recipe {
   ops::Arguments arguments_;
   SmallVector<DType, 2> output_dtypes_;
   std::shared_ptr<const Executable> forward_;
-  mutable std::mutex mutex_;
+  mutable ForkSafe<std::mutex> mutex_;
   mutable std::unordered_map<uint64_t, std::unique_ptr<const Derivative>> derivatives_;
 };
 

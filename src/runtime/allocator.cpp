@@ -1,7 +1,5 @@
 #include "runtime/allocator.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "runtime/large_heap.h"
 #include "runtime/poison.h"
 #include "runtime/size_class.h"
@@ -118,26 +117,28 @@ Central& Central::get() {
 }
 
 Central::Central() {
-  pthread_atfork(
-      [] {
-        get().small_mutex_.lock();
-        get().large_mutex_.lock();
-      },
-      [] {
-        get().large_mutex_.unlock();
-        get().small_mutex_.unlock();
-      },
-      [] {
-        Central& central = get();
-        // The other threads are not in the child. What they cached may have been in the middle of a
-        // change, so it stays unused.
-        for (ThreadCache* cache : central.threads_)
-          if (cache != thread_cache) central.allocated_ += cache->unreported.load();
-        central.threads_.clear();
-        if (thread_cache != nullptr) central.threads_.push_back(thread_cache);
-        central.large_mutex_.unlock();
-        central.small_mutex_.unlock();
-      });
+  on_fork({.before =
+               [] {
+                 get().small_mutex_.lock();
+                 get().large_mutex_.lock();
+               },
+           .in_parent =
+               [] {
+                 get().large_mutex_.unlock();
+                 get().small_mutex_.unlock();
+               },
+           .in_child =
+               [] {
+                 Central& central = get();
+                 // The other threads are not in the child. What they cached may have been in the
+                 // middle of a change, so it stays unused.
+                 for (ThreadCache* cache : central.threads_)
+                   if (cache != thread_cache) central.allocated_ += cache->unreported.load();
+                 central.threads_.clear();
+                 if (thread_cache != nullptr) central.threads_.push_back(thread_cache);
+                 central.large_mutex_.unlock();
+                 central.small_mutex_.unlock();
+               }});
 }
 
 void* Central::take(int size_class) {

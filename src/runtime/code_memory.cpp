@@ -1,6 +1,5 @@
 #include "runtime/code_memory.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/fork.h"
 
 namespace flambeau {
 namespace {
@@ -40,7 +40,7 @@ class CodeMemory {
   const void* append(std::span<const std::byte> image);
   const void* map_alone(std::span<const std::byte> image);
 
-  std::mutex mutex_;
+  ForkSafe<std::mutex> mutex_;
   int file_ = -1;
   const std::byte* arena_ = nullptr;
   size_t capacity_ = 0;
@@ -54,16 +54,14 @@ CodeMemory& CodeMemory::get() {
 }
 
 CodeMemory::CodeMemory() {
-  pthread_atfork([] { get().mutex_.lock(); }, [] { get().mutex_.unlock(); },
-                 [] {
-                   // The arena's pages are shared with the parent, which goes on filling them; the
-                   // child runs the code in it, and begins an arena of its own for more.
-                   CodeMemory& memory = get();
-                   if (memory.file_ >= 0) close(memory.file_);
-                   memory.file_ = -1;
-                   memory.capacity_ = memory.used_ = 0;
-                   memory.mutex_.unlock();
-                 });
+  on_fork({.in_child = [] {
+    // The arena's pages are shared with the parent, which goes on filling them; the child runs the
+    // code in it, and begins an arena of its own for more.
+    CodeMemory& memory = get();
+    if (memory.file_ >= 0) close(memory.file_);
+    memory.file_ = -1;
+    memory.capacity_ = memory.used_ = 0;
+  }});
 }
 
 const void* CodeMemory::load(std::span<const std::byte> image) {

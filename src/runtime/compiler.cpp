@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/settings.h"
 #include "codegen/codegen.h"
 #include "runtime/code_memory.h"
@@ -108,7 +109,7 @@ std::vector<CodeEntry> load_image(std::span<const std::byte> packed) {
 class LoadedImages {
  public:
   struct Image {
-    std::mutex mutex;                ///< held while the code is compiled
+    ForkSafe<std::mutex> mutex;      ///< held while the code is compiled
     std::vector<CodeEntry> entries;  ///< empty until it is loaded
   };
   Image& image(const Hash128& content) {
@@ -124,7 +125,7 @@ class LoadedImages {
   }
 
  private:
-  std::mutex mutex_;
+  ForkSafe<std::mutex> mutex_;
   std::unordered_map<Hash128, std::unique_ptr<Image>> images_;
 };
 

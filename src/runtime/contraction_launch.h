@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "base/fork.h"
 #include "lower/plan.h"
 #include "runtime/cpu/contraction_driver.h"
 #include "runtime/launch.h"
@@ -35,7 +36,7 @@ class ContractionTemplate {
 
   const lower::ContractStep& step_;
   DType a_, b_, result_;
-  mutable std::mutex mutex_;
+  mutable ForkSafe<std::mutex> mutex_;
   mutable std::vector<std::unique_ptr<const Variant>> variants_;
 };
 

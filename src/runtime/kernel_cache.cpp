@@ -1,6 +1,5 @@
 #include "runtime/kernel_cache.h"
 
-#include <pthread.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/settings.h"
 #include "runtime/kernel_log.h"
 
@@ -87,22 +87,24 @@ KernelCache::State::Registry& KernelCache::State::Registry::get() {
 }
 
 KernelCache::State::Registry::Registry() {
-  pthread_atfork(
-      [] {
-        get().mutex.lock();
-        for (State* state : get().states) state->mutex_.lock();
-      },
-      [] {
-        for (State* state : get().states) state->mutex_.unlock();
-        get().mutex.unlock();
-      },
-      [] {
-        for (State* state : get().states) {
-          state->after_fork_in_child();
-          state->mutex_.unlock();
-        }
-        get().mutex.unlock();
-      });
+  on_fork({.before =
+               [] {
+                 get().mutex.lock();
+                 for (State* state : get().states) state->mutex_.lock();
+               },
+           .in_parent =
+               [] {
+                 for (State* state : get().states) state->mutex_.unlock();
+                 get().mutex.unlock();
+               },
+           .in_child =
+               [] {
+                 for (State* state : get().states) {
+                   state->after_fork_in_child();
+                   state->mutex_.unlock();
+                 }
+                 get().mutex.unlock();
+               }});
 }
 
 KernelCache::State::State(std::filesystem::path folder, uint64_t max_bytes)

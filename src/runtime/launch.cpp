@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/settings.h"
 #include "ir/interpreter.h"
 #include "runtime/allocator.h"
@@ -79,7 +80,7 @@ LaunchTemplate::~LaunchTemplate() {
 const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout) const {
   for (Variant* v = variants_.load(std::memory_order_acquire); v != nullptr; v = v->next)
     if (v->layout == layout) return *v;
-  static std::mutex mutex;
+  static ForkSafe<std::mutex> mutex;
   auto fresh = std::make_unique<Variant>();
   lower::SpecialisedKernel special = lower::specialise(*kernel_, layout);
   fresh->layout = layout;

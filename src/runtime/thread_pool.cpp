@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/settings.h"
 #include "runtime/cpu_topology.h"
 #include "runtime/futex.h"
@@ -345,7 +346,7 @@ class Pool {
 
  private:
   Pool() : threads_(initial_thread_count()) {
-    pthread_atfork(nullptr, nullptr, [] { get().after_fork_in_child(); });
+    on_fork({.in_child = [] { get().after_fork_in_child(); }});
   }
   void run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, int64_t cost_ns);
   void after_fork_in_child();

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "base/fork.h"
 #include "base/random_source.h"
 
 namespace flambeau {
@@ -37,7 +38,7 @@ class Generator final : public RandomSource {
   std::vector<std::byte> get_state() const;
   void set_state(std::span<const std::byte> bytes);
 
-  std::mutex& mutex() const { return mutex_; }
+  ForkSafe<std::mutex>& mutex() const { return mutex_; }
   uint32_t random() override;
   uint64_t random64() override;
   std::optional<double>& next_normal() override { return next_normal_; }
@@ -50,7 +51,7 @@ class Generator final : public RandomSource {
   void seed_engine(uint64_t seed);
   void refill();
 
-  mutable std::mutex mutex_;
+  mutable ForkSafe<std::mutex> mutex_;
   uint64_t seed_ = 0;
   int32_t left_ = 1;   // words until the next refill, plus one
   uint32_t next_ = 0;  // place of the word to be used next

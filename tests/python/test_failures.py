@@ -63,6 +63,42 @@ assert bool((x @ x == y).all())
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
+def test_a_fork_goes_on_while_threads_compile_and_draw(tmp_path: Path) -> None:
+    code = """
+import os, threading, flambeau as torch
+stop = []
+def compile():
+    # Kernels that no cache has, one after the other, the main thread's among them.
+    x = torch.ones(64)
+    for k in range(400):
+        if stop: break
+        (x * 2).sum().exp().add(k)
+        torch.stack([x] * (k + 2)).cumsum(0).amax(1)
+        torch.einsum("i,i->", x[: k % 64 + 1], x[: k % 64 + 1])
+def draw():
+    while not stop: torch.randn(1 << 16)
+threads = [threading.Thread(target=target) for target in (compile, compile, draw)]
+for thread in threads: thread.start()
+for _ in range(8):
+    child = os.fork()
+    if child == 0:
+        z = torch.ones(64, requires_grad=True)
+        (z * 2).sum().exp().add(1).backward()
+        assert torch.randn(4).isfinite().all() and torch.ones(8, 8).mm(torch.ones(8, 8))[1, 1] == 8
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.append(1)
+for thread in threads: thread.join()
+"""
+    environment = {"FLAMBEAU_CACHE_DIR": str(tmp_path), "FLAMBEAU_KERNEL_PACK": "none"}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        check=True,
+        timeout=120,
+        env=os.environ | environment,
+    )
+
+
 def losses_of_training(seed: int) -> list[float]:
     """Draws from a generator of its own: the default one is every thread's."""
     generator = torch.Generator().manual_seed(seed)

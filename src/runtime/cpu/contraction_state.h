@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "runtime/cpu/contraction_driver.h"
 
 namespace flambeau {
@@ -61,7 +62,7 @@ class ContractionKernel::State {
   const DType accumulator_;
   const codegen::ContractionTile tile_;
   const std::unique_ptr<ContractionLoader> loader_;
-  std::mutex mutex_;
+  ForkSafe<std::mutex> mutex_;
   std::atomic<const CodeEntry*> micro_[2][2][2] = {};
   std::atomic<const CodeEntry*> pack_[2] = {};
   std::atomic<ir::KernelFunction> epilogue_[2][2] = {};
