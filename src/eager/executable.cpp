@@ -123,6 +123,7 @@ class Run {
       for (size_t v = 0; v < values_.size(); ++v)
         if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0) drop(v);
     }
+    keep_from_results();
     for (size_t i = 0; i < plan.results.size(); ++i) {
       const auto v = static_cast<size_t>(plan.results[i]);
       if (record_ != nullptr) record_->results.push_back(places_[v]);
@@ -154,6 +155,23 @@ class Run {
       if (!is_safe_output(plan, parameters, results_[i])) continue;
       values_[v] = results_[i];
       places_[v] = static_cast<int>(parameters.size() + i);
+    }
+  }
+
+  /// Copies values that are parameters, or windows of them, where a result is to be written there.
+  void keep_from_results() {
+    const lower::Plan& plan = executable_.plan;
+    for (size_t i = 0; i < results_.size(); ++i) {
+      Tensor& value = values_[static_cast<size_t>(plan.results[i])];
+      if (!results_[i].defined() || is_same_window(value, results_[i])) continue;
+      const bool is_written = std::any_of(results_.begin(), results_.end(), [&](const Tensor& r) {
+        return r.defined() && r->storage == value->storage;
+      });
+      if (!is_written) continue;
+      Tensor copy = Tensor::empty(value.sizes(), value.dtype());
+      copy_elements(value, copy);
+      value = std::move(copy);
+      not_bound();
     }
   }
 

@@ -240,6 +240,31 @@ TEST(Executable, TransposedProductsAreTheOperandsTheOtherWayRound) {
   }
 }
 
+TEST(Executable, ResultsThatAreParametersMayBeWrittenWhereOthersLie) {
+  Builder b;
+  const Expr p = b.parameter(DType::Float32, {Dim::size(0, 0), Dim::size(0, 1)});
+  const Expr q = b.parameter(DType::Float32, {Dim::size(1, 0), Dim::size(1, 1)});
+  const Expr exchanged[] = {q, p};
+  const auto program = make_executable(b.finish(exchanged));
+  const auto rows = [](const Tensor& x, int64_t first) {
+    return x.alias({4, 3}, {5, 1}, first * 5);
+  };
+  // Two windows that overlap.
+  const Tensor x = random_tensor({5, 5}, DType::Float32, 1);
+  const std::vector<std::byte> before = array_of(rows(x, 0)).data;
+  const Tensor windows[] = {rows(x, 0), rows(x, 1)};
+  const Tensor outputs[] = {Tensor(), rows(x, 1)};
+  run(*program, windows, {}, {}, outputs);
+  EXPECT_EQ(array_of(rows(x, 1)).data, before);
+  // Two tensors.
+  const Tensor y = random_tensor({5, 5}, DType::Float32, 2);
+  const std::vector<std::byte> was[] = {array_of(x).data, array_of(y).data};
+  const Tensor both[] = {x, y};
+  run(*program, both, {}, {}, both);
+  EXPECT_EQ(array_of(x).data, was[1]);
+  EXPECT_EQ(array_of(y).data, was[0]);
+}
+
 TEST(Executable, ResultsOfIndexMapsShareMemory) {
   const Tensor x = random_tensor({4, 6}, DType::Float32, 6);
   Builder b;

@@ -117,6 +117,23 @@ def test_in_place_on_views_and_data() -> None:
     same(program)
 
 
+def test_what_is_written_where_it_was_read() -> None:
+    def program(wrap: Callable[..., Any]) -> Any:
+        @wrap
+        def shift(x: Any, y: Any) -> None:
+            head = x[:, :3]
+            head[1:] = head[:-1].clone()
+            old_x, old_y = x.clone(), y.clone()
+            x.copy_(old_y)
+            y.copy_(old_x)
+
+        x, y = torch.randn(5, 5), torch.randn(5, 5)
+        shift(x, y)
+        return x, y
+
+    same(program)
+
+
 def test_in_place_through_autograd() -> None:
     def program(wrap: Callable[..., Any]) -> Any:
         @wrap
