@@ -31,6 +31,21 @@ std::string node_name(const std::string& op) {
   return name + "Backward0";
 }
 
+const std::string& node_name(const PreparedCall& prepared) {
+  const std::string*& name = prepared.plan->node_name;
+  if (name == nullptr) name = &lasting_name(node_name(prepared.op->parsed.name));
+  return *name;
+}
+
+const Derivative& derivative_of(const PreparedCall& prepared, uint64_t wanted) {
+  const CallPlan& plan = *prepared.plan;
+  if (plan.derivative == nullptr || plan.wanted != wanted) {
+    plan.derivative = &plan.recipe->derivative(wanted);
+    plan.wanted = wanted;
+  }
+  return *plan.derivative;
+}
+
 uint64_t wanted_inputs(const PreparedCall& prepared) {
   uint64_t wanted = 0;
   for (size_t i = 0; i < prepared.inputs.size(); ++i)
@@ -83,7 +98,8 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
   if (input->is_inference) return;
   AutogradMeta& meta = autograd_meta(view);
   const AutogradMeta* parent = find_meta(input);
-  if (parent != nullptr && parent->base.defined()) {
+  if (parent != nullptr && !parent->base.defined()) parent = nullptr;
+  if (parent != nullptr) {
     meta.base = parent->base;
     meta.steps = parent->steps;
     meta.origin = parent->origin;
@@ -103,45 +119,71 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
   // The numbers of ops that give views are part of their plan's key.
   std::shared_ptr<const void>& known = prepared.plan->followed;
   if (known == nullptr) {
-    const auto step = std::make_shared<ViewStep>();
-    step->recipe = prepared.plan->recipe;
-    step->derivative = &step->recipe->derivative(input_bit(0));
-    step->forward = step->derivative->forward;
-    step->numbers = prepared.numbers;
-    step->integers = prepared.plan->integers;
-    step->backward_integers = backward_integers(prepared, {&view, 1});
-    step->result = view.info();
-    step->name = node_name(prepared.op->parsed.name);
-    known = step;
+    const Derivative& derivative = prepared.plan->recipe->derivative(input_bit(0));
+    // The step refers to a plan that is not the one that keeps it.
+    const auto plan = std::make_shared<CallPlan>(*prepared.plan);
+    const std::span<const int64_t> integers = backward_integers(prepared, {&view, 1});
+    plan->backward_integers = Ints(integers.begin(), integers.end());
+    known = std::make_shared<const ViewSteps>(ViewSteps{ViewStep{
+        .plan = plan,
+        .forward = derivative.forward,
+        .derivative = &derivative,
+        .numbers = prepared.numbers,
+        .backward_integers = {plan->backward_integers.data(), plan->backward_integers.size()},
+        .result = view.info(),
+        .name = &node_name(prepared)}});
   }
-  meta.steps.push_back(std::static_pointer_cast<const ViewStep>(known));
+  auto step = std::static_pointer_cast<const ViewSteps>(known);
+  if (parent == nullptr || meta.steps == nullptr) {
+    meta.steps = std::move(step);
+  } else {
+    auto steps = std::make_shared<ViewSteps>(*meta.steps);
+    steps->insert(steps->end(), step->begin(), step->end());
+    meta.steps = std::move(steps);
+  }
 }
 
 /// The node of a recorded call. `kept` are the inputs as they were before the call wrote any.
 std::shared_ptr<ProgramNode> make_node(const PreparedCall& prepared, const Derivative& derivative,
-                                       const SmallVector<Tensor, 4>& kept, const Results& results) {
-  auto node = std::make_shared<ProgramNode>(node_name(prepared.op->parsed.name));
-  node->owner = prepared.plan->recipe;
+                                       std::span<const Tensor> kept, const Results& results) {
+  auto node = std::make_shared<ProgramNode>(node_name(prepared));
+  node->owner = prepared.plan;
   node->derivative = &derivative;
   node->numbers = prepared.numbers;
   node->integers = backward_integers(prepared, {results.data(), results.size()});
   for (const int target : derivative.targets)
     node->edges.push_back(gradient_edge(prepared.inputs[static_cast<size_t>(target)]));
   for (const Tensor& result : results) node->add_output(result.info());
-  for (const Derivative::Source& source : derivative.sources)
-    node->saved.push_back(source.kind == Kind::Input
-                              ? SavedTensor(kept[static_cast<size_t>(source.index)], false)
-                              : SavedTensor());
+  if (derivative.saves()) {
+    node->saved.reserve(derivative.sources.size());
+    for (const Derivative::Source& source : derivative.sources)
+      node->saved.push_back(source.kind == Kind::Input
+                                ? SavedTensor(kept[static_cast<size_t>(source.index)], false)
+                                : SavedTensor());
+  }
   return node;
 }
 
 /// What the call computed and its backward needs.
 void save_results(ProgramNode& node, const Results& results, const std::vector<Tensor>& saved) {
+  if (node.saved.empty()) return;
   const auto& sources = node.derivative->sources;
   for (size_t i = 0; i < sources.size(); ++i) {
     const auto index = static_cast<size_t>(sources[i].index);
     if (sources[i].kind == Kind::Result) node.saved[i] = SavedTensor(results[index], true);
     if (sources[i].kind == Kind::Saved) node.saved[i] = SavedTensor(saved[index], false);
+  }
+}
+
+/// Copies those of `inputs` that the call writes and `derivative` (if any) reads.
+void keep_written(const PreparedCall& prepared, const Derivative* derivative,
+                  SmallVector<Tensor, 4>& inputs) {
+  if (derivative == nullptr) return;
+  for (const Derivative::Source& source : derivative->sources) {
+    if (source.kind != Kind::Input) continue;
+    Tensor& input = inputs[static_cast<size_t>(source.index)];
+    for (const Tensor& output : prepared.outputs)
+      if (input.is_same(output)) input = clone_data(input);
   }
 }
 
@@ -157,14 +199,12 @@ void rebase(const PreparedCall& prepared, const Tensor& written,
 
 /// Gives the results of the call their tangents; what was written in place has one in any case.
 void carry_tangents(const PreparedCall& prepared, const Derivative& derivative,
-                    const SmallVector<Tensor, 4>& kept, const Results& results,
+                    std::span<const Tensor> kept, const Results& results,
                     const std::vector<Tensor>& saved, const TensorList& tangents) {
   const std::span<const Tensor> given(results.data(), results.size());
-  const Ints integers = backward_integers(prepared, given);
-  const TensorList products =
-      jacobian_product(derivative, {kept.data(), kept.size()}, given, saved, tangents,
-                       {prepared.numbers.data(), prepared.numbers.size()},
-                       {integers.data(), integers.size()}, node_name(prepared.op->parsed.name));
+  const TensorList products = jacobian_product(
+      derivative, kept, given, saved, tangents, {prepared.numbers.data(), prepared.numbers.size()},
+      backward_integers(prepared, given), node_name(prepared));
   for (size_t i = 0; i < results.size(); ++i) {
     const Tensor& result = results[i];
     const bool same = std::any_of(prepared.inputs.begin(), prepared.inputs.end(),
@@ -199,17 +239,14 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   const Derivative* forward = dual != 0 ? &prepared.plan->recipe->derivative(dual) : nullptr;
 
   const Derivative* derivative = nullptr;
-  if (wanted != 0) derivative = &prepared.plan->recipe->derivative(wanted);
-  SmallVector<Tensor, 4> kept;
-  if (derivative != nullptr || forward != nullptr) kept = prepared.inputs;
-  for (const Derivative* reader : {derivative, forward}) {
-    if (reader == nullptr) continue;
-    for (const Derivative::Source& source : reader->sources) {
-      if (source.kind != Kind::Input) continue;
-      Tensor& input = kept[static_cast<size_t>(source.index)];
-      for (const Tensor& output : prepared.outputs)
-        if (input.is_same(output)) input = clone_data(input);
-    }
+  if (wanted != 0) derivative = &derivative_of(prepared, wanted);
+  std::span<const Tensor> kept(prepared.inputs.data(), prepared.inputs.size());
+  SmallVector<Tensor, 4> copies;
+  if (!prepared.outputs.empty() && (derivative != nullptr || forward != nullptr)) {
+    copies = prepared.inputs;
+    keep_written(prepared, derivative, copies);
+    keep_written(prepared, forward, copies);
+    kept = {copies.data(), copies.size()};
   }
   std::vector<Tensor> saved;
   // Edges are taken before a write changes what the inputs' histories are.

@@ -54,7 +54,8 @@ Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& 
   value = prim::convert(value, wanted.dtype);
   constexpr bool kBatched = true;
   return run_on_gradients(make_executable(builder.finish({&value, 1})), {&gradient, 1},
-                          {&kBatched, 1}, {}, {}, "SumToSizeBackward0")[0];
+                          {&kBatched, 1}, {}, {},
+                          [] { return std::string("SumToSizeBackward0"); })[0];
 }
 
 bool has_nan(const Tensor& tensor) {
@@ -71,7 +72,7 @@ bool has_nan(const Tensor& tensor) {
 
 class Engine;
 /// What runs on this thread, innermost.
-thread_local Engine* running = nullptr;
+[[gnu::tls_model("initial-exec")]] thread_local constinit Engine* running = nullptr;
 std::atomic<int64_t> next_task{0};
 
 class Engine {

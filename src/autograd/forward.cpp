@@ -14,7 +14,7 @@ namespace {
 
 /// The number of the level, odd while there is one.
 std::atomic<uint64_t> level{0};
-thread_local bool carries_here = true;
+[[gnu::tls_model("initial-exec")]] thread_local constinit bool carries_here = true;
 
 /// The same data under a history of its own: no view, so that writes of it stay its own.
 struct SameData : autograd::Function<SameData> {
@@ -80,7 +80,7 @@ Tensor tangent(const Tensor& tensor) {
         "such a view cannot be made anew");
   });
   const NoTangentsGuard guard;
-  Tensor part = view_part(meta->steps, whole);
+  Tensor part = view_part(*meta->steps, whole);
   store(tensor, part);
   return part;
 }
@@ -97,7 +97,7 @@ void set_tangent(const Tensor& tensor, const Tensor& value) {
     const Tensor& base = meta->base;
     Tensor whole = tangent(base);
     if (!whole.defined()) whole = filled(base.sizes(), base.dtype(), 0);
-    store(base, with_view_part(meta->steps, whole, value));
+    store(base, with_view_part(*meta->steps, whole, value));
   }
   store(tensor, value);
 }
@@ -179,7 +179,7 @@ TensorList jacobian_product(const Derivative& derivative, std::span<const Tensor
       parameters.push_back(zeros_like(results[index]));
   }
   const Results rows = run_recorded(transposed->backward, {parameters.data(), parameters.size()},
-                                    numbers, integers, name);
+                                    numbers, integers, [&] { return name; });
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto parameter = static_cast<size_t>(transposed->targets[i]);
     products[static_cast<size_t>(derivative.sources[parameter].index)] = rows[i];

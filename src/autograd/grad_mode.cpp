@@ -5,8 +5,9 @@
 namespace flambeau {
 namespace {
 
-thread_local bool grad_mode = true;
-thread_local bool inference_mode = false;
+// Read by every call: plain words in the thread's static block.
+[[gnu::tls_model("initial-exec")]] thread_local constinit bool grad_mode = true;
+[[gnu::tls_model("initial-exec")]] thread_local constinit bool inference_mode = false;
 std::atomic<bool> anomaly_mode = false;
 std::atomic<bool> anomaly_nan = true;
 

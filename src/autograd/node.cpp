@@ -15,7 +15,7 @@ std::atomic<uint64_t> next_sequence{0};
 std::string shape_text(const TensorInfo& tensor) { return list_text(tensor.sizes); }
 
 /// While a node dies on this thread: where those that die with it hand their edges.
-thread_local std::vector<Edge>* pending = nullptr;
+[[gnu::tls_model("initial-exec")]] thread_local constinit std::vector<Edge>* pending = nullptr;
 
 }  // namespace
 
@@ -30,14 +30,16 @@ Node::~Node() {
   // A long chain of nodes must not be freed by recursion: nodes that die meanwhile hand their edges
   // to the outermost.
   if (pending != nullptr) {
-    for (Edge& edge : edges) pending->push_back(std::move(edge));
+    for (Edge& edge : edges)
+      if (edge.node != nullptr) pending->push_back(std::move(edge));
     return;
   }
-  std::vector<Edge> mine = std::move(edges);
-  pending = &mine;
-  while (!mine.empty()) {
-    const Edge edge = std::move(mine.back());
-    mine.pop_back();
+  std::vector<Edge> orphans;
+  pending = &orphans;
+  for (Edge& edge : edges) edge.node.reset();
+  while (!orphans.empty()) {
+    const Edge edge = std::move(orphans.back());
+    orphans.pop_back();
   }
   pending = nullptr;
 }
@@ -175,7 +177,7 @@ std::shared_ptr<Node> grad_fn(const Tensor& tensor) {
   // The base, or another view of it, was written since: the history goes through the base now.
   Edge edge;
   if (requires_grad(meta->base) && !is_leaf(meta->base))
-    edge = chain_edge(meta->steps, gradient_edge(meta->base));
+    edge = chain_edge(*meta->steps, gradient_edge(meta->base));
   const std::lock_guard lock(meta->mutex);
   if (meta->seen_version != version) {
     if (edge.node != nullptr) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/hook_list.h"
+#include "base/small_vector.h"
 #include "tensor/tensor.h"
 
 namespace flambeau {
@@ -58,8 +59,8 @@ class Node : public std::enable_shared_from_this<Node> {
   /// Frees what was saved; a later apply() raises RuntimeError.
   virtual void release() {}
 
-  std::vector<Edge> edges;
-  std::vector<OutputInfo> outputs;
+  SmallVector<Edge, 2> edges;
+  SmallVector<OutputInfo, 1> outputs;
   /// Hooks of the tensor that is output i run first, then those that keep its gradient
   /// (retain_grad), then pre_hooks.
   struct TensorHook {
@@ -115,7 +116,7 @@ struct Tangent {
 
 /// The tape's side of a tensor.
 struct ViewStep;
-using ViewSteps = std::vector<std::shared_ptr<const ViewStep>>;
+using ViewSteps = std::vector<ViewStep>;
 struct AutogradMeta final : AutogradMetaBase {
   /// Guards `grad`, `accumulate`, and what grad_fn() makes anew.
   mutable std::mutex mutex;
@@ -129,9 +130,9 @@ struct AutogradMeta final : AutogradMetaBase {
   HookHandle retained;  ///< not null after retain_grad: takes the hook off grad_fn
 
   // Of a view:
-  Tensor base;                ///< the tensor that is no view; undefined if this is none
-  ViewSteps steps;            ///< how the view is made from the base
-  uint32_t seen_version = 0;  ///< of the version counter, when grad_fn was set
+  Tensor base;  ///< the tensor that is no view; undefined if this is none
+  std::shared_ptr<const ViewSteps> steps;  ///< how the view is made from the base
+  uint32_t seen_version = 0;               ///< of the version counter, when grad_fn was set
   ViewOrigin origin = ViewOrigin::Followed;
 };
 

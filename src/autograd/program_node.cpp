@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "autograd/engine.h"
 #include "autograd/forward.h"
@@ -97,10 +98,17 @@ Tensor clear_region(const Tensor& gradient, const Tensor& mask) {
   const Expr result = prim::convert(kept, gradient.dtype());
   const Tensor parameters[] = {gradient, mask};
   return run_recorded(make_executable(builder.finish({&result, 1})), parameters, {},
-                      sizes_of(gradient), "CopySlices")[0];
+                      sizes_of(gradient), [] { return std::string("CopySlices"); })[0];
 }
 
 }  // namespace
+
+const std::string& lasting_name(std::string name) {
+  static std::mutex mutex;
+  static auto* const names = new std::unordered_set<std::string>();
+  const std::lock_guard lock(mutex);
+  return *names->insert(std::move(name)).first;
+}
 
 TensorList ProgramNode::apply(const TensorList& gradients) {
   if (std::none_of(gradients.begin(), gradients.end(), [](const Tensor& g) { return g.defined(); }))
@@ -125,9 +133,8 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
   }
   const std::span<const Tensor> inputs(parameters.data(), parameters.size());
   const std::span<const Scalar> number_span(numbers.data(), numbers.size());
-  const std::span<const int64_t> integer_span(integers.data(), integers.size());
   const Results results = run_on_gradients(program, inputs, {batched.data(), count}, number_span,
-                                           integer_span, name_ + "Backward");
+                                           integers, [&] { return name_ + "Backward"; });
   return TensorList(results.begin(), results.end());
 }
 
@@ -135,7 +142,7 @@ void ProgramNode::release() { release_all(saved, mutex_); }
 
 Results run_recorded(const std::shared_ptr<const Executable>& program,
                      std::span<const Tensor> parameters, std::span<const Scalar> numbers,
-                     std::span<const int64_t> integers, const std::string& name) {
+                     std::span<const int64_t> integers, FunctionRef<std::string()> name) {
   uint64_t wanted = 0;
   if (grad_enabled())
     for (size_t i = 0; i < parameters.size(); ++i)
@@ -146,7 +153,7 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
     if (const uint64_t dual = find_tangents(parameters, tangents)) {
       const std::span<const Tensor> given(results.data(), results.size());
       const TensorList products = jacobian_product(*derive(program, dual), parameters, given, {},
-                                                   tangents, numbers, integers, name);
+                                                   tangents, numbers, integers, name());
       for (size_t i = 0; i < results.size(); ++i) {
         if (!products[i].defined()) continue;
         if (is_alias(*program, i)) results[i] = results[i].detach();
@@ -154,16 +161,23 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
       }
     }
   if (wanted == 0) return results;
-  const std::shared_ptr<const Derivative> derivative = derive(program, wanted);
-  const auto node = std::make_shared<ProgramNode>(name);
-  node->owner = derivative;
-  node->derivative = derivative.get();
+  struct Owned {
+    std::shared_ptr<const Derivative> derivative;
+    Ints integers;
+  };
+  const auto owned = std::make_shared<const Owned>(
+      Owned{derive(program, wanted), Ints(integers.begin(), integers.end())});
+  const Derivative* const derivative = owned->derivative.get();
+  const auto node = std::make_shared<ProgramNode>(lasting_name(name()));
+  node->owner = owned;
+  node->derivative = derivative;
   node->numbers = SmallVector<Scalar, 2>(numbers.begin(), numbers.end());
-  node->integers = Ints(integers.begin(), integers.end());
-  for (const Derivative::Source& source : derivative->sources)
-    node->saved.push_back(source.kind == Kind::Input
-                              ? SavedTensor(parameters[static_cast<size_t>(source.index)], false)
-                              : SavedTensor());
+  node->integers = {owned->integers.data(), owned->integers.size()};
+  if (derivative->saves())
+    for (const Derivative::Source& source : derivative->sources)
+      node->saved.push_back(source.kind == Kind::Input
+                                ? SavedTensor(parameters[static_cast<size_t>(source.index)], false)
+                                : SavedTensor());
   for (const int target : derivative->targets)
     node->edges.push_back(gradient_edge(parameters[static_cast<size_t>(target)]));
   for (Tensor& result : results) {
@@ -177,7 +191,7 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
 Results run_on_gradients(const std::shared_ptr<const Executable>& program,
                          std::span<const Tensor> parameters, std::span<const bool> batched,
                          std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                         const std::string& name) {
+                         FunctionRef<std::string()> name) {
   const int64_t batch = gradient_batch();
   if (batch < 0)
     return grad_enabled() || carries_tangents()
@@ -193,7 +207,7 @@ Results run_on_gradients(const std::shared_ptr<const Executable>& program,
 Tensor add_gradients(const Tensor& a, const Tensor& b) {
   const Tensor parameters[] = {a, b};
   return run_recorded(sum_program(a.dtype(), a.dim()), parameters, {}, sizes_of(a),
-                      "AddBackward0")[0];
+                      [] { return std::string("AddBackward0"); })[0];
 }
 
 void add_in_place(const Tensor& a, const Tensor& b) {
@@ -222,10 +236,10 @@ Tensor clone_data(const Tensor& tensor) {
 
 Tensor view_part(const ViewSteps& steps, Tensor base) {
   constexpr bool kBatched = true;
-  for (const auto& step : steps)
-    base = run_on_gradients(step->forward, {&base, 1}, {&kBatched, 1},
-                            {step->numbers.data(), step->numbers.size()},
-                            {step->integers.data(), step->integers.size()}, step->name)[0];
+  for (const ViewStep& step : steps)
+    base = run_on_gradients(
+        step.forward, {&base, 1}, {&kBatched, 1}, {step.numbers.data(), step.numbers.size()},
+        {step.plan->integers.data(), step.plan->integers.size()}, [&] { return *step.name; })[0];
   return base;
 }
 
@@ -233,11 +247,10 @@ Tensor with_view_part(const ViewSteps& steps, const Tensor& base, const Tensor& 
   constexpr bool kBatched = true;
   const auto spread = [&](Tensor tensor) {
     for (size_t i = steps.size(); i-- > 0;) {
-      const ViewStep& step = *steps[i];
+      const ViewStep& step = steps[i];
       tensor = run_on_gradients(step.derivative->backward, {&tensor, 1}, {&kBatched, 1},
-                                {step.numbers.data(), step.numbers.size()},
-                                {step.backward_integers.data(), step.backward_integers.size()},
-                                step.name)[0];
+                                {step.numbers.data(), step.numbers.size()}, step.backward_integers,
+                                [&] { return *step.name; })[0];
     }
     return tensor;
   };
@@ -248,15 +261,15 @@ Tensor with_view_part(const ViewSteps& steps, const Tensor& base, const Tensor& 
 
 Edge chain_edge(const ViewSteps& steps, Edge base_edge) {
   Edge edge = std::move(base_edge);
-  for (const auto& step : steps) {
-    const auto node = std::make_shared<ProgramNode>(step->name);
-    node->owner = step->recipe;
-    node->derivative = step->derivative;
-    node->numbers = step->numbers;
-    node->integers = step->backward_integers;
-    node->saved.resize(step->derivative->sources.size());
+  for (const ViewStep& step : steps) {
+    const auto node = std::make_shared<ProgramNode>(*step.name);
+    node->owner = step.plan;
+    node->derivative = step.derivative;
+    node->numbers = step.numbers;
+    node->integers = step.backward_integers;
+    if (step.derivative->saves()) node->saved.resize(step.derivative->sources.size());
     node->edges.push_back(std::move(edge));
-    node->add_output(step->result);
+    node->add_output(step.result);
     edge = {node, 0};
   }
   return edge;
@@ -279,15 +292,16 @@ void rebase_history(const Tensor& written, const std::shared_ptr<Node>& node, in
   written->requires_grad = false;
 }
 
-CopySlices::CopySlices(ViewSteps steps, std::shared_ptr<Node> written, int self_edge)
+CopySlices::CopySlices(std::shared_ptr<const ViewSteps> steps, std::shared_ptr<Node> written,
+                       int self_edge)
     : steps_(std::move(steps)), written_(std::move(written)), self_edge_(self_edge) {}
 
 TensorList CopySlices::apply(const TensorList& gradients) {
   TensorList out(edges.size());
   if (!gradients[0].defined()) return out;
-  const TensorList inner = written_->apply({view_part(steps_, gradients[0])});
+  const TensorList inner = written_->apply({view_part(*steps_, gradients[0])});
   // base gradient = gradient - what the view sees + what the write leaves of it.
-  out[0] = with_view_part(steps_, gradients[0],
+  out[0] = with_view_part(*steps_, gradients[0],
                           self_edge_ >= 0 ? inner[static_cast<size_t>(self_edge_)] : Tensor());
   size_t next = 1;
   for (size_t i = 0; i < inner.size(); ++i)

@@ -2,40 +2,47 @@
 // The node of a call or of a program: its backward is a program too.
 
 #include "autograd/saved_tensor.h"
+#include "base/function_ref.h"
 #include "eager/dispatch.h"
 
 namespace flambeau {
 
 class ProgramNode final : public Node {
  public:
-  explicit ProgramNode(std::string name) : name_(std::move(name)) {}
+  /// `name` lives for ever (lasting_name).
+  explicit ProgramNode(const std::string& name) : name_(name) {}
   TensorList apply(const TensorList& gradients) override;
   std::string name() const override { return name_; }
   bool takes_batches() const override { return true; }
   void release() override;
 
-  std::shared_ptr<const void> owner;  ///< keeps `derivative` alive
+  std::shared_ptr<const void> owner;  ///< keeps `derivative` and `integers` alive
   const Derivative* derivative = nullptr;
-  std::vector<SavedTensor> saved;  ///< per source; cotangents' entries are empty
+  /// Per source, cotangents' entries being empty; none where all are cotangents.
+  std::vector<SavedTensor> saved;
   SmallVector<Scalar, 2> numbers;
-  Ints integers;
+  std::span<const int64_t> integers;
 
  private:
-  std::string name_;
+  const std::string& name_;
   std::mutex mutex_;  // guards `saved` once the node is on the tape
 };
 
-/// run(), recorded on the tape if grad mode is on and a parameter requires grad.
+/// The same text, kept for ever.
+const std::string& lasting_name(std::string name);
+
+/// run(), recorded on the tape if grad mode is on and a parameter requires grad. `name` is asked
+/// for where that is so.
 Results run_recorded(const std::shared_ptr<const Executable>& program,
                      std::span<const Tensor> parameters, std::span<const Scalar> numbers,
-                     std::span<const int64_t> integers, const std::string& name);
+                     std::span<const int64_t> integers, FunctionRef<std::string()> name);
 
 /// The same for a program of gradients: the parameters that `batched` names have the batch's axis
 /// in front where there is a gradient_batch(), and then so do all results.
 Results run_on_gradients(const std::shared_ptr<const Executable>& program,
                          std::span<const Tensor> parameters, std::span<const bool> batched,
                          std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                         const std::string& name);
+                         FunctionRef<std::string()> name);
 
 /// Elementwise sum of two tensors of one type; recorded in grad mode.
 Tensor add_gradients(const Tensor& a, const Tensor& b);
@@ -48,14 +55,13 @@ Tensor clone_data(const Tensor& tensor);
 
 /// How a view is made from the tensor before it in its chain.
 struct ViewStep {
-  std::shared_ptr<const Recipe> recipe;
+  std::shared_ptr<const CallPlan> plan;  ///< of the call that made the view
   std::shared_ptr<const Executable> forward;
   const Derivative* derivative = nullptr;
   SmallVector<Scalar, 2> numbers;
-  Ints integers;  ///< of the forward
-  Ints backward_integers;
+  std::span<const int64_t> backward_integers;
   TensorInfo result;
-  std::string name;
+  const std::string* name = nullptr;  ///< of its node; lives for ever
 };
 
 /// What the view sees of a tensor like its base; and such a tensor with that part replaced.
@@ -75,14 +81,14 @@ void rebase_history(const Tensor& written, const std::shared_ptr<Node>& node, in
 /// is `written`: the region is taken out, handed to `written`, and its gradient put in its place.
 class CopySlices final : public Node {
  public:
-  CopySlices(ViewSteps steps, std::shared_ptr<Node> written, int self_edge);
+  CopySlices(std::shared_ptr<const ViewSteps> steps, std::shared_ptr<Node> written, int self_edge);
   TensorList apply(const TensorList& gradients) override;
   std::string name() const override { return "torch::autograd::CopySlices"; }
   bool takes_batches() const override { return written_->takes_batches(); }
   void release() override { written_->release(); }
 
  private:
-  ViewSteps steps_;
+  std::shared_ptr<const ViewSteps> steps_;
   std::shared_ptr<Node> written_;
   int self_edge_;  // which edge of `written` is the view itself; -1: none
 };

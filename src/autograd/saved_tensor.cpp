@@ -119,7 +119,7 @@ void unpack_all(const std::vector<SavedTensor>& saved, size_t count, std::mutex&
   std::vector<std::pair<size_t, SavedTensor>> packed;
   {
     const std::lock_guard lock(mutex);
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < std::min(count, saved.size()); ++i) {
       if (saved[i].has_hooks())
         packed.emplace_back(i, saved[i]);
       else

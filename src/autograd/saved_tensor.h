@@ -58,8 +58,8 @@ class SavedTensor {
   bool released_ = false;
 };
 
-/// The first `count` of `saved` unpacked, undefined where there is nothing. `mutex` guards `saved`,
-/// and is not held while hooks run.
+/// The first `count` of `saved` unpacked, undefined where there is nothing or no entry. `mutex`
+/// guards `saved`, and is not held while hooks run.
 void unpack_all(const std::vector<SavedTensor>& saved, size_t count, std::mutex& mutex,
                 const std::shared_ptr<Node>& owner, SmallVector<Tensor, 6>& tensors);
 /// Frees them all; what they held dies after the lock.

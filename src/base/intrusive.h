@@ -26,16 +26,25 @@ class Intrusive {
   virtual ~Intrusive() = default;
 
   void increase_reference() const noexcept {
-    if (count_.fetch_add(1, std::memory_order_relaxed) != 0) return;
-    if (void* owner = wrapper()) wrapper_hooks.increase(owner);
+    if (count_up()) wrapper_hooks.increase(wrapper());
   }
   void decrease_reference() const noexcept {
-    if (count_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    if (void* owner = wrapper())
-      wrapper_hooks.decrease(owner);
-    else
+    if (count_.load(std::memory_order_acquire) == 1 && wrapper() == nullptr) {
+      // Nobody else can make a reference to it any more.
       delete this;
+    } else if (count_down()) {
+      if (void* owner = wrapper())
+        wrapper_hooks.decrease(owner);
+      else
+        delete this;
+    }
   }
+  /// Counts a reference; true if all of them together must hold one to the wrapper from now on.
+  bool count_up() const noexcept {
+    return count_.fetch_add(1, std::memory_order_relaxed) == 0 && wrapper() != nullptr;
+  }
+  /// Counts a reference less; true if it was the last.
+  bool count_down() const noexcept { return count_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
   /// The Python wrapper, or nullptr.
   void* wrapper() const noexcept { return wrapper_.load(std::memory_order_acquire); }
   /// Hands ownership to `wrapper`, which deletes the object when it goes itself. The caller holds a
@@ -48,6 +57,8 @@ class Intrusive {
   uint64_t use_count() const noexcept { return count_.load(std::memory_order_relaxed); }
 
  private:
+  template <class T>
+  friend class Ref;
   mutable std::atomic<uint64_t> count_{0};
   std::atomic<void*> wrapper_{nullptr};
 };
@@ -73,6 +84,13 @@ class Ref {
     std::swap(object_, other.object_);
     return *this;
   }
+  /// The first reference to an object that nobody else knows.
+  static Ref first(T* object) {
+    static_cast<const Intrusive*>(object)->count_.store(1, std::memory_order_relaxed);
+    Ref ref;
+    ref.object_ = object;
+    return ref;
+  }
   T* get() const { return object_; }
   T* operator->() const { return object_; }
   T& operator*() const { return *object_; }
@@ -85,7 +103,7 @@ class Ref {
 
 template <class T, class... Arguments>
 Ref<T> make_ref(Arguments&&... arguments) {
-  return Ref<T>(new T(std::forward<Arguments>(arguments)...));
+  return Ref<T>::first(new T(std::forward<Arguments>(arguments)...));
 }
 
 }  // namespace flambeau

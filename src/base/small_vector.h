@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <type_traits>
@@ -33,7 +35,15 @@ class SmallVector {
   explicit SmallVector(std::span<const T> items) : SmallVector() {
     append(items.begin(), items.end());
   }
-  SmallVector(const SmallVector& other) : SmallVector() { append(other.begin(), other.end()); }
+  SmallVector(const SmallVector& other) : SmallVector() {
+    if (kCopiedWhole && other.size_ <= N) {
+      // Every vector has room for N.
+      std::memcpy(storage_, other.data_, sizeof storage_);
+      size_ = other.size_;
+    } else {
+      append(other.begin(), other.end());
+    }
+  }
   SmallVector(SmallVector&& other) noexcept { take(other); }
   ~SmallVector() { release(); }
 
@@ -67,15 +77,15 @@ class SmallVector {
   T& back() noexcept { return data_[size_ - 1]; }
   const T& back() const noexcept { return data_[size_ - 1]; }
 
-  void push_back(T value) {
-    if (size_ == capacity_) grow(size_ + 1);
-    std::construct_at(data_ + size_, std::move(value));
-    ++size_;
-  }
+  void push_back(const T& value) { emplace_back(value); }
+  void push_back(T&& value) { emplace_back(std::move(value)); }
   template <class... Args>
   T& emplace_back(Args&&... args) {
-    push_back(T(std::forward<Args>(args)...));
-    return back();
+    if (size_ == capacity_) [[unlikely]]
+      return emplace_grown(std::forward<Args>(args)...);
+    T* place = std::construct_at(data_ + size_, std::forward<Args>(args)...);
+    ++size_;
+    return *place;
   }
   void pop_back() noexcept { std::destroy_at(data_ + --size_); }
   void clear() noexcept {
@@ -87,14 +97,25 @@ class SmallVector {
   }
   /// `value` is taken by value: it may be an element of this vector.
   void resize(size_t count, T value = T()) {
-    while (size_ > count) pop_back();
-    reserve(count);
-    while (size_ < count) push_back(value);
+    if (count < size_) {
+      std::destroy(data_ + count, data_ + size_);
+    } else {
+      reserve(count);
+      std::uninitialized_fill(data_ + size_, data_ + count, value);
+    }
+    size_ = count;
   }
   /// The range is not of this vector.
   template <class Iterator>
   void append(Iterator first, Iterator last) {
-    for (; first != last; ++first) push_back(*first);
+    if constexpr (std::forward_iterator<Iterator>) {
+      const auto count = static_cast<size_t>(std::distance(first, last));
+      reserve(size_ + count);
+      std::uninitialized_copy(first, last, data_ + size_);
+      size_ += count;
+    } else {
+      for (; first != last; ++first) push_back(*first);
+    }
   }
   void insert(size_t position, T value) {
     push_back(std::move(value));
@@ -110,10 +131,21 @@ class SmallVector {
   }
 
  private:
+  /// Elements are copied as bytes, a few more than there are at less cost than the exact number.
+  static constexpr bool kCopiedWhole = std::is_trivially_copyable_v<T> && N * sizeof(T) <= 128;
+
   T* inline_data() noexcept { return reinterpret_cast<T*>(storage_); }
   bool is_inline() const noexcept { return data_ == reinterpret_cast<const T*>(storage_); }
 
-  void grow(size_t wanted) {
+  template <class... Args>
+  [[gnu::noinline]] T& emplace_grown(Args&&... args) {
+    T value(std::forward<Args>(args)...);  // They may be of an element.
+    grow(size_ + 1);
+    T* place = std::construct_at(data_ + size_, std::move(value));
+    ++size_;
+    return *place;
+  }
+  [[gnu::noinline]] void grow(size_t wanted) {
     const size_t capacity = std::max(wanted, capacity_ * 2);
     T* fresh = std::allocator<T>().allocate(capacity);
     std::uninitialized_move(begin(), end(), fresh);
@@ -131,7 +163,10 @@ class SmallVector {
   /// Takes the elements of `other`; this vector is empty and inline.
   void take(SmallVector& other) noexcept {
     if (other.is_inline()) {
-      std::uninitialized_move(other.begin(), other.end(), data_);
+      if constexpr (kCopiedWhole)
+        std::memcpy(storage_, other.storage_, sizeof storage_);
+      else
+        std::uninitialized_move(other.begin(), other.end(), data_);
       size_ = other.size_;
       other.clear();
     } else {

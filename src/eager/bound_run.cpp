@@ -28,7 +28,7 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
         fresh.push_back(Tensor::empty_strided(m.info.sizes, m.info.strides, m.info.dtype));
       } else {
         const Tensor& source = tensor(m.window_of);
-        fresh.push_back(source.alias(m.info.sizes, m.info.strides, source->offset + m.offset));
+        fresh.push_back(source.window(m.info, source->offset + m.offset));
       }
       memory[given_end + step.index] = fresh.back().data_ptr();
     }

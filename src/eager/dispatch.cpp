@@ -179,16 +179,17 @@ void check_outputs(const PreparedCall& prepared, const ops::ResultInfos& results
 }
 
 /// Refuses a view that reaches beyond the memory of its input.
-void check_window(const PreparedCall& prepared, const ops::AliasInfo& window, DType dtype) {
+void check_window(const PreparedCall& prepared, const CallPlan::Window& window) {
+  const TensorInfo& info = window.info;
   int64_t last = window.offset;
-  for (size_t i = 0; i < window.sizes.size(); ++i) {
-    if (window.sizes[i] == 0) return;
-    last += (window.sizes[i] - 1) * window.strides[i];
+  for (size_t i = 0; i < info.sizes.size(); ++i) {
+    if (info.sizes[i] == 0) return;
+    last += (info.sizes[i] - 1) * info.strides[i];
   }
   const auto bytes = static_cast<int64_t>(prepared.inputs[0]->storage->bytes());
-  check(window.offset >= 0 && (last + 1) * static_cast<int64_t>(size_of(dtype)) <= bytes, [&] {
-    return concat(prepared.op->parsed.name, ": sizes ", list_text(window.sizes), ", strides ",
-                  list_text(window.strides), " and storage offset ", window.offset,
+  check(window.offset >= 0 && (last + 1) * static_cast<int64_t>(size_of(info.dtype)) <= bytes, [&] {
+    return concat(prepared.op->parsed.name, ": sizes ", list_text(info.sizes), ", strides ",
+                  list_text(info.strides), " and storage offset ", window.offset,
                   " are out of bounds for storage of size ", bytes);
   });
 }
@@ -247,9 +248,10 @@ std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
     for (const Tensor& output : prepared.outputs) output_dtypes.push_back(output.dtype());
   }
   if (op.alias != nullptr && prepared.outputs.empty()) {
-    plan->window.emplace().offset = prepared.inputs[0]->offset;
-    op.alias(call, *plan->window);
-    check_window(prepared, *plan->window, plan->results[0].dtype);
+    ops::AliasInfo alias{.offset = prepared.inputs[0]->offset};
+    op.alias(call, alias);
+    plan->window = {{plan->results[0].dtype, alias.sizes, alias.strides}, alias.offset, false};
+    check_window(prepared, *plan->window);
   }
   prepared.plan = plan;
   if (op.checks != nullptr) {
@@ -322,18 +324,25 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
     recent.find({key.data(), key.size()}).value = prepared.plan;
   } else {
     check_writable(prepared);
+    // The key says where the input lies in its storage, and not how large that is.
+    const auto& window = prepared.plan->window;
+    if (window && !window->from_input) check_window(prepared, *window);
   }
   prepared.numbers = numbers_of(op, *prepared.plan, arguments);
   return prepared;
 }
 
-Ints backward_integers(const PreparedCall& prepared, std::span<const Tensor> results) {
-  Ints integers = prepared.plan->integers;
-  for (const Tensor& input : prepared.inputs)
-    integers.append(input.sizes().begin(), input.sizes().end());
-  for (const Tensor& result : results)
-    integers.append(result.sizes().begin(), result.sizes().end());
-  return integers;
+std::span<const int64_t> backward_integers(const PreparedCall& prepared,
+                                           std::span<const Tensor> results) {
+  Ints& integers = prepared.plan->backward_integers;
+  if (integers.empty()) {
+    integers = prepared.plan->integers;
+    for (const Tensor& input : prepared.inputs)
+      integers.append(input.sizes().begin(), input.sizes().end());
+    for (const Tensor& result : results)
+      integers.append(result.sizes().begin(), result.sizes().end());
+  }
+  return {integers.data(), integers.size()};
 }
 
 Results execute(const PreparedCall& prepared, const Derivative* derivative,
@@ -348,11 +357,11 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
                                           prepared.plan->integers.size());
   const size_t result_count = prepared.plan->results.size();
 
-  if (prepared.plan->window) {
-    const ops::AliasInfo& alias = *prepared.plan->window;
-    return {
-        inputs[0].alias(alias.sizes, alias.strides, alias.offset, prepared.plan->results[0].dtype)};
-  }
+  // The sink of a thread would know of views that are made from their input.
+  std::optional<CallPlan::Window>& window = prepared.plan->window;
+  if (window && (!window->from_input || run_sink() == nullptr))
+    return {inputs[0].window(window->info,
+                             window->offset + (window->from_input ? inputs[0]->offset : 0))};
 
   Results results;
   if (!prepared.outputs.empty()) {
@@ -395,6 +404,11 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
       result = copy;
     }
   }
+  const bool has_window = op.returns == Returns::View || op.returns == Returns::MaybeView;
+  if (has_window && results.size() == 1 && (saved == nullptr || saved->empty()) &&
+      !results[0].is_same(inputs[0]) && results[0]->storage == inputs[0]->storage &&
+      results[0].dtype() == inputs[0].dtype())
+    window = {results[0].info(), results[0]->offset - inputs[0]->offset, true};
   return results;
 } catch (const OutOfMemory& error) {
   const Call call(*prepared.op, {prepared.arguments.data(), prepared.arguments.size()});

@@ -2,6 +2,7 @@
 // One call of one operation: key, recipe (cached), launch. Knows nothing of gradients but how to
 // make their programs; autograd/call.h is the door that everybody else uses.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -40,6 +41,11 @@ struct Derivative {
   /// One per parameter of `recorded_backward`; those of `backward` are the first of them.
   std::vector<Source> sources;
   std::vector<int> targets;  ///< the inputs that get a gradient; others get none
+
+  bool saves() const {
+    return std::any_of(sources.begin(), sources.end(),
+                       [](const Source& s) { return s.kind != Source::Kind::Cotangent; });
+  }
 };
 
 /// Sets of inputs are bit sets; bit 63 stands for input 63 and all that follow.
@@ -62,11 +68,21 @@ struct CallPlan {
   Ints integers;  ///< the dynamic integers
   ops::ResultInfos results;
   SmallVector<Scalar, 2> numbers;  ///< the dynamic numbers, of the first call
-  /// The result of an op with an alias rule.
-  std::optional<ops::AliasInfo> window;
-  // Found out by the first call. Only the thread that made the plan uses it.
+  /// A result that is a window of the first input.
+  struct Window {
+    TensorInfo info;
+    int64_t offset;   ///< in elements of its dtype
+    bool from_input;  ///< from the input's first element, else from where its storage begins
+  };
+  // Found out by the first call (of an op with an alias rule, before it runs). Only the thread that
+  // made the plan uses it.
+  mutable std::optional<Window> window;
   mutable std::shared_ptr<const BoundRun> run;   ///< of the forward program
   mutable std::shared_ptr<const void> followed;  ///< what autograd keeps of the call's view
+  mutable uint64_t wanted = 0;
+  mutable const Derivative* derivative = nullptr;  ///< with respect to the inputs of `wanted`
+  mutable const std::string* node_name = nullptr;  ///< "AddBackward0"; lives for ever
+  mutable Ints backward_integers;                  ///< once there is a node
 };
 
 /// A call whose arguments have been checked and bound. Cheap; lives on the stack.
@@ -87,8 +103,9 @@ PreparedCall prepare(const ops::Definition& op, std::span<const ops::Argument> a
                      CallForm form = CallForm::Function, std::span<const Tensor> out = {});
 
 /// The integer arguments of the backward of `prepared`, which gave `results`: its own integers,
-/// then the sizes of all inputs and of all results, flattened.
-Ints backward_integers(const PreparedCall& prepared, std::span<const Tensor> results);
+/// then the sizes of all inputs and of all results, flattened. They live as long as its plan.
+std::span<const int64_t> backward_integers(const PreparedCall& prepared,
+                                           std::span<const Tensor> results);
 
 /// Runs a prepared call; the results (for InPlace and Out: the outputs, whose version counters go
 /// up). With `derivative`, its forward program runs and `saved` receives the saved values.

@@ -59,8 +59,8 @@ int64_t wrap_axis(int64_t axis, int dim, const char* function) {
 
 }  // namespace
 
-TensorImpl::TensorImpl(Ref<Storage> storage_, TensorInfo info, int64_t offset_)
-    : TensorInfo(std::move(info)), storage(std::move(storage_)), offset(offset_) {}
+TensorImpl::TensorImpl(Ref<Storage> storage_, const TensorInfo& info, int64_t offset_)
+    : TensorInfo(info), storage(std::move(storage_)), offset(offset_) {}
 
 TensorImpl::~TensorImpl() {
   if (const VersionCounter* counter = version_.load(std::memory_order_relaxed))
@@ -151,14 +151,18 @@ Tensor Tensor::alias(const Ints& sizes, const Ints& strides, int64_t offset, DTy
   const size_t bytes = span_bytes(sizes, strides, dtype, "Tensor::alias");
   require(bytes == 0 || static_cast<size_t>(offset) * element + bytes <= impl_->storage->bytes(),
           "Tensor::alias: the window reaches beyond the storage");
-  auto impl = make_ref<TensorImpl>(impl_->storage, TensorInfo{dtype, sizes, strides}, offset);
+  return window({dtype, sizes, strides}, offset);
+}
+
+Tensor Tensor::window(const TensorInfo& info, int64_t offset) const {
+  auto impl = make_ref<TensorImpl>(impl_->storage, info, offset);
   impl->share_version(*impl_);
   impl->is_inference = impl_->is_inference;
   return Tensor(std::move(impl));
 }
 
 Tensor Tensor::detach() const {
-  Tensor result = alias(sizes(), strides(), impl_->offset);
+  Tensor result = window(info(), impl_->offset);
   result->is_wrapped_number = impl_->is_wrapped_number;
   return result;
 }

@@ -133,7 +133,7 @@ class VersionCounter final : public Intrusive {
 
 class TensorImpl final : public Intrusive, public TensorInfo {
  public:
-  TensorImpl(Ref<Storage> storage, TensorInfo info, int64_t offset);
+  TensorImpl(Ref<Storage> storage, const TensorInfo& info, int64_t offset);
   ~TensorImpl() override;
 
   Ref<Storage> storage;
@@ -219,6 +219,8 @@ class Tensor {
   Tensor alias(const Ints& sizes, const Ints& strides, int64_t offset) const;
   /// The same with the bytes read as elements of `dtype`; strides and offset count those.
   Tensor alias(const Ints& sizes, const Ints& strides, int64_t offset, DType dtype) const;
+  /// An alias that nobody checks: `offset` and `info` lie within the storage.
+  Tensor window(const TensorInfo& info, int64_t offset) const;
   /// The same storage under another autograd history: PyTorch's detach() (shares the version).
   Tensor detach() const;
   /// PyTorch's `.data`: as detach() with a version counter of its own.

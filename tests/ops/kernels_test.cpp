@@ -106,12 +106,12 @@ class TensorCall {
 /// the strides of the input are), which only a contiguous input makes comparable.
 bool sees_storage(const TensorCall& call, const PreparedCall& prepared) {
   const Definition& d = *prepared.op;
-  if (!prepared.plan->window) return false;
+  if (d.alias == nullptr || !prepared.plan->window) return false;
   SampleCall plain(call.sample().definition, call.given(), call.sample().inputs[0].dtype);
   ops::canonicalize(d, plain.arguments);
   ops::AliasInfo of_plain;
   d.alias(plain.call(), of_plain);
-  return of_plain.strides == prepared.plan->window->strides;
+  return of_plain.strides == prepared.plan->window->info.strides;
 }
 
 /// Runs one call and compares it; false if the call is refused.
@@ -201,7 +201,8 @@ bool compare_results(const Definition& d, const Sample& sample, DType dtype, Lay
     }
     arrays.push_back(array_of(parameters.back()));
   }
-  const Ints integers = backward_integers(prepared, {results.data(), results.size()});
+  const std::span<const int64_t> integers =
+      backward_integers(prepared, {results.data(), results.size()});
   const std::vector<ArrayValue> gradients =
       ir::interpret(program_of(*derivative->backward), arrays, prepared.numbers, integers);
   const Results found = run(*derivative->backward, parameters, prepared.numbers, integers);

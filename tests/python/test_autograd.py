@@ -49,3 +49,11 @@ def test_case(program: str, number: int) -> None:
     assert text == wanted_text
     # Second derivatives of saturated functions lose digits to cancellation.
     assert numbers == pytest.approx(wanted_numbers, rel=2e-4, abs=1e-9)
+
+
+def test_a_graph_that_saved_nothing_may_run_backward_again() -> None:
+    x = flambeau.ones(3, requires_grad=True)
+    total = (x + 1).sum()
+    total.backward()
+    total.backward()
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]

@@ -191,3 +191,15 @@ def test_a_zero_among_many_integers_is_a_division_by_zero():
     divisor[4998] = 0
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         ones // divisor
+
+
+def test_views_of_equal_tensors_on_different_storages() -> None:
+    large, small = flambeau.arange(8.0)[:4], flambeau.arange(4.0)
+    for _ in range(2):
+        assert large.as_strided((8,), (1,)).tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+        with pytest.raises(RuntimeError, match="^as_strided: .* out of bounds for storage of size"):
+            small.as_strided((8,), (1,))
+    parts = flambeau.arange(8.0)
+    for part, first in ((parts[:4], 0.0), (parts[4:], 4.0), (parts[:4], 0.0)):
+        assert part.view(2, 2)[1].tolist() == [first + 2, first + 3]
+        assert part[1:].storage_offset() == first + 1
