@@ -143,7 +143,8 @@ unsigned choose_lanes(const Statement& loop, const LoopAnalysis& analysis,
   const unsigned lanes = register_bytes / (census.narrowest == 8 ? 8 : 4);
   if (census.scattered) return lanes;
   if (census.has_reduce) return census.core_ops <= 24 ? 4 * lanes : lanes;
-  return census.core_ops <= 8 ? 4 * lanes : census.core_ops <= 24 ? 2 * lanes : lanes;
+  // Chains of operations wait for each other: some side by side keep the units busy.
+  return census.core_ops <= 48 ? 4 * lanes : census.core_ops <= 256 ? 2 * lanes : lanes;
 }
 
 }  // namespace flambeau::codegen

@@ -16,6 +16,9 @@ using llvm::Value;
 
 namespace {
 
+/// Lanes from which on the high halves of 32-bit ones are taken by a shuffle.
+constexpr unsigned kShuffledHalves = 32;
+
 unsigned lanes_of(const Value* value) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
   return vector != nullptr ? vector->getNumElements() : 1;
@@ -108,10 +111,27 @@ Value* VectorEmitter::to_memory(Value* value, DType dtype) {
           return wide->getOperand(0);
       return builder_.CreateFPTrunc(value, type);
     case DType::BFloat16:
-      return builder_.CreateTrunc(builder_.CreateLShr(bits_of(value), uint64_t{16}), type);
+      return high_halves(bits_of(value));
     default:
       return value;
   }
+}
+
+Value* VectorEmitter::high_halves(Value* bits) {
+  // What rounding set to zero is not looked at.
+  if (auto* masked = llvm::dyn_cast<llvm::BinaryOperator>(bits);
+      masked != nullptr && masked->getOpcode() == llvm::Instruction::And &&
+      masked->getOperand(1) == llvm::ConstantInt::get(bits->getType(), 0xffff0000))
+    bits = masked->getOperand(0);
+  const unsigned lanes = lanes_of(bits);
+  llvm::Type* half = builder_.getInt16Ty();
+  if (lanes < kShuffledHalves)
+    return builder_.CreateTrunc(builder_.CreateLShr(bits, uint64_t{16}), vector_of(half, lanes));
+  // Of two registers at a time.
+  SmallVector<int, 64> odd;
+  for (unsigned lane = 0; lane < lanes; ++lane) odd.push_back(static_cast<int>(2 * lane + 1));
+  return builder_.CreateShuffleVector(builder_.CreateBitCast(bits, vector_of(half, 2 * lanes)),
+                                      llvm::ArrayRef(odd.data(), odd.size()));
 }
 
 Value* VectorEmitter::widened(Value* value, llvm::Type* type) {

@@ -74,6 +74,8 @@ class VectorEmitter final : public ir::Emitter {
   /// narrow values instead, and then takes zeros of either sign for the same.
   Value* widened(Value* value, llvm::Type* type);
   Value* round_to_odd(Value* value);
+  /// The upper 16 bits of 32-bit integers.
+  Value* high_halves(Value* bits);
   /// -value; a NaN keeps its sign. So all NaNs that arise are the processor's default one, and no
   /// bit depends on which of two NaN operands an instruction takes or where LLVM moves a sign.
   Value* negated(Value* value);

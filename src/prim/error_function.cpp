@@ -19,11 +19,11 @@ Value erf_float(const Value& x) {
                              -0x1.08f936p-5, 0x1.245e74p-8, -0x1.300ec8p-12});
   const double shifter = kFloat32Format.shifter;
   const Value shifted = shifter - q;
-  const Value r = (shifter - shifted) - q;
-  const Value power = fma(
-      r, horner(r, {0x1.62e42ap-1, 0x1.ebf9a0p-3, 0x1.c6b586p-5, 0x1.3cf5a2p-7, 0x1.5ccac6p-10}),
-      1);
-  const Value outer = fma(-power, power_of_two(shifted), 1);
+  const Value r = q - (shifter - shifted);
+  const Value minus_power = fma(
+      r, horner(r, {0x1.62e42ap-1, -0x1.ebf9a0p-3, 0x1.c6b586p-5, -0x1.3cf5a2p-7, 0x1.5ccac6p-10}),
+      -1);
+  const Value outer = fma(minus_power, power_of_two(shifted), 1);
   return select(a < 0.875, fma(x, p, x), with_sign_of(outer, x));
 }
 
