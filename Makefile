@@ -1,7 +1,7 @@
 # The commands of this project; `make` lists them. CI calls the same ones (.ci/run).
 
 .DEFAULT_GOAL := help
-.PHONY: help train build test test-fast bench bench-peers lint format asan tsan fuzz stubs wheel clean
+.PHONY: help train build test test-fast bench bench-compile bench-peers lint format asan tsan fuzz stubs wheel clean
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
@@ -29,6 +29,9 @@ test-fast: build ## Runs the tests that are not slow, in at most two minutes
 
 bench: build bench-peers ## Measures Flambeau and PyTorch in turn and prints the ratios
 	@.venv-peers/bin/python bench/run.py $(ARGS)
+
+bench-compile: build bench-peers ## Measures compiled programs (ARGS=--inductor adds PyTorch's compiler, an hour)
+	@.venv-peers/bin/python bench/compile.py $(ARGS)
 
 bench-peers: .venv-peers/.ready ## Makes .venv-peers with the PyTorch that `make bench` measures
 

@@ -46,9 +46,9 @@ GPT_BYTES = 7 * 4 * GPT_WEIGHTS
 class Side:
     """A worker process of one framework."""
 
-    def __init__(self, module: str, threads: int) -> None:
+    def __init__(self, module: str, threads: int, cases: str = "cases") -> None:
         self.process = subprocess.Popen(
-            [PYTHON[module], HERE / "worker.py", module, str(threads)],
+            [PYTHON[module], HERE / "worker.py", module, str(threads), cases],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -67,27 +67,31 @@ class Side:
 class Report:
     """Prints figures beside their bars and keeps them."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 38, other: str = "PyTorch") -> None:
+        self.width = width  # of the names
         self.figures: dict[str, dict[str, float]] = {}
         self.missed: list[str] = []
         self.failed: list[str] = []
-        print(f"{'case':38} {'flambeau':>13} {'PyTorch':>13}    ratio    bar")
+        print(f"{'case':{width}} {'flambeau':>13} {other:>13}    ratio    bar")
 
     def ratio(self, name: str, ours: float, theirs: float, bar: float | None, unit: str) -> None:
         scale = {"ms": 1e3, "MB": 1e-6}[unit]
         value = ours / theirs
         self.figures[name] = {"ours": ours, "theirs": theirs, "ratio": value}
         left, right = f"{ours * scale:10.2f} {unit}", f"{theirs * scale:10.2f} {unit}"
-        print(f"{name:38} {left} {right}   {value:6.2f} {self._bar(name, value, bar)}", flush=True)
+        print(
+            f"{name:{self.width}} {left} {right}   {value:6.2f} {self._bar(name, value, bar)}",
+            flush=True,
+        )
 
     def single(self, name: str, value: float, unit: str, bar: float | None = None) -> None:
         self.figures[name] = {"ours": value}
         text = f"{value:10.2f} {unit}"
-        print(f"{name:38} {text:48}{self._bar(name, value, bar)}", flush=True)
+        print(f"{name:{self.width}} {text:48}{self._bar(name, value, bar)}", flush=True)
 
     def failure(self, name: str, error: str) -> None:
         self.failed.append(name)
-        print(f"{name:38} failed: {error}", flush=True)
+        print(f"{name:{self.width}} failed: {error}", flush=True)
 
     def _bar(self, name: str, value: float, bar: float | None) -> str:
         if bar is None:

@@ -1,4 +1,7 @@
-"""One side of the comparison: reads case names from standard input, prints seconds as JSON."""
+"""One side of the comparison: reads case names from standard input, prints seconds as JSON.
+
+worker.py MODULE THREADS [CASES]
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
-
-from cases import CASES
 
 LONG = 0.2  # seconds of a repetition that needs no warm-up
 WARM_UP = 0.005
@@ -28,6 +29,7 @@ def warm_up(repeat: Callable[[], Any]) -> int:
 def main() -> None:
     torch = importlib.import_module(sys.argv[1])
     torch.set_num_threads(int(sys.argv[2]))
+    cases = importlib.import_module(sys.argv[3] if len(sys.argv) > 3 else "cases").CASES
     ready = {}
     seconds = 0.0
     for line in sys.stdin:
@@ -36,7 +38,7 @@ def main() -> None:
             if name not in ready:
                 ready.clear()  # one case's memory at a time
                 seconds = 0.0
-                ready[name] = CASES[name].setup(torch)
+                ready[name] = cases[name].setup(torch)
                 ready[name]()
             # The other side's threads spin for a while after their work: let them go to sleep, and
             # let ours wake up, before the clock starts.

@@ -1,0 +1,208 @@
+"""Measures compiled programs against PyTorch, eager and (--inductor) compiled, and against eager.
+
+Medians of repetitions in turn. Inductor needs a C++ compiler, and minutes for each model; its cache
+is a folder of this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from compile_cases import ADAMW_ELEMENTS, MASKED, ROWS
+from run import HERE, PYTHON, ROOT, Report, Side
+
+# Layers, width, vocabulary, weights of the products beside those of the layers, weights in all,
+# batch and time of the models' steps.
+SHAPES = {
+    "BERT": (12, 768, 30522, 768**2, 109_514_298, 2, 128),
+    "GPT-2": (12, 768, 50257, 0, 124_439_808, 1, 128),
+    "GPT": (6, 384, 256, 0, 10_942_464, 8, 256),
+}
+INFERENCE = [f"{name} inference" for name in ("BERT", "GPT-2", "GPT", "MLP")]
+CHAINS = {  # and the bytes that they must move
+    "masked_fill + softmax": 2 * 4 * MASKED[0] * MASKED[1] * MASKED[2] * MASKED[3],
+    "gelu-bias-dropout-residual-layer_norm": 3 * 4 * ROWS[0] * ROWS[1],
+    "AdamW of 110 M": 7 * 4 * ADAMW_ELEMENTS,
+}
+COPY = "copy of 256 MB"
+COPY_BYTES = 2 * 4 * 2**26
+
+
+class Rows:
+    """Cases run in turn by workers, each for one way to run them."""
+
+    def __init__(
+        self, report: Report, only: str, rounds: int, threads: int, inductor: bool
+    ) -> None:
+        self.report, self.only, self.rounds, self.threads = report, only, rounds, threads
+        ways = [("flambeau", "compiled"), ("flambeau", "eager"), ("torch", "eager")]
+        ways += [("torch", "compiled")] if inductor else []
+        self.sides = {way: Side(way[0], threads, "compile_cases") for way in ways}
+        self.replay = Side("flambeau", threads, "compile_cases")
+
+    def medians(self, what: str, ways: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
+        """Seconds per way; those that failed are missing."""
+        seconds: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
+        for _ in range(self.rounds):
+            for way in ways:
+                side = self.replay if way[1] == "replay" else self.sides[way]
+                answer = side.run(f"{what}, {way[1]}")
+                if "error" not in answer:
+                    seconds[way].append(float(answer["seconds"]))
+                elif not seconds[way]:
+                    self.report.failure(f"{what}, {' '.join(way)}", str(answer["error"]))
+        return {way: statistics.median(s) for way, s in seconds.items() if s}
+
+    def compare(
+        self, what: str, bars: dict[tuple[str, str], float | None]
+    ) -> dict[tuple[str, str], float]:
+        """Ours compiled against each of `bars` that is measured."""
+        if self.only not in what:
+            return {}
+        ways = [way for way in bars if way in self.sides]
+        ours = ("flambeau", "replay" if "as a whole" in what else "compiled")
+        medians = self.medians(what, [ours, *ways])
+        for way in ways:
+            if ours in medians and way in medians:
+                name = f"{what} / {'inductor' if way == ('torch', 'compiled') else ' '.join(way)}"
+                self.report.ratio(name, medians[ours], medians[way], bars[way], "ms")
+        return medians
+
+
+def ideal_seconds(name: str, peak: float, bandwidth: float, least: float) -> float:
+    """The roofline of a train step: FLOPs and AdamW's bytes, and no less than `least` beside the
+    work on tokens. Half of the scores of a causal model count."""
+    layers, width, vocabulary, more, weights, batch, time = SHAPES[name]
+    products = layers * 12 * width**2 + width * vocabulary + more
+    scores = layers * 12 * time * width // (1 if name == "BERT" else 2)
+    flops = (6 * products + scores) * batch * time
+    return flops / peak + max(least, 7 * 4 * weights / bandwidth)
+
+
+def measure_rooflines(rows: Rows, steps: dict[str, float]) -> None:
+    """Parts of the roofline of the steps whose seconds are given."""
+    program = ROOT / "build" / "release" / "bin" / "fma_peak"
+    done = subprocess.run(
+        [program, str(rows.threads)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    peak = float(done.stdout) * 1e9
+    ours = ("flambeau", "eager")
+    reads = rows.medians("read of 1 GB", [ours, ("torch", "eager")])
+    bandwidth = 2**30 / min(reads.values())
+    rows.report.single("multiply-adds, peak", peak / 1e9, "GFLOP/s")
+    rows.report.single("read bandwidth", bandwidth / 1e9, "GB/s")
+    for name, seconds in steps.items():
+        way = ("flambeau", "compiled")
+        least = rows.medians(f"{name} train step of 2 tokens", [way]).get(way, 0.0)
+        share = ideal_seconds(name, peak, bandwidth, least) / seconds
+        rows.report.single(
+            f"{name} train step: part of the roofline", share, "(0.88 is as good as its bar)"
+        )
+
+
+def fresh(module: str, threads: int, *arguments: str, **environment: str) -> dict[str, float]:
+    command = [PYTHON[module], HERE / "compile_fresh.py", module, str(threads), *arguments]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def measure_rows(rows: Rows) -> None:
+    ours, eager, inductor = ("flambeau", "eager"), ("torch", "eager"), ("torch", "compiled")
+    compiled = ("flambeau", "compiled")
+    steps = {}
+    for name in SHAPES:
+        medians = rows.compare(f"{name} train step", {eager: 0.9, inductor: 0.95, ours: None})
+        if compiled in medians:
+            steps[name] = medians[compiled]
+    if steps:
+        measure_rooflines(rows, steps)
+    for what in INFERENCE:
+        rows.compare(what, {eager: None, inductor: None, ours: None})
+    rows.compare("MLP train step x 20", {ours: 0.7, eager: None})
+    rows.compare("MLP train step as a whole x 20", {ours: 0.4, eager: None})
+    rows.compare("500 small operations", {ours: None, eager: None})
+    chains = {what: rows.compare(what, {inductor: 0.9, eager: None, ours: None}) for what in CHAINS}
+    chains = {what: medians for what, medians in chains.items() if compiled in medians}
+    if chains:
+        copies = rows.medians(COPY, [ours, eager])
+        bandwidth = COPY_BYTES / min(copies.values())
+        rows.report.single("copy bandwidth", bandwidth / 1e9, "GB/s")
+        for what, medians in chains.items():
+            times = medians[compiled] * bandwidth / CHAINS[what]
+            rows.report.single(f"{what} / copy limit", times, "", 1.25)
+
+
+def measure_fresh(report: Report, only: str, threads: int, inductor: bool) -> None:
+    for name in ("BERT", "GPT-2", "GPT"):
+        what = f"{name}: rise of peak memory"
+        if only in what:
+            sides = {"flambeau": "compiled", "torch": "eager"}
+            rise = {m: fresh(m, threads, "memory", name, how)["bytes"] for m, how in sides.items()}
+            report.ratio(what, rise["flambeau"], rise["torch"], 0.7, "MB")
+        if name == "GPT":
+            continue
+        what = f"{name}: first five steps - steady"
+        if only in what:
+            with tempfile.TemporaryDirectory() as cache:
+                for state, bar in (("empty cache", 2.5), ("warm cache", 0.5)):
+                    times = fresh("flambeau", threads, "first", name, FLAMBEAU_CACHE_DIR=cache)
+                    extra = times["first"] - times["steady"]
+                    report.single(f"{what}, {state}", extra, "s", bar)
+                    if inductor:
+                        times = fresh(
+                            "torch", threads, "first", name, TORCHINDUCTOR_CACHE_DIR=cache
+                        )
+                        extra = times["first"] - times["steady"]
+                        report.single(f"inductor, {what}, {state}", extra, "s")
+    what = "random sizes, 200 steps"
+    if only in what:
+        with tempfile.TemporaryDirectory() as cache:
+            runs = {
+                how: fresh("flambeau", threads, "sizes", how, FLAMBEAU_CACHE_DIR=cache)
+                for how in ("eager", "compiled")
+            }
+        compiled = runs["compiled"]
+        extra = (compiled["seconds"] - runs["eager"]["seconds"]) / compiled["steps"]
+        report.single(f"{what}: more than eager a step", extra * 1e3, "ms", 20)
+        report.single(f"{what}: kernels after the third", compiled["grown"], "bytes", 0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", default="", help="run the rows whose names contain this text")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--inductor", action="store_true", help="measure torch.compile, too")
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+    for path in PYTHON.values():
+        if not path.exists():
+            print(f"bench: {path} is missing; run `make bench-peers`", file=sys.stderr)
+            return 2
+    report = Report(width=60, other="the other")
+    probe = [PYTHON["flambeau"], "-c", "import flambeau; flambeau.compile"]
+    if subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        print("there is no flambeau.compile: what is called compiled is eager")
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        rows = Rows(report, options.only, options.rounds, options.threads, options.inductor)
+        measure_rows(rows)
+    del rows
+    measure_fresh(report, options.only, options.threads, options.inductor)
+    print(f"{len(report.missed)} bars missed" + "".join(f"\n  {name}" for name in report.missed))
+    if options.json:
+        options.json.write_text(json.dumps(report.figures, indent=1))
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
