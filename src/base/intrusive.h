@@ -48,11 +48,8 @@ class Intrusive {
   /// The Python wrapper, or nullptr.
   void* wrapper() const noexcept { return wrapper_.load(std::memory_order_acquire); }
   /// Hands ownership to `wrapper`, which deletes the object when it goes itself. The caller holds a
-  /// C++ reference meanwhile.
-  void set_wrapper(void* wrapper) noexcept {
-    wrapper_hooks.increase(wrapper);
-    wrapper_.store(wrapper, std::memory_order_release);
-  }
+  /// C++ reference meanwhile, and has counted the one to the wrapper that it stands for.
+  void set_wrapper(void* wrapper) noexcept { wrapper_.store(wrapper, std::memory_order_release); }
   /// Number of C++ references.
   uint64_t use_count() const noexcept { return count_.load(std::memory_order_relaxed); }
 
@@ -87,6 +84,10 @@ class Ref {
   /// The first reference to an object that nobody else knows.
   static Ref first(T* object) {
     static_cast<const Intrusive*>(object)->count_.store(1, std::memory_order_relaxed);
+    return counted(object);
+  }
+  /// A reference that has been counted already.
+  static Ref counted(T* object) {
     Ref ref;
     ref.object_ = object;
     return ref;

@@ -95,8 +95,7 @@ int find_parameter(const Overload& overload, PyObject* name) {
 
 bool add_tensor(PyObject* value, BoundArguments& bound, const TensorInfo*& info) {
   if (!is_tensor(value)) return false;
-  Tensor& tensor = bound.alive.emplace_back(tensor_of(value));
-  info = tensor.impl();
+  info = bound.alive.emplace_back(value).impl();
   return true;
 }
 
@@ -113,7 +112,7 @@ bool bind_tensor_list(const Parameter& parameter, PyObject* value, BoundArgument
     });
     refs.push_back(info);
   }
-  bound.arguments.push_back(std::move(refs));
+  bound.arguments.emplace_back(std::move(refs));
   return true;
 }
 
@@ -126,14 +125,14 @@ bool bind_doubles(PyObject* value, BoundArguments& bound, const From& from) {
     if (!from(PySequence_Fast_GET_ITEM(value, i), item)) return false;
     items.push_back(static_cast<double>(item));
   }
-  bound.arguments.push_back(std::move(items));
+  bound.arguments.emplace_back(std::move(items));
   return true;
 }
 
 bool bind_word(PyObject* value, bool (*from)(PyObject*, std::string&), BoundArguments& bound) {
   std::string text;
   if (!from(value, text)) return false;
-  bound.arguments.push_back(std::move(text));
+  bound.arguments.emplace_back(std::move(text));
   return true;
 }
 
@@ -141,7 +140,7 @@ template <class T>
 bool bind_number(PyObject* value, bool (*from)(PyObject*, T&), BoundArguments& bound) {
   T number{};
   if (!from(value, number)) return false;
-  bound.arguments.push_back(Scalar(number));
+  bound.arguments.emplace_back(Scalar(number));
   return true;
 }
 
@@ -149,11 +148,11 @@ bool bind_number(PyObject* value, bool (*from)(PyObject*, T&), BoundArguments& b
 bool bind_fitting(const Overload& overload, size_t index, PyObject* value, BoundArguments& bound) {
   const Parameter& parameter = overload.op->parsed.parameters[index];
   if (parameter.type == ArgumentType::Tensor && is_tensor(value)) {
-    bound.arguments.push_back(bound.alive.emplace_back(tensor_of(value)).impl());
+    bound.arguments.emplace_back(bound.alive.emplace_back(value).impl());
     return true;
   }
   if (value == Py_None && parameter.optional) {
-    bound.arguments.push_back(std::monostate());
+    bound.arguments.emplace_back(std::monostate());
     return true;
   }
   switch (parameter.type) {
@@ -162,7 +161,7 @@ bool bind_fitting(const Overload& overload, size_t index, PyObject* value, Bound
         return bind_number<Scalar>(value, scalar_from, bound);
       Scalar number;
       if (!overload.reflected || !scalar_from(value, number)) return false;
-      bound.arguments.push_back(bound.alive.emplace_back(Tensor::from_scalar(number)).impl());
+      bound.arguments.emplace_back(bound.alive.emplace_back(Tensor::from_scalar(number)).impl());
       return true;
     }
     case ArgumentType::TensorList:
@@ -182,14 +181,14 @@ bool bind_fitting(const Overload& overload, size_t index, PyObject* value, Bound
         if (parameter.list_length == 0 || !int_from(value, one)) return false;
         ints.resize(static_cast<size_t>(parameter.list_length), one);
       }
-      bound.arguments.push_back(std::move(ints));
+      bound.arguments.emplace_back(std::move(ints));
       return true;
     }
     case ArgumentType::FloatList:
     case ArgumentType::NumberList: {
       double one = 0;
       if (parameter.list_length > 0 && double_from(value, one)) {
-        bound.arguments.push_back(
+        bound.arguments.emplace_back(
             std::vector<double>(static_cast<size_t>(parameter.list_length), one));
         return true;
       }
@@ -199,12 +198,12 @@ bool bind_fitting(const Overload& overload, size_t index, PyObject* value, Bound
       return bind_doubles<bool>(value, bound, bool_from);
     case ArgumentType::String:
       if (PyUnicode_Check(value) == 0) return false;
-      bound.arguments.push_back(text_of(value));
+      bound.arguments.emplace_back(text_of(value));
       return true;
     case ArgumentType::DType: {
       DType dtype{};
       if (!dtype_from(value, dtype)) return false;
-      bound.arguments.push_back(dtype);
+      bound.arguments.emplace_back(dtype);
       return true;
     }
     case ArgumentType::Device:
@@ -216,7 +215,7 @@ bool bind_fitting(const Overload& overload, size_t index, PyObject* value, Bound
     case ArgumentType::Generator: {
       void* generator = generator_from(value);
       if (generator == nullptr) return false;
-      bound.arguments.push_back(generator);
+      bound.arguments.emplace_back(generator);
       return true;
     }
   }
@@ -453,7 +452,7 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
       if (!parameters[i].has_default)
         return fail(mismatch,
                     [&] { return missing_text(overload, {values.data(), values.size()}); });
-      bound.arguments.push_back(parameters[i].default_value);
+      bound.arguments.emplace_back(parameters[i].default_value);
     } else if (spread && static_cast<int>(i) == overload.positional - 1) {
       Ints ints;
       for (Py_ssize_t k = overload.positional - 1; k < count; ++k) {
@@ -467,7 +466,7 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
         });
         ints.push_back(value);
       }
-      bound.arguments.push_back(std::move(ints));
+      bound.arguments.emplace_back(std::move(ints));
     } else if (!bind_value(overload, i, values[i], bound)) {
       return fail(mismatch,
                   [&] { return wrong_type_text(overload, i, values[i], keyword_count == 0); });

@@ -5,6 +5,7 @@
 
 #include "autograd/call.h"
 #include "bind/python.h"
+#include "bind/tensor_type.h"
 
 namespace flambeau::bind {
 
@@ -34,7 +35,7 @@ struct Overload {
 /// Arguments that fit an overload.
 struct BoundArguments {
   ops::Arguments arguments;
-  SmallVector<Tensor, 4> alive;  ///< every tensor among them
+  SmallVector<HeldTensor, 4> alive;  ///< every tensor among them
   SmallVector<Tensor, 1> out;
   bool requires_grad = false;
 

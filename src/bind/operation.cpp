@@ -54,22 +54,22 @@ const Operation& operation_of(PyObject* self) {
 }
 
 Object run(const Overload& overload, BoundArguments& bound) {
-  Results results;
-  {
+  const Results results = [&] {
     const ReleaseLock others_may_run;
-    results = call(*overload.op, {bound.arguments.data(), bound.arguments.size()},
-                   bound.out.empty() ? overload.form : CallForm::Out,
-                   {bound.out.data(), bound.out.size()});
+    Results made = call(*overload.op, {bound.arguments.data(), bound.arguments.size()},
+                        bound.out.empty() ? overload.form : CallForm::Out,
+                        {bound.out.data(), bound.out.size()});
     if (bound.requires_grad) {
-      check(is_inexact(results[0].dtype()), [&] {
+      check(is_inexact(made[0].dtype()), [&] {
         return concat(
             overload.op->parsed.name,
             ": only Tensors of floating point and complex dtype can require gradients, got ",
-            info(results[0].dtype()).name);
+            info(made[0].dtype()).name);
       });
-      results[0]->requires_grad = true;
+      made[0]->requires_grad = true;
     }
-  }
+    return made;
+  }();
   return results_object(*overload.op, results);
 }
 

@@ -97,6 +97,7 @@ PyObject* wrap_storage(const Ref<Storage>& storage) {
     return Object::borrow(object).release();
   PyObject* object = checked(storage_type->tp_alloc(storage_type, 0)).release();
   reinterpret_cast<StorageObject*>(object)->storage = storage.get();
+  Py_INCREF(object);
   storage->set_wrapper(object);
   return object;
 }

@@ -116,6 +116,7 @@ PyObject* wrap_as(const Tensor& tensor, PyTypeObject* type) {
   PyObject* object = type->tp_alloc(type, 0);
   if (object == nullptr) throw PythonError();
   cast(object)->impl = tensor.impl();
+  Py_INCREF(object);
   tensor->set_wrapper(object);
   return object;
 }

@@ -194,6 +194,8 @@ void check_window(const PreparedCall& prepared, const CallPlan::Window& window) 
   });
 }
 
+constexpr size_t kUnknown = SIZE_MAX;
+
 /// Gives an out= tensor the shape of its result.
 void resize_output(const Tensor& output, const TensorInfo& result) {
   if (output.sizes() == result.sizes) return;
@@ -202,6 +204,17 @@ void resize_output(const Tensor& output, const TensorInfo& result) {
   output->offset = 0;
   output->sizes = fresh.sizes();
   output->strides = fresh.strides();
+}
+
+/// Memory for result number `i`.
+Tensor fresh_result(const CallPlan& plan, size_t i) {
+  const TensorInfo& info = plan.results[i];
+  if (i < plan.bytes.size() && plan.bytes[i] != kUnknown)
+    return Tensor::empty_again(info, plan.bytes[i]);
+  Tensor result = Tensor::empty_strided(info.sizes, info.strides, info.dtype);
+  plan.bytes.resize(std::max(plan.bytes.size(), i + 1), kUnknown);
+  plan.bytes[i] = result->storage->bytes();
+  return result;
 }
 
 Results finish_written(const PreparedCall& prepared) {
@@ -373,10 +386,7 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
     for (size_t i = 0; i < result_count; ++i) {
       const bool may_alias =
           op.returns == Returns::View || (op.returns == Returns::MaybeView && is_alias(forward, i));
-      results.push_back(may_alias ? Tensor()
-                                  : Tensor::empty_strided(prepared.plan->results[i].sizes,
-                                                          prepared.plan->results[i].strides,
-                                                          prepared.plan->results[i].dtype));
+      results.push_back(may_alias ? Tensor() : fresh_result(*prepared.plan, i));
     }
   }
   if (derivative != nullptr)
@@ -384,8 +394,10 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
   std::shared_ptr<const BoundRun> other;
   run_into(&forward == recipe.forward().get() ? prepared.plan->run : other, forward, inputs,
            numbers, integers, {results.data(), results.size()});
-  if (saved != nullptr) saved->assign(results.begin() + result_count, results.end());
-  results.resize(result_count);
+  if (results.size() > result_count) {
+    if (saved != nullptr) saved->assign(results.begin() + result_count, results.end());
+    results.resize(result_count);
+  }
   if (!prepared.outputs.empty()) return finish_written(prepared);
 
   // A view that the caller must be able to tell from its input is a tensor of its own; a call that

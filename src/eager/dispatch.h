@@ -79,6 +79,7 @@ struct CallPlan {
   mutable std::optional<Window> window;
   mutable std::shared_ptr<const BoundRun> run;   ///< of the forward program
   mutable std::shared_ptr<const void> followed;  ///< what autograd keeps of the call's view
+  mutable SmallVector<size_t, 2> bytes;          ///< per fresh result
   mutable uint64_t wanted = 0;
   mutable const Derivative* derivative = nullptr;  ///< with respect to the inputs of `wanted`
   mutable const std::string* node_name = nullptr;  ///< "AddBackward0"; lives for ever

@@ -108,6 +108,10 @@ Tensor Tensor::empty_strided(const Ints& sizes, const Ints& strides, DType dtype
       make_ref<TensorImpl>(make_ref<Storage>(bytes), TensorInfo{dtype, sizes, strides}, 0));
 }
 
+Tensor Tensor::empty_again(const TensorInfo& info, size_t bytes) {
+  return Tensor(make_ref<TensorImpl>(make_ref<Storage>(bytes), info, 0));
+}
+
 Tensor Tensor::from_scalar(const Scalar& value) {
   const DType dtype = value.is_complex() ? DType::Complex64
                       : value.is_float() ? DType::Float32

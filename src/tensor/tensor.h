@@ -184,6 +184,8 @@ class Tensor {
   static Tensor empty(const Ints& sizes, DType dtype = DType::Float32);
   /// Uninitialised with these strides (dense or not; the storage spans them all).
   static Tensor empty_strided(const Ints& sizes, const Ints& strides, DType dtype);
+  /// Uninitialised, of the geometry of a tensor that has `bytes` bytes.
+  static Tensor empty_again(const TensorInfo& info, size_t bytes);
   /// A 0-dim tensor of the number's dtype (float: float32; complex: complex64; int: int64; bool).
   static Tensor from_scalar(const Scalar& value);
   /// A 0-dim tensor of `dtype`.

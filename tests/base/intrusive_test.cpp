@@ -82,6 +82,7 @@ TEST(Ref, AllReferencesHoldOneReferenceToTheWrapper) {
     const Ref<Base> a(object);
     const Ref<Base> b = a;
     EXPECT_EQ(object->wrapper(), nullptr);
+    ++wrapper_count;
     object->set_wrapper(&wrapper_count);
     EXPECT_EQ(object->wrapper(), &wrapper_count);
     EXPECT_EQ(wrapper_count, 1);
