@@ -48,7 +48,7 @@ void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& 
       for (const auto& term : s.index.terms)
         if (term.variable == vector)
           census.scattered |=
-              term.coefficient.is_slot || term.coefficient.value > 1 || term.coefficient.value < 0;
+              term.coefficient.is_slot || term.coefficient.value > 2 || term.coefficient.value < 0;
     }
     census.has_reduce |= s.kind == StatementKind::Reduce;
     count(s.body, vector, analysis, census);

@@ -41,8 +41,10 @@ class LoopCodegen {
     Value* stride = nullptr;   ///< i64; null if it does not depend on the vector variable
     Value* dynamic = nullptr;  ///< vector of i64, or null
     bool unit = false;         ///< stride is the constant 1
+    bool two = false;          ///< stride is the constant 2: a part of pairs
     bool varies() const { return stride != nullptr || dynamic != nullptr; }
     bool contiguous() const { return unit && dynamic == nullptr; }
+    bool alternates() const { return two && dynamic == nullptr; }
   };
 
   // Statements (loop_codegen.cpp).
@@ -75,9 +77,11 @@ class LoopCodegen {
   Value* load(const Statement& s);
   Value* load_uniform(const Statement& s, const Address& address, Value* mask);
   Value* load_contiguous(const Statement& s, Value* pointer, Value* mask);
+  Value* load_alternate(const Statement& s, Value* pointer);
   Value* gather(const Statement& s, const Address& address, Value* mask);
   void store(const Statement& s);
   void store_contiguous(DType dtype, Value* value, Value* pointer, Value* mask);
+  void store_alternate(DType dtype, Value* value, Value* pointer);
   void scatter(const Statement& s, const Address& address, Value* value, Value* mask);
   void prefetch_next_row(const Statement& s, Value* pointer);
   bool has_native_mask(DType dtype) const;

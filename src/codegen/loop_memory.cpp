@@ -48,6 +48,7 @@ LoopCodegen::Address LoopCodegen::address(const ir::LoopIndex& index) {
       add(scaled(lanes_.first, coefficient));
       result.stride = operand(coefficient);
       result.unit = !coefficient.is_slot && coefficient.value == 1;
+      result.two = !coefficient.is_slot && coefficient.value == 2;
     }
   }
   return result;
@@ -102,8 +103,13 @@ Value* LoopCodegen::load(const Statement& s) {
   const Address a = address(s.index);
   Value* mask = s.mask >= 0 ? value_of(s.mask) : nullptr;
   if (!a.varies()) return load_uniform(s, a, mask);
-  Value* raw = a.contiguous() ? load_contiguous(s, element_pointer(s.buffer, a.scalar), mask)
-                              : gather(s, a, mask);
+  Value* raw = nullptr;
+  if (a.contiguous())
+    raw = load_contiguous(s, element_pointer(s.buffer, a.scalar), mask);
+  else if (a.alternates() && access_mask(mask) == nullptr)
+    raw = load_alternate(s, element_pointer(s.buffer, a.scalar));
+  else
+    raw = gather(s, a, mask);
   return emitter_.from_memory(raw, s.dtype);
 }
 
@@ -166,6 +172,21 @@ Value* LoopCodegen::load_contiguous(const Statement& s, Value* pointer, Value* m
     if_then(builder_.CreateICmpNE(flag, builder_.getInt8(0)), move);
   });
   return builder_.CreateLoad(type, copy);
+}
+
+Value* LoopCodegen::load_alternate(const Statement& s, Value* pointer) {
+  // Two vectors, of which the second one ends with the last element that is wanted: the one behind
+  // it may not exist.
+  const auto lanes = static_cast<int>(lanes_.count);
+  llvm::Type* element = emitter_.memory_type(s.dtype);
+  llvm::Type* type = emitter_.memory_type(s.dtype, lanes_.count);
+  Value* low = builder_.CreateAlignedLoad(type, pointer, alignment_of(s.dtype));
+  Value* second = builder_.CreateGEP(element, pointer, number(lanes - 1));
+  Value* high = builder_.CreateAlignedLoad(type, second, alignment_of(s.dtype));
+  SmallVector<int, 64> indices;
+  for (int place = 0; place < 2 * lanes; place += 2)
+    indices.push_back(place < lanes ? place : lanes + place - (lanes - 1));
+  return builder_.CreateShuffleVector(low, high, llvm::ArrayRef(indices.data(), indices.size()));
 }
 
 Value* LoopCodegen::gather(const Statement& s, const Address& a, Value* mask) {
@@ -244,6 +265,8 @@ void LoopCodegen::store(const Statement& s) {
   value = emitter_.to_memory(emitter_.splat(value, lanes_.count), s.dtype);
   if (a.contiguous())
     store_contiguous(s.dtype, value, element_pointer(s.buffer, a.scalar), mask);
+  else if (a.alternates() && isa_ == Isa::Avx512 && access_mask(mask) == nullptr)
+    store_alternate(s.dtype, value, element_pointer(s.buffer, a.scalar));
   else
     scatter(s, a, value, mask);
 }
@@ -284,6 +307,23 @@ void LoopCodegen::store_contiguous(DType dtype, Value* value, Value* pointer, Va
     Value* flag = builder_.CreateLoad(byte, builder_.CreateGEP(byte, wanted, i));
     if_then(builder_.CreateICmpNE(flag, builder_.getInt8(0)), move);
   });
+}
+
+void LoopCodegen::store_alternate(DType dtype, Value* value, Value* pointer) {
+  SmallVector<int, 128> indices;
+  SmallVector<llvm::Constant*, 128> wanted;
+  for (unsigned lane = 0; lane < lanes_.count; ++lane) {
+    indices.push_back(static_cast<int>(lane));
+    indices.push_back(llvm::PoisonMaskElem);
+    wanted.push_back(builder_.getTrue());
+    wanted.push_back(builder_.getFalse());
+  }
+  value = builder_.CreateBitCast(value, maskable(builder_, value->getType()));
+  Value* spread =
+      builder_.CreateShuffleVector(value, llvm::ArrayRef(indices.data(), indices.size()));
+  builder_.CreateMaskedStore(
+      spread, pointer, alignment_of(dtype),
+      llvm::ConstantVector::get(llvm::ArrayRef(wanted.data(), wanted.size())));
 }
 
 void LoopCodegen::scatter(const Statement& s, const Address& a, Value* value, Value* mask) {

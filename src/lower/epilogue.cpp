@@ -63,6 +63,7 @@ ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
           case StrideClass::Unit:
             s.index.terms.push_back({1, IntOperand::constant(1)});
             break;
+          case StrideClass::Two:
           case StrideClass::Other:
             s.index.terms.push_back({1, IntOperand::slot(slot({number, true, -1}))});
             break;

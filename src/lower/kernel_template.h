@@ -100,7 +100,7 @@ enum class KernelKind : uint8_t {
 };
 
 /// Classes of strides that code depends on.
-enum class StrideClass : uint8_t { Zero, Unit, Other };
+enum class StrideClass : uint8_t { Zero, Unit, Two, Other };
 
 /// One class of layouts. `inner` and `reduced` give the class of each access along the inner kept
 /// loop (Pointwise, Column) and along the merged reduced loop (all but Pointwise). `reduced_levels`

@@ -93,6 +93,8 @@ class Specialiser {
         return IntOperand::constant(0);
       case StrideClass::Unit:
         return IntOperand::constant(1);
+      case StrideClass::Two:
+        return IntOperand::constant(2);
       case StrideClass::Other:
         break;
     }

@@ -191,7 +191,16 @@ BoundLaunches LaunchTemplate::bind(std::span<const int64_t* const> strides,
 namespace {
 
 StrideClass class_of(int64_t stride) {
-  return stride == 0 ? StrideClass::Zero : stride == 1 ? StrideClass::Unit : StrideClass::Other;
+  switch (stride) {
+    case 0:
+      return StrideClass::Zero;
+    case 1:
+      return StrideClass::Unit;
+    case 2:
+      return StrideClass::Two;
+    default:
+      return StrideClass::Other;
+  }
 }
 
 }  // namespace
@@ -229,7 +238,10 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     int64_t along_kept = 0;
     for (size_t a = 0; a < access_count; ++a) {
       if (k.accesses[a].buffer < 0) continue;
-      along_reduced += bound.reduced.back().strides[a] == 1;
+      const int64_t stride = bound.reduced.back().strides[a];
+      // Of pairs along the kept axis the two parts are rows that alternate.
+      const bool pairs = stride == 2 && !bound.kept.empty() && bound.kept.back().extent == 2;
+      along_reduced += stride == 1 || pairs;
       along_kept += !bound.kept.empty() && bound.kept.back().strides[a] == 1 &&
                     bound.reduced.back().strides[a] != 0;
     }

@@ -139,15 +139,15 @@ class RandomKernelMaker {
       const int64_t kind = below(4);
       if (!is_output && kind == 0) continue;  // does not move with this loop
       int64_t stride = block;
-      bool is_slot = true;
-      if (innermost && kind != 1)
-        is_slot = false;  // unit
-      else
-        stride *= 1 + below(3);
-      if (is_slot)
-        out.terms.push_back(at(variable, slot(stride)));
-      else
+      if (innermost && kind == 2) {
+        stride = 2;  // a part of pairs
+        out.terms.push_back(at(variable, c(stride)));
+      } else if (innermost && kind != 1) {
         out.terms.push_back(at(variable));
+      } else {
+        stride *= 1 + below(3);
+        out.terms.push_back(at(variable, slot(stride)));
+      }
       reach += std::max<int64_t>(extent - 1, 0) * stride;
       block = stride * std::max<int64_t>(extent, 1);
     }
