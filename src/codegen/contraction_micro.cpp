@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <llvm/IR/Intrinsics.h>
 
 #include "codegen/contraction_emit.h"
@@ -15,6 +17,8 @@ constexpr int kLowTile = 8;  // vectors of accumulators
 // Rows that are UnitK share a pointer in groups of this many: [p], [p + s], [p + 2s] are one
 // addressing mode each, so that 14 rows need 5 pointers instead of 14.
 constexpr int kRowGroup = 3;
+constexpr int kRowsAhead = 8;
+constexpr int kLine = 64;  // bytes
 
 }  // namespace
 
@@ -45,17 +49,27 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
         g == 0 ? a : at(element_, a, builder_.CreateMul(a_stride, integer(g * kRowGroup))));
   carried.push_back(transposes ? integer(0) : b);
 
+  // The lines of `count` vectors from `row` on, to be read or written.
+  auto prefetch = [&](Value* row, int count, bool write) {
+    const int per_line =
+        std::max(1, kLine / (tile_.lanes * static_cast<int>(size_of(accumulator_))));
+    for (int v = 0; v < count; v += per_line)
+      builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
+                               {at(element_, row, v * tile_.lanes), builder_.getInt32(write),
+                                builder_.getInt32(3), builder_.getInt32(1)});
+  };
   if (whole && rows == tile_.rows(part.layout)) {
     // The lines of c arrive while the chains run.
     Value* row = c;
     for (int i = 0; i < rows; ++i) {
-      for (int v = 0; v < vectors; ++v)
-        builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
-                                 {at(element_, row, v * tile_.lanes), builder_.getInt32(1),
-                                  builder_.getInt32(3), builder_.getInt32(1)});
+      prefetch(row, vectors, true);
       row = at(element_, row, c_stride);
     }
   }
+  // A wide kernel reads a few lines of a row of b, often a page from those before, where hardware
+  // does not look ahead.
+  const bool is_wide = vectors > tile_.vectors;
+  Value* ahead = is_wide ? builder_.CreateMul(b_stride, integer(kRowsAhead)) : nullptr;
 
   auto load_vector = [&](Value* row, int v) -> Value* {
     Value* address = at(element_, row, v * tile_.lanes);
@@ -95,6 +109,7 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
       } else {
         Value* b_row = at(element_, carried.back(), builder_.CreateMul(b_stride, integer(step)));
         for (int v = 0; v < vectors; ++v) columns_of_b.push_back(load_vector(b_row, v));
+        if (is_wide) prefetch(at(element_, b_row, ahead), vectors, false);
       }
       for (int i = 0; i < rows; ++i) {
         Value* address;
