@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 
 #include "base/half.h"
@@ -65,9 +67,9 @@ TEST(Half, BFloat16RoundsToNearestEven) {
 TEST(Element, LoadsWhatWasStored) {
   for (int i = 0; i < kDTypeCount; ++i) {
     const auto dtype = static_cast<DType>(i);
-    int64_t memory = 0;
-    store_element(&memory, dtype, Scalar(1));
-    const Scalar loaded = load_element(&memory, dtype);
+    std::array<std::byte, 16> memory{};
+    store_element(memory.data(), dtype, Scalar(1));
+    const Scalar loaded = load_element(memory.data(), dtype);
     EXPECT_EQ(loaded.category(), info(dtype).category);
     EXPECT_EQ(loaded.to_double(), 1.0) << info(dtype).name;
   }
