@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import shlex
 import signal
 import sys
 import time
@@ -357,7 +359,8 @@ def main() -> int:
             progress.close()
             print(f"\nStopped after step {step}; all of it is saved. To go on:")
             arguments = [a for a in sys.argv[1:] if a != "--resume"]
-            print("  " + " ".join(["python", sys.argv[0], *arguments, "--resume"]))
+            python = os.path.relpath(sys.executable) if sys.executable else "python"
+            print("  " + shlex.join([python, sys.argv[0], *arguments, "--resume"]))
             return 130 if interrupt.wanted else 0
     progress.close()
     seconds = time.monotonic() - begin

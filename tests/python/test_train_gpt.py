@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import resource
+import shlex
 import signal
 import struct
 import subprocess
@@ -113,6 +114,9 @@ def test_resumes_after_a_signal(
         assert training.returncode == 130
         assert "To go on:" in rest
         assert rest.rstrip().endswith("--resume")
+        program, script, *_ = shlex.split(rest.rstrip().splitlines()[-1])
+        assert Path(program).samefile(sys.executable)
+        assert Path(script).exists()
     done = len(losses(tmp_path))
     assert 7 <= done < 60
     result = run(PYTHON, tmp_path, text, "--resume", "--sample", "1")
