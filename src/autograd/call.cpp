@@ -126,7 +126,7 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
     plan->backward_integers = Ints(integers.begin(), integers.end());
     known = std::make_shared<const ViewSteps>(ViewSteps{ViewStep{
         .plan = plan,
-        .forward = derivative.forward,
+        .forward = on_first_input(*derivative.forward, plan->integers.size()),
         .derivative = &derivative,
         .numbers = prepared.numbers,
         .backward_integers = {plan->backward_integers.data(), plan->backward_integers.size()},

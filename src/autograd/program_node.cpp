@@ -237,9 +237,9 @@ Tensor clone_data(const Tensor& tensor) {
 Tensor view_part(const ViewSteps& steps, Tensor base) {
   constexpr bool kBatched = true;
   for (const ViewStep& step : steps)
-    base = run_on_gradients(
-        step.forward, {&base, 1}, {&kBatched, 1}, {step.numbers.data(), step.numbers.size()},
-        {step.plan->integers.data(), step.plan->integers.size()}, [&] { return *step.name; })[0];
+    base = run_on_gradients(step.forward, {&base, 1}, {&kBatched, 1},
+                            {step.numbers.data(), step.numbers.size()}, step.backward_integers,
+                            [&] { return *step.name; })[0];
   return base;
 }
 

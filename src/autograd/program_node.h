@@ -55,8 +55,8 @@ Tensor clone_data(const Tensor& tensor);
 
 /// How a view is made from the tensor before it in its chain.
 struct ViewStep {
-  std::shared_ptr<const CallPlan> plan;  ///< of the call that made the view
-  std::shared_ptr<const Executable> forward;
+  std::shared_ptr<const CallPlan> plan;       ///< of the call that made the view
+  std::shared_ptr<const Executable> forward;  ///< of the base, with the integers of the backward
   const Derivative* derivative = nullptr;
   SmallVector<Scalar, 2> numbers;
   std::span<const int64_t> backward_integers;

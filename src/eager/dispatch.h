@@ -122,4 +122,8 @@ Results call_without_tape(const ops::Definition& op, std::span<const ops::Argume
 std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>& program,
                                          uint64_t wanted);
 
+/// `forward` as a program of its first parameter alone, which gives its first result: sizes of
+/// parameters are integers, after `integer_count` that it has itself, as in a Derivative.
+std::shared_ptr<const Executable> on_first_input(const Executable& forward, size_t integer_count);
+
 }  // namespace flambeau

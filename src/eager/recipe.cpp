@@ -284,4 +284,25 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
   return cache.emplace(key, std::move(derivative)).first->second;
 }
 
+std::shared_ptr<const Executable> on_first_input(const Executable& forward, size_t integer_count) {
+  const ir::Program& program = program_of(forward);
+  std::vector<Cut> cuts;
+  std::vector<int> first_size;
+  auto next = static_cast<int>(integer_count);
+  for (const ir::Type& type : program.parameters) {
+    first_size.push_back(next);
+    next += static_cast<int>(type.shape.size());
+  }
+  for (size_t id = 0; id < program.nodes.size(); ++id) {
+    const ir::Node& node = program.nodes[id];
+    if (node.primitive == ir::parameter_row() && node.attributes.index == 0)
+      cuts.push_back({static_cast<NodeId>(id), {Source::Kind::Input, 0}, node.type.dtype});
+  }
+  Builder builder(program);
+  const Expr result = builder.expr(program.results[0]);
+  std::vector<Source> sources;
+  return make_executable(Extraction(builder, cuts, first_size)
+                             .run({&result, 1}, static_cast<int>(program.numbers.size()), sources));
+}
+
 }  // namespace flambeau

@@ -44,3 +44,7 @@ with torch.no_grad(): v=(x*1)
 show('nograd', v.requires_grad)
 a=torch.zeros(3,3); a.diagonal().fill_(2.); show('diag fill', a)
 x=torch.ones(2,3,requires_grad=True); y=x.clone(); y.unsqueeze(0)[0,1].zero_(); (y*2).sum().backward(); show('zero_ chain', x.grad)
+# views that take their sizes from another tensor
+x=torch.ones(2,3,requires_grad=True); y=x*2; v=y.view_as(torch.zeros(3,2)); v[0]=5.; v.mul_(3); (y*torch.arange(6.).view(2,3)).sum().backward(); show('view_as in-place', x.grad, v, y)
+x=torch.ones(2,3,requires_grad=True); y=x*2; v=y.reshape_as(torch.zeros(6)); v[1:].exp_(); w=y.t(); (w*w).sum().backward(); show('reshape_as in-place', x.grad)
+x=torch.ones(2,3,requires_grad=True); y=x*2; v=y.expand_as(torch.zeros(2,3)); v[:,1]*=4; g,=torch.autograd.grad((y**3).sum(),x,create_graph=True); (g*g).sum().backward(); show('expand_as in-place', x.grad)
