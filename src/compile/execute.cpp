@@ -1,6 +1,7 @@
 #include "compile/execute.h"
 
 #include "compile/program.h"
+#include "runtime/compiler.h"
 
 namespace flambeau::compile {
 namespace {
@@ -36,8 +37,16 @@ class Execution {
   }
 
   void run(const Region& region) {
+    if (region.facts && run_merged(region)) return;
+    for (const int32_t entry : region.entries)
+      run(recording_.entries[static_cast<size_t>(entry)]);
+  }
+
+  /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: kernels
+  /// write in place only where one kernel is all there is.
+  bool run_merged(const Region& region) try {
+    const CompileLater never_wait;
     const auto parameters = tensors(region.parameters);
-    if (!region.facts) return run(recording_.entries[static_cast<size_t>(region.entries[0])]);
     const auto outputs = tensors(region.outputs);
     SmallVector<Scalar, 8> numbers;
     for (const int32_t number : region.numbers)
@@ -48,6 +57,9 @@ class Execution {
     flambeau::run(*region.program, {parameters.data(), parameters.size()},
                   {numbers.data(), numbers.size()}, {integers.data(), integers.size()},
                   {outputs.data(), outputs.size()});
+    return true;
+  } catch (const KernelMissing&) {
+    return false;
   }
 
   void run(const Entry& entry) {

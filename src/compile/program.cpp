@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "compile/fuse.h"
+#include "compile/report.h"
 
 namespace flambeau::compile {
 namespace {
@@ -58,6 +59,7 @@ std::shared_ptr<const Program> make_program(const Recording& recording) {
   auto program = std::make_shared<Program>();
   program->regions = fuse(recording, flow_of(recording));
   find_last_uses(*program, recording);
+  if (getenv("DBG")) fprintf(stderr, "== %zu entries %zu regions\n%s", recording.entries.size(), program->regions.size(), text_of(*program, recording).c_str());
   return program;
 }
 

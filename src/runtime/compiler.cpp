@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "codegen/codegen.h"
 #include "runtime/code_memory.h"
+#include "runtime/compile_queue.h"
 #include "runtime/cpu/contraction_driver.h"
 #include "runtime/kernel_cache.h"
 #include "runtime/kernel_pack.h"
@@ -23,6 +24,8 @@ namespace flambeau {
 extern const char* const kCompilerSourcesHash;
 
 namespace {
+
+thread_local constinit bool compile_later = false;
 
 /// A file beside this library.
 std::string beside(const char* name) {
@@ -132,13 +135,13 @@ class LoadedImages {
 class CachedContractionLoader final : public ContractionLoader {
  public:
   const CodeEntry* load(const codegen::MicroKernelPart& part) override {
-    return get_code(part.hash(), [&](const codegen::Api& api, Isa isa) {
+    return get_code(part.hash(), [part](const codegen::Api& api, Isa isa) {
       return api.compile_micro_kernels(part, isa);
     });
   }
   const CodeEntry* load(const codegen::PackPart& part) override {
     return get_code(part.hash(),
-                    [&](const codegen::Api& api, Isa isa) { return api.compile_pack(part, isa); });
+                    [part](const codegen::Api& api, Isa isa) { return api.compile_pack(part, isa); });
   }
   ir::KernelFunction load(const ir::LoopProgram& epilogue) override { return get_kernel(epilogue); }
 };
@@ -150,10 +153,17 @@ Hash128 compiler_version() {
   return version;
 }
 
-const CodeEntry* get_code(const Hash128& content,
-                          FunctionRef<codegen::KernelImage(const codegen::Api&, Isa)> compile) {
+CompileLater::CompileLater() : before_(compile_later) { compile_later = true; }
+CompileLater::~CompileLater() { compile_later = before_; }
+void wait_for_compiler() { CompileQueue::global().wait(); }
+
+const CodeEntry* get_code(const Hash128& content, const CompileFunction& compile) {
   LoadedImages::Image& image = LoadedImages::global().image(content);
-  const std::lock_guard lock(image.mutex);
+  std::unique_lock lock(image.mutex, std::defer_lock);
+  if (!compile_later)
+    lock.lock();
+  else if (!lock.try_lock())
+    throw KernelMissing();
   if (!image.entries.empty()) return image.entries.data();
   const Isa isa = active_isa();
   if (Recorder::global().is_on) {
@@ -174,6 +184,11 @@ const CodeEntry* get_code(const Hash128& content,
     image.entries = load_image(packed);
     return image.entries.data();
   }
+  if (compile_later && KernelCache::global().find(key) == nullptr) {
+    static_cast<void>(open_compiler());  // before the thread starts, to outlive it
+    CompileQueue::global().add(content, [content, compile] { get_code(content, compile); });
+    throw KernelMissing();
+  }
   const CachedBytes bytes = KernelCache::global().get_or_compile(
       key, [&] { return pack_image(compile(open_compiler(), isa)); });
   image.entries = load_image(*bytes);
@@ -181,9 +196,10 @@ const CodeEntry* get_code(const Hash128& content,
 }
 
 ir::KernelFunction get_kernel(const ir::LoopProgram& program) {
-  const CodeEntry* entries = get_code(program.hash(), [&](const codegen::Api& api, Isa isa) {
-    return api.compile_loops(program, isa);
-  });
+  const CodeEntry* entries =
+      get_code(program.hash(), [program](const codegen::Api& api, Isa isa) {
+        return api.compile_loops(program, isa);
+      });
   return reinterpret_cast<ir::KernelFunction>(entries[0]);
 }
 

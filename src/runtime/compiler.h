@@ -2,11 +2,12 @@
 // Kernels by what they compute: from memory, from the user's disk cache, or compiled. The library
 // that compiles (libflambeau_codegen.so, beside this one) is opened when it is first needed.
 
+#include <exception>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "base/cpu_features.h"
-#include "base/function_ref.h"
 #include "base/hash.h"
 #include "ir/loop_program.h"
 
@@ -20,6 +21,28 @@ struct KernelImage;
 
 /// A function of an image, to be cast to its type.
 using CodeEntry = void (*)();
+using CompileFunction = std::function<codegen::KernelImage(const codegen::Api&, Isa)>;
+
+/// Thrown inside CompileLater for a kernel that no cache has.
+class KernelMissing final : public std::exception {
+ public:
+  const char* what() const noexcept override { return "a kernel is not compiled yet"; }
+};
+
+/// While one lives, asking for a kernel on this thread never compiles: one that is in no cache is
+/// compiled on a spare thread, and KernelMissing thrown.
+class CompileLater {
+ public:
+  CompileLater();
+  ~CompileLater();
+  CompileLater(const CompileLater&) = delete;
+  CompileLater& operator=(const CompileLater&) = delete;
+
+ private:
+  bool before_;
+};
+/// Waits until all that was put off is compiled.
+void wait_for_compiler();
 
 /// The kernel of `program` for active_isa(). Thread safe: different programs compile at the same
 /// time, and those who ask for one that is being compiled wait for it. The code stays for the life
@@ -27,9 +50,9 @@ using CodeEntry = void (*)();
 ir::KernelFunction get_kernel(const ir::LoopProgram& program);
 
 /// The same for any image: the entries of the one whose content has hash `content`, made by
-/// `compile` if neither memory nor the pack of the package nor the disk cache has it.
-const CodeEntry* get_code(const Hash128& content,
-                          FunctionRef<codegen::KernelImage(const codegen::Api&, Isa)> compile);
+/// `compile` (which must hold all that it needs) if neither memory nor the pack of the package nor
+/// the disk cache has it.
+const CodeEntry* get_code(const Hash128& content, const CompileFunction& compile);
 
 /// From now on every kernel that this process loads for the first time is compiled for each
 /// instruction set, whatever caches hold, and remembered for write_recorded_kernels(). For making
