@@ -1,6 +1,7 @@
 #include "compile/execute.h"
 
 #include "compile/program.h"
+#include "eager/bound_run.h"
 #include "runtime/compiler.h"
 
 namespace flambeau::compile {
@@ -9,60 +10,123 @@ namespace {
 class Execution {
  public:
   explicit Execution(Recording& recording)
-      : recording_(recording), program_(program_of(recording)) {}
+      : recording_(recording),
+        program_(program_of(recording)),
+        geometry_(geometry_of(recording)),
+        bound_(program_->find_bound(geometry_)) {
+    if (bound_ != nullptr) return;
+    fresh_ = std::make_shared<BoundProgram>();
+    fresh_->runs.resize(program_->regions.size());
+  }
 
   void run() {
-    size_t next = 0;
+    size_t begin = 0;
     try {
       for (const int32_t slot : program_->unused) let_go(slot);
-      for (; next < program_->regions.size(); ++next) {
-        run(program_->regions[next]);
-        for (const int32_t slot : program_->last_uses[next]) let_go(slot);
+      for (const size_t end : program_->group_ends) {
+        if (end - begin > 1 && bound_ != nullptr)
+          run_group(begin, end);
+        else
+          for (size_t i = begin; i < end; ++i) run(i);
+        for (size_t i = begin; i < end; ++i)
+          for (const int32_t slot : program_->last_uses[i]) let_go(slot);
+        begin = end;
       }
     } catch (...) {
-      for (; next < program_->regions.size(); ++next) fail_outputs(program_->regions[next]);
+      for (; begin < program_->regions.size(); ++begin) fail_outputs(program_->regions[begin]);
       for (size_t slot = 0; slot < recording_.slots.size(); ++slot)
         if (recording_.slots[slot].storage) let_go(static_cast<int32_t>(slot));
       throw;
     }
+    if (fresh_ != nullptr) program_->keep(geometry_, fresh_);
   }
 
  private:
+  using Runs = SmallVector<std::shared_ptr<const BoundRun>, 1>;
+
+  const Window& window(int32_t number) const {
+    return recording_.windows[static_cast<size_t>(number)];
+  }
+
+  void run(size_t number) {
+    const Region& region = program_->regions[number];
+    const Runs* bound = bound_ != nullptr ? &bound_->runs[number] : nullptr;
+    if (bound != nullptr && !bound->empty()) {
+      if (bound->size() == 1 && region.facts) return run_bound(region, *(*bound)[0]);
+      for (size_t i = 0; i < bound->size(); ++i) {
+        const Region alone = region_of(recording_, region.entries[i]);
+        run_bound(alone, *(*bound)[i]);
+      }
+      return;
+    }
+    Runs runs;
+    if (!region.facts || !run_merged(region, runs)) {
+      runs.clear();
+      for (const int32_t entry : region.entries) run_alone(entry, runs);
+      // What is compiled by then is taken the next time.
+      if (region.facts) runs.clear();
+    }
+    for (const auto& r : runs)
+      if (r == nullptr || !r->possible) return runs_not_bound(number);
+    if (fresh_ == nullptr) change_bound();
+    fresh_->runs[number] = std::move(runs);
+  }
+
+  void runs_not_bound(size_t number) {
+    if (fresh_ != nullptr) fresh_->runs[number].clear();
+  }
+
+  /// Goes on with a copy of what is bound, as others may use it.
+  void change_bound() { fresh_ = std::make_shared<BoundProgram>(*bound_); }
+
   template <class Windows>
   SmallVector<Tensor, 8> tensors(const Windows& windows) const {
     SmallVector<Tensor, 8> list;
-    for (const int32_t window : windows)
-      list.push_back(window >= 0 ? recording_.tensor(window) : Tensor());
+    for (const int32_t w : windows) list.push_back(w >= 0 ? recording_.tensor(w) : Tensor());
     return list;
   }
 
-  void run(const Region& region) {
-    if (region.facts && run_merged(region)) return;
-    for (const int32_t entry : region.entries)
-      run(recording_.entries[static_cast<size_t>(entry)]);
+  SmallVector<Scalar, 8> numbers_of(const Region& region) const {
+    SmallVector<Scalar, 8> numbers;
+    for (const int32_t number : region.numbers)
+      numbers.push_back(recording_.numbers[static_cast<size_t>(number)]);
+    return numbers;
   }
 
   /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: kernels
   /// write in place only where one kernel is all there is.
-  bool run_merged(const Region& region) try {
+  bool run_merged(const Region& region, Runs& runs) try {
     const CompileLater never_wait;
-    const auto parameters = tensors(region.parameters);
-    const auto outputs = tensors(region.outputs);
-    SmallVector<Scalar, 8> numbers;
-    for (const int32_t number : region.numbers)
-      numbers.push_back(recording_.numbers[static_cast<size_t>(number)]);
-    Ints integers;
-    for (const IntegerSource& source : region.integers)
-      integers.push_back(value_of(recording_, source));
-    flambeau::run(*region.program, {parameters.data(), parameters.size()},
-                  {numbers.data(), numbers.size()}, {integers.data(), integers.size()},
-                  {outputs.data(), outputs.size()});
+    runs.resize(1);
+    run_into(region, runs[0]);
     return true;
   } catch (const KernelMissing&) {
     return false;
   }
 
-  void run(const Entry& entry) {
+  void run_into(const Region& region, std::shared_ptr<const BoundRun>& bound) {
+    const auto parameters = tensors(region.parameters);
+    auto outputs = tensors(region.outputs);
+    const auto numbers = numbers_of(region);
+    Ints integers;
+    for (const IntegerSource& source : region.integers)
+      integers.push_back(value_of(recording_, source));
+    flambeau::run_into(bound, *region.program, {parameters.data(), parameters.size()},
+                       {numbers.data(), numbers.size()}, {integers.data(), integers.size()},
+                       {outputs.data(), outputs.size()});
+  }
+
+  void run_alone(int32_t number, Runs& runs) {
+    const Entry& entry = recording_.entries[static_cast<size_t>(number)];
+    runs.emplace_back();
+    // Results that are windows of what the run makes need its blocks.
+    bool plain = true;
+    for (const RunShape::Place& place : entry.shape->results)
+      plain &= place.kind != RunShape::Place::Kind::Block ||
+               (place.offset == 0 &&
+                place.info.strides ==
+                    entry.shape->blocks[static_cast<size_t>(place.source)].info.strides);
+    if (plain) return run_into(region_of(recording_, number), runs.back());
     const auto parameters = tensors(recording_.operands_of(entry.parameters));
     const auto blocks = tensors(recording_.operands_of(entry.blocks));
     const auto outputs = tensors(recording_.operands_of(entry.outputs));
@@ -75,6 +139,58 @@ class Execution {
                   {outputs.data(), outputs.size()});
   }
 
+  /// Parameters, results, and room for what the run makes.
+  SmallVector<void*, 16> memory_of(const Region& region, const BoundRun& run) const {
+    SmallVector<void*, 16> memory;
+    const auto add = [&](int32_t number) {
+      if (number < 0) return memory.push_back(nullptr);
+      const Window& w = window(number);
+      void* const base = recording_.slots[static_cast<size_t>(w.slot)].storage->data();
+      memory.push_back(base == nullptr
+                           ? nullptr
+                           : static_cast<char*>(base) +
+                                 w.offset * static_cast<int64_t>(size_of(w.info.dtype)));
+    };
+    for (const int32_t number : region.parameters) add(number);
+    for (const int32_t number : region.outputs) add(number);
+    memory.resize(memory.size() + run.made.size());
+    return memory;
+  }
+
+  void run_bound(const Region& region, const BoundRun& run) {
+    auto memory = memory_of(region, run);
+    const auto numbers = numbers_of(region);
+    run.run_on({memory.data(), memory.size()}, {numbers.data(), numbers.size()});
+  }
+
+  /// Regions that are apart: those that are one launch run as one parallel region.
+  void run_group(size_t begin, size_t end) {
+    SmallVector<ReadyLaunch, 16> ready;
+    std::vector<SmallVector<void*, 8>> places;
+    std::vector<SmallVector<int64_t, 12>> slots;
+    places.reserve(end - begin);
+    slots.reserve(end - begin);
+    for (size_t i = begin; i < end; ++i) {
+      const Region& region = program_->regions[i];
+      const Runs& runs = bound_->runs[i];
+      const bool single = runs.size() == 1 && runs[0]->launches.size() == 1 &&
+                          runs[0]->contractions.empty() && runs[0]->made.empty();
+      if (!single) {
+        run(i);
+        continue;
+      }
+      const BoundLaunch& launch = runs[0]->launches[0];
+      const auto memory = memory_of(region, *runs[0]);
+      const auto numbers = numbers_of(region);
+      places.emplace_back(launch.pointers.size());
+      launch.place(memory.data(), places.back().data());
+      slots.emplace_back(launch.slots.begin(), launch.slots.end());
+      launch.fill_numbers({numbers.data(), numbers.size()}, slots.back().data());
+      ready.push_back({&launch, places.back().data(), slots.back().data()});
+    }
+    run_together({ready.data(), ready.size()});
+  }
+
   /// No run touches the slot any more: others may.
   void let_go(int32_t slot) {
     Ref<Storage>& storage = recording_.slots[static_cast<size_t>(slot)].storage;
@@ -83,9 +199,9 @@ class Execution {
   }
 
   void fail_outputs(const Region& region) {
-    for (const int32_t window : region.outputs) {
-      if (window < 0) continue;
-      const auto slot = static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot);
+    for (const int32_t number : region.outputs) {
+      if (number < 0) continue;
+      const auto slot = static_cast<size_t>(window(number).slot);
       if (const Ref<Storage>& storage = recording_.slots[slot].storage)
         if (storage->is_deferred()) storage->fail();
     }
@@ -93,10 +209,15 @@ class Execution {
 
   Recording& recording_;
   std::shared_ptr<const Program> program_;
+  Hash128 geometry_;
+  std::shared_ptr<const BoundProgram> bound_;
+  std::shared_ptr<BoundProgram> fresh_;  // what becomes bound by this run
 };
 
 }  // namespace
 
-void execute(Recording& recording) { Execution(recording).run(); }
+void execute(Recording& recording) {
+  if (!recording.empty()) Execution(recording).run();
+}
 
 }  // namespace flambeau::compile

@@ -13,6 +13,7 @@ namespace flambeau::compile {
 namespace {
 
 constexpr size_t kMaxPrograms = 512;
+constexpr size_t kMaxGeometries = 64;  // of a program
 
 Hash128 key_of(const Recording& recording) {
   Hasher hasher;
@@ -55,10 +56,54 @@ void find_last_uses(Program& program, const Recording& recording) {
     if (!seen[slot]) program.unused.push_back(static_cast<int32_t>(slot));
 }
 
+/// Cuts the regions into groups of neighbours that are apart.
+void find_groups(Program& program, const Recording& recording) {
+  enum : uint8_t { kUntouched, kRead, kWritten };
+  std::vector<uint8_t> state(recording.slots.size(), kUntouched);
+  std::vector<int32_t> touched;
+  for (size_t i = 0; i < program.regions.size(); ++i) {
+    const Region& region = program.regions[i];
+    const auto slot_of = [&](int32_t window) {
+      return static_cast<size_t>(recording.windows[static_cast<size_t>(window)].slot);
+    };
+    // In a group that begins anew, a region meets nothing.
+    const auto meets = [&] {
+      for (const int32_t number : region.entries) {
+        const Entry& entry = recording.entries[static_cast<size_t>(number)];
+        for (const int32_t window : recording.operands_of(entry.parameters))
+          if (state[slot_of(window)] == kWritten) return true;
+        for (const Range range : {entry.blocks, entry.outputs, entry.results})
+          for (const int32_t window : recording.operands_of(range))
+            if (window >= 0 && state[slot_of(window)] != kUntouched) return true;
+      }
+      return false;
+    };
+    if (i > 0 && meets()) {
+      program.group_ends.push_back(i);
+      for (const int32_t slot : touched) state[static_cast<size_t>(slot)] = kUntouched;
+      touched.clear();
+    }
+    const auto touch = [&](int32_t window, uint8_t how) {
+      if (window < 0) return;
+      uint8_t& s = state[slot_of(window)];
+      s = std::max(s, how);
+      touched.push_back(static_cast<int32_t>(slot_of(window)));
+    };
+    for (const int32_t number : region.entries) {
+      const Entry& entry = recording.entries[static_cast<size_t>(number)];
+      for (const int32_t window : recording.operands_of(entry.parameters)) touch(window, kRead);
+      for (const Range range : {entry.blocks, entry.outputs, entry.results})
+        for (const int32_t window : recording.operands_of(range)) touch(window, kWritten);
+    }
+  }
+  program.group_ends.push_back(program.regions.size());
+}
+
 std::shared_ptr<const Program> make_program(const Recording& recording) {
   auto program = std::make_shared<Program>();
   program->regions = fuse(recording, flow_of(recording));
   find_last_uses(*program, recording);
+  find_groups(*program, recording);
   if (getenv("DBG")) fprintf(stderr, "== %zu entries %zu regions\n%s", recording.entries.size(), program->regions.size(), text_of(*program, recording).c_str());
   return program;
 }
@@ -102,6 +147,29 @@ class ProgramCache {
 };
 
 }  // namespace
+
+std::shared_ptr<const BoundProgram> Program::find_bound(const Hash128& geometry) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = bound_.find(geometry);
+  return found == bound_.end() ? nullptr : found->second;
+}
+
+void Program::keep(const Hash128& geometry, std::shared_ptr<const BoundProgram> bound) const {
+  const std::lock_guard lock(mutex_);
+  if (bound_.size() >= kMaxGeometries) bound_.clear();
+  bound_[geometry] = std::move(bound);
+}
+
+Hash128 geometry_of(const Recording& recording) {
+  SmallVector<int64_t, 1024> words;
+  for (const Window& window : recording.windows) {
+    words.append(window.info.sizes.begin(), window.info.sizes.end());
+    words.append(window.info.strides.begin(), window.info.strides.end());
+    words.push_back(window.offset);
+  }
+  words.append(recording.integers.begin(), recording.integers.end());
+  return hash_bytes(words.data(), words.size() * sizeof(int64_t));
+}
 
 std::shared_ptr<const Program> program_of(const Recording& recording) {
   static auto* const cache = new ProgramCache;

@@ -3,19 +3,42 @@
 // numbers, integers and memory.
 
 #include <memory>
+#include <mutex>
+#include <unordered_map>
 
+#include "base/hash.h"
 #include "compile/merge.h"
 
 namespace flambeau::compile {
+
+/// The runs of a program's regions, as far as one geometry of recordings can repeat them.
+struct BoundProgram {
+  /// Per region: one run of the merged program, or one of each entry; empty if it has to be found.
+  std::vector<SmallVector<std::shared_ptr<const BoundRun>, 1>> runs;
+};
 
 struct Program {
   std::vector<Region> regions;
   std::vector<SmallVector<int32_t, 4>> last_uses;  ///< per region: slots that no later one touches
   std::vector<int32_t> unused;                     ///< slots that no region touches
+  /// Where groups of regions end, none of which touches what another of its group writes.
+  std::vector<size_t> group_ends;
+
+  /// What is bound for the geometry of `recording`; empty at first. Not thread safe to fill: see
+  /// keep().
+  std::shared_ptr<const BoundProgram> find_bound(const Hash128& geometry) const;
+  void keep(const Hash128& geometry, std::shared_ptr<const BoundProgram> bound) const;
+
+ private:
+  mutable std::mutex mutex_;
+  mutable std::unordered_map<Hash128, std::shared_ptr<const BoundProgram>> bound_;
 };
 
 /// The program of `recording`, cached: the key is all but numbers, integers and memory, and what
 /// the program takes for granted of the integers holds.
 std::shared_ptr<const Program> program_of(const Recording& recording);
+
+/// All extents, strides, offsets and integers.
+Hash128 geometry_of(const Recording& recording);
 
 }  // namespace flambeau::compile

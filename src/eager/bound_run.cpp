@@ -1,6 +1,16 @@
 #include "eager/bound_run.h"
 
+#include "runtime/allocator.h"
+
 namespace flambeau {
+namespace {
+
+/// Of row-major memory.
+size_t byte_count(const TensorInfo& info) {
+  return static_cast<size_t>(info.numel()) * size_of(info.dtype);
+}
+
+}  // namespace
 
 void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                    std::span<Tensor> given) const {
@@ -20,6 +30,8 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
   for (const Step& step : steps) {
     if (step.kind == Step::Kind::Launch) {
       launches[step.index].run(memory.data(), numbers);
+    } else if (step.kind == Step::Kind::Contract) {
+      contractions[step.index].run(memory.data(), numbers);
     } else if (step.kind == Step::Kind::Drop) {
       fresh[step.index] = Tensor();
     } else {
@@ -35,6 +47,50 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
   }
   for (size_t i = 0; i < given.size(); ++i)
     if (!given[i].defined()) given[i] = tensor(results[i]);
+}
+
+void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) const {
+  const size_t first = memory.size() - made.size();
+  /// Gives back what is still there.
+  struct Fresh {
+    std::span<void*> memory;
+    const std::vector<Made>& made;
+    std::vector<bool> held;
+    void drop(size_t i) {
+      if (held[i]) deallocate(memory[i], byte_count(made[i].info));
+      held[i] = false;
+    }
+    ~Fresh() {
+      for (size_t i = 0; i < held.size(); ++i) drop(i);
+    }
+  } fresh{memory.subspan(first), made, std::vector<bool>(made.size())};
+  for (const Step& step : steps) {
+    switch (step.kind) {
+      case Step::Kind::Launch:
+        launches[step.index].run(memory.data(), numbers);
+        break;
+      case Step::Kind::Contract:
+        contractions[step.index].run(memory.data(), numbers);
+        break;
+      case Step::Kind::Drop:
+        fresh.drop(step.index);
+        break;
+      case Step::Kind::Make: {
+        const Made& m = made[step.index];
+        void*& place = memory[first + step.index];
+        if (m.window_of < 0) {
+          place = allocate(byte_count(m.info), "Tensor");
+          fresh.held[step.index] = true;
+        } else {
+          void* const source = memory[static_cast<size_t>(m.window_of)];
+          place = source == nullptr ? nullptr
+                                    : static_cast<char*>(source) +
+                                          m.offset * static_cast<int64_t>(size_of(m.info.dtype));
+        }
+        break;
+      }
+    }
+  }
 }
 
 }  // namespace flambeau

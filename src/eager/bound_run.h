@@ -6,6 +6,7 @@
 #include <span>
 
 #include "eager/executable.h"
+#include "runtime/contraction_launch.h"
 #include "runtime/launch.h"
 
 namespace flambeau {
@@ -14,8 +15,8 @@ namespace flambeau {
 class BoundRun {
  public:
   struct Step {
-    enum class Kind : uint8_t { Make, Drop, Launch } kind;
-    size_t index;  ///< of `made` or `launches`
+    enum class Kind : uint8_t { Make, Drop, Launch, Contract } kind;
+    size_t index;  ///< of `made`, `launches` or `contractions`
   };
   /// Fresh row-major memory, or a window of an earlier place.
   struct Made {
@@ -26,6 +27,7 @@ class BoundRun {
 
   std::vector<Step> steps;
   std::vector<BoundLaunch> launches;  ///< the buffers of pointers are places
+  std::vector<BoundContraction> contractions;
   std::vector<Made> made;             ///< in the order in which it is made
   SmallVector<int, 2> results;        ///< per result: its place
   /// False: the geometry needs the general way.
@@ -34,6 +36,10 @@ class BoundRun {
   /// As flambeau::run. Every result that is given is written by kernels alone.
   void run(std::span<const Tensor> parameters, std::span<const Scalar> numbers,
            std::span<Tensor> results) const;
+
+  /// The same on the memory of parameters and results, which `memory` begins with; it has room for
+  /// what is made. Results that are windows of parameters are nobody's business here.
+  void run_on(std::span<void*> memory, std::span<const Scalar> numbers) const;
 };
 
 }  // namespace flambeau

@@ -1,5 +1,6 @@
 #include "eager/executable.h"
 
+#include <array>
 #include <mutex>
 #include <unordered_map>
 
@@ -207,16 +208,20 @@ class Run {
     return value;
   }
 
+  /// Its memory. Steps write no parameter but as a result.
+  void* memory_of(int v) {
+    const Tensor& value = ensure(v);
+    const bool reads = executable_.plan.values[static_cast<size_t>(v)].parameter >= 0;
+    return reads ? const_cast<void*>(value.readable_data_ptr()) : value.data_ptr();
+  }
+
   void launch(const lower::KernelTemplate& kernel, const LaunchTemplate& launch_template) {
     SmallVector<const int64_t*, 8> strides;
     SmallVector<void*, 8> memory;
     SmallVector<int, 8> places;
     for (const int v : kernel.buffer_values) {
-      const Tensor& value = ensure(v);
-      strides.push_back(value.strides().data());
-      // Kernels write no parameter but as a result.
-      const bool reads = executable_.plan.values[static_cast<size_t>(v)].parameter >= 0;
-      memory.push_back(reads ? const_cast<void*>(value.readable_data_ptr()) : value.data_ptr());
+      strides.push_back(ensure(v).strides().data());
+      memory.push_back(memory_of(v));
       places.push_back(places_[static_cast<size_t>(v)]);
     }
     BoundLaunches bound = launch_template.bind({strides.data(), strides.size()}, bindings_);
@@ -239,25 +244,44 @@ class Run {
   }
 
   void contract(const ContractStep& step, const ContractionTemplate& contraction) {
-    not_bound();
-    SmallVector<LaunchBuffer, 6> epilogue;
+    SmallVector<const int64_t*, 6> epilogue;
+    SmallVector<void*, 8> memory(3);
+    SmallVector<int, 8> places(3);
     if (step.epilogue != nullptr) {
       for (size_t b = 0; b < step.epilogue->buffers.size(); ++b) {
         // The product is never in memory.
         if (static_cast<int>(b) == step.product_buffer) {
-          epilogue.push_back({});
+          epilogue.push_back(nullptr);
+          memory.push_back(nullptr);
+          places.push_back(-1);
           continue;
         }
-        const Tensor& value = ensure(step.epilogue->buffer_values[b]);
-        epilogue.push_back({value.data_ptr(), value.strides().data()});
+        const int v = step.epilogue->buffer_values[b];
+        epilogue.push_back(ensure(v).strides().data());
+        memory.push_back(memory_of(v));
+        places.push_back(places_[static_cast<size_t>(v)]);
       }
     }
-    const auto buffer = [&](int v) {
-      const Tensor& value = ensure(v);
-      return LaunchBuffer{value.data_ptr(), value.strides().data()};
+    const std::array<int, 3> values = {step.a.value, step.b.value, step.result};
+    std::array<const int64_t*, 3> strides{};
+    for (size_t i = 0; i < values.size(); ++i) {
+      strides[i] = ensure(values[i]).strides().data();
+      memory[i] = memory_of(values[i]);
+      places[i] = places_[static_cast<size_t>(values[i])];
+    }
+    BoundContraction bound =
+        contraction.bind(strides[0], strides[1], strides[2], {epilogue.data(), epilogue.size()}, bindings_);
+    bound.run(memory.data(), numbers_);
+    if (record_ == nullptr) return;
+    const auto to_place = [&](BoundContraction::Place& place) {
+      place.buffer = places[static_cast<size_t>(place.buffer)];
     };
-    contraction.launch(buffer(step.a.value), buffer(step.b.value), buffer(step.result),
-                       {epilogue.data(), epilogue.size()}, bindings_, numbers_);
+    to_place(bound.a);
+    to_place(bound.b);
+    to_place(bound.out);
+    for (BoundContraction::Place& operand : bound.operands) to_place(operand);
+    record_->steps.push_back({BoundRun::Step::Kind::Contract, record_->contractions.size()});
+    record_->contractions.push_back(std::move(bound));
   }
 
   void scan(const ScanStep& step, const Executable& body) {

@@ -137,7 +137,8 @@ class ItemsCall {
     size_t slots = 0;
     for (const auto& item : plan_->items) {
       const BoundRun* run = item->run.get();
-      if (run == nullptr || !run->possible || !run->made.empty() || run->launches.size() > 1)
+      if (run == nullptr || !run->possible || !run->made.empty() || run->launches.size() > 1 ||
+          !run->contractions.empty())
         return false;
       for (const BoundLaunch& launch : run->launches) {
         pointers += launch.pointers.size();

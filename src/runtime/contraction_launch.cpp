@@ -11,15 +11,16 @@ using lower::StrideClass;
 
 namespace {
 
-/// The window of an operand: rows along loop `row`, columns along loop `column`.
+/// The window of an operand: rows along loop `row`, columns along loop `column`. `offset` becomes
+/// its start, in bytes.
 ContractionArguments::Matrix window(const ContractStep& step, const ContractStep::Operand& operand,
-                                    const LaunchBuffer& buffer, size_t element_size, int row,
-                                    int column, const ir::DimBindings& bindings) {
+                                    const int64_t* strides, size_t element_size, int row,
+                                    int column, const ir::DimBindings& bindings, int64_t& offset) {
   ContractionArguments::Matrix out;
   out.batch_strides.resize(static_cast<size_t>(step.batch_rank), 0);
-  int64_t offset = 0;
+  offset = 0;
   for (size_t axis = 0; axis < operand.axes.size(); ++axis) {
-    const int64_t stride = buffer.strides[axis];
+    const int64_t stride = strides[axis];
     if (!operand.axes[axis].offset.is_zero())
       offset += operand.axes[axis].offset.evaluate(bindings) * stride;
     for (const AxisIndex::Term& term : operand.axes[axis].terms) {
@@ -32,7 +33,7 @@ ContractionArguments::Matrix window(const ContractStep& step, const ContractStep
         out.batch_strides[static_cast<size_t>(term.loop)] += step_size;
     }
   }
-  out.data = static_cast<char*>(buffer.data) + offset * static_cast<int64_t>(element_size);
+  offset *= static_cast<int64_t>(element_size);
   return out;
 }
 
@@ -66,27 +67,48 @@ const ContractionTemplate::Variant& ContractionTemplate::variant(
   return *variants_.back();
 }
 
-void ContractionTemplate::launch(const LaunchBuffer& a, const LaunchBuffer& b,
-                                 const LaunchBuffer& result, std::span<const LaunchBuffer> epilogue,
-                                 const ir::DimBindings& bindings,
-                                 std::span<const Scalar> numbers) const {
+void BoundContraction::run(void* const* buffers, std::span<const Scalar> call_numbers) const {
+  ContractionArguments bound = arguments;
+  const auto at = [&](const Place& place) -> void* {
+    void* const base = buffers[place.buffer];
+    return base == nullptr ? nullptr : static_cast<char*>(base) + place.offset;
+  };
+  bound.a.data = at(a);
+  bound.b.data = at(b);
+  bound.out.data = at(out);
+  for (size_t i = 0; i < operands.size(); ++i) bound.operands[i].data = at(operands[i]);
+  Ints filled = slots;
+  for (const BoundLaunch::Number& number : numbers)
+    filled[number.slot] =
+        static_cast<int64_t>(call_numbers[static_cast<size_t>(number.number)].bits());
+  bound.ints = filled.data();
+  run_contraction(*kernel, bound);
+}
+
+BoundContraction ContractionTemplate::bind(const int64_t* a, const int64_t* b,
+                                           const int64_t* result,
+                                           std::span<const int64_t* const> epilogue,
+                                           const ir::DimBindings& bindings) const {
   const int m = step_.batch_rank;
-  ContractionArguments arguments;
-  arguments.a = window(step_, step_.a, a, size_of(a_), m, m + 2, bindings);
-  arguments.b = window(step_, step_.b, b, size_of(b_), m + 2, m + 1, bindings);
-  arguments.out.data = result.data;
+  BoundContraction bound;
+  ContractionArguments& arguments = bound.arguments;
+  bound.a.buffer = 0;
+  bound.b.buffer = 1;
+  bound.out = {2, 0};
+  arguments.a = window(step_, step_.a, a, size_of(a_), m, m + 2, bindings, bound.a.offset);
+  arguments.b = window(step_, step_.b, b, size_of(b_), m + 2, m + 1, bindings, bound.b.offset);
   for (int i = 0; i < step_.batch_rank; ++i) {
-    arguments.out.batch_strides.push_back(result.strides[i]);
+    arguments.out.batch_strides.push_back(result[i]);
     arguments.batch.push_back(step_.batch[static_cast<size_t>(i)].evaluate(bindings));
   }
-  arguments.out.row_stride = result.strides[m];
-  arguments.out.column_stride = result.strides[m + 1];
+  arguments.out.row_stride = result[m];
+  arguments.out.column_stride = result[m + 1];
   arguments.m = step_.m.evaluate(bindings);
   arguments.n = step_.n.evaluate(bindings);
   arguments.k = step_.k.evaluate(bindings);
   if (step_.epilogue == nullptr) {
-    run_contraction(*variant({}).kernel, arguments);
-    return;
+    bound.kernel = variant({}).kernel.get();
+    return bound;
   }
 
   // Which loop of the epilogue each axis [batch.., m, n] is: those of extent 1 have none.
@@ -105,12 +127,12 @@ void ContractionTemplate::launch(const LaunchBuffer& a, const LaunchBuffer& b,
     AccessStrides s;
     s.batch.resize(static_cast<size_t>(step_.batch_rank), 0);
     if (access.buffer != step_.product_buffer) {
-      const LaunchBuffer& buffer = epilogue[static_cast<size_t>(access.buffer)];
+      const int64_t* const buffer = epilogue[static_cast<size_t>(access.buffer)];
       for (size_t axis = 0; axis < access.axes.size(); ++axis) {
         const AxisIndex& index = access.axes[axis];
-        s.offset += index.offset.evaluate(bindings) * buffer.strides[axis];
+        s.offset += index.offset.evaluate(bindings) * buffer[axis];
         for (const AxisIndex::Term& term : index.terms) {
-          const int64_t stride = term.coefficient.evaluate(bindings) * buffer.strides[axis];
+          const int64_t stride = term.coefficient.evaluate(bindings) * buffer[axis];
           for (int i = 0; i < step_.batch_rank; ++i)
             if (loop_of[static_cast<size_t>(i)] == term.loop)
               s.batch[static_cast<size_t>(i)] += stride;
@@ -128,26 +150,22 @@ void ContractionTemplate::launch(const LaunchBuffer& a, const LaunchBuffer& b,
   for (const int number : v.epilogue.operands) {
     const auto i = static_cast<size_t>(number);
     const auto buffer = static_cast<size_t>(kernel.accesses[i].buffer);
-    ContractionArguments::Operand operand;
-    operand.data = static_cast<char*>(epilogue[buffer].data) +
-                   strides[i].offset * static_cast<int64_t>(size_of(kernel.buffers[buffer].dtype));
-    operand.batch_strides = strides[i].batch;
-    arguments.operands.push_back(std::move(operand));
+    const auto element = static_cast<int64_t>(size_of(kernel.buffers[buffer].dtype));
+    bound.operands.push_back({3 + static_cast<int>(buffer), strides[i].offset * element});
+    arguments.operands.push_back({nullptr, strides[i].batch});
   }
-  Ints ints;
   for (const lower::ContractionEpilogue::Slot& slot : v.epilogue.slots) {
     if (slot.access >= 0) {
       const AccessStrides& s = strides[static_cast<size_t>(slot.access)];
-      ints.push_back(slot.column ? s.column : s.row);
+      bound.slots.push_back(slot.column ? s.column : s.row);
       continue;
     }
     const lower::SlotSource& source = kernel.slots[static_cast<size_t>(slot.source)];
-    ints.push_back(source.number >= 0
-                       ? static_cast<int64_t>(numbers[static_cast<size_t>(source.number)].bits())
-                       : source.dim.evaluate(bindings));
+    if (source.number >= 0) bound.numbers.push_back({bound.slots.size(), source.number});
+    bound.slots.push_back(source.number >= 0 ? 0 : source.dim.evaluate(bindings));
   }
-  arguments.ints = ints.data();
-  run_contraction(*v.kernel, arguments);
+  bound.kernel = v.kernel.get();
+  return bound;
 }
 
 }  // namespace flambeau

@@ -14,16 +14,34 @@
 
 namespace flambeau {
 
+/// A contraction whose extents and strides are known, on any memory and with any numbers.
+struct BoundContraction {
+  /// So many bytes into a buffer of the run.
+  struct Place {
+    int buffer;
+    int64_t offset;
+  };
+  const ContractionKernel* kernel = nullptr;
+  ContractionArguments arguments;  ///< without memory
+  Place a, b, out;
+  SmallVector<Place, 3> operands;  ///< of the epilogue
+  Ints slots;                      ///< of the epilogue
+  SmallVector<BoundLaunch::Number, 2> numbers;
+
+  void run(void* const* buffers, std::span<const Scalar> call_numbers) const;
+};
+
 /// A contraction step with the kernels compiled for it so far. Thread safe.
 class ContractionTemplate {
  public:
   /// `step` must outlive it; `a`, `b` and `result` are the dtypes in memory.
   ContractionTemplate(const lower::ContractStep& step, DType a, DType b, DType result);
 
-  /// Runs it. `epilogue` has one entry per buffer of the step's epilogue.
-  void launch(const LaunchBuffer& a, const LaunchBuffer& b, const LaunchBuffer& result,
-              std::span<const LaunchBuffer> epilogue, const ir::DimBindings& bindings,
-              std::span<const Scalar> numbers) const;
+  /// The step on memory of these strides (in elements). Its buffers are a, b, the result, then
+  /// those of the step's epilogue, of which `epilogue` has an entry each.
+  BoundContraction bind(const int64_t* a, const int64_t* b, const int64_t* result,
+                        std::span<const int64_t* const> epilogue,
+                        const ir::DimBindings& bindings) const;
 
  private:
   using StrideClasses = SmallVector<lower::StrideClass, 6>;
