@@ -7,7 +7,6 @@
 
 #include "base/hash.h"
 #include "compile/fuse.h"
-#include "compile/report.h"
 
 namespace flambeau::compile {
 namespace {
@@ -16,17 +15,17 @@ constexpr size_t kMaxPrograms = 512;
 constexpr size_t kMaxGeometries = 64;  // of a program
 
 Hash128 key_of(const Recording& recording) {
-  Hasher hasher;
+  SmallVector<int64_t, 1024> words;
   for (const Entry& entry : recording.entries) {
-    hasher.add(reinterpret_cast<uintptr_t>(entry.program));
+    words.push_back(static_cast<int64_t>(reinterpret_cast<uintptr_t>(entry.program)));
     for (const Range range : {entry.parameters, entry.blocks, entry.outputs, entry.results,
                               entry.numbers, entry.integers})
-      hasher.add(range.size());
+      words.push_back(range.end);
   }
-  for (const int32_t operand : recording.operands) hasher.add(operand);
-  for (const Window& window : recording.windows) hasher.add(window.slot);
-  for (const Slot& slot : recording.slots) hasher.add(is_seen(slot));
-  return hasher.finish();
+  for (const int32_t operand : recording.operands) words.push_back(operand);
+  for (const Window& window : recording.windows) words.push_back(window.slot);
+  for (const Slot& slot : recording.slots) words.push_back(is_seen(slot) ? 1 : 0);
+  return hash_bytes(words.data(), words.size() * sizeof(int64_t));
 }
 
 bool fits(const Program& program, const Recording& recording) {
@@ -104,7 +103,6 @@ std::shared_ptr<const Program> make_program(const Recording& recording) {
   program->regions = fuse(recording, flow_of(recording));
   find_last_uses(*program, recording);
   find_groups(*program, recording);
-  if (getenv("DBG")) fprintf(stderr, "== %zu entries %zu regions\n%s", recording.entries.size(), program->regions.size(), text_of(*program, recording).c_str());
   return program;
 }
 

@@ -199,7 +199,14 @@ void Recorder::flush() {
     const std::lock_guard lock(mutex_);
     run_locked(done);
   });
+  reuse(done);
   if (depth_ == 0) install(false);
+}
+
+void Recorder::reuse(Recording& done) {
+  done.clear();
+  const std::lock_guard lock(mutex_);
+  spare_ = std::move(done);
 }
 
 bool Recorder::is_idle() {
@@ -215,11 +222,13 @@ void Recorder::settle(const Storage& storage, bool write) {
     if (!write && !recording_.slots[static_cast<size_t>(storage.pending_slot())].written) return;
     run_locked(done);
   });
+  reuse(done);
 }
 
 void Recorder::run_locked(Recording& done) {
   done = std::move(recording_);
-  recording_ = {};
+  recording_ = std::move(spare_);
+  spare_ = {};
   const SinkOff now;
   const PendingIgnored settled;
   execute(done);

@@ -30,13 +30,15 @@ class Recorder final : public RunSink, public PendingWork {
  private:
   /// True if the recording touches the tensor; what other threads recorded on it runs first.
   bool touches(const Tensor& tensor);
-  /// Runs what is recorded; `done` holds its memory, to be let go of without the lock.
+  /// Runs what is recorded; `done` holds it, to be let go of without the lock.
   void run_locked(Recording& done);
+  void reuse(Recording& done);
   void install(bool on);
   bool is_idle();
 
   std::mutex mutex_;
   Recording recording_;
+  Recording spare_;  ///< empty; the next recording's arrays
   int depth_ = 0;
 };
 

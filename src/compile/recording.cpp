@@ -2,6 +2,15 @@
 
 namespace flambeau::compile {
 
+void Recording::clear() {
+  entries.clear();
+  operands.clear();
+  numbers.clear();
+  integers.clear();
+  windows.clear();
+  slots.clear();
+}
+
 int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
   const Storage& storage = *tensor->storage;
   if (storage.pending() != &owner) {

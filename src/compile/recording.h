@@ -53,6 +53,8 @@ class Recording {
   std::vector<Slot> slots;
 
   bool empty() const { return entries.empty(); }
+  /// Forgets all but the memory of the arrays.
+  void clear();
   /// The window that `tensor` is; adds its storage, which becomes pending in `owner`.
   int32_t window_of(const Tensor& tensor, PendingWork& owner);
   /// Adds a run that writes `outputs` and `blocks`; undefined ones are none. `results` are what the

@@ -28,8 +28,8 @@ class BoundRun {
   std::vector<Step> steps;
   std::vector<BoundLaunch> launches;  ///< the buffers of pointers are places
   std::vector<BoundContraction> contractions;
-  std::vector<Made> made;             ///< in the order in which it is made
-  SmallVector<int, 2> results;        ///< per result: its place
+  std::vector<Made> made;       ///< in the order in which it is made
+  SmallVector<int, 2> results;  ///< per result: its place
   /// False: the geometry needs the general way.
   bool possible = true;
 

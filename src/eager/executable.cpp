@@ -269,8 +269,8 @@ class Run {
       memory[i] = memory_of(values[i]);
       places[i] = places_[static_cast<size_t>(values[i])];
     }
-    BoundContraction bound =
-        contraction.bind(strides[0], strides[1], strides[2], {epilogue.data(), epilogue.size()}, bindings_);
+    BoundContraction bound = contraction.bind(strides[0], strides[1], strides[2],
+                                              {epilogue.data(), epilogue.size()}, bindings_);
     bound.run(memory.data(), numbers_);
     if (record_ == nullptr) return;
     const auto to_place = [&](BoundContraction::Place& place) {

@@ -140,8 +140,9 @@ class CachedContractionLoader final : public ContractionLoader {
     });
   }
   const CodeEntry* load(const codegen::PackPart& part) override {
-    return get_code(part.hash(),
-                    [part](const codegen::Api& api, Isa isa) { return api.compile_pack(part, isa); });
+    return get_code(part.hash(), [part](const codegen::Api& api, Isa isa) {
+      return api.compile_pack(part, isa);
+    });
   }
   ir::KernelFunction load(const ir::LoopProgram& epilogue) override { return get_kernel(epilogue); }
 };
@@ -196,10 +197,9 @@ const CodeEntry* get_code(const Hash128& content, const CompileFunction& compile
 }
 
 ir::KernelFunction get_kernel(const ir::LoopProgram& program) {
-  const CodeEntry* entries =
-      get_code(program.hash(), [program](const codegen::Api& api, Isa isa) {
-        return api.compile_loops(program, isa);
-      });
+  const CodeEntry* entries = get_code(program.hash(), [program](const codegen::Api& api, Isa isa) {
+    return api.compile_loops(program, isa);
+  });
   return reinterpret_cast<ir::KernelFunction>(entries[0]);
 }
 

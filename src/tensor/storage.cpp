@@ -43,7 +43,6 @@ void Storage::add_export() const {
 }
 
 void Storage::set_pending(PendingWork* work, int slot) const {
-  const std::lock_guard lock(state_mutex());
   pending_slot_ = slot;
   pending_.store(work, std::memory_order_release);
   if (work != nullptr)
