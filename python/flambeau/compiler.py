@@ -11,7 +11,7 @@ from ._compile import compile
 __all__ = [
     "allow_in_graph", "assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable",
     "flush", "is_compiling", "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
-    "set_stance", "synchronize",
+    "set_stance", "stats", "synchronize",
 ]  # fmt: skip
 
 
@@ -43,8 +43,15 @@ def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
 
 
 def reset() -> None:
-    """Runs what is recorded; the next programs are as the first."""
+    """Runs what is recorded and forgets all programs: the next ones are as the first."""
     flush()
+    _C._compile_forget()
+
+
+def stats() -> dict[str, int]:
+    """What happened in this process: `runs` of programs; `programs_made`, which cost passes;
+    `geometries_bound`, sets of sizes that were new to their program."""
+    return _C._compile_stats()
 
 
 def allow_in_graph(fn: Any) -> Any:

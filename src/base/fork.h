@@ -28,6 +28,12 @@ class ForkSafe {
     enter_fork_shield();
     mutex_.lock();
   }
+  bool try_lock() {
+    enter_fork_shield();
+    const bool taken = mutex_.try_lock();
+    if (!taken) leave_fork_shield();
+    return taken;
+  }
   void unlock() {
     mutex_.unlock();
     leave_fork_shield();

@@ -14,6 +14,7 @@
 #include "bind/operation.h"
 #include "bind/registry_dump.h"
 #include "bind/storage_type.h"
+#include "compile/program.h"
 #include "compile/recorder.h"
 #include "ops/registry.h"
 #include "runtime/allocator.h"
@@ -79,6 +80,16 @@ void add_compile(nb::module_& module) {
   module.def("_compile_enter", [] { compile::Recorder::of_thread().enter(); });
   module.def("_compile_leave", [] { compile::Recorder::of_thread().leave(); });
   module.def("_compile_flush", compile::flush);
+  module.def("_compile_wait", [] { run_without_lock([] { wait_for_compiler(); }); });
+  module.def("_compile_forget", compile::forget_programs);
+  module.def("_compile_stats", [] {
+    const compile::ProgramStats stats = compile::program_stats();
+    nb::dict result;
+    result["runs"] = stats.runs;
+    result["programs_made"] = stats.made;
+    result["geometries_bound"] = stats.bound;
+    return result;
+  });
   module.def("_is_compiling", [] { return compile::Recorder::of_thread().inside(); });
 }
 

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "base/hash.h"
 #include "ir/complex.h"
 #include "prim/build.h"
@@ -79,7 +80,7 @@ class Merger {
     struct Known {
       const Executable* program;
     };
-    static std::mutex mutex;
+    static ForkSafe<std::mutex> mutex;
     static auto* const cache = new std::unordered_map<Hash128, Known>;
     const Hash128 key = this->key();
     {

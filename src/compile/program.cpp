@@ -1,6 +1,7 @@
 #include "compile/program.h"
 
 #include <algorithm>
+#include <atomic>
 #include <list>
 #include <mutex>
 #include <unordered_map>
@@ -120,6 +121,12 @@ class ProgramCache {
     return nullptr;
   }
 
+  void clear() {
+    const std::lock_guard lock(mutex_);
+    by_key_.clear();
+    recent_.clear();
+  }
+
   void add(const Hash128& key, std::shared_ptr<const Program> program) {
     const std::lock_guard lock(mutex_);
     recent_.push_front({key, std::move(program)});
@@ -139,10 +146,19 @@ class ProgramCache {
     Hash128 key;
     std::shared_ptr<const Program> program;
   };
-  std::mutex mutex_;
+  ForkSafe<std::mutex> mutex_;
   std::list<Entry> recent_;
   std::unordered_multimap<Hash128, std::list<Entry>::iterator> by_key_;
 };
+
+ProgramCache& cache() {
+  static auto* const cache = new ProgramCache;
+  return *cache;
+}
+
+std::atomic<int64_t> runs = 0;
+std::atomic<int64_t> made = 0;
+std::atomic<int64_t> bound = 0;
 
 }  // namespace
 
@@ -152,10 +168,11 @@ std::shared_ptr<const BoundProgram> Program::find_bound(const Hash128& geometry)
   return found == bound_.end() ? nullptr : found->second;
 }
 
-void Program::keep(const Hash128& geometry, std::shared_ptr<const BoundProgram> bound) const {
+void Program::keep(const Hash128& geometry, std::shared_ptr<const BoundProgram> program) const {
+  ++bound;
   const std::lock_guard lock(mutex_);
   if (bound_.size() >= kMaxGeometries) bound_.clear();
-  bound_[geometry] = std::move(bound);
+  bound_[geometry] = std::move(program);
 }
 
 Hash128 geometry_of(const Recording& recording) {
@@ -170,12 +187,17 @@ Hash128 geometry_of(const Recording& recording) {
 }
 
 std::shared_ptr<const Program> program_of(const Recording& recording) {
-  static auto* const cache = new ProgramCache;
+  ++runs;
   const Hash128 key = key_of(recording);
-  if (auto known = cache->find(key, recording)) return known;
+  if (auto known = cache().find(key, recording)) return known;
+  ++made;
   auto program = make_program(recording);
-  cache->add(key, program);
+  cache().add(key, program);
   return program;
 }
+
+ProgramStats program_stats() { return {runs, made, bound}; }
+
+void forget_programs() { cache().clear(); }
 
 }  // namespace flambeau::compile

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/fork.h"
 #include "base/hash.h"
 #include "compile/merge.h"
 
@@ -27,16 +28,25 @@ struct Program {
   /// What is bound for the geometry of `recording`; empty at first. Not thread safe to fill: see
   /// keep().
   std::shared_ptr<const BoundProgram> find_bound(const Hash128& geometry) const;
-  void keep(const Hash128& geometry, std::shared_ptr<const BoundProgram> bound) const;
+  void keep(const Hash128& geometry, std::shared_ptr<const BoundProgram> program) const;
 
  private:
-  mutable std::mutex mutex_;
+  mutable ForkSafe<std::mutex> mutex_;
   mutable std::unordered_map<Hash128, std::shared_ptr<const BoundProgram>> bound_;
 };
 
 /// The program of `recording`, cached: the key is all but numbers, integers and memory, and what
 /// the program takes for granted of the integers holds.
 std::shared_ptr<const Program> program_of(const Recording& recording);
+
+/// What happened so far in this process.
+struct ProgramStats {
+  int64_t runs = 0;   ///< recordings that were run
+  int64_t made = 0;   ///< programs that were not known before: these cost passes
+  int64_t bound = 0;  ///< geometries that were not known before
+};
+ProgramStats program_stats();
+void forget_programs();  ///< the next recordings are as the first
 
 /// All extents, strides, offsets and integers.
 Hash128 geometry_of(const Recording& recording);

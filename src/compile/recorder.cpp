@@ -1,6 +1,5 @@
 #include "compile/recorder.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -47,8 +46,8 @@ class RecorderOfThread {
   Recorder* recorder = nullptr;
 
  private:
-  static std::mutex& mutex() {
-    static std::mutex mutex;
+  static ForkSafe<std::mutex>& mutex() {
+    static ForkSafe<std::mutex> mutex;
     return mutex;
   }
   static std::vector<Recorder*>& idle() {
@@ -83,9 +82,10 @@ void set_wait_hook(WaitHook hook) { wait_hook.store(hook, std::memory_order_rele
 
 Recorder& Recorder::of_thread() {
   // A child of fork() inherits nothing that is pending.
-  static const int registered =
-      pthread_atfork([] { Recorder::of_thread().flush(); }, nullptr, nullptr);
-  static_cast<void>(registered);
+  [[maybe_unused]] static const bool registered = [] {
+    on_fork({.before = [] { Recorder::of_thread().flush(); }});
+    return true;
+  }();
   static thread_local RecorderOfThread mine;
   return *mine.recorder;
 }
@@ -219,8 +219,20 @@ void Recorder::settle(const Storage& storage, bool write) {
   wait_outside([&] {
     const std::lock_guard lock(mutex_);
     if (storage.pending() != this) return;
-    if (!write && !recording_.slots[static_cast<size_t>(storage.pending_slot())].written) return;
-    run_locked(done);
+    const int slot = storage.pending_slot();
+    const bool written = recording_.slots[static_cast<size_t>(slot)].written;
+    if (!write && !written) return;
+    // What depends on nothing else that is pending runs alone.
+    if (written && recording_.take_slice(slot, done)) {
+      // Storages of both are let go of by the one that runs.
+      struct MarkAgain {
+        Recorder& recorder;
+        ~MarkAgain() { recorder.recording_.mark(recorder); }
+      } const mark_again{*this};
+      run(done);
+    } else {
+      run_locked(done);
+    }
   });
   reuse(done);
 }
@@ -229,9 +241,13 @@ void Recorder::run_locked(Recording& done) {
   done = std::move(recording_);
   recording_ = std::move(spare_);
   spare_ = {};
+  run(done);
+}
+
+void Recorder::run(Recording& recording) {
   const SinkOff now;
   const PendingIgnored settled;
-  execute(done);
+  execute(recording);
 }
 
 void flush() { Recorder::of_thread().flush(); }

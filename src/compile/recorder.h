@@ -5,6 +5,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "base/fork.h"
 #include "base/function_ref.h"
 #include "compile/recording.h"
 
@@ -32,11 +33,12 @@ class Recorder final : public RunSink, public PendingWork {
   bool touches(const Tensor& tensor);
   /// Runs what is recorded; `done` holds it, to be let go of without the lock.
   void run_locked(Recording& done);
+  static void run(Recording& recording);
   void reuse(Recording& done);
   void install(bool on);
   bool is_idle();
 
-  std::mutex mutex_;
+  ForkSafe<std::mutex> mutex_;
   Recording recording_;
   Recording spare_;  ///< empty; the next recording's arrays
   int depth_ = 0;

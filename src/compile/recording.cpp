@@ -66,6 +66,102 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
   entries.push_back(std::move(entry));
 }
 
+bool Recording::writes(const Entry& entry, const std::vector<bool>& wanted) const {
+  for (const Range range : {entry.blocks, entry.results})
+    for (const int32_t window : operands_of(range))
+      if (window >= 0 && wanted[static_cast<size_t>(windows[static_cast<size_t>(window)].slot)])
+        return true;
+  return false;
+}
+
+bool Recording::take_slice(int32_t slot, Recording& slice) {
+  std::vector<bool> wanted(slots.size(), false);
+  std::vector<bool> written(slots.size(), false);
+  std::vector<bool> inside(entries.size(), false);
+  const auto slot_of = [&](int32_t window) {
+    return static_cast<size_t>(windows[static_cast<size_t>(window)].slot);
+  };
+  wanted[static_cast<size_t>(slot)] = true;
+  size_t count = 0;
+  for (size_t i = entries.size(); i-- > 0;) {
+    const Entry& entry = entries[i];
+    if (!writes(entry, wanted)) continue;
+    inside[i] = true;
+    ++count;
+    for (const int32_t window : operands_of(entry.parameters)) wanted[slot_of(window)] = true;
+    for (const Range range : {entry.blocks, entry.results})
+      for (const int32_t window : operands_of(range))
+        if (window >= 0) written[slot_of(window)] = wanted[slot_of(window)] = true;
+  }
+  if (count == entries.size()) return false;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (inside[i]) continue;
+    if (writes(entries[i], written)) return false;
+    for (const int32_t window : operands_of(entries[i].parameters))
+      if (written[slot_of(window)]) return false;
+  }
+  Recording rest;
+  const Map unknown{std::vector<int32_t>(windows.size(), -1),
+                    std::vector<int32_t>(slots.size(), -1)};
+  Map to_slice = unknown;
+  Map to_rest = unknown;
+  for (size_t i = 0; i < entries.size(); ++i)
+    inside[i] ? slice.add_from(*this, entries[i], to_slice)
+              : rest.add_from(*this, entries[i], to_rest);
+  // Storages that only a view was made of go with the rest.
+  for (size_t i = 0; i < slots.size(); ++i)
+    if (to_slice.slots[i] < 0 && to_rest.slots[i] < 0) slots[i].storage->set_pending(nullptr, 0);
+  *this = std::move(rest);
+  return true;
+}
+
+void Recording::add_from(const Recording& other, const Entry& entry, Map& map) {
+  Entry copy = entry;
+  const auto add_operands = [&](Range& range) {
+    const int32_t begin = static_cast<int32_t>(operands.size());
+    for (const int32_t window : other.operands_of(range)) {
+      if (window < 0) {
+        operands.push_back(window);
+        continue;
+      }
+      int32_t& here = map.windows[static_cast<size_t>(window)];
+      if (here < 0) {
+        Window moved = other.windows[static_cast<size_t>(window)];
+        int32_t& slot = map.slots[static_cast<size_t>(moved.slot)];
+        if (slot < 0) {
+          slot = static_cast<int32_t>(slots.size());
+          slots.push_back({other.slots[static_cast<size_t>(moved.slot)].storage});
+        }
+        moved.slot = slot;
+        here = static_cast<int32_t>(windows.size());
+        slots[static_cast<size_t>(slot)].windows.push_back(here);
+        windows.push_back(std::move(moved));
+      }
+      operands.push_back(here);
+    }
+    range = {begin, static_cast<int32_t>(operands.size())};
+  };
+  for (Range* range : {&copy.parameters, &copy.blocks, &copy.outputs, &copy.results})
+    add_operands(*range);
+  for (const Range range : {copy.blocks, copy.outputs, copy.results})
+    for (const int32_t window : operands_of(range))
+      if (window >= 0)
+        slots[static_cast<size_t>(windows[static_cast<size_t>(window)].slot)].written = true;
+  const auto move_values = [](const auto& from, auto& to, Range& range) {
+    const auto begin = static_cast<int32_t>(to.size());
+    to.insert(to.end(), from.begin() + range.begin, from.begin() + range.end);
+    range = {begin, static_cast<int32_t>(to.size())};
+  };
+  move_values(other.numbers, numbers, copy.numbers);
+  move_values(other.integers, integers, copy.integers);
+  entries.push_back(std::move(copy));
+}
+
+void Recording::mark(PendingWork& owner) const {
+  for (size_t i = 0; i < slots.size(); ++i)
+    slots[i].storage->set_pending(&owner, static_cast<int>(i));
+}
+
 Tensor Recording::tensor(int32_t window) const {
   const Window& w = windows[static_cast<size_t>(window)];
   return Tensor(make_ref<TensorImpl>(slots[static_cast<size_t>(w.slot)].storage, w.info, w.offset));

@@ -64,6 +64,13 @@ class Recording {
            std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
            std::span<const Tensor> outputs, std::span<const Tensor> results, PendingWork& owner);
 
+  /// Moves the runs that the memory of `slot` depends on to `slice` (an empty recording). False,
+  /// and nothing happens, if they share with other runs anything that one of them writes, or if
+  /// they are all there is. Storages of both are marked as those of neither: see mark().
+  bool take_slice(int32_t slot, Recording& slice);
+  /// Marks all storages as pending in `owner`.
+  void mark(PendingWork& owner) const;
+
   /// The tensor of window `window`.
   Tensor tensor(int32_t window) const;
   std::span<const int32_t> operands_of(Range range) const {
@@ -71,6 +78,15 @@ class Recording {
   }
 
  private:
+  /// Adds an entry of another recording; `map` says what its windows and slots are here (-1: not
+  /// known yet).
+  struct Map {
+    std::vector<int32_t> windows;
+    std::vector<int32_t> slots;
+  };
+  void add_from(const Recording& other, const Entry& entry, Map& map);
+  bool writes(const Entry& entry, const std::vector<bool>& wanted) const;
+
   void add_written(std::span<const Tensor> tensors, Range& range, PendingWork& owner);
 };
 

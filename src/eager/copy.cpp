@@ -43,7 +43,7 @@ const LaunchTemplate& copy_kernel(DType dtype, int rank) {
 
 /// Lets the sink of this thread have the copy; false if it declines.
 bool copy_by_program(const Tensor& from, const Tensor& to) {
-  static std::mutex mutex;
+  static ForkSafe<std::mutex> mutex;
   static std::map<std::pair<DType, int>, std::shared_ptr<const Executable>> cache;
   std::shared_ptr<const Executable> program;
   {

@@ -1,6 +1,5 @@
 #include "runtime/compile_queue.h"
 
-#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -25,10 +24,10 @@ CompileQueue& CompileQueue::global() {
   std::call_once(once, [] {
     instance() = std::make_unique<CompileQueue>();
     // The parent's thread and whatever it holds do not exist in a child.
-    pthread_atfork(nullptr, nullptr, [] {
+    on_fork({.in_child = [] {
       static_cast<void>(instance().release());
       instance() = std::make_unique<CompileQueue>();
-    });
+    }});
     std::atexit([] { instance()->stop(); });
   });
   return *instance();

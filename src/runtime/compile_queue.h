@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "base/fork.h"
 #include "base/hash.h"
 
 namespace flambeau {
@@ -32,8 +33,8 @@ class CompileQueue {
   void work();
   void stop();
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  ForkSafe<std::mutex> mutex_;
+  std::condition_variable_any changed_;
   std::deque<Job> jobs_;  ///< the first one runs
   bool stopped_ = false;
   std::thread thread_;

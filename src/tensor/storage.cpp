@@ -1,6 +1,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/fork.h"
 #include "runtime/allocator.h"
 #include "tensor/tensor.h"
 
@@ -11,8 +12,8 @@ thread_local constinit bool memory_deferred = false;
 thread_local constinit bool pending_ignored = false;
 
 /// Held while the state of a storage changes that is not ready.
-std::mutex& state_mutex() {
-  static std::mutex mutex;
+ForkSafe<std::mutex>& state_mutex() {
+  static ForkSafe<std::mutex> mutex;
   return mutex;
 }
 
