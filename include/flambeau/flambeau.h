@@ -6,6 +6,7 @@
 #include "autograd/node.h"
 #include "base/error.h"
 #include "base/version.h"
+#include "flambeau/compile.h"
 #include "flambeau/functions.h"
 #include "nn/functional/indexing.h"
 #include "tensor/print.h"

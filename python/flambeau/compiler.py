@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from . import _C
 from ._compile import compile
+from ._explain import Explanation, explain
 
 __all__ = [
-    "allow_in_graph", "assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable",
-    "flush", "is_compiling", "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
+    "Explanation", "allow_in_graph", "assume_constant_result", "compile",
+    "cudagraph_mark_step_begin", "disable", "explain", "flush", "is_compiling", "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
     "set_stance", "stats", "synchronize",
 ]  # fmt: skip
 
@@ -64,10 +66,20 @@ def assume_constant_result(fn: Any) -> Any:
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
-    """A function that runs what is recorded before it is called."""
+    """A function that runs what is recorded before it is called, and what it records itself
+    before it returns."""
     if fn is None:
         return lambda function: disable(function, recursive, reason=reason)
-    return fn
+
+    @functools.wraps(fn)
+    def eager(*args: Any, **kwargs: Any) -> Any:
+        flush()
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            flush()
+
+    return eager
 
 
 def cudagraph_mark_step_begin() -> None:

@@ -221,6 +221,7 @@ void carry_tangents(const PreparedCall& prepared, const Derivative& derivative,
 
 Results call(const ops::Definition& op, std::span<const ops::Argument> arguments, CallForm form,
              std::span<const Tensor> out) {
+  const RunLabel label(op.parsed.name);
   if (op.per_item) return call_items(op, arguments);
   const PreparedCall prepared = prepare(op, arguments, form, out);
   uint64_t wanted = 0;

@@ -113,6 +113,7 @@ const std::string& lasting_name(std::string name) {
 TensorList ProgramNode::apply(const TensorList& gradients) {
   if (std::none_of(gradients.begin(), gradients.end(), [](const Tensor& g) { return g.defined(); }))
     return TensorList(edges.size());
+  const RunLabel label(name_);
   const std::shared_ptr<Node> self = shared_from_this();
   const auto& program = grad_enabled() && derivative->recorded_backward != nullptr
                             ? derivative->recorded_backward

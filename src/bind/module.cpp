@@ -16,6 +16,7 @@
 #include "bind/storage_type.h"
 #include "compile/program.h"
 #include "compile/recorder.h"
+#include "compile/report.h"
 #include "ops/registry.h"
 #include "runtime/allocator.h"
 #include "runtime/compiler.h"
@@ -76,21 +77,49 @@ void run_without_lock(FunctionRef<void()> work) {
 }
 
 void add_compile(nb::module_& module) {
-  compile::set_wait_hook(run_without_lock);
-  module.def("_compile_enter", [] { compile::Recorder::of_thread().enter(); });
-  module.def("_compile_leave", [] { compile::Recorder::of_thread().leave(); });
-  module.def("_compile_flush", compile::flush);
+  compiler::set_wait_hook(run_without_lock);
+  module.def("_compile_enter", [] { compiler::Recorder::of_thread().enter(); });
+  module.def("_compile_leave", [] { compiler::Recorder::of_thread().leave(); });
+  module.def("_compile_flush", compiler::flush);
   module.def("_compile_wait", [] { run_without_lock([] { wait_for_compiler(); }); });
-  module.def("_compile_forget", compile::forget_programs);
+  module.def("_compile_forget", compiler::forget_programs);
+  module.def("_compile_begin_reports", compiler::begin_reports);
+  module.def("_compile_end_reports", [] {
+    nb::list programs;
+    for (const compiler::ProgramReport& report : compiler::end_reports()) {
+      nb::list regions;
+      for (const compiler::RegionReport& region : report.regions) {
+        nb::list ops;
+        for (const std::string& op : region.ops) ops.append(op);
+        nb::dict row;
+        row["ops"] = ops;
+        row["apart"] = region.apart;
+        row["program"] = region.program;
+        row["steps"] = region.steps;
+        row["launches"] = region.launches;
+        row["bytes"] = region.bytes;
+        row["seconds"] = region.nanoseconds * 1e-9;
+        row["live_bytes"] = region.live_bytes;
+        row["merged"] = region.merged;
+        regions.append(row);
+      }
+      nb::dict program;
+      program["runs"] = report.runs;
+      program["unneeded"] = report.unneeded;
+      program["regions"] = regions;
+      programs.append(program);
+    }
+    return programs;
+  });
   module.def("_compile_stats", [] {
-    const compile::ProgramStats stats = compile::program_stats();
+    const compiler::ProgramStats stats = compiler::program_stats();
     nb::dict result;
     result["runs"] = stats.runs;
     result["programs_made"] = stats.made;
     result["geometries_bound"] = stats.bound;
     return result;
   });
-  module.def("_is_compiling", [] { return compile::Recorder::of_thread().inside(); });
+  module.def("_is_compiling", [] { return compiler::Recorder::of_thread().inside(); });
 }
 
 void add_settings(nb::module_& module) {

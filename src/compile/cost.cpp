@@ -4,7 +4,7 @@
 
 #include "lower/plan.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 namespace {
 
 constexpr double kStep = 1'000;                  // a launch
@@ -22,27 +22,28 @@ class Estimator {
     bindings_ = {sizes_.data(), integers_.data()};
   }
 
-  double run() const {
-    double total = 0;
+  Cost run() {
     for (const lower::Step& step : plan_.steps) {
       if (const auto* kernel = std::get_if<lower::KernelStep>(&step)) {
-        total += kStep + time_of(*kernel->kernel, -1);
+        add_kernel(*kernel->kernel, -1);
       } else if (const auto* contract = std::get_if<lower::ContractStep>(&step)) {
         double flops = 2;
         for (const ir::Dim& extent : contract->batch) flops *= number(extent);
         for (const ir::Dim* extent : {&contract->m, &contract->n, &contract->k})
           flops *= number(*extent);
-        total += kStep + flops / kFlopsPerNanosecond;
+        cost_.time += flops / kFlopsPerNanosecond;
+        cost_.bytes += bytes_of(contract->a.value) + bytes_of(contract->b.value);
         if (contract->epilogue != nullptr)
-          total += time_of(*contract->epilogue, contract->product_buffer);
+          add_kernel(*contract->epilogue, contract->product_buffer);
         else
-          total += bytes_of(contract->result) / kBytesPerNanosecond;
+          add_step(bytes_of(contract->result), 0);
       } else if (const auto* scan = std::get_if<lower::ScanStep>(&step)) {
-        total += kStep;
-        for (const int value : scan->results) total += bytes_of(value) / kBytesPerNanosecond;
+        double bytes = 0;
+        for (const int value : scan->results) bytes += bytes_of(value);
+        add_step(bytes, 0);
       }
     }
-    return total;
+    return cost_;
   }
 
  private:
@@ -55,8 +56,14 @@ class Estimator {
     return bytes;
   }
 
+  void add_step(double bytes, double statements) {
+    cost_.launches += 1;
+    cost_.bytes += bytes;
+    cost_.time += kStep + std::max(bytes / kBytesPerNanosecond, statements / kStatementsPerNanosecond);
+  }
+
   /// `skipped`: a buffer that is not in memory.
-  double time_of(const lower::KernelTemplate& kernel, int skipped) const {
+  void add_kernel(const lower::KernelTemplate& kernel, int skipped) {
     std::vector<double> extents;
     double iterations = 1;
     for (const auto& extent : kernel.kept) extents.push_back(number(extent));
@@ -80,20 +87,20 @@ class Estimator {
     }
     double traffic = 0;
     for (const double b : bytes) traffic += b;
-    return std::max(traffic / kBytesPerNanosecond,
-                    iterations * kernel.cost / kStatementsPerNanosecond);
+    add_step(traffic, iterations * kernel.cost);
   }
 
   const lower::Plan& plan_;
   std::vector<const int64_t*> sizes_;
   std::vector<int64_t> integers_;
   ir::DimBindings bindings_;
+  Cost cost_;
 };
 
 }  // namespace
 
-double estimate(const Recording& recording, const Region& region) {
+Cost cost_of(const Recording& recording, const Region& region) {
   return Estimator(recording, region).run();
 }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -3,10 +3,15 @@
 
 #include "compile/merge.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
-/// Nanoseconds: memory traffic or arithmetic of each step, whichever takes longer, and what a step
-/// costs by itself.
-double estimate(const Recording& recording, const Region& region);
+struct Cost {
+  /// Nanoseconds: memory traffic or arithmetic of each step, whichever takes longer, and what a step
+  /// costs by itself.
+  double time = 0;
+  double bytes = 0;  ///< read and written
+  int launches = 0;  ///< kernels, contractions and scans
+};
+Cost cost_of(const Recording& recording, const Region& region);
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -1,10 +1,13 @@
 #include "compile/execute.h"
 
+#include <chrono>
+
 #include "compile/program.h"
+#include "compile/report.h"
 #include "eager/bound_run.h"
 #include "runtime/compiler.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 namespace {
 
 class Execution {
@@ -14,6 +17,7 @@ class Execution {
         program_(program_of(recording)),
         geometry_(geometry_of(recording)),
         bound_(program_->find_bound(geometry_)) {
+    if (reporting()) begin_report();
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
@@ -24,7 +28,9 @@ class Execution {
     try {
       for (const int32_t slot : program_->unused) let_go(slot);
       for (const size_t end : program_->group_ends) {
-        if (end - begin > 1 && bound_ != nullptr)
+        if (report_)
+          for (size_t i = begin; i < end; ++i) run_reported(i);
+        else if (end - begin > 1 && bound_ != nullptr)
           run_group(begin, end);
         else
           for (size_t i = begin; i < end; ++i) run(i);
@@ -39,6 +45,7 @@ class Execution {
       throw;
     }
     if (fresh_ != nullptr) program_->keep(geometry_, fresh_);
+    if (report_) add_report(std::move(*report_));
   }
 
  private:
@@ -48,7 +55,33 @@ class Execution {
     return recording_.windows[static_cast<size_t>(number)];
   }
 
+  void begin_report() {
+    report_.emplace();
+    report_->runs = static_cast<int32_t>(recording_.entries.size());
+    report_->unneeded = report_->runs;
+    for (const Region& region : program_->regions)
+      report_->unneeded -= static_cast<int32_t>(region.entries.size());
+    made_.resize(recording_.slots.size());
+    for (size_t i = 0; i < made_.size(); ++i)
+      made_[i] = recording_.slots[i].storage->is_deferred();
+  }
+
+  void run_reported(size_t number) {
+    RegionReport report = report_of(recording_, program_->regions[number]);
+    const auto start = std::chrono::steady_clock::now();
+    run(number);
+    report.nanoseconds = static_cast<double>(
+        std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
+    report.merged = merged_;
+    for (size_t i = 0; i < made_.size(); ++i)
+      if (const Ref<Storage>& storage = recording_.slots[i].storage;
+          made_[i] && storage && !storage->is_deferred())
+        report.live_bytes += static_cast<double>(storage->bytes());
+    report_->regions.push_back(std::move(report));
+  }
+
   void run(size_t number) {
+    merged_ = true;
     const Region& region = program_->regions[number];
     const Runs* bound = bound_ != nullptr ? &bound_->runs[number] : nullptr;
     if (bound != nullptr && !bound->empty()) {
@@ -62,6 +95,7 @@ class Execution {
     Runs runs;
     if (!region.facts || !run_merged(region, runs)) {
       runs.clear();
+      merged_ = false;
       for (const int32_t entry : region.entries) run_alone(entry, runs);
       // What is compiled by then is taken the next time.
       if (region.facts) runs.clear();
@@ -212,6 +246,9 @@ class Execution {
   Hash128 geometry_;
   std::shared_ptr<const BoundProgram> bound_;
   std::shared_ptr<BoundProgram> fresh_;  // what becomes bound by this run
+  bool merged_ = false;                  // the region that ran last ran as one program
+  std::optional<ProgramReport> report_;
+  std::vector<bool> made_;  // per slot: the program makes its memory; only for the report
 };
 
 }  // namespace
@@ -220,4 +257,4 @@ void execute(Recording& recording) {
   if (!recording.empty()) Execution(recording).run();
 }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 namespace {
 
 class FlowFinder {
@@ -99,4 +99,4 @@ bool is_seen(const Slot& slot) {
 
 Flow flow_of(const Recording& recording) { return FlowFinder(recording).find(); }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

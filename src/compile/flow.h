@@ -5,7 +5,7 @@
 
 #include "compile/recording.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 struct Value {
   int32_t window;
@@ -30,4 +30,4 @@ bool is_seen(const Slot& slot);
 
 Flow flow_of(const Recording& recording);
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -4,7 +4,7 @@
 
 #include "compile/cost.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 namespace {
 
 constexpr size_t kMaxEntries = 12;     // of a region
@@ -80,8 +80,9 @@ class Fuser {
     const Entry& entry = recording_.entries[static_cast<size_t>(number)];
     const std::vector<int32_t> before = dependencies(entry);
     Region alone = region_of(recording_, number);
-    const double time = estimate(recording_, alone);
+    const double time = cost_of(recording_, alone).time;
     int32_t home = -1;
+    apart_ = "it reads no value of an earlier region";
     for (const int32_t candidate : candidates(entry)) {
       if (!may_join(entry, candidate, before)) continue;
       if (join(number, time, candidate, before)) {
@@ -90,6 +91,7 @@ class Fuser {
       }
     }
     if (home < 0) {
+      alone.apart = apart_;
       home = static_cast<int32_t>(nodes_.size());
       nodes_.push_back({std::move(alone), time, next_order_++});
     }
@@ -111,7 +113,9 @@ class Fuser {
 
   bool may_join(const Entry& entry, int32_t candidate, const std::vector<int32_t>& before) {
     Node& home = node(candidate);
+    apart_ = "the region before holds as many runs as one may";
     if (home.region.entries.size() >= kMaxEntries) return false;
+    apart_ = "it reads through another view what the region before writes";
     // What it reads from memory that the region writes has to be there.
     for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
       if (value_at(o) >= 0) continue;
@@ -119,6 +123,7 @@ class Fuser {
       if (std::find(writers.begin(), writers.end(), candidate) != writers.end()) return false;
     }
     // Either the entry moves to the region or the region to the entry.
+    apart_ = "other regions run in between";
     if (!home.has_successor) return true;
     return std::all_of(before.begin(), before.end(), [&](int32_t other) {
       return other == candidate || node(other).order < home.order;
@@ -131,9 +136,14 @@ class Fuser {
     entries.push_back(number);
     for (const int32_t e : entries) mark_stored(e, entries);
     std::optional<Region> merged = merge(recording_, flow_, std::move(entries), is_stored_);
-    if (!merged || merged->parameters.size() > kMaxParameters) return false;
-    const double together = estimate(recording_, *merged);
+    apart_ = "its program and that of the region before do not fit together";
+    if (!merged) return false;
+    apart_ = "one kernel would read too many tensors";
+    if (merged->parameters.size() > kMaxParameters) return false;
+    apart_ = "one program would take as long as two";
+    const double together = cost_of(recording_, *merged).time;
     if (together > (home.time + time) * kWorthwhile) return false;
+    merged->apart = home.region.apart;
     home.region = std::move(*merged);
     home.time = together;
     const bool in_place = std::all_of(before.begin(), before.end(), [&](int32_t other) {
@@ -181,6 +191,7 @@ class Fuser {
   std::vector<SmallVector<int32_t, 2>> readers_;  // per value: entries
   std::vector<bool> is_stored_;                   // per value, for the merge at hand
   int32_t next_order_ = 0;
+  std::string_view apart_;  // why the last candidate was refused
 };
 
 }  // namespace
@@ -189,4 +200,4 @@ std::vector<Region> fuse(const Recording& recording, const Flow& flow) {
   return Fuser(recording, flow).run();
 }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

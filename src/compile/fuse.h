@@ -3,9 +3,9 @@
 
 #include "compile/merge.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 /// The regions of all needed runs, in an order in which they may run one after the other.
 std::vector<Region> fuse(const Recording& recording, const Flow& flow);
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -10,7 +10,7 @@
 #include "ir/complex.h"
 #include "prim/build.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 using ir::Dim;
 using ir::Expr;
@@ -313,4 +313,4 @@ std::optional<Region> merge(const Recording& recording, const Flow& flow,
   return Merger(recording, flow, std::move(entries), is_stored).merge();
 }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -3,11 +3,12 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "compile/flow.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 /// Where an integer of a merged program comes from when it is bound: an integer of a run, or the
 /// extent of a window.
@@ -44,6 +45,7 @@ struct Region {
   std::vector<int32_t> numbers;     ///< of recording.numbers
   std::vector<IntegerSource> integers;
   std::optional<IntegerFacts> facts;  ///< none for a single run
+  std::string_view apart;             ///< why it is no part of an earlier region
 };
 
 /// The run of one entry.
@@ -54,4 +56,4 @@ Region region_of(const Recording& recording, int32_t entry);
 std::optional<Region> merge(const Recording& recording, const Flow& flow,
                             std::vector<int32_t> entries, const std::vector<bool>& is_stored);
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

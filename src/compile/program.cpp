@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "compile/fuse.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 namespace {
 
 constexpr size_t kMaxPrograms = 512;
@@ -200,4 +200,4 @@ ProgramStats program_stats() { return {runs, made, bound}; }
 
 void forget_programs() { cache().clear(); }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "compile/merge.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 /// The runs of a program's regions, as far as one geometry of recordings can repeat them.
 struct BoundProgram {
@@ -51,4 +51,4 @@ void forget_programs();  ///< the next recordings are as the first
 /// All extents, strides, offsets and integers.
 Hash128 geometry_of(const Recording& recording);
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -7,7 +7,7 @@
 #include "compile/execute.h"
 #include "eager/copy.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 namespace {
 
 std::atomic<WaitHook> wait_hook{nullptr};
@@ -252,4 +252,4 @@ void Recorder::run(Recording& recording) {
 
 void flush() { Recorder::of_thread().flush(); }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

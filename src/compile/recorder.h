@@ -9,7 +9,7 @@
 #include "base/function_ref.h"
 #include "compile/recording.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 /// The recorder of a thread.
 class Recorder final : public RunSink, public PendingWork {
@@ -61,4 +61,4 @@ void flush();
 using WaitHook = void (*)(FunctionRef<void()> work);
 void set_wait_hook(WaitHook hook);
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -1,6 +1,6 @@
 #include "compile/recording.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 void Recording::clear() {
   entries.clear();
@@ -50,7 +50,7 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
                     std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
                     std::span<const Tensor> outputs, std::span<const Tensor> results,
                     PendingWork& owner) {
-  Entry entry{&program, std::move(shape), {}, {}, {}, {}, {}, {}};
+  Entry entry{&program, std::move(shape), RunLabel::current(), {}, {}, {}, {}, {}, {}};
   entry.parameters.begin = static_cast<int32_t>(operands.size());
   for (const Tensor& parameter : parameters) operands.push_back(window_of(parameter, owner));
   entry.parameters.end = static_cast<int32_t>(operands.size());
@@ -167,4 +167,4 @@ Tensor Recording::tensor(int32_t window) const {
   return Tensor(make_ref<TensorImpl>(slots[static_cast<size_t>(w.slot)].storage, w.info, w.offset));
 }
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "eager/executable.h"
 
-namespace flambeau::compile {
+namespace flambeau::compiler {
 
 /// Elements [begin, end) of one of a recording's arrays.
 struct Range {
@@ -35,6 +36,7 @@ struct Slot {
 struct Entry {
   const Executable* program;
   std::shared_ptr<const RunShape> shape;
+  std::string_view label;  ///< what it is for: RunLabel
   Range parameters;  ///< of `operands`
   Range blocks;      ///< of `operands`: the memory of each block of `shape`; -1: not needed
   Range outputs;     ///< of `operands`: one per result, -1 for none
@@ -90,4 +92,4 @@ class Recording {
   void add_written(std::span<const Tensor> tensors, Range& range, PendingWork& owner);
 };
 
-}  // namespace flambeau::compile
+}  // namespace flambeau::compiler

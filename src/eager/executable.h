@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "ir/program.h"
@@ -68,6 +69,21 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
                       std::span<const Tensor> blocks, std::span<const Tensor> parameters,
                       std::span<const Scalar> numbers, std::span<const int64_t> integers,
                       std::span<const Tensor> outputs);
+
+/// What the runs of a thread are for, as reports and errors say it: the innermost one's name, of an
+/// operation or a node of autograd, which must outlive it.
+class RunLabel {
+ public:
+  explicit RunLabel(std::string_view name) : before_(current_) { current_ = name; }
+  ~RunLabel() { current_ = before_; }
+  RunLabel(const RunLabel&) = delete;
+  RunLabel& operator=(const RunLabel&) = delete;
+  static std::string_view current() { return current_; }
+
+ private:
+  std::string_view before_;
+  static thread_local constinit std::string_view current_;
+};
 
 /// Where runs go before they run (compile/recorder.h).
 class RunSink {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import flambeau as torch
@@ -469,3 +472,53 @@ def test_arguments_are_those_of_torch_compile() -> None:
         torch.compile(identity, numerics="sloppy")
     with pytest.raises(TypeError, match="expected a function or a Module"):
         torch.compile(3)
+
+
+def test_explain_shows_programs_and_why_they_are_cut() -> None:
+    net = Net()
+
+    def step(x: Any) -> Any:
+        loss = net(x).square().sum()
+        loss.backward()
+        return loss
+
+    explanation = torch.compiler.explain(step)(torch.randn(4, 5))
+    text = str(explanation)
+    assert "program 0" in text
+    assert "linear" in text
+    assert "LayerNormBackward0" in text
+    assert "apart: " in text
+    assert 0 < explanation.launches < explanation.programs[0]["runs"] + 20
+    page = explanation.html()
+    assert "<svg" in page
+    assert "http" not in page
+
+
+def test_explain_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nimport flambeau as torch\n"
+        "print(sys.argv[1:], torch.compile(lambda x: (x + 1).relu())(torch.ones(3)).tolist())\n"
+    )
+    command = [sys.executable, "-m", "flambeau", "explain", "--html", str(tmp_path / "page.html")]
+    done = subprocess.run(
+        [*command, str(script), "--flag"], capture_output=True, text=True, check=True
+    )
+    assert "['--flag'] [2.0, 2.0, 2.0]" in done.stdout
+    assert "program 0: 2 runs" in done.stdout
+    assert "<svg" in (tmp_path / "page.html").read_text()
+    missing = subprocess.run([*command, "no.py"], capture_output=True, text=True, check=False)
+    assert missing.returncode == 2
+    assert "there is no file 'no.py'" in missing.stderr
+    script.write_text("pass")
+    nothing = subprocess.run([*command, str(script)], capture_output=True, text=True, check=False)
+    assert nothing.returncode == 1
+    assert "no compiled program ran" in nothing.stdout
+
+
+def test_a_disabled_function_leaves_nothing_pending() -> None:
+    step = torch.compile(torch.compiler.disable(lambda x: x * 2 + 1))
+    before = torch.compiler.stats()["runs"]
+    result = step(torch.ones(2))
+    assert torch.compiler.stats()["runs"] == before + 1
+    assert result.tolist() == [3.0, 3.0]

@@ -1,0 +1,23 @@
+#pragma once
+// flambeau::compile: a function whose tensor operations are recorded and run as one program.
+
+#include <utility>
+
+#include "compile/recorder.h"
+
+namespace flambeau {
+
+/// `function` with its operations recorded. What follows on its results (backward, clipping, an
+/// optimiser's update) joins; all of it runs as one program when a value is needed, or when a
+/// compiled function is called again. The results are those of eager calls, to the bit.
+///
+///   const auto forward = flambeau::compile([&](const Tensor& x) { return model(x); });
+template <class Function>
+auto compile(Function function) {
+  return [function = std::move(function)](auto&&... arguments) mutable -> decltype(auto) {
+    const compiler::Scope scope;
+    return function(std::forward<decltype(arguments)>(arguments)...);
+  };
+}
+
+}  // namespace flambeau

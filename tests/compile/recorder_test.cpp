@@ -1,0 +1,188 @@
+// What is recorded, when it runs, and into what it is cut.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "compile/report.h"
+#include "flambeau/flambeau.h"
+#include "runtime/compiler.h"
+
+namespace flambeau {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using testing::ThrowsMessage;
+
+int64_t runs() { return compiler::program_stats().runs; }
+
+Tensor numbers(std::initializer_list<float> list) {
+  const Tensor result = Tensor::empty({static_cast<int64_t>(list.size())});
+  std::copy(list.begin(), list.end(), result.data<float>());
+  return result;
+}
+std::vector<float> values(const Tensor& tensor) {
+  const auto* data = tensor.data<float>();
+  return {data, data + tensor.numel()};
+}
+
+/// The programs that `function` becomes once its kernels are compiled.
+template <class Function>
+std::vector<compiler::ProgramReport> programs_of(const Function& function) {
+  const auto compiled = compile(function);
+  static_cast<void>(compiled());
+  compiler::flush();
+  wait_for_compiler();
+  compiler::begin_reports();
+  const auto kept = compiled();
+  compiler::flush();
+  return compiler::end_reports();
+}
+
+TEST(Recorder, RunsWhenAValueIsRead) {
+  const Tensor x = numbers({1, 2, 3});
+  auto twice = compile([](const Tensor& t) { return mul(t, 2); });
+  const int64_t before = runs();
+  const Tensor y = twice(x);
+  const Tensor z = add(y, 1);  // joins, as it reads what is pending
+  EXPECT_EQ(runs(), before);
+  EXPECT_THAT(values(z), ElementsAre(3, 5, 7));
+  EXPECT_EQ(runs(), before + 1);
+  EXPECT_THAT(values(y), ElementsAre(2, 4, 6));
+  EXPECT_EQ(runs(), before + 1);
+}
+
+TEST(Recorder, TheNextCallRunsWhatAnEarlierOneLeft) {
+  const Tensor x = numbers({1, 2});
+  auto twice = compile([](const Tensor& t) { return mul(t, 2); });
+  const Tensor y = twice(x);
+  const int64_t before = runs();
+  const Tensor z = twice(y);
+  EXPECT_EQ(runs(), before + 1);
+  EXPECT_THAT(values(z), ElementsAre(4, 8));
+}
+
+TEST(Recorder, AValueThatDependsOnNothingElseRunsAlone) {
+  auto both = compile([](const Tensor& t) { return std::pair(mul(t, 2), add(t, 5)); });
+  const auto [y, z] = both(numbers({1, 2}));
+  const int64_t before = runs();
+  EXPECT_THAT(values(y), ElementsAre(2, 4));
+  EXPECT_EQ(runs(), before + 1);
+  EXPECT_NE(z->storage->pending(), nullptr);
+  EXPECT_THAT(values(z), ElementsAre(6, 7));
+  EXPECT_EQ(runs(), before + 2);
+}
+
+TEST(Recorder, WritesStayBehindReadsOfWhatTheyReplace) {
+  auto step = compile([](Tensor& t) {
+    const Tensor before = mul(t, 10);
+    add_(t, 1);
+    const Tensor view = t.alias({2}, {1}, 1);
+    mul_(view, 2);
+    return cat({before, t});
+  });
+  Tensor x = numbers({1, 2, 3});
+  const Tensor result = step(x);
+  EXPECT_THAT(values(result), ElementsAre(10, 20, 30, 2, 6, 8));
+  EXPECT_THAT(values(x), ElementsAre(2, 6, 8));
+}
+
+TEST(Recorder, WhatOthersMayChangeIsReadAtOnce) {
+  float memory[2] = {1, 2};
+  const Tensor shared(make_ref<TensorImpl>(make_ref<Storage>(memory, sizeof memory, [] {}),
+                                           TensorInfo{DType::Float32, {2}, {1}}, 0));
+  auto twice = compile([](const Tensor& t) { return mul(t, 2); });
+  const Tensor y = twice(shared);
+  memory[0] = 100;
+  EXPECT_THAT(values(y), ElementsAre(2, 4));
+  auto increase = compile([](Tensor t) { return add_(t, 1); });
+  static_cast<void>(increase(shared));
+  EXPECT_EQ(memory[0], 101) << "a write is there when the call returns";
+}
+
+TEST(Recorder, AnotherThreadWaitsForWhatItReads) {
+  auto twice = compile([](const Tensor& t) { return mul(t, 2); });
+  const Tensor y = twice(numbers({1, 2}));
+  std::vector<float> seen;
+  std::thread([&] { seen = values(add(y, 1)); }).join();
+  EXPECT_THAT(seen, ElementsAre(3, 5));
+}
+
+TEST(Recorder, WhatFailsIsSaidAndWhatDependsOnItNeverRead) {
+  Tensor state = numbers({1});
+  auto step = compile([&] {
+    add_(state, 1);
+    const Tensor row = empty({1 << 21});
+    const Tensor huge = mul(row.alias({1 << 21, 1}, {1, 1}, 0), row);  // 16 TiB
+    add_(state, 10);
+    return std::pair(sum(exp(huge), {0}), add(huge, 1));
+  });
+  const auto [result, other] = step();
+  EXPECT_THROW(compiler::flush(), RuntimeError);
+  EXPECT_THAT([&] { static_cast<void>(other.data_ptr()); },
+              ThrowsMessage<RuntimeError>(HasSubstr("never computed")));
+  EXPECT_THAT(values(state), ElementsAre(2)) << "what came before has happened, nothing after";
+}
+
+TEST(Fuse, PointwiseChainsAreOneKernel) {
+  const Tensor x = numbers({-1, 2, 3});
+  const auto programs = programs_of([&] { return mul(relu(add(x, 1)), 3); });
+  ASSERT_EQ(programs.size(), 1U);
+  ASSERT_EQ(programs[0].regions.size(), 1U);
+  EXPECT_THAT(programs[0].regions[0].ops, ElementsAre("add", "relu", "mul"));
+  EXPECT_EQ(programs[0].regions[0].launches, 1);
+  EXPECT_TRUE(programs[0].regions[0].merged);
+  EXPECT_THAT(programs[0].regions[0].program, HasSubstr("maximum"));
+}
+
+TEST(Fuse, AReductionTakesItsProducersAndConsumers) {
+  const Tensor x = empty({64, 300});
+  const Tensor mask = empty({64, 300}, DType::Bool);
+  const auto programs = programs_of([&] {
+    return softmax(masked_fill(mul(x, 0.125), mask, -1e9), 1);
+  });
+  ASSERT_EQ(programs[0].regions.size(), 1U);
+  EXPECT_EQ(programs[0].regions[0].launches, 1);
+  EXPECT_THAT(programs[0].regions[0].ops, ElementsAre("mul", "masked_fill", "softmax"));
+}
+
+TEST(Fuse, ResultsThatNobodySeesAreNotComputed) {
+  const Tensor x = numbers({1, 2});
+  const auto programs = programs_of([&] {
+    static_cast<void>(exp(sin(x)));
+    return mul(x, 2);
+  });
+  EXPECT_EQ(programs[0].runs, 3);
+  EXPECT_EQ(programs[0].unneeded, 2);
+}
+
+TEST(Fuse, ARepeatedLayerIsOneProgram) {
+  const Tensor x = numbers({1, 2});
+  const auto programs = programs_of([&] {
+    Tensor y = x;
+    for (int layer = 0; layer < 40; ++layer) y = tanh(mul(y, 0.5));
+    return y;
+  });
+  // Regions hold a bounded number of runs.
+  ASSERT_GE(programs[0].regions.size(), 2U);
+  EXPECT_EQ(programs[0].regions[0].program, programs[0].regions[1].program);
+  EXPECT_THAT(std::string(programs[0].regions[1].apart), Not(testing::IsEmpty()));
+}
+
+TEST(Programs, OtherSizesAreTheSameProgram) {
+  auto step = compile([](const Tensor& t) { return sum(mul(add(t, 1), t), {0}); });
+  const auto once = [&](int64_t rows, int64_t columns) {
+    const Tensor t = empty({rows, columns});
+    static_cast<void>(step(t).data_ptr());
+  };
+  once(3, 5);
+  const int64_t made = compiler::program_stats().made;
+  for (int64_t rows = 4; rows < 20; ++rows) once(rows, 25 - rows);
+  EXPECT_LE(compiler::program_stats().made, made + 1) << "rows equal to columns may be one more";
+}
+
+}  // namespace
+}  // namespace flambeau
