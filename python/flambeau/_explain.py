@@ -128,15 +128,17 @@ def explain(function: Callable[..., Any]) -> Callable[..., Explanation]:
     compiled = compile(function)
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
-        compiled(*args, **kwargs)
+        # Results that nobody holds would not be computed.
+        result = compiled(*args, **kwargs)
         _C._compile_flush()
         _C._compile_wait()
         _C._compile_begin_reports()
         try:
-            compiled(*args, **kwargs)
+            result = compiled(*args, **kwargs)
             _C._compile_flush()
         finally:
             programs = _C._compile_end_reports()
+        del result
         return Explanation(programs)
 
     return explained

@@ -59,7 +59,8 @@ class Estimator {
   void add_step(double bytes, double statements) {
     cost_.launches += 1;
     cost_.bytes += bytes;
-    cost_.time += kStep + std::max(bytes / kBytesPerNanosecond, statements / kStatementsPerNanosecond);
+    cost_.time +=
+        kStep + std::max(bytes / kBytesPerNanosecond, statements / kStatementsPerNanosecond);
   }
 
   /// `skipped`: a buffer that is not in memory.

@@ -6,8 +6,8 @@
 namespace flambeau::compiler {
 
 struct Cost {
-  /// Nanoseconds: memory traffic or arithmetic of each step, whichever takes longer, and what a step
-  /// costs by itself.
+  /// Nanoseconds: memory traffic or arithmetic of each step, whichever takes longer, and what a
+  /// step costs by itself.
   double time = 0;
   double bytes = 0;  ///< read and written
   int launches = 0;  ///< kernels, contractions and scans

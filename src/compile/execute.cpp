@@ -62,8 +62,7 @@ class Execution {
     for (const Region& region : program_->regions)
       report_->unneeded -= static_cast<int32_t>(region.entries.size());
     made_.resize(recording_.slots.size());
-    for (size_t i = 0; i < made_.size(); ++i)
-      made_[i] = recording_.slots[i].storage->is_deferred();
+    for (size_t i = 0; i < made_.size(); ++i) made_[i] = recording_.slots[i].storage->is_deferred();
   }
 
   void run_reported(size_t number) {

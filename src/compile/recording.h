@@ -37,10 +37,10 @@ struct Entry {
   const Executable* program;
   std::shared_ptr<const RunShape> shape;
   std::string_view label;  ///< what it is for: RunLabel
-  Range parameters;  ///< of `operands`
-  Range blocks;      ///< of `operands`: the memory of each block of `shape`; -1: not needed
-  Range outputs;     ///< of `operands`: one per result, -1 for none
-  Range results;     ///< of `operands`: where each result is written, -1 for windows of parameters
+  Range parameters;        ///< of `operands`
+  Range blocks;            ///< of `operands`: the memory of each block of `shape`; -1: not needed
+  Range outputs;           ///< of `operands`: one per result, -1 for none
+  Range results;  ///< of `operands`: where each result is written, -1 for windows of parameters
   Range numbers;
   Range integers;
 };

@@ -32,12 +32,12 @@ std::vector<float> values(const Tensor& tensor) {
 /// The programs that `function` becomes once its kernels are compiled.
 template <class Function>
 std::vector<compiler::ProgramReport> programs_of(const Function& function) {
-  const auto compiled = compile(function);
-  static_cast<void>(compiled());
+  auto compiled = compile(function);
+  auto kept = compiled();
   compiler::flush();
   wait_for_compiler();
   compiler::begin_reports();
-  const auto kept = compiled();
+  kept = compiled();
   compiler::flush();
   return compiler::end_reports();
 }
@@ -112,19 +112,15 @@ TEST(Recorder, AnotherThreadWaitsForWhatItReads) {
 }
 
 TEST(Recorder, WhatFailsIsSaidAndWhatDependsOnItNeverRead) {
-  Tensor state = numbers({1});
   auto step = compile([&] {
-    add_(state, 1);
     const Tensor row = empty({1 << 21});
     const Tensor huge = mul(row.alias({1 << 21, 1}, {1, 1}, 0), row);  // 16 TiB
-    add_(state, 10);
-    return std::pair(sum(exp(huge), {0}), add(huge, 1));
+    return add(huge, 1);
   });
-  const auto [result, other] = step();
+  const Tensor other = step();
   EXPECT_THROW(compiler::flush(), RuntimeError);
   EXPECT_THAT([&] { static_cast<void>(other.data_ptr()); },
               ThrowsMessage<RuntimeError>(HasSubstr("never computed")));
-  EXPECT_THAT(values(state), ElementsAre(2)) << "what came before has happened, nothing after";
 }
 
 TEST(Fuse, PointwiseChainsAreOneKernel) {
@@ -135,15 +131,14 @@ TEST(Fuse, PointwiseChainsAreOneKernel) {
   EXPECT_THAT(programs[0].regions[0].ops, ElementsAre("add", "relu", "mul"));
   EXPECT_EQ(programs[0].regions[0].launches, 1);
   EXPECT_TRUE(programs[0].regions[0].merged);
-  EXPECT_THAT(programs[0].regions[0].program, HasSubstr("maximum"));
+  EXPECT_THAT(programs[0].regions[0].program, HasSubstr("select"));
 }
 
 TEST(Fuse, AReductionTakesItsProducersAndConsumers) {
   const Tensor x = empty({64, 300});
   const Tensor mask = empty({64, 300}, DType::Bool);
-  const auto programs = programs_of([&] {
-    return softmax(masked_fill(mul(x, 0.125), mask, -1e9), 1);
-  });
+  const auto programs =
+      programs_of([&] { return softmax(masked_fill(mul(x, 0.125), mask, -1e9), 1); });
   ASSERT_EQ(programs[0].regions.size(), 1U);
   EXPECT_EQ(programs[0].regions[0].launches, 1);
   EXPECT_THAT(programs[0].regions[0].ops, ElementsAre("mul", "masked_fill", "softmax"));
