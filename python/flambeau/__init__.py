@@ -99,6 +99,7 @@ from ._functional import (  # noqa: E402
     is_neg,
     is_nonzero,
     nonzero,
+    normal,
     result_type,
     where,
 )

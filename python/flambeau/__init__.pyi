@@ -92,6 +92,7 @@ from ._functional import is_floating_point as is_floating_point
 from ._functional import is_neg as is_neg
 from ._functional import is_nonzero as is_nonzero
 from ._functional import nonzero as nonzero
+from ._functional import normal as normal
 from ._functional import result_type as result_type
 from ._functional import where as where
 from ._numbers import e as e

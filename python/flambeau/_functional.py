@@ -18,11 +18,13 @@ __all__ = [
     "is_neg",
     "is_nonzero",
     "nonzero",
+    "normal",
     "result_type",
     "where",
 ]
 
 _einsum = _C._functions["einsum"]
+_empty = _C._functions["empty"]
 _nonzero = _C._functions["nonzero"]
 _where = _C._functions["where"]
 _unbind = _C._functions["unbind"]
@@ -154,3 +156,44 @@ def _subscripts(places: Any) -> str:
             )
         letters.append("..." if place is ... else chr(place + (65 if place < 26 else 71)))
     return "".join(letters)
+
+
+def normal(
+    mean: Tensor | float,
+    std: Tensor | float = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Tensor | None = None,
+    **options: Any,
+) -> Tensor:
+    """Normally distributed numbers, a mean and a deviation for each, or `size` of one kind.
+
+    The result has no gradient for them.
+    """
+    parts = [part.detach() for part in (mean, std) if isinstance(part, Tensor)]
+    if isinstance(std, Tensor):
+        if std.is_complex() or (std.numel() > 0 and bool((std < 0).any())):
+            raise RuntimeError("normal: expects all elements of std >= 0.0, and real ones")
+    elif std < 0:
+        raise RuntimeError(f"normal: expects std >= 0.0, but found std {std}")
+    if bool(parts) != (size is None):
+        kinds = ", ".join(type(part).__name__ for part in (mean, std))
+        raise TypeError(
+            f"normal() received an invalid combination of arguments - got ({kinds}"
+            f"{'' if size is None else ', size'}), but expected a tensor among mean and std, or a size"
+        )
+    if parts:
+        dtype = parts[0].dtype if len(parts) == 1 else result_type(*parts)
+        size, options = broadcast_shapes(*(part.shape for part in parts)), {"dtype": dtype}
+    if out is not None and tuple(out.shape) != tuple(size):
+        raise RuntimeError(f"normal: out has the shape {tuple(out.shape)}, expected {tuple(size)}")
+    result = _empty(size, **options) if out is None else out.detach()
+    if not isinstance(std, Tensor):
+        result.normal_(0.0 if isinstance(mean, Tensor) else mean, std, generator=generator)
+        if isinstance(mean, Tensor):
+            result.add_(mean.detach())
+    else:
+        result.normal_(generator=generator).mul_(std.detach())
+        result.add_(mean.detach() if isinstance(mean, Tensor) else mean)
+    return result if out is None else out

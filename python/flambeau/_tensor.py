@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from . import _C, _functional
 from ._C import Tensor
-from ._construct import _check_device
+from ._construct import _check_device, tensor
 from .autograd.hooks import RemovableHandle
 
 
@@ -291,7 +291,19 @@ def _is_nonzero(self: Tensor) -> bool:
     return _functional.is_nonzero(self)
 
 
+def _type_as(self: Tensor, other: Tensor) -> Tensor:
+    return _to(self, other.dtype)
+
+
+def _new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+
 _METHODS: dict[str, Any] = {
+    "type_as": _type_as,
+    "new_tensor": _new_tensor,
     "to": _to,
     "cpu": _cpu,
     "type": _type,

@@ -168,3 +168,40 @@ def test_bags_of_rows(mode: str) -> None:
 def test_a_view_beyond_the_memory_is_refused() -> None:
     with pytest.raises(RuntimeError, match="as_strided: sizes.*out of bounds"):
         flambeau.zeros(3).as_strided((10,), (1,))
+
+
+def test_normal_draws_as_pytorch() -> None:
+    tensor, manual_seed = flambeau.tensor, flambeau.manual_seed
+    steps = flambeau.arange(3.0)
+    # From PyTorch 2.7.1 after manual_seed(0).
+    for call, expected in [
+        (lambda: flambeau.normal(0.0, 1.0, (3,)), [1.5410, -0.2934, -2.1788]),
+        (lambda: flambeau.normal(steps, steps), [0.0000, 0.7066, -2.3576]),
+        (lambda: flambeau.normal(flambeau.arange(20.0), 2.0)[:3], [-2.2517, -1.3047, 1.4988]),
+        (lambda: flambeau.normal(2.0, flambeau.arange(20.0))[:3], [2.0000, 0.8476, 1.4988]),
+    ]:
+        manual_seed(0)
+        np.testing.assert_allclose(call().numpy(), expected, atol=6e-5)
+    wide = flambeau.normal(flambeau.zeros(2, 1, dtype=flambeau.float64), flambeau.ones(3))
+    assert (wide.dtype, tuple(wide.shape)) == (flambeau.float64, (2, 3))
+    out = flambeau.empty(3)
+    assert flambeau.normal(steps, 1.0, out=out) is out
+    mean = flambeau.zeros(2, requires_grad=True)
+    assert not flambeau.normal(mean, 1.0).requires_grad
+    assert flambeau.normal(1, 2, size=(2,), dtype=flambeau.float64).dtype == flambeau.float64
+    for wrong in (lambda: flambeau.normal(0.0, -1.0, (2,)), lambda: flambeau.normal(steps, -steps)):
+        with pytest.raises(RuntimeError, match="expects"):
+            wrong()
+    with pytest.raises(TypeError, match="invalid combination of arguments"):
+        flambeau.normal(0.0, 1.0)
+    with pytest.raises(RuntimeError, match="match"):
+        flambeau.normal(tensor([1.0, 2.0]), steps)
+
+
+def test_tensors_like_another() -> None:
+    x = flambeau.ones(2, dtype=flambeau.int32)
+    assert x.type_as(flambeau.ones(1)).dtype == flambeau.float32
+    assert x.type_as(x) is x
+    assert x.new_tensor([1.5]).tolist() == [1]
+    made = flambeau.ones(2).new_tensor([1], dtype=flambeau.float64, requires_grad=True)
+    assert (made.dtype, made.requires_grad) == (flambeau.float64, True)
