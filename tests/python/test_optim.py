@@ -62,6 +62,22 @@ def test_trajectories_are_pytorchs(make: Any, expected: list[float]) -> None:
     assert trajectory(make) == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_parameters_that_joined_later_count_their_own_steps(amsgrad: bool) -> None:
+    def run(together: bool) -> list[list[float]]:
+        params = [nn.Parameter(flambeau.tensor([1.0, -2.0])) for _ in range(3)]
+        groups = [params] if together else [[p] for p in params]
+        optimizers = [AdamW(group, lr=0.1, amsgrad=amsgrad) for group in groups]
+        for step in range(6):
+            for i, p in enumerate(params):
+                p.grad = flambeau.tensor([0.5 + step, -1.0 - i]) if step >= 2 * i else None
+            for optimizer in optimizers:
+                optimizer.step()
+        return [p.tolist() for p in params]
+
+    assert run(together=True) == run(together=False)
+
+
 def rates(make: Callable[[Any], Any], count: int = 8) -> list[float]:
     optimizer = SGD([nn.Parameter(flambeau.zeros(1))], lr=1.0)
     schedule = make(optimizer)

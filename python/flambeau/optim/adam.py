@@ -78,10 +78,15 @@ class Adam(Optimizer):
                 params.append(parameter)
                 grads.append(grad)
                 states.append(self.state[parameter] or self._make_state(parameter, group))
+            if not params:
+                continue
             counters = [state["step"] for state in states]
             flambeau._foreach_add_(counters, 1)
             steps = [counter.item() for counter in counters]
-            # Parameters that have made the same number of steps share an update; usually all have.
+            if steps.count(steps[0]) == len(steps):
+                self._step(params, grads, states, group, steps[0])
+                continue
+            # Parameters that have made the same number of steps share an update.
             for step in dict.fromkeys(steps):
                 which = [i for i, own in enumerate(steps) if own == step]
                 self._step(
