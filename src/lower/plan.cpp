@@ -350,10 +350,34 @@ class Planner {
     return true;
   }
 
+  /// Two parts of one element each along the axis (those of complex numbers, stacks): one kernel
+  /// stores both, so that what they share is read and computed once.
+  bool is_pair(const Node& concatenate) const {
+    const auto axis = static_cast<size_t>(concatenate.attributes.axes[0]);
+    return concatenate.arguments.size() == 2 &&
+           std::all_of(concatenate.arguments.begin(), concatenate.arguments.end(),
+                       [&](NodeId part) { return node(part).type.shape[axis].is_one(); });
+  }
+
+  bool plan_pair(const Node& n, int value) {
+    const auto axis = static_cast<size_t>(n.attributes.axes[0]);
+    const RootSpace root = pointwise_space(n.arguments[0]);
+    TemplateBuilder builder(program_, value_of_, root.space);
+    SmallVector<AxisIndex, 5> target = root.axes;
+    for (size_t which = 0; which < 2; ++which) {
+      target[axis].offset = Dim(static_cast<int64_t>(which));
+      if (!builder.store_root(n.arguments[which], value, false, root.axes, target))
+        return refuse(builder.offender());
+    }
+    plan_.steps.emplace_back(KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
+    return true;
+  }
+
   bool plan_concatenate(NodeId id) {
     const Node& n = node(id);
     const auto axis = static_cast<size_t>(n.attributes.axes[0]);
     const int value = new_value(id);
+    if (is_pair(n)) return plan_pair(n, value);
     Dim start = 0;
     for (const NodeId part : n.arguments) {
       const Dim& length = node(part).type.shape[axis];

@@ -73,6 +73,22 @@ TEST(PlanText, AChainOfElementsIsOneKernel) {
 )");
 }
 
+TEST(PlanText, BothPartsOfPairsAreOneKernel) {
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0], p1: f32[s0.0]) {
+  %0 = parameter : f32[s0.0]
+  %1 = parameter {index=1} : f32[s0.0]
+  %2 = add %0, %1 : f32[s0.0]
+  %3 = sub %0, %1 : f32[s0.0]
+  %4 = broadcast %2 {axes=[0], dims=[s0.0, 1]} : f32[s0.0, 1]
+  %5 = broadcast %3 {axes=[0], dims=[s0.0, 1]} : f32[s0.0, 1]
+  %6 = concatenate %4, %5 {axes=[1]} : f32[s0.0, 2]
+  return %6
+}
+)"),
+            R"(kernel kept=2 reduced=0 : v0 v1 ->v2
+)");
+}
+
 TEST(PlanText, ReductionsOfARowAreOneKernel) {
   EXPECT_EQ(plan_of(kSoftmax), R"(kernel kept=1 reduced=1 : v0 ->v1
 )");
