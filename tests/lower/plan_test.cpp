@@ -85,7 +85,7 @@ TEST(PlanText, BothPartsOfPairsAreOneKernel) {
   return %6
 }
 )"),
-            R"(kernel kept=2 reduced=0 : v0 v1 ->v2
+            R"(kernel kept=1 reduced=0 : v0 v1 ->v2
 )");
 }
 
