@@ -273,7 +273,7 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
 
   if (!prepared.outputs.empty()) {
     for (size_t i = 0; i < results.size(); ++i)
-      rebase(prepared, results[i], node, static_cast<int>(i));
+      if (is_inexact(results[i].dtype())) rebase(prepared, results[i], node, static_cast<int>(i));
   } else {
     node = make_node(prepared, *derivative, kept, results);
     for (size_t i = 0; i < results.size(); ++i) {

@@ -48,3 +48,5 @@ x=torch.ones(2,3,requires_grad=True); y=x.clone(); y.unsqueeze(0)[0,1].zero_(); 
 x=torch.ones(2,3,requires_grad=True); y=x*2; v=y.view_as(torch.zeros(3,2)); v[0]=5.; v.mul_(3); (y*torch.arange(6.).view(2,3)).sum().backward(); show('view_as in-place', x.grad, v, y)
 x=torch.ones(2,3,requires_grad=True); y=x*2; v=y.reshape_as(torch.zeros(6)); v[1:].exp_(); w=y.t(); (w*w).sum().backward(); show('reshape_as in-place', x.grad)
 x=torch.ones(2,3,requires_grad=True); y=x*2; v=y.expand_as(torch.zeros(2,3)); v[:,1]*=4; g,=torch.autograd.grad((y**3).sum(),x,create_graph=True); (g*g).sum().backward(); show('expand_as in-place', x.grad)
+# integers have no history
+x=torch.ones(3,requires_grad=True)*2; a=torch.zeros(3,dtype=torch.int64); v=a[:2]; a[...]=x; v.copy_(x[1:]); show('tracked values into integers', a, a.requires_grad, a.grad_fn, v.is_leaf, v.grad_fn)
