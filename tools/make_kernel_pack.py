@@ -3,8 +3,8 @@
 
     tools/make_kernel_pack.py FILE
 
-Runs what common programs run (training steps of a GPT, an MLP and a small convolutional network in
-float32 and bfloat16; every function of one to three tensors that the registry knows; reductions
+Runs what common programs run (training steps of a GPT, a BERT, a GPT-2, an MLP and a small
+convolutional network in float32 and bfloat16, as they are and compiled; every function of one to three tensors that the registry knows; reductions
 along each axis) while every kernel is compiled for each instruction set, and writes them to FILE.
 A program that uses other kernels compiles them at its first run, as before.
 """
@@ -30,6 +30,7 @@ torch: Any = flambeau
 nn = torch.nn
 F = nn.functional
 gpt: Any = importlib.import_module("models.gpt")
+training: Any = importlib.import_module("models.training")
 
 DTYPES = (torch.float32, torch.bfloat16)
 
@@ -94,6 +95,18 @@ def image_model() -> None:
     train(Net(), torch.randn(4, 3, 32, 32), lambda out: F.cross_entropy(out, y))
 
 
+def transformer(name: str, compile: Callable[[Any], Any]) -> None:
+    """Steps of a model as it is written and compiled, whose kernels do several operations each; and
+    inference."""
+    kind: Any = importlib.import_module(f"models.{name}")
+    model = kind.build(torch, layers=2, vocabulary=1000)
+    inputs, targets = kind.batch(torch, vocabulary=1000)
+    step = training.train_step(torch, kind, model, inputs, targets, compile)
+    for _ in range(3):
+        step()
+    training.inference(torch, model, inputs, compile)().sum().item()
+
+
 def operands(dtype: Any, count: int) -> Iterator[list[Any]]:
     """Tensors of one shape; and where there are two, the second a row, a column and one number."""
 
@@ -149,6 +162,15 @@ def main() -> int:
         language_model(dtype)
         perceptron(dtype)
     image_model()
+    for name in ("bert", "gpt2"):
+        transformer(name, lambda model: model)
+        transformer(name, torch.compile)
+    for dtype in DTYPES:
+        train(
+            torch.compile(gpt.build(torch, layers=2, dropout=0.1).to(dtype)),
+            torch.randint(0, 256, (8, 256)),
+            lambda logits: logits.float().logsumexp(-1).mean(),
+        )
     warnings.simplefilter("ignore")
     for call in every_function():
         # What these operands do not fit refuses them, as it should.

@@ -36,13 +36,15 @@ class SmallVector {
     append(items.begin(), items.end());
   }
   SmallVector(const SmallVector& other) : SmallVector() {
-    if (kCopiedWhole && other.size_ <= N) {
-      // Every vector has room for N.
-      std::memcpy(storage_, other.data_, sizeof storage_);
-      size_ = other.size_;
-    } else {
-      append(other.begin(), other.end());
+    if constexpr (kCopiedWhole) {
+      if (other.size_ <= N) {
+        // Every vector has room for N.
+        std::memcpy(storage_, other.data_, sizeof storage_);
+        size_ = other.size_;
+        return;
+      }
     }
+    append(other.begin(), other.end());
   }
   SmallVector(SmallVector&& other) noexcept { take(other); }
   ~SmallVector() { release(); }

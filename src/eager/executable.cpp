@@ -575,7 +575,7 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
   return results;
 }
 
-thread_local constinit std::string_view RunLabel::current_;
+thread_local constinit std::string_view RunLabel::innermost;
 
 RunSink* run_sink() { return sink_of_thread; }
 void set_run_sink(RunSink* sink) { sink_of_thread = sink; }

@@ -74,15 +74,15 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
 /// operation or a node of autograd, which must outlive it.
 class RunLabel {
  public:
-  explicit RunLabel(std::string_view name) : before_(current_) { current_ = name; }
-  ~RunLabel() { current_ = before_; }
+  explicit RunLabel(std::string_view name) : before_(innermost) { innermost = name; }
+  ~RunLabel() { innermost = before_; }
   RunLabel(const RunLabel&) = delete;
   RunLabel& operator=(const RunLabel&) = delete;
-  static std::string_view current() { return current_; }
+  static std::string_view current() { return innermost; }
 
  private:
   std::string_view before_;
-  static thread_local constinit std::string_view current_;
+  static thread_local constinit std::string_view innermost;
 };
 
 /// Where runs go before they run (compile/recorder.h).
