@@ -140,6 +140,8 @@ class Fuser {
     if (!merged) return false;
     apart_ = "one kernel would read too many tensors";
     if (merged->parameters.size() > kMaxParameters) return false;
+    apart_ = "both write one storage, through different views";
+    if (!writes_apart(*merged)) return false;
     apart_ = "one program would take as long as two";
     const double together = cost_of(recording_, *merged).time;
     if (together > (home.time + time) * kWorthwhile) return false;
@@ -151,6 +153,15 @@ class Fuser {
     });
     if (!in_place) home.order = next_order_++;
     return true;
+  }
+
+  /// True if the region writes each storage through one window: its kernels write in any order.
+  bool writes_apart(const Region& region) const {
+    std::vector<int32_t> written;
+    for (const int32_t window : region.outputs)
+      written.push_back(recording_.windows[static_cast<size_t>(window)].slot);
+    std::sort(written.begin(), written.end());
+    return std::adjacent_find(written.begin(), written.end()) == written.end();
   }
 
   /// Which results of `number` a region of `entries` has to give.

@@ -131,7 +131,8 @@ class Run {
       if (!results_[i].defined()) {
         results_[i] = values_[v];
       } else if (!values_[v].is_same(results_[i])) {
-        if (!is_same_window(values_[v], results_[i])) copy_elements(values_[v], results_[i]);
+        if (is_same_window(values_[v], results_[i])) continue;
+        copy_elements(values_[v], results_[i]);
         not_bound();
       }
     }
@@ -150,13 +151,36 @@ class Run {
     const lower::Plan& plan = executable_.plan;
     for (size_t i = 0; i < results_.size(); ++i) {
       if (!results_[i].defined()) continue;
-      const auto v = static_cast<size_t>(plan.results[i]);
-      const PlannedValue& planned = plan.values[v];
-      if (planned.parameter >= 0 || planned.alias_of >= 0 || values_[v].defined()) continue;
+      const int holder = reshaped_from(plan.results[i]);
+      if (holder < 0) continue;
+      const auto v = static_cast<size_t>(holder);
+      if (plan.values[v].parameter >= 0 || values_[v].defined()) continue;
       if (!is_safe_output(plan, parameters, results_[i])) continue;
-      values_[v] = results_[i];
+      if (holder == plan.results[i]) {
+        values_[v] = results_[i];
+      } else {
+        if (!results_[i].is_contiguous()) continue;
+        const Ints sizes = evaluate(plan.values[v].shape);
+        values_[v] = results_[i].alias(sizes, contiguous_strides(sizes), results_[i]->offset);
+      }
       places_[v] = static_cast<int>(parameters.size() + i);
     }
+  }
+
+  /// The value of which `v` is the same elements in row-major order under another shape: itself, or
+  /// through reshapes. -1 for other windows.
+  int reshaped_from(int v) const {
+    const lower::Plan& plan = executable_.plan;
+    while (plan.values[static_cast<size_t>(v)].alias_of >= 0) {
+      const auto makes = [&](const lower::Step& step) {
+        const auto* alias = std::get_if<AliasStep>(&step);
+        return alias != nullptr && alias->result == v;
+      };
+      const auto step = std::find_if(plan.steps.begin(), plan.steps.end(), makes);
+      if (step == plan.steps.end() || !std::get<AliasStep>(*step).reshape) return -1;
+      v = std::get<AliasStep>(*step).value;
+    }
+    return v;
   }
 
   /// Copies values that are parameters, or windows of them, where a result is to be written there.

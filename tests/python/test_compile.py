@@ -45,6 +45,8 @@ def same(program: Callable[[Callable[..., Any]], Any]) -> None:
     for _ in range(3):
         torch.manual_seed(0)
         assert bits(program(torch.compile)) == eager
+        torch.compiler.flush()
+        torch._C._compile_wait()  # from then on regions run as one program
 
 
 class Net(nn.Module):
@@ -133,6 +135,21 @@ def test_what_is_written_where_it_was_read() -> None:
         x, y = torch.randn(5, 5), torch.randn(5, 5)
         shift(x, y)
         return x, y
+
+    same(program)
+
+
+def test_two_views_of_one_storage_are_written_in_order() -> None:
+    def program(wrap: Callable[..., Any]) -> Any:
+        @wrap
+        def step(x: Any) -> Any:
+            y = x.sigmoid()
+            torch.add(y.clone(), 1, out=y.mT)
+            z = x.exp()
+            torch.add(z, 1, out=z.t())
+            return y, z
+
+        return step(torch.randn(4, 4))
 
     same(program)
 
