@@ -59,7 +59,7 @@ void after_in_child() {
   forking.store(false);
 }
 
-[[maybe_unused]] const int registered =
+[[maybe_unused]] const int kRegistered =
     pthread_atfork(before_fork, after_in_parent, after_in_child);
 
 }  // namespace

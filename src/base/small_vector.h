@@ -39,7 +39,8 @@ class SmallVector {
     if constexpr (kCopiedWhole) {
       if (other.size_ <= N) {
         // Every vector has room for N.
-        std::memcpy(storage_, other.data_, sizeof storage_);
+        std::memcpy(static_cast<void*>(storage_), static_cast<const void*>(other.data_),
+                    sizeof storage_);
         size_ = other.size_;
         return;
       }

@@ -55,6 +55,7 @@ void Storage::set_pending(PendingWork* work, int slot) const {
 void Storage::make_ready(bool write) const {
   if (PendingWork* work = pending(); work != nullptr && !pending_ignored)
     work->settle(*this, write);
+  if ((state_.load(std::memory_order_acquire) & (kDeferred | kFailed)) == 0) return;
   const std::lock_guard lock(state_mutex());
   const uint8_t state = state_.load(std::memory_order_relaxed);
   check((state & kFailed) == 0, [] {
