@@ -104,8 +104,8 @@ void Recorder::enter() {
 }
 
 void Recorder::leave() {
-  if (--depth_ > 0) return;
-  if (is_idle()) install(false);
+  --depth_;
+  uninstall_if_idle();
 }
 
 bool Recorder::touches(const Tensor& tensor) {
@@ -192,15 +192,19 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   return true;
 }
 
+void Recorder::uninstall_if_idle() {
+  if (run_sink() == this && depth_ == 0 && is_idle()) install(false);
+}
+
 void Recorder::flush() {
   if (run_sink() == nullptr) return;
+  const AtEnd at_end{*this};
   Recording done;
   wait_outside([&] {
     const std::lock_guard lock(mutex_);
     run_locked(done);
   });
   reuse(done);
-  if (depth_ == 0) install(false);
 }
 
 void Recorder::reuse(Recording& done) {
@@ -215,6 +219,7 @@ bool Recorder::is_idle() {
 }
 
 void Recorder::settle(const Storage& storage, bool write) {
+  const AtEnd at_end{*this};
   Recording done;
   wait_outside([&] {
     const std::lock_guard lock(mutex_);

@@ -36,6 +36,13 @@ class Recorder final : public RunSink, public PendingWork {
   static void run(Recording& recording);
   void reuse(Recording& done);
   void install(bool on);
+  /// Nothing is recorded, and nothing will be: calls of this thread are as if there were no
+  /// recorder. For the owner's thread alone.
+  void uninstall_if_idle();
+  struct AtEnd {  // also where what is recorded fails
+    Recorder& recorder;
+    ~AtEnd() { recorder.uninstall_if_idle(); }
+  };
   bool is_idle();
 
   ForkSafe<std::mutex> mutex_;

@@ -53,6 +53,7 @@ TEST(Recorder, RunsWhenAValueIsRead) {
   EXPECT_EQ(runs(), before + 1);
   EXPECT_THAT(values(y), ElementsAre(2, 4, 6));
   EXPECT_EQ(runs(), before + 1);
+  EXPECT_EQ(run_sink(), nullptr) << "the thread is as before";
 }
 
 TEST(Recorder, TheNextCallRunsWhatAnEarlierOneLeft) {
@@ -119,6 +120,7 @@ TEST(Recorder, WhatFailsIsSaidAndWhatDependsOnItNeverRead) {
   });
   const Tensor other = step();
   EXPECT_THROW(compiler::flush(), RuntimeError);
+  EXPECT_EQ(run_sink(), nullptr) << "the thread is as before";
   EXPECT_THAT([&] { static_cast<void>(other.data_ptr()); },
               ThrowsMessage<RuntimeError>(HasSubstr("never computed")));
 }
