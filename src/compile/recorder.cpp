@@ -10,6 +10,8 @@
 namespace flambeau::compiler {
 namespace {
 
+constexpr size_t kMaxSliceWork = 10'000;  // runs looked at for slices of one recording
+
 std::atomic<WaitHook> wait_hook{nullptr};
 
 void wait_outside(FunctionRef<void()> work) {
@@ -228,7 +230,9 @@ void Recorder::settle(const Storage& storage, bool write) {
     const bool written = recording_.slots[static_cast<size_t>(slot)].written;
     if (!write && !written) return;
     // What depends on nothing else that is pending runs alone.
-    if (written && recording_.take_slice(slot, done)) {
+    // Many such reads of one recording would cost more than running it.
+    slice_work_ += recording_.entries.size();
+    if (written && slice_work_ < kMaxSliceWork && recording_.take_slice(slot, done)) {
       // Storages of both are let go of by the one that runs.
       struct MarkAgain {
         Recorder& recorder;
@@ -246,6 +250,7 @@ void Recorder::run_locked(Recording& done) {
   done = std::move(recording_);
   recording_ = std::move(spare_);
   spare_ = {};
+  slice_work_ = 0;
   run(done);
 }
 

@@ -49,6 +49,7 @@ class Recorder final : public RunSink, public PendingWork {
   Recording recording_;
   Recording spare_;  ///< empty; the next recording's arrays
   int depth_ = 0;
+  size_t slice_work_ = 0;  ///< runs looked at for slices of the present recording
 };
 
 /// Calls of this thread are recorded while one lives.

@@ -77,6 +77,18 @@ TEST(Recorder, AValueThatDependsOnNothingElseRunsAlone) {
   EXPECT_EQ(runs(), before + 2);
 }
 
+TEST(Recorder, ManyReadsOfOneRecordingRunItAll) {
+  std::vector<Tensor> counters(3000);
+  for (Tensor& counter : counters) counter = numbers({1});
+  auto count = compile([&] {
+    for (const Tensor& counter : counters) add_(counter, 1);
+  });
+  count();
+  const int64_t before = runs();
+  for (const Tensor& counter : counters) EXPECT_EQ(counter.item(), Scalar(2.0));
+  EXPECT_LT(runs(), before + 10);
+}
+
 TEST(Recorder, WritesStayBehindReadsOfWhatTheyReplace) {
   auto step = compile([](Tensor& t) {
     const Tensor before = mul(t, 10);
