@@ -76,5 +76,4 @@ def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             leave()
 
-    compiled._compiled_function = function  # type: ignore[attr-defined]
     return compiled

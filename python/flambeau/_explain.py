@@ -15,7 +15,7 @@ from . import _C
 
 @dataclass(frozen=True)
 class Explanation:
-    """The programs that ran, each with its regions: `ops` they do, `launches` of kernels and
+    """The programs that ran, each with its `recording` as text and its regions: `ops` they do, `launches` of kernels and
     contractions, `bytes` read and written, `seconds` taken, `live_bytes` made by the program and
     held afterwards, the `program` and its `steps` as text, and why the region is `apart`."""
 
@@ -106,6 +106,8 @@ def _program_html(number: int, program: dict[str, Any]) -> str:
         f"<p>Memory that it holds, at most {_bytes(most)}:</p>"
         f"<svg viewBox='0 0 100 100' preserveAspectRatio='none'><polygon fill='#9dbbd8' "
         f"points='{' '.join(points)}'/></svg>{''.join(details)}"
+        f"<details><summary>What was recorded</summary><pre>{html.escape(program['recording'])}"
+        "</pre></details>"
     )
 
 

@@ -104,6 +104,7 @@ void add_compile(nb::module_& module) {
         regions.append(row);
       }
       nb::dict program;
+      program["recording"] = report.recording;
       program["runs"] = report.runs;
       program["unneeded"] = report.unneeded;
       program["regions"] = regions;
@@ -119,7 +120,6 @@ void add_compile(nb::module_& module) {
     result["geometries_bound"] = stats.bound;
     return result;
   });
-  module.def("_is_compiling", [] { return compiler::Recorder::of_thread().inside(); });
 }
 
 void add_settings(nb::module_& module) {

@@ -49,14 +49,13 @@ class Execution {
   }
 
  private:
-  using Runs = SmallVector<std::shared_ptr<const BoundRun>, 1>;
-
   const Window& window(int32_t number) const {
     return recording_.windows[static_cast<size_t>(number)];
   }
 
   void begin_report() {
     report_.emplace();
+    report_->recording = text_of(recording_);
     report_->runs = static_cast<int32_t>(recording_.entries.size());
     report_->unneeded = report_->runs;
     for (const Region& region : program_->regions)
@@ -82,35 +81,25 @@ class Execution {
   void run(size_t number) {
     merged_ = true;
     const Region& region = program_->regions[number];
-    const Runs* bound = bound_ != nullptr ? &bound_->runs[number] : nullptr;
-    if (bound != nullptr && !bound->empty()) {
-      if (bound->size() == 1 && region.facts) return run_bound(region, *(*bound)[0]);
-      for (size_t i = 0; i < bound->size(); ++i) {
-        const Region alone = region_of(recording_, region.entries[i]);
-        run_bound(alone, *(*bound)[i]);
-      }
-      return;
-    }
-    Runs runs;
-    if (!region.facts || !run_merged(region, runs)) {
-      runs.clear();
+    if (bound_ != nullptr && bound_->runs[number] != nullptr)
+      return run_bound(region, *bound_->runs[number]);
+    std::shared_ptr<const BoundRun> bound;
+    if (!region.facts) {
+      run_alone(region, bound);
+    } else if (!run_merged(region, bound)) {
+      // What is compiled by the next time is taken then.
       merged_ = false;
-      for (const int32_t entry : region.entries) run_alone(entry, runs);
-      // What is compiled by then is taken the next time.
-      if (region.facts) runs.clear();
+      bound = nullptr;
+      for (const int32_t entry : region.entries) {
+        std::shared_ptr<const BoundRun> once;
+        run_alone(region_of(recording_, entry), once);
+      }
     }
-    for (const auto& r : runs)
-      if (r == nullptr || !r->possible) return runs_not_bound(number);
-    if (fresh_ == nullptr) change_bound();
-    fresh_->runs[number] = std::move(runs);
+    if (bound == nullptr || !bound->possible) return;
+    // Others may use what is bound: this goes on with a copy.
+    if (fresh_ == nullptr) fresh_ = std::make_shared<BoundProgram>(*bound_);
+    fresh_->runs[number] = std::move(bound);
   }
-
-  void runs_not_bound(size_t number) {
-    if (fresh_ != nullptr) fresh_->runs[number].clear();
-  }
-
-  /// Goes on with a copy of what is bound, as others may use it.
-  void change_bound() { fresh_ = std::make_shared<BoundProgram>(*bound_); }
 
   template <class Windows>
   SmallVector<Tensor, 8> tensors(const Windows& windows) const {
@@ -128,10 +117,9 @@ class Execution {
 
   /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: kernels
   /// write in place only where one kernel is all there is.
-  bool run_merged(const Region& region, Runs& runs) try {
+  bool run_merged(const Region& region, std::shared_ptr<const BoundRun>& bound) try {
     const CompileLater never_wait;
-    runs.resize(1);
-    run_into(region, runs[0]);
+    run_into(region, bound);
     return true;
   } catch (const KernelMissing&) {
     return false;
@@ -149,9 +137,9 @@ class Execution {
                        {outputs.data(), outputs.size()});
   }
 
-  void run_alone(int32_t number, Runs& runs) {
-    const Entry& entry = recording_.entries[static_cast<size_t>(number)];
-    runs.emplace_back();
+  /// `region` is one entry.
+  void run_alone(const Region& region, std::shared_ptr<const BoundRun>& bound) {
+    const Entry& entry = recording_.entries[static_cast<size_t>(region.entries[0])];
     // Results that are windows of what the run makes need its blocks.
     bool plain = true;
     for (const RunShape::Place& place : entry.shape->results)
@@ -159,7 +147,7 @@ class Execution {
                (place.offset == 0 &&
                 place.info.strides ==
                     entry.shape->blocks[static_cast<size_t>(place.source)].info.strides);
-    if (plain) return run_into(region_of(recording_, number), runs.back());
+    if (plain) return run_into(region, bound);
     const auto parameters = tensors(recording_.operands_of(entry.parameters));
     const auto blocks = tensors(recording_.operands_of(entry.blocks));
     const auto outputs = tensors(recording_.operands_of(entry.outputs));
@@ -205,15 +193,15 @@ class Execution {
     slots.reserve(end - begin);
     for (size_t i = begin; i < end; ++i) {
       const Region& region = program_->regions[i];
-      const Runs& runs = bound_->runs[i];
-      const bool single = runs.size() == 1 && runs[0]->launches.size() == 1 &&
-                          runs[0]->contractions.empty() && runs[0]->made.empty();
+      const BoundRun* run = bound_->runs[i].get();
+      const bool single = run != nullptr && run->launches.size() == 1 &&
+                          run->contractions.empty() && run->made.empty();
       if (!single) {
-        run(i);
+        this->run(i);
         continue;
       }
-      const BoundLaunch& launch = runs[0]->launches[0];
-      const auto memory = memory_of(region, *runs[0]);
+      const BoundLaunch& launch = run->launches[0];
+      const auto memory = memory_of(region, *run);
       const auto numbers = numbers_of(region);
       places.emplace_back(launch.pointers.size());
       launch.place(memory.data(), places.back().data());
@@ -234,8 +222,7 @@ class Execution {
   void fail_outputs(const Region& region) {
     for (const int32_t number : region.outputs) {
       if (number < 0) continue;
-      const auto slot = static_cast<size_t>(window(number).slot);
-      if (const Ref<Storage>& storage = recording_.slots[slot].storage)
+      if (const Ref<Storage>& storage = recording_.slots[recording_.slot_of(number)].storage)
         if (storage->is_deferred()) storage->fail();
     }
   }

@@ -18,7 +18,7 @@ class FlowFinder {
       const Entry& entry = recording_.entries[i];
       for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) read(o);
       for (int32_t o = entry.results.begin; o < entry.results.end; ++o)
-        if (operand(o) >= 0) write(o, static_cast<int32_t>(i), entry.results.begin);
+        if (operand(o) >= 0) write(o, entry.results.begin);
     }
     for (size_t slot = 0; slot < current_.size(); ++slot)
       if (is_seen(recording_.slots[slot])) store_all(slot);
@@ -29,9 +29,7 @@ class FlowFinder {
   int32_t operand(int32_t position) const {
     return recording_.operands[static_cast<size_t>(position)];
   }
-  size_t slot_of(int32_t window) const {
-    return static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot);
-  }
+  size_t slot_of(int32_t window) const { return recording_.slot_of(window); }
 
   void find_needed() {
     std::vector<bool> wanted;
@@ -66,7 +64,7 @@ class FlowFinder {
   }
 
   /// `first`: where the results of the entry begin.
-  void write(int32_t position, int32_t entry, int32_t first) {
+  void write(int32_t position, int32_t first) {
     const int32_t window = operand(position);
     for (int32_t earlier = first; earlier < position; ++earlier) {
       if (operand(earlier) != window) continue;  // two results that are one value
@@ -81,7 +79,7 @@ class FlowFinder {
         store_all(slot_of(window));
     }
     const auto value = static_cast<int32_t>(flow_.values.size());
-    flow_.values.push_back({window, entry});
+    flow_.values.push_back({window});
     flow_.value_of[static_cast<size_t>(position)] = value;
     current.push_back(value);
   }

@@ -9,7 +9,6 @@ namespace flambeau::compiler {
 
 struct Value {
   int32_t window;
-  int32_t entry;
   /// True if memory must hold it: somebody sees it after the recording, or reads its storage
   /// through another window.
   bool stored = false;

@@ -77,21 +77,18 @@ class Merger {
     region_.facts.emplace(recording_, std::move(sources_));
     choose_symbols();
     // The cache of programs by what the merger looks at.
-    struct Known {
-      const Executable* program;
-    };
     static ForkSafe<std::mutex> mutex;
-    static auto* const cache = new std::unordered_map<Hash128, Known>;
+    static auto* const cache = new std::unordered_map<Hash128, const Executable*>;
     const Hash128 key = this->key();
     {
       const std::lock_guard lock(mutex);
       const auto found = cache->find(key);
-      if (found != cache->end()) return finish(found->second.program);
+      if (found != cache->end()) return finish(found->second);
     }
     const std::optional<Program> program = build();
     const Executable* executable = program.has_value() ? make_executable(*program).get() : nullptr;
     const std::lock_guard lock(mutex);
-    cache->emplace(key, Known{executable});
+    cache->emplace(key, executable);
     return finish(executable);
   }
 

@@ -39,17 +39,16 @@ void find_last_uses(Program& program, const Recording& recording) {
   std::vector<bool> seen(recording.slots.size(), false);
   program.last_uses.resize(program.regions.size());
   for (size_t i = program.regions.size(); i-- > 0;) {
-    const auto note = [&](int32_t window) {
-      if (window < 0) return;
-      const int32_t slot = recording.windows[static_cast<size_t>(window)].slot;
-      if (seen[static_cast<size_t>(slot)]) return;
-      seen[static_cast<size_t>(slot)] = true;
-      program.last_uses[i].push_back(slot);
+    const auto note = [&](size_t slot) {
+      if (seen[slot]) return;
+      seen[slot] = true;
+      program.last_uses[i].push_back(static_cast<int32_t>(slot));
     };
     for (const int32_t number : program.regions[i].entries) {
       const Entry& entry = recording.entries[static_cast<size_t>(number)];
-      for (const Range range : {entry.parameters, entry.blocks, entry.outputs, entry.results})
-        for (const int32_t window : recording.operands_of(range)) note(window);
+      for (const int32_t window : recording.operands_of(entry.parameters))
+        note(recording.slot_of(window));
+      recording.for_written(entry, note);
     }
   }
   for (size_t slot = 0; slot < seen.size(); ++slot)
@@ -60,40 +59,34 @@ void find_last_uses(Program& program, const Recording& recording) {
 void find_groups(Program& program, const Recording& recording) {
   enum : uint8_t { kUntouched, kRead, kWritten };
   std::vector<uint8_t> state(recording.slots.size(), kUntouched);
-  std::vector<int32_t> touched;
+  std::vector<size_t> touched;
   for (size_t i = 0; i < program.regions.size(); ++i) {
     const Region& region = program.regions[i];
-    const auto slot_of = [&](int32_t window) {
-      return static_cast<size_t>(recording.windows[static_cast<size_t>(window)].slot);
-    };
     // In a group that begins anew, a region meets nothing.
     const auto meets = [&] {
+      bool any = false;
       for (const int32_t number : region.entries) {
         const Entry& entry = recording.entries[static_cast<size_t>(number)];
         for (const int32_t window : recording.operands_of(entry.parameters))
-          if (state[slot_of(window)] == kWritten) return true;
-        for (const Range range : {entry.blocks, entry.outputs, entry.results})
-          for (const int32_t window : recording.operands_of(range))
-            if (window >= 0 && state[slot_of(window)] != kUntouched) return true;
+          any |= state[recording.slot_of(window)] == kWritten;
+        recording.for_written(entry, [&](size_t slot) { any |= state[slot] != kUntouched; });
       }
-      return false;
+      return any;
     };
     if (i > 0 && meets()) {
       program.group_ends.push_back(i);
-      for (const int32_t slot : touched) state[static_cast<size_t>(slot)] = kUntouched;
+      for (const size_t slot : touched) state[slot] = kUntouched;
       touched.clear();
     }
-    const auto touch = [&](int32_t window, uint8_t how) {
-      if (window < 0) return;
-      uint8_t& s = state[slot_of(window)];
-      s = std::max(s, how);
-      touched.push_back(static_cast<int32_t>(slot_of(window)));
+    const auto touch = [&](size_t slot, uint8_t how) {
+      state[slot] = std::max(state[slot], how);
+      touched.push_back(slot);
     };
     for (const int32_t number : region.entries) {
       const Entry& entry = recording.entries[static_cast<size_t>(number)];
-      for (const int32_t window : recording.operands_of(entry.parameters)) touch(window, kRead);
-      for (const Range range : {entry.blocks, entry.outputs, entry.results})
-        for (const int32_t window : recording.operands_of(range)) touch(window, kWritten);
+      for (const int32_t window : recording.operands_of(entry.parameters))
+        touch(recording.slot_of(window), kRead);
+      recording.for_written(entry, [&](size_t slot) { touch(slot, kWritten); });
     }
   }
   program.group_ends.push_back(program.regions.size());

@@ -14,8 +14,8 @@ namespace flambeau::compiler {
 
 /// The runs of a program's regions, as far as one geometry of recordings can repeat them.
 struct BoundProgram {
-  /// Per region: one run of the merged program, or one of each entry; empty if it has to be found.
-  std::vector<SmallVector<std::shared_ptr<const BoundRun>, 1>> runs;
+  /// Per region: null if it has to be found anew.
+  std::vector<std::shared_ptr<const BoundRun>> runs;
 };
 
 struct Program {
@@ -25,8 +25,7 @@ struct Program {
   /// Where groups of regions end, none of which touches what another of its group writes.
   std::vector<size_t> group_ends;
 
-  /// What is bound for the geometry of `recording`; empty at first. Not thread safe to fill: see
-  /// keep().
+  /// What keep() was given for a geometry, or null.
   std::shared_ptr<const BoundProgram> find_bound(const Hash128& geometry) const;
   void keep(const Hash128& geometry, std::shared_ptr<const BoundProgram> program) const;
 

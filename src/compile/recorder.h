@@ -19,7 +19,6 @@ class Recorder final : public RunSink, public PendingWork {
   /// A compiled function begins or ends. The outermost one runs what an earlier one recorded.
   void enter();
   void leave();
-  bool inside() const { return depth_ > 0; }
   /// Runs what is recorded.
   void flush();
 

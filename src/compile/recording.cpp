@@ -40,7 +40,7 @@ void Recording::add_written(std::span<const Tensor> tensors, Range& range, Pendi
     }
     const int32_t window = window_of(tensor, owner);
     operands.push_back(window);
-    slots[static_cast<size_t>(windows[static_cast<size_t>(window)].slot)].written = true;
+    slots[slot_of(window)].written = true;
   }
   range.end = static_cast<int32_t>(operands.size());
 }
@@ -67,20 +67,15 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
 }
 
 bool Recording::writes(const Entry& entry, const std::vector<bool>& wanted) const {
-  for (const Range range : {entry.blocks, entry.results})
-    for (const int32_t window : operands_of(range))
-      if (window >= 0 && wanted[static_cast<size_t>(windows[static_cast<size_t>(window)].slot)])
-        return true;
-  return false;
+  bool any = false;
+  for_written(entry, [&](size_t slot) { any = any || wanted[slot]; });
+  return any;
 }
 
 bool Recording::take_slice(int32_t slot, Recording& slice) {
   std::vector<bool> wanted(slots.size(), false);
   std::vector<bool> written(slots.size(), false);
   std::vector<bool> inside(entries.size(), false);
-  const auto slot_of = [&](int32_t window) {
-    return static_cast<size_t>(windows[static_cast<size_t>(window)].slot);
-  };
   wanted[static_cast<size_t>(slot)] = true;
   size_t count = 0;
   for (size_t i = entries.size(); i-- > 0;) {
@@ -89,9 +84,7 @@ bool Recording::take_slice(int32_t slot, Recording& slice) {
     inside[i] = true;
     ++count;
     for (const int32_t window : operands_of(entry.parameters)) wanted[slot_of(window)] = true;
-    for (const Range range : {entry.blocks, entry.results})
-      for (const int32_t window : operands_of(range))
-        if (window >= 0) written[slot_of(window)] = wanted[slot_of(window)] = true;
+    for_written(entry, [&](size_t s) { written[s] = wanted[s] = true; });
   }
   if (count == entries.size()) return false;
   for (size_t i = 0; i < entries.size(); ++i) {
@@ -108,9 +101,6 @@ bool Recording::take_slice(int32_t slot, Recording& slice) {
   for (size_t i = 0; i < entries.size(); ++i)
     inside[i] ? slice.add_from(*this, entries[i], to_slice)
               : rest.add_from(*this, entries[i], to_rest);
-  // Storages that only a view was made of go with the rest.
-  for (size_t i = 0; i < slots.size(); ++i)
-    if (to_slice.slots[i] < 0 && to_rest.slots[i] < 0) slots[i].storage->set_pending(nullptr, 0);
   *this = std::move(rest);
   return true;
 }
@@ -143,10 +133,7 @@ void Recording::add_from(const Recording& other, const Entry& entry, Map& map) {
   };
   for (Range* range : {&copy.parameters, &copy.blocks, &copy.outputs, &copy.results})
     add_operands(*range);
-  for (const Range range : {copy.blocks, copy.outputs, copy.results})
-    for (const int32_t window : operands_of(range))
-      if (window >= 0)
-        slots[static_cast<size_t>(windows[static_cast<size_t>(window)].slot)].written = true;
+  for_written(copy, [&](size_t slot) { slots[slot].written = true; });
   const auto move_values = [](const auto& from, auto& to, Range& range) {
     const auto begin = static_cast<int32_t>(to.size());
     to.insert(to.end(), from.begin() + range.begin, from.begin() + range.end);

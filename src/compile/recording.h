@@ -78,6 +78,16 @@ class Recording {
   std::span<const int32_t> operands_of(Range range) const {
     return {operands.data() + range.begin, static_cast<size_t>(range.size())};
   }
+  size_t slot_of(int32_t window) const {
+    return static_cast<size_t>(windows[static_cast<size_t>(window)].slot);
+  }
+  /// Calls visit(slot) for the storage of each window that the entry writes.
+  template <class Visit>
+  void for_written(const Entry& entry, const Visit& visit) const {
+    for (const Range range : {entry.blocks, entry.results})
+      for (const int32_t window : operands_of(range))
+        if (window >= 0) visit(slot_of(window));
+  }
 
  private:
   /// Adds an entry of another recording; `map` says what its windows and slots are here (-1: not

@@ -22,8 +22,9 @@ struct RegionReport {
 };
 
 struct ProgramReport {
-  int32_t runs = 0;      ///< recorded
-  int32_t unneeded = 0;  ///< of them, those whose results nobody sees
+  std::string recording;  ///< text_of()
+  int32_t runs = 0;       ///< recorded
+  int32_t unneeded = 0;   ///< of them, those whose results nobody sees
   std::vector<RegionReport> regions;
 };
 

@@ -156,6 +156,10 @@ TEST(Fuse, AReductionTakesItsProducersAndConsumers) {
   ASSERT_EQ(programs[0].regions.size(), 1U);
   EXPECT_EQ(programs[0].regions[0].launches, 1);
   EXPECT_THAT(programs[0].regions[0].ops, ElementsAre("mul", "masked_fill", "softmax"));
+  EXPECT_EQ(programs[0].recording,
+            "mul(w0: f32[64, 300]) -> w1: f32[64, 300]\n"
+            "masked_fill(w1: f32[64, 300], w2: b1[64, 300]) -> w3: f32[64, 300]\n"
+            "softmax(w3: f32[64, 300]) -> w4: f32[64, 300]\n");
 }
 
 TEST(Fuse, ResultsThatNobodySeesAreNotComputed) {
