@@ -17,10 +17,13 @@ def train_step(
     targets: Any,
     compile: Compile = lambda f: f,
     clip: float | None = 1.0,
+    optimizer: Any = None,
 ) -> Callable[..., float]:
     """A function that trains `model`, of the module `kind` of this folder, by a step, and reads its
-    loss. It takes another batch, too. Only the model is given to `compile`."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
+    loss. It takes another batch, too. Only the model is given to `compile`. The optimizer is
+    AdamW unless one is given."""
+    if optimizer is None:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
     forward = compile(model)
     model.train()
 

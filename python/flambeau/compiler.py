@@ -52,7 +52,8 @@ def reset() -> None:
 
 def stats() -> dict[str, int]:
     """What happened in this process: `runs` of programs; `programs_made`, which cost passes;
-    `geometries_bound`, sets of sizes that were new to their program."""
+    `geometries_bound`, sets of sizes that were new to their program; `regions_merged`, runs of
+    several operations as one program, and `regions_one_by_one`, while that was being compiled."""
     return _C._compile_stats()
 
 

@@ -118,6 +118,8 @@ void add_compile(nb::module_& module) {
     result["runs"] = stats.runs;
     result["programs_made"] = stats.made;
     result["geometries_bound"] = stats.bound;
+    result["regions_merged"] = stats.merged;
+    result["regions_one_by_one"] = stats.one_by_one;
     return result;
   });
 }

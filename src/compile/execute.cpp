@@ -81,8 +81,10 @@ class Execution {
   void run(size_t number) {
     merged_ = true;
     const Region& region = program_->regions[number];
-    if (bound_ != nullptr && bound_->runs[number] != nullptr)
+    if (bound_ != nullptr && bound_->runs[number] != nullptr) {
+      if (region.facts) count_region(true);
       return run_bound(region, *bound_->runs[number]);
+    }
     std::shared_ptr<const BoundRun> bound;
     if (!region.facts) {
       run_alone(region, bound);
@@ -95,6 +97,7 @@ class Execution {
         run_alone(region_of(recording_, entry), once);
       }
     }
+    if (region.facts) count_region(merged_);
     if (bound == nullptr || !bound->possible) return;
     // Others may use what is bound: this goes on with a copy.
     if (fresh_ == nullptr) fresh_ = std::make_shared<BoundProgram>(*bound_);
@@ -200,6 +203,7 @@ class Execution {
         this->run(i);
         continue;
       }
+      if (region.facts) count_region(true);
       const BoundLaunch& launch = run->launches[0];
       const auto memory = memory_of(region, *run);
       const auto numbers = numbers_of(region);

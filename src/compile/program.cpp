@@ -152,6 +152,8 @@ ProgramCache& cache() {
 std::atomic<int64_t> runs = 0;
 std::atomic<int64_t> made = 0;
 std::atomic<int64_t> bound = 0;
+std::atomic<int64_t> merged_regions = 0;
+std::atomic<int64_t> divided_regions = 0;
 
 }  // namespace
 
@@ -189,7 +191,9 @@ std::shared_ptr<const Program> program_of(const Recording& recording) {
   return program;
 }
 
-ProgramStats program_stats() { return {runs, made, bound}; }
+ProgramStats program_stats() { return {runs, made, bound, merged_regions, divided_regions}; }
+
+void count_region(bool merged) { ++(merged ? merged_regions : divided_regions); }
 
 void forget_programs() { cache().clear(); }
 

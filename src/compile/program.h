@@ -43,8 +43,13 @@ struct ProgramStats {
   int64_t runs = 0;   ///< recordings that were run
   int64_t made = 0;   ///< programs that were not known before: these cost passes
   int64_t bound = 0;  ///< geometries that were not known before
+  /// Regions of several runs: how often one ran as one program, or its runs one by one because its
+  /// kernels were not compiled yet.
+  int64_t merged = 0;
+  int64_t one_by_one = 0;
 };
 ProgramStats program_stats();
+void count_region(bool merged);
 void forget_programs();  ///< the next recordings are as the first
 
 /// All extents, strides, offsets and integers.
