@@ -127,7 +127,7 @@ class Run {
     keep_from_results();
     for (size_t i = 0; i < plan.results.size(); ++i) {
       const auto v = static_cast<size_t>(plan.results[i]);
-      if (record_ != nullptr) record_->results.push_back(places_[v]);
+      if (record_ != nullptr) record_->results.push_back(place_of_result(i));
       if (!results_[i].defined()) {
         results_[i] = values_[v];
       } else if (!values_[v].is_same(results_[i])) {
@@ -139,6 +139,18 @@ class Run {
   }
 
  private:
+  /// The place of result `i`. One that is kept in a given result of another shape is a window of it.
+  int place_of_result(size_t i) {
+    const Tensor& value = values_[static_cast<size_t>(executable_.plan.results[i])];
+    const int place = places_[static_cast<size_t>(executable_.plan.results[i])];
+    const auto first = static_cast<int>(made_places_ - results_.size());
+    if (results_[i].defined() || place < first || static_cast<size_t>(place) >= made_places_)
+      return place;
+    const Tensor& given = results_[static_cast<size_t>(place - first)];
+    return value.sizes() == given.sizes() ? place
+                                          : note({.info = value.info(), .window_of = place});
+  }
+
   void not_bound() {
     if (record_ == nullptr) return;
     *record_ = BoundRun();

@@ -276,6 +276,23 @@ TEST(Executable, ResultsOfIndexMapsShareMemory) {
   EXPECT_EQ(got[0].strides(), (Ints{1, 6}));
 }
 
+TEST(Executable, AResultKeptInAGivenOneOfAnotherShapeHasItsOwn) {
+  const Tensor x = random_tensor({6}, DType::Float32, 7);
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr a = b.parameter(DType::Float32, shape_of(0, x.sizes()));
+  const Expr doubled = a + a;
+  const Expr results[] = {doubled, reshape(doubled, Shape{Dim(1), Dim::size(0, 0)})};
+  const auto program = make_executable(b.finish(results));
+  for (int round = 0; round < 3; ++round) {  // the second repeats what the first found out
+    const Tensor row = Tensor::empty({1, 6});
+    const Tensor outputs[] = {Tensor(), row};
+    const Results got = run(*program, {&x, 1}, {}, {}, outputs);
+    EXPECT_EQ(got[0].sizes(), (Ints{6}));
+    EXPECT_EQ(got[0].data_ptr(), row.data_ptr());
+  }
+}
+
 TEST(Executable, AFlippedSliceIsComputed) {
   // Of a step that is known at run time only, the stride is not seen to be negative.
   const Tensor x = random_tensor({33, 4}, DType::Float32, 8);
