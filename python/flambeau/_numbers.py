@@ -21,8 +21,15 @@ _FLOATS = {
     _C.bfloat16: (7, -126, (2 - 2.0**-7) * 2.0**127, 0.01),
     _C.float32: (23, -126, (2 - 2.0**-23) * 2.0**127, 1e-6),
     _C.float64: (52, -1022, (2 - 2.0**-52) * 2.0**1023, 1e-15),
+    _C.float8_e4m3fn: (3, -6, 448.0, 1.0),
+    _C.float8_e4m3fnuz: (3, -7, 240.0, 1.0),
+    _C.float8_e5m2: (2, -14, 57344.0, 1.0),
+    _C.float8_e5m2fnuz: (3, -15, 57344.0, 1.0),
+    _C.float8_e8m0fnu: (0, -127, 2.0**127, 1.0),
 }
-_INTEGERS = {_C.uint8, _C.int8, _C.int16, _C.int32, _C.int64}
+_INTEGERS = {
+    _C.uint8, _C.int8, _C.int16, _C.int32, _C.int64, _C.uint16, _C.uint32, _C.uint64
+}  # fmt: skip
 
 
 class finfo:
@@ -36,7 +43,7 @@ class finfo:
                 f"'{dtype}'"
             )
         bits, exponent, self.max, self.resolution = _FLOATS[dtype]
-        self.min = -self.max
+        self.min = -self.max if dtype.is_signed else 2.0**exponent
         self.eps = 2.0**-bits
         self.tiny = self.smallest_normal = 2.0**exponent
         self.bits = dtype.itemsize * 8

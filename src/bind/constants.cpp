@@ -42,16 +42,42 @@ PyObject* named_reduce(PyObject* self, PyObject* /*unused*/) {
   return named(self)->name;
 }
 
-const DTypeInfo& row(PyObject* self) { return info(static_cast<DType>(named(self)->value)); }
+/// What PyTorch has names for and Flambeau has no tensors of. Programs compare with them. Their
+/// values follow those of the dtypes.
+struct NamedOnly {
+  const char* name;
+  uint8_t size;
+  bool is_float;
+  bool is_signed;
+};
+constexpr std::array<NamedOnly, 11> kNamedOnly{{
+    {"uint16", 2, false, false},
+    {"uint32", 4, false, false},
+    {"uint64", 8, false, false},
+    {"float8_e4m3fn", 1, true, true},
+    {"float8_e4m3fnuz", 1, true, true},
+    {"float8_e5m2", 1, true, true},
+    {"float8_e5m2fnuz", 1, true, true},
+    {"float8_e8m0fnu", 1, true, false},
+    {"qint8", 1, false, true},
+    {"quint8", 1, false, false},
+    {"qint32", 4, false, true},
+}};
+const NamedOnly* named_only(PyObject* self) {
+  const int index = named(self)->value - kDTypeCount;
+  return index < 0 ? nullptr : &kNamedOnly.at(static_cast<size_t>(index));
+}
+
 PyObject* dtype_is_float(PyObject* self, void* /*unused*/) {
-  return PyBool_FromLong(is_float(static_cast<DType>(named(self)->value)));
+  if (const NamedOnly* only = named_only(self)) return PyBool_FromLong(only->is_float);
+  return PyBool_FromLong(is_float(dtype_of(self)));
 }
 PyObject* dtype_is_complex(PyObject* self, void* /*unused*/) {
-  return PyBool_FromLong(is_complex(static_cast<DType>(named(self)->value)));
+  return PyBool_FromLong(named_only(self) == nullptr && is_complex(dtype_of(self)));
 }
 PyObject* dtype_to_complex(PyObject* self, PyObject* /*unused*/) {
   return guarded([&] {
-    const auto dtype = static_cast<DType>(named(self)->value);
+    const DType dtype = dtype_of(self);
     check<RuntimeError>(is_inexact(dtype), [&] {
       return concat("to_complex: no complex dtype has parts of ", info(dtype).name);
     });
@@ -59,14 +85,16 @@ PyObject* dtype_to_complex(PyObject* self, PyObject* /*unused*/) {
   });
 }
 PyObject* dtype_to_real(PyObject* self, PyObject* /*unused*/) {
-  const auto dtype = static_cast<DType>(named(self)->value);
-  return Object::borrow(dtype_object(real_dtype(dtype))).release();
+  if (named_only(self) != nullptr) return Object::borrow(self).release();
+  return Object::borrow(dtype_object(real_dtype(dtype_of(self)))).release();
 }
 PyObject* dtype_is_signed(PyObject* self, void* /*unused*/) {
-  return PyBool_FromLong(row(self).is_signed);
+  if (const NamedOnly* only = named_only(self)) return PyBool_FromLong(only->is_signed);
+  return PyBool_FromLong(info(dtype_of(self)).is_signed);
 }
 PyObject* dtype_item_size(PyObject* self, void* /*unused*/) {
-  return PyLong_FromLong(row(self).size);
+  if (const NamedOnly* only = named_only(self)) return PyLong_FromLong(only->size);
+  return PyLong_FromLong(info(dtype_of(self)).size);
 }
 PyObject* dtype_name(PyObject* self, void* /*unused*/) {
   Py_INCREF(named(self)->name);
@@ -268,7 +296,12 @@ void add_constants(PyObject* module) {
   for (int i = 0; i < kDTypeCount; ++i)
     dtype_objects[static_cast<size_t>(i)] =
         add_named(module, dtype_type, info(static_cast<DType>(i)).name, i);
+  for (int i = 0; i < static_cast<int>(kNamedOnly.size()); ++i)
+    add_named(module, dtype_type, kNamedOnly.at(static_cast<size_t>(i)).name, kDTypeCount + i);
   strided_object = add_named(module, layout_type, "strided", 0);
+  for (const char* word :
+       {"sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"})
+    add_named(module, layout_type, word, 1);
   for (const char* word :
        {"contiguous_format", "preserve_format", "channels_last", "channels_last_3d"})
     add_named(module, memory_format_type, word, 0);
@@ -277,7 +310,13 @@ void add_constants(PyObject* module) {
 
 PyObject* dtype_object(DType dtype) { return dtype_objects[static_cast<size_t>(dtype)]; }
 bool is_dtype(PyObject* object) { return Py_TYPE(object) == dtype_type; }
-DType dtype_of(PyObject* object) { return static_cast<DType>(named(object)->value); }
+DType dtype_of(PyObject* object) {
+  check<NotImplementedError>(named_only(object) == nullptr, [&] {
+    return concat("torch.", text_of(named(object)->name),
+                  ": Flambeau has no tensors of this dtype yet");
+  });
+  return static_cast<DType>(named(object)->value);
+}
 
 bool dtype_from(PyObject* object, DType& result) {
   if (is_dtype(object))
@@ -319,7 +358,11 @@ bool device_from(PyObject* object, std::string& type) {
 }
 
 bool layout_from(PyObject* object, std::string& word) {
-  return word_from(object, layout_type, word);
+  if (!word_from(object, layout_type, word)) return false;
+  check<NotImplementedError>(object == strided_object, [&] {
+    return concat("torch.", word, ": Flambeau has no tensors of this layout yet");
+  });
+  return true;
 }
 bool memory_format_from(PyObject* object, std::string& word) {
   return word_from(object, memory_format_type, word);

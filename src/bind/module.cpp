@@ -159,6 +159,13 @@ void add_settings(nb::module_& module) {
   module.def("_write_recorded_kernels", write_recorded_kernels, "file"_a);
 }
 
+/// Types say that they are of the package, not of `_C`.
+void name_types_after_package(nb::module_& module) {
+  const nb::str name(package_name().c_str());
+  for (const auto& [key, value] : nb::cast<nb::dict>(module.attr("__dict__")))
+    if (PyType_Check(value.ptr()) != 0) value.attr("__module__") = name;
+}
+
 void translate(const std::exception_ptr& error, void* /*unused*/) {
   try {
     std::rethrow_exception(error);
@@ -174,6 +181,7 @@ void translate(const std::exception_ptr& error, void* /*unused*/) {
 
 NB_MODULE(_C, module) {
   using namespace flambeau::bind;
+  set_package_name(module.ptr());
   // A program may end while its globals hold tensors, nodes and hooks.
   nb::set_leak_warnings(false);
   nb::register_exception_translator(translate);
@@ -189,4 +197,5 @@ NB_MODULE(_C, module) {
   add_autograd(module);
   add_registry_dump(module);
   add_io(module);
+  name_types_after_package(module);
 }

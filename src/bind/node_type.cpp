@@ -42,7 +42,7 @@ nb::handle type_of(const Node& node) {
   nb::object& type = types[class_name(node.name())];
   if (!type.is_valid()) {
     nb::dict attributes;
-    attributes["__module__"] = "flambeau.autograd.graph";
+    attributes["__module__"] = nb::str((package_name() + ".autograd.graph").c_str());
     type = nb::borrow(reinterpret_cast<PyObject*>(&PyType_Type))(
         class_name(node.name()), nb::make_tuple(nb::type<Node>()), attributes);
   }

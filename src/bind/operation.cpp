@@ -121,15 +121,15 @@ PyObject* get_module(PyObject* self, void* /*unused*/) {
   return guarded([&] {
     const Operation& operation = operation_of(self);
     const size_t dot = operation.path.rfind('.');
-    if (operation.method || dot == std::string::npos) return to_python("flambeau").release();
-    return to_python("flambeau." + operation.path.substr(0, dot)).release();
+    if (operation.method || dot == std::string::npos) return to_python(package_name()).release();
+    return to_python(concat(package_name(), ".", operation.path.substr(0, dot))).release();
   });
 }
 PyObject* repr(PyObject* self) {
   return guarded([&] {
     const Operation& operation = operation_of(self);
     const char* kind = operation.method ? "method" : "function";
-    return to_python(concat("<", kind, " flambeau.", operation.path, ">")).release();
+    return to_python(concat("<", kind, " ", package_name(), ".", operation.path, ">")).release();
   });
 }
 // Pickled and copied by name.

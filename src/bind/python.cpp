@@ -69,4 +69,20 @@ bool clear_error(PyObject* exception_type) {
   return true;
 }
 
+namespace {
+std::string& stored_package_name() {
+  static auto& name = *new std::string("flambeau");
+  return name;
+}
+}  // namespace
+
+const std::string& package_name() { return stored_package_name(); }
+
+void set_package_name(PyObject* module) {
+  const char* name = PyModule_GetName(module);
+  if (name == nullptr) throw PythonError();
+  const std::string full(name);
+  stored_package_name() = full.substr(0, full.rfind('.'));
+}
+
 }  // namespace flambeau::bind

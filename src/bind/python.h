@@ -112,4 +112,10 @@ Object imported(const char* module, const char* name);
 /// True, and the exception cleared, if the exception that is set matches.
 bool clear_error(PyObject* exception_type);
 
+/// The name under which Python loaded the package: "flambeau", or "torch" for programs that import
+/// that. Types and functions say that they are of this module.
+const std::string& package_name();
+/// Is told the extension module first of all.
+void set_package_name(PyObject* module);
+
 }  // namespace flambeau::bind
