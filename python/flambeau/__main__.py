@@ -1,4 +1,10 @@
-"""The command line: `python -m flambeau explain script.py [arguments]`."""
+"""The command line.
+
+python -m flambeau script.py [arguments]      runs a program in which `torch` is Flambeau
+python -m flambeau -m module [arguments]
+python -m flambeau -c code [arguments]
+flambeau explain script.py [arguments]        and other commands
+"""
 
 from __future__ import annotations
 
@@ -6,25 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from . import _script
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="flambeau", description="Tools for programs that use Flambeau."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    explain = commands.add_parser(
-        "explain",
-        help="run a script and show the programs that flambeau.compile made of it",
-        description="Runs a script, then prints its compiled programs: regions, kernels, bytes, "
-        "time, memory, and why each region is apart from its neighbours.",
-    )
-    explain.add_argument("--html", metavar="FILE", help="write a page with a timeline, too")
-    explain.add_argument("script")
-    explain.add_argument("arguments", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
+
+def _explain(options: argparse.Namespace) -> int:
     if not Path(options.script).is_file():
-        parser.error(f"explain: there is no file '{options.script}'")
+        raise RuntimeError(f"explain: there is no file '{options.script}'")
     from ._explain import explain_script
+    from ._script import _flambeau_torch as _flambeau_torch  # The script may import torch.
 
     explanation = explain_script([options.script, *options.arguments])
     if not explanation.programs:
@@ -35,6 +30,59 @@ def main() -> int:
         explanation.save(options.html)
         print(f"wrote {options.html}")
     return 0
+
+
+def _enable(options: argparse.Namespace) -> int:
+    print(_script.enable())
+    return 0
+
+
+def _disable(options: argparse.Namespace) -> int:
+    print(_script.disable())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flambeau",
+        usage="flambeau script.py [arguments] | -m module [arguments] | command ...",
+        description="Runs a program that imports torch on Flambeau: the program and every library "
+        "that it imports see Flambeau as torch.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    explain = commands.add_parser(
+        "explain",
+        help="run a script and show the programs that flambeau.compile made of it",
+        description="Runs a script, then prints its compiled programs: regions, kernels, bytes, "
+        "time, memory, and why each region is apart from its neighbours.",
+    )
+    explain.add_argument("--html", metavar="FILE", help="write a page with a timeline, too")
+    explain.add_argument("script")
+    explain.add_argument("arguments", nargs=argparse.REMAINDER)
+    explain.set_defaults(run=_explain)
+    enable = commands.add_parser(
+        "enable-torch",
+        help="make torch Flambeau for all programs of this Python environment",
+        description="Makes `import torch` give Flambeau in every program that this environment's "
+        "Python runs, and lets pip see the requirement torch as met.",
+    )
+    enable.set_defaults(run=_enable)
+    disable = commands.add_parser("disable-torch", help="take enable-torch back")
+    disable.set_defaults(run=_disable)
+    return parser
+
+
+def main() -> int:
+    arguments = sys.argv[1:]
+    first = arguments[0] if arguments else ""
+    try:
+        if first in ("-m", "-c") or first.endswith(".py") or Path(first or ".").is_file():
+            _script.run(arguments)
+        options = _parser().parse_args(arguments)
+        return options.run(options)
+    except RuntimeError as error:
+        print(f"flambeau: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
