@@ -52,6 +52,7 @@ chalf = _C.complex32
 cfloat = _C.complex64
 cdouble = _C.complex128
 
+from . import _absent as _absent  # noqa: E402
 from . import _composed as _composed  # noqa: E402  (adds methods to Tensor)
 from . import _linear_algebra as _linear_algebra  # noqa: E402
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
@@ -103,7 +104,10 @@ from ._functional import (  # noqa: E402
     result_type,
     where,
 )
+from ._legacy_types import *  # noqa: E402
+from ._modes import *  # noqa: E402
 from ._numbers import e, finfo, iinfo, inf, nan, newaxis, pi  # noqa: E402
+from ._symbolic import *  # noqa: E402
 from .autograd.grad_mode import (  # noqa: E402
     enable_grad,
     inference_mode,
@@ -117,13 +121,11 @@ _folder("linalg").__dict__.update(_linear_algebra.LINALG)
 for _name, _function in _linear_algebra.TOP.items():
     globals()[_name] = _function
 
-# Packages that load when they are first named, so that importing Flambeau stays cheap.
-_LAZY = ("compiler", "io", "nn", "optim", "testing", "utils")
+# To programs that import torch it is the PyTorch whose programs run.
+if __name__ == "torch":
+    from .version import __version__ as __version__  # noqa: E402
 
+legacy_contiguous_format = _C.contiguous_format
 
-def __getattr__(name: str) -> _types.ModuleType:
-    if name in _LAZY:
-        import importlib
-
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Submodules load when they are first named, so that importing Flambeau stays cheap.
+__getattr__ = _absent.attribute(__name__, {"autocast": "amp"})

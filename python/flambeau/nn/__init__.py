@@ -1,5 +1,6 @@
 """Networks: modules, parameters, initialisers, functions."""
 
+from flambeau._absent import attribute
 from flambeau.nn import functional, init, modules, parameter, utils
 from flambeau.nn.modules import *  # noqa: F403
 from flambeau.nn.modules import __all__ as _modules
@@ -22,3 +23,6 @@ __all__ = [
     "utils",
     *_modules,
 ]
+
+# Submodules load when they are first named.
+__getattr__ = attribute(__name__)

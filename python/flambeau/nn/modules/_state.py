@@ -14,7 +14,7 @@ from flambeau.nn.parameter import Parameter, is_lazy
 from flambeau.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
-    from flambeau.nn.modules.module import Module
+    pass
 
 __all__ = ["State"]
 
@@ -56,9 +56,9 @@ class State:
     """Values of a module by name."""
 
     _version: int = 1
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, flambeau.Tensor | None]
-    _modules: dict[str, Module | None]
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
+    _modules: dict[str, Any]
     _non_persistent_buffers_set: set[str]
     _state_dict_hooks: OrderedDict[int, Callable[..., Any]]
     _state_dict_pre_hooks: OrderedDict[int, Callable[..., Any]]

@@ -17,9 +17,9 @@ __all__ = ["Traversal"]
 class Traversal:
     """Iterators over parameters, buffers and modules, and look-up by dotted path."""
 
-    _parameters: dict[str, Parameter | None]
-    _buffers: dict[str, flambeau.Tensor | None]
-    _modules: dict[str, Module | None]
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
+    _modules: dict[str, Any]
 
     def _named_members(
         self,

@@ -89,7 +89,7 @@ class Module(State, Traversal):
 
     dump_patches: bool = False
     training: bool
-    _is_full_backward_hook: bool | None
+    _is_full_backward_hook: Any
     call_super_init = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,0 +1,6 @@
+"""Mixed precision on CUDA devices."""
+
+from flambeau.cuda.amp.autocast_mode import autocast, custom_bwd, custom_fwd
+from flambeau.cuda.amp.grad_scaler import GradScaler
+
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
