@@ -1,7 +1,7 @@
 # The commands of this project; `make` lists them. CI calls the same ones (.ci/run).
 
 .DEFAULT_GOAL := help
-.PHONY: help train build test test-fast bench bench-compile bench-peers lint format asan tsan fuzz stubs wheel clean
+.PHONY: help train build test test-fast bench bench-compile bench-peers compat lint format asan tsan fuzz stubs wheel clean
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
@@ -32,6 +32,9 @@ bench: build bench-peers ## Measures Flambeau and PyTorch in turn and prints the
 
 bench-compile: build bench-peers ## Measures compiled programs (ARGS=--inductor adds PyTorch's compiler, an hour)
 	@.venv-peers/bin/python bench/compile.py $(ARGS)
+
+compat: build ## Prints how far Transformers' models are from what PyTorch 2.7.1 computes
+	@$(PYTHON) -m flambeau tests/compat/compare.py $(ARGS)
 
 bench-peers: .venv-peers/.ready ## Makes .venv-peers with the PyTorch that `make bench` measures
 
