@@ -139,7 +139,8 @@ class Run {
   }
 
  private:
-  /// The place of result `i`. One that is kept in a given result of another shape is a window of it.
+  /// The place of result `i`. One that is kept in a given result of another shape is a window of
+  /// it.
   int place_of_result(size_t i) {
     const Tensor& value = values_[static_cast<size_t>(executable_.plan.results[i])];
     const int place = places_[static_cast<size_t>(executable_.plan.results[i])];
