@@ -52,7 +52,7 @@ void warn_user(const std::string& text) {
 
 TensorList backward(const TensorList& roots, const TensorList& gradients,
                     const BackwardOptions& options) {
-  const nb::gil_scoped_release others_may_run;
+  const ReleaseLock others_may_run;
   return run_backward(roots, gradients, options);
 }
 

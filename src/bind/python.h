@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "bind/source_line.h"
+
 namespace flambeau::bind {
 
 /// An owned reference to a Python object; may be null.
@@ -51,7 +53,8 @@ inline void checked(int status) {
   if (status < 0) throw PythonError();
 }
 
-/// Lets other Python threads run while it lives.
+/// Lets other Python threads run while it lives. What is recorded meanwhile is of the line of
+/// Python that runs now.
 class ReleaseLock {
  public:
   ReleaseLock() : state_(PyEval_SaveThread()) {}
@@ -60,6 +63,7 @@ class ReleaseLock {
   ReleaseLock& operator=(const ReleaseLock&) = delete;
 
  private:
+  LineOfCall line_;
   PyThreadState* state_;
 };
 

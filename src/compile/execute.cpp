@@ -1,10 +1,12 @@
 #include "compile/execute.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "compile/program.h"
 #include "compile/report.h"
 #include "eager/bound_run.h"
+#include "runtime/allocator.h"
 #include "runtime/compiler.h"
 
 namespace flambeau::compiler {
@@ -12,20 +14,12 @@ namespace {
 
 class Execution {
  public:
-  explicit Execution(Recording& recording)
-      : recording_(recording),
-        program_(program_of(recording)),
-        geometry_(geometry_of(recording)),
-        bound_(program_->find_bound(geometry_)) {
-    if (reporting()) begin_report();
-    if (bound_ != nullptr) return;
-    fresh_ = std::make_shared<BoundProgram>();
-    fresh_->runs.resize(program_->regions.size());
-  }
+  explicit Execution(Recording& recording) : recording_(recording) {}
 
-  void run() {
-    size_t begin = 0;
+  void run(OnFailure on_failure) {
     try {
+      prepare();
+      size_t begin = 0;
       for (const int32_t slot : program_->unused) let_go(slot);
       for (const size_t end : program_->group_ends) {
         if (report_)
@@ -38,11 +32,15 @@ class Execution {
           for (const int32_t slot : program_->last_uses[i]) let_go(slot);
         begin = end;
       }
+    } catch (const OutOfMemory&) {
+      return run_rest(on_failure);
     } catch (...) {
-      for (; begin < program_->regions.size(); ++begin) fail_outputs(program_->regions[begin]);
-      for (size_t slot = 0; slot < recording_.slots.size(); ++slot)
-        if (recording_.slots[slot].storage) let_go(static_cast<int32_t>(slot));
-      throw;
+      std::vector<int32_t> failed;
+      if (program_ != nullptr) {
+        const auto first = std::find(done_.begin(), done_.end(), false) - done_.begin();
+        failed = program_->regions[static_cast<size_t>(first)].entries;
+      }
+      stop(entries_left(), std::move(failed), on_failure);
     }
     if (fresh_ != nullptr) program_->keep(geometry_, fresh_);
     if (report_) add_report(std::move(*report_));
@@ -51,6 +49,72 @@ class Execution {
  private:
   const Window& window(int32_t number) const {
     return recording_.windows[static_cast<size_t>(number)];
+  }
+
+  void prepare() {
+    program_ = program_of(recording_);
+    done_.resize(program_->regions.size());
+    geometry_ = geometry_of(recording_);
+    bound_ = program_->find_bound(geometry_);
+    if (reporting()) begin_report();
+    if (bound_ != nullptr) return;
+    fresh_ = std::make_shared<BoundProgram>();
+    fresh_->runs.resize(program_->regions.size());
+  }
+
+  /// Per entry: it has to happen and has not. Without a program nothing has.
+  std::vector<bool> entries_left() const {
+    std::vector<bool> left(recording_.entries.size(), program_ == nullptr);
+    if (program_ != nullptr)
+      for (size_t i = 0; i < program_->regions.size(); ++i)
+        for (const int32_t entry : program_->regions[i].entries)
+          left[static_cast<size_t>(entry)] = !done_[i];
+    return left;
+  }
+
+  /// After a region had no memory, what is left happens as it was recorded, one by one: so what was
+  /// recorded before the run that fails happens, and nothing after it.
+  void run_rest(OnFailure on_failure) {
+    std::vector<bool> left = entries_left();
+    std::vector<size_t> last_use(recording_.slots.size(), 0);
+    const auto for_slots = [&](const Entry& entry, const auto& visit) {
+      for (const int32_t window : recording_.operands_of(entry.parameters))
+        visit(recording_.slot_of(window));
+      recording_.for_written(entry, visit);
+    };
+    for (size_t i = 0; i < left.size(); ++i)
+      if (left[i]) for_slots(recording_.entries[i], [&](size_t slot) { last_use[slot] = i; });
+    for (size_t i = 0; i < left.size(); ++i) {
+      if (!left[i]) continue;
+      try {
+        std::shared_ptr<const BoundRun> bound;
+        run_alone(region_of(recording_, static_cast<int32_t>(i)), bound);
+      } catch (...) {
+        stop(left, {static_cast<int32_t>(i)}, on_failure);
+      }
+      left[i] = false;
+      for_slots(recording_.entries[i], [&](size_t slot) {
+        if (last_use[slot] == i && recording_.slots[slot].storage)
+          let_go(static_cast<int32_t>(slot));
+      });
+    }
+    for (size_t slot = 0; slot < recording_.slots.size(); ++slot)
+      if (recording_.slots[slot].storage) let_go(static_cast<int32_t>(slot));
+  }
+
+  /// After a failure of one of the entries `failed`; those of `left` do not happen.
+  [[noreturn]] void stop(const std::vector<bool>& left, std::vector<int32_t> failed,
+                         OnFailure on_failure) {
+    RunFailed failure;
+    failure.cause = std::current_exception();
+    failure.entries = std::move(failed);
+    if (on_failure == OnFailure::Drop)
+      for (size_t i = 0; i < left.size(); ++i)
+        if (left[i]) fail_outputs(recording_.entries[i], failure);
+    for (const Slot& slot : recording_.slots)
+      if (slot.storage) slot.storage->set_pending(nullptr, 0);
+    if (on_failure == OnFailure::Keep) recording_ = recording_.take(left);
+    throw RunFailed(std::move(failure));
   }
 
   void begin_report() {
@@ -79,8 +143,12 @@ class Execution {
   }
 
   void run(size_t number) {
+    run_region(program_->regions[number], number);
+    done_[number] = true;
+  }
+
+  void run_region(const Region& region, size_t number) {
     merged_ = true;
-    const Region& region = program_->regions[number];
     if (bound_ != nullptr && bound_->runs[number] != nullptr) {
       if (region.facts) count_region(true);
       return run_bound(region, *bound_->runs[number]);
@@ -190,6 +258,7 @@ class Execution {
   /// Regions that are apart: those that are one launch run as one parallel region.
   void run_group(size_t begin, size_t end) {
     SmallVector<ReadyLaunch, 16> ready;
+    SmallVector<size_t, 16> together;
     std::vector<SmallVector<void*, 8>> places;
     std::vector<SmallVector<int64_t, 12>> slots;
     places.reserve(end - begin);
@@ -203,6 +272,7 @@ class Execution {
         this->run(i);
         continue;
       }
+      together.push_back(i);
       if (region.facts) count_region(true);
       const BoundLaunch& launch = run->launches[0];
       const auto memory = memory_of(region, *run);
@@ -214,6 +284,7 @@ class Execution {
       ready.push_back({&launch, places.back().data(), slots.back().data()});
     }
     run_together({ready.data(), ready.size()});
+    for (const size_t i : together) done_[i] = true;
   }
 
   /// No run touches the slot any more: others may.
@@ -223,16 +294,18 @@ class Execution {
     storage = nullptr;
   }
 
-  void fail_outputs(const Region& region) {
-    for (const int32_t number : region.outputs) {
-      if (number < 0) continue;
-      if (const Ref<Storage>& storage = recording_.slots[recording_.slot_of(number)].storage)
-        if (storage->is_deferred()) storage->fail();
-    }
+  void fail_outputs(const Entry& entry, RunFailed& failure) const {
+    recording_.for_written(entry, [&](size_t slot) {
+      const Ref<Storage>& storage = recording_.slots[slot].storage;
+      if (!storage || !storage->is_deferred()) return;
+      storage->fail("");
+      failure.never_made.push_back(storage);
+    });
   }
 
   Recording& recording_;
   std::shared_ptr<const Program> program_;
+  std::vector<bool> done_;  // per region
   Hash128 geometry_;
   std::shared_ptr<const BoundProgram> bound_;
   std::shared_ptr<BoundProgram> fresh_;  // what becomes bound by this run
@@ -243,8 +316,42 @@ class Execution {
 
 }  // namespace
 
-void execute(Recording& recording) {
-  if (!recording.empty()) Execution(recording).run();
+void raise(const RunFailed& failure, const Recording& recording) {
+  // What failed: operations and lines, each once.
+  const auto joined = [&](const char* separator, const auto& text_of) {
+    std::vector<std::string> texts;
+    for (const int32_t number : failure.entries) {
+      std::string text = text_of(recording.entries[static_cast<size_t>(number)]);
+      if (text.empty() || std::find(texts.begin(), texts.end(), text) != texts.end()) continue;
+      texts.push_back(std::move(text));
+    }
+    std::string all;
+    for (const std::string& text : texts) all += (all.empty() ? "" : separator) + text;
+    return all;
+  };
+  const std::string ops = joined(" + ", [](const Entry& e) { return std::string(e.label); });
+  const std::string lines =
+      joined(", ", [](const Entry& e) { return e.line ? e.line->text() : std::string(); });
+  const std::string from = lines.empty() ? "" : concat(" (recorded at ", lines, ")");
+  const auto say = [&](const std::string& reason) {
+    for (const Ref<Storage>& storage : failure.never_made) storage->fail(reason);
+    return reason;
+  };
+  try {
+    std::rethrow_exception(failure.cause);
+  } catch (const OutOfMemory& error) {
+    const std::string reason = error.reason() + from;
+    say(concat(ops, ": ", reason));
+    throw OutOfMemory(ops.empty() ? "compile" : ops, reason);
+  } catch (const std::exception& error) {
+    const std::string reason = say(error.what() + from);
+    if (dynamic_cast<const EnvironmentError*>(&error) != nullptr) throw EnvironmentError(reason);
+    throw RuntimeError(reason);
+  }
+}
+
+void execute(Recording& recording, OnFailure on_failure) {
+  if (!recording.empty()) Execution(recording).run(on_failure);
 }
 
 }  // namespace flambeau::compiler

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "compile/execute.h"
 #include "eager/copy.h"
 
 namespace flambeau::compiler {
@@ -23,24 +22,26 @@ void wait_outside(FunctionRef<void()> work) {
 }
 
 /// Recorders outlive their threads, as storages may point to them: a thread that ends leaves its
-/// own to another.
+/// own to another, which takes it when nothing is recorded any more.
 class RecorderOfThread {
  public:
   RecorderOfThread() {
     const std::lock_guard lock(mutex());
-    if (idle().empty()) {
+    const auto found =
+        std::find_if(left().begin(), left().end(), [](Recorder* each) { return each->is_free(); });
+    if (found == left().end()) {
       recorder = new Recorder;
     } else {
-      recorder = idle().back();
-      idle().pop_back();
+      recorder = *found;
+      left().erase(found);
     }
   }
   ~RecorderOfThread() {
     // At the end of the process nobody looks at what is pending.
     if (getpid() == gettid()) return;
-    recorder->flush();
+    recorder->flush_or_keep();
     const std::lock_guard lock(mutex());
-    idle().push_back(recorder);
+    left().push_back(recorder);
   }
   RecorderOfThread(const RecorderOfThread&) = delete;
   RecorderOfThread& operator=(const RecorderOfThread&) = delete;
@@ -52,7 +53,7 @@ class RecorderOfThread {
     static ForkSafe<std::mutex> mutex;
     return mutex;
   }
-  static std::vector<Recorder*>& idle() {
+  static std::vector<Recorder*>& left() {
     static auto* const list = new std::vector<Recorder*>;
     return *list;
   }
@@ -85,7 +86,7 @@ void set_wait_hook(WaitHook hook) { wait_hook.store(hook, std::memory_order_rele
 Recorder& Recorder::of_thread() {
   // A child of fork() inherits nothing that is pending.
   [[maybe_unused]] static const bool registered = [] {
-    on_fork({.before = [] { Recorder::of_thread().flush(); }});
+    on_fork({.before = [] { Recorder::of_thread().flush_or_keep(); }});
     return true;
   }();
   static thread_local RecorderOfThread mine;
@@ -202,11 +203,35 @@ void Recorder::flush() {
   if (run_sink() == nullptr) return;
   const AtEnd at_end{*this};
   Recording done;
+  try {
+    wait_outside([&] {
+      const std::lock_guard lock(mutex_);
+      run_locked(done);
+    });
+  } catch (const RunFailed& failure) {
+    raise(failure, done);
+  }
+  reuse(done);
+}
+
+void Recorder::flush_or_keep() noexcept {
+  if (run_sink() == nullptr) return;
+  const AtEnd at_end{*this};
+  Recording done;
   wait_outside([&] {
     const std::lock_guard lock(mutex_);
-    run_locked(done);
+    try {
+      run_locked(done, OnFailure::Keep);
+    } catch (const RunFailed&) {
+      recording_ = std::move(done);
+      recording_.mark(*this);
+    }
   });
-  reuse(done);
+}
+
+bool Recorder::is_free() {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  return lock.owns_lock() && recording_.empty();
 }
 
 void Recorder::reuse(Recording& done) {
@@ -223,7 +248,7 @@ bool Recorder::is_idle() {
 void Recorder::settle(const Storage& storage, bool write) {
   const AtEnd at_end{*this};
   Recording done;
-  wait_outside([&] {
+  const auto work = [&] {
     const std::lock_guard lock(mutex_);
     if (storage.pending() != this) return;
     const int slot = storage.pending_slot();
@@ -242,22 +267,27 @@ void Recorder::settle(const Storage& storage, bool write) {
     } else {
       run_locked(done);
     }
-  });
+  };
+  try {
+    wait_outside(work);
+  } catch (const RunFailed& failure) {
+    raise(failure, done);
+  }
   reuse(done);
 }
 
-void Recorder::run_locked(Recording& done) {
+void Recorder::run_locked(Recording& done, OnFailure on_failure) {
   done = std::move(recording_);
   recording_ = std::move(spare_);
   spare_ = {};
   slice_work_ = 0;
-  run(done);
+  run(done, on_failure);
 }
 
-void Recorder::run(Recording& recording) {
+void Recorder::run(Recording& recording, OnFailure on_failure) {
   const SinkOff now;
   const PendingIgnored settled;
-  execute(recording);
+  execute(recording, on_failure);
 }
 
 void flush() { Recorder::of_thread().flush(); }

@@ -7,7 +7,7 @@
 
 #include "base/fork.h"
 #include "base/function_ref.h"
-#include "compile/recording.h"
+#include "compile/execute.h"
 
 namespace flambeau::compiler {
 
@@ -21,6 +21,11 @@ class Recorder final : public RunSink, public PendingWork {
   void leave();
   /// Runs what is recorded.
   void flush();
+  /// The same where no error can be raised: what fails, and what would come after it, stays
+  /// recorded, and is tried again by who needs it.
+  void flush_or_keep() noexcept;
+  /// True if nothing is recorded and no thread is at work on it.
+  bool is_free();
 
   bool take(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
@@ -31,8 +36,8 @@ class Recorder final : public RunSink, public PendingWork {
   /// True if the recording touches the tensor; what other threads recorded on it runs first.
   bool touches(const Tensor& tensor);
   /// Runs what is recorded; `done` holds it, to be let go of without the lock.
-  void run_locked(Recording& done);
-  static void run(Recording& recording);
+  void run_locked(Recording& done, OnFailure on_failure = OnFailure::Drop);
+  static void run(Recording& recording, OnFailure on_failure = OnFailure::Drop);
   void reuse(Recording& done);
   void install(bool on);
   /// Nothing is recorded, and nothing will be: calls of this thread are as if there were no

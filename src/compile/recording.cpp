@@ -50,7 +50,7 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
                     std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
                     std::span<const Tensor> outputs, std::span<const Tensor> results,
                     PendingWork& owner) {
-  Entry entry{&program, std::move(shape), RunLabel::current(), {}, {}, {}, {}, {}, {}};
+  Entry entry{&program, std::move(shape), RunLabel::current(), {}, {}, {}, {}, {}, {}, {}};
   entry.parameters.begin = static_cast<int32_t>(operands.size());
   for (const Tensor& parameter : parameters) operands.push_back(window_of(parameter, owner));
   entry.parameters.end = static_cast<int32_t>(operands.size());
@@ -63,6 +63,7 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
   entry.integers.begin = static_cast<int32_t>(integers.size());
   integers.insert(integers.end(), call_integers.begin(), call_integers.end());
   entry.integers.end = static_cast<int32_t>(integers.size());
+  entry.line = Ref<SourceLine>(SourceLine::current());
   entries.push_back(std::move(entry));
 }
 
@@ -93,20 +94,25 @@ bool Recording::take_slice(int32_t slot, Recording& slice) {
     for (const int32_t window : operands_of(entries[i].parameters))
       if (written[slot_of(window)]) return false;
   }
-  Recording rest;
-  const Map unknown{std::vector<int32_t>(windows.size(), -1),
-                    std::vector<int32_t>(slots.size(), -1)};
-  Map to_slice = unknown;
-  Map to_rest = unknown;
-  for (size_t i = 0; i < entries.size(); ++i)
-    inside[i] ? slice.add_from(*this, entries[i], to_slice)
-              : rest.add_from(*this, entries[i], to_rest);
-  *this = std::move(rest);
+  slice = take(inside);
   return true;
 }
 
-void Recording::add_from(const Recording& other, const Entry& entry, Map& map) {
-  Entry copy = entry;
+Recording Recording::take(const std::vector<bool>& inside) {
+  Recording taken;
+  Recording rest;
+  const Map unknown{std::vector<int32_t>(windows.size(), -1),
+                    std::vector<int32_t>(slots.size(), -1)};
+  Map to_taken = unknown;
+  Map to_rest = unknown;
+  for (size_t i = 0; i < entries.size(); ++i)
+    inside[i] ? taken.add_from(*this, std::move(entries[i]), to_taken)
+              : rest.add_from(*this, std::move(entries[i]), to_rest);
+  *this = std::move(rest);
+  return taken;
+}
+
+void Recording::add_from(const Recording& other, Entry entry, Map& map) {
   const auto add_operands = [&](Range& range) {
     const int32_t begin = static_cast<int32_t>(operands.size());
     for (const int32_t window : other.operands_of(range)) {
@@ -131,17 +137,17 @@ void Recording::add_from(const Recording& other, const Entry& entry, Map& map) {
     }
     range = {begin, static_cast<int32_t>(operands.size())};
   };
-  for (Range* range : {&copy.parameters, &copy.blocks, &copy.outputs, &copy.results})
+  for (Range* range : {&entry.parameters, &entry.blocks, &entry.outputs, &entry.results})
     add_operands(*range);
-  for_written(copy, [&](size_t slot) { slots[slot].written = true; });
+  for_written(entry, [&](size_t slot) { slots[slot].written = true; });
   const auto move_values = [](const auto& from, auto& to, Range& range) {
     const auto begin = static_cast<int32_t>(to.size());
     to.insert(to.end(), from.begin() + range.begin, from.begin() + range.end);
     range = {begin, static_cast<int32_t>(to.size())};
   };
-  move_values(other.numbers, numbers, copy.numbers);
-  move_values(other.integers, integers, copy.integers);
-  entries.push_back(std::move(copy));
+  move_values(other.numbers, numbers, entry.numbers);
+  move_values(other.integers, integers, entry.integers);
+  entries.push_back(std::move(entry));
 }
 
 void Recording::mark(PendingWork& owner) const {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "compile/source_line.h"
 #include "eager/executable.h"
 
 namespace flambeau::compiler {
@@ -43,6 +44,7 @@ struct Entry {
   Range results;  ///< of `operands`: where each result is written, -1 for windows of parameters
   Range numbers;
   Range integers;
+  Ref<SourceLine> line = {};  ///< that asked for it; null where it is not known
 };
 
 class Recording {
@@ -66,6 +68,9 @@ class Recording {
            std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
            std::span<const Tensor> outputs, std::span<const Tensor> results, PendingWork& owner);
 
+  /// Moves the runs that `inside` names to a recording of their own, and leaves the others.
+  /// Storages of both are marked as those of neither: see mark().
+  Recording take(const std::vector<bool>& inside);
   /// Moves the runs that the memory of `slot` depends on to `slice` (an empty recording). False,
   /// and nothing happens, if they share with other runs anything that one of them writes, or if
   /// they are all there is. Storages of both are marked as those of neither: see mark().
@@ -96,7 +101,7 @@ class Recording {
     std::vector<int32_t> windows;
     std::vector<int32_t> slots;
   };
-  void add_from(const Recording& other, const Entry& entry, Map& map);
+  void add_from(const Recording& other, Entry entry, Map& map);
   bool writes(const Entry& entry, const std::vector<bool>& wanted) const;
 
   void add_written(std::span<const Tensor> tensors, Range& range, PendingWork& owner);

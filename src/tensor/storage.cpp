@@ -1,4 +1,5 @@
 #include <mutex>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/fork.h"
@@ -15,6 +16,12 @@ thread_local constinit bool pending_ignored = false;
 ForkSafe<std::mutex>& state_mutex() {
   static ForkSafe<std::mutex> mutex;
   return mutex;
+}
+
+/// Why storages failed; under state_mutex().
+std::unordered_map<const Storage*, std::string>& failures() {
+  static auto* const map = new std::unordered_map<const Storage*, std::string>;
+  return *map;
 }
 
 }  // namespace
@@ -36,6 +43,9 @@ Storage::~Storage() {
     release_();
   else if (data_ != nullptr)
     deallocate(data_, bytes_);
+  if ((state_.load(std::memory_order_acquire) & kFailed) == 0) return;
+  const std::lock_guard lock(state_mutex());
+  failures().erase(this);
 }
 
 void Storage::add_export() const {
@@ -58,16 +68,18 @@ void Storage::make_ready(bool write) const {
   if ((state_.load(std::memory_order_acquire) & (kDeferred | kFailed)) == 0) return;
   const std::lock_guard lock(state_mutex());
   const uint8_t state = state_.load(std::memory_order_relaxed);
-  check((state & kFailed) == 0, [] {
-    return std::string("this value was never computed: an operation recorded before it has failed");
+  check((state & kFailed) == 0, [&] {
+    return concat("this value was never computed: an operation recorded before it has failed: ",
+                  failures()[this]);
   });
   if ((state & kDeferred) == 0) return;
   data_ = allocate(bytes_, "Tensor");
   state_.fetch_and(static_cast<uint8_t>(~kDeferred), std::memory_order_release);
 }
 
-void Storage::fail() const {
+void Storage::fail(const std::string& reason) const {
   const std::lock_guard lock(state_mutex());
+  failures()[this] = reason;
   state_.fetch_or(kFailed, std::memory_order_release);
 }
 

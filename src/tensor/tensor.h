@@ -74,8 +74,9 @@ class Storage final : public Intrusive {
   PendingWork* pending() const { return pending_.load(std::memory_order_acquire); }
   void set_pending(PendingWork* work, int slot) const;
   int pending_slot() const { return pending_slot_; }
-  /// What should have been written never will be: who asks for the memory gets a RuntimeError.
-  void fail() const;
+  /// What should have been written never will be: who asks for the memory gets a RuntimeError with
+  /// the reason. May be called again to say more.
+  void fail(const std::string& reason) const;
   bool is_deferred() const { return (state_.load(std::memory_order_acquire) & kDeferred) != 0; }
   /// References but the one of pending work.
   uint64_t owners() const { return use_count() - (pending() != nullptr ? 1 : 0); }

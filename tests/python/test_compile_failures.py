@@ -1,0 +1,158 @@
+"""What is recorded and cannot run: the error names the operations and the user's lines, and what
+does not depend on them is not lost, wherever the program happens to run."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import threading
+from typing import Any
+
+import flambeau as torch
+import pytest
+from flambeau import nn
+
+ROW = 1 << 21  # times itself 16 TiB
+
+
+def line_here() -> int:
+    frame = inspect.currentframe()
+    assert frame is not None
+    assert frame.f_back is not None
+    return frame.f_back.f_lineno
+
+
+def test_an_error_names_the_operation_and_the_line() -> None:
+    x = torch.ones(ROW)
+
+    @torch.compile
+    def step() -> Any:
+        y = x + 1
+        big = y.unsqueeze(1) * y
+        here.append(line_here())  # noqa: E702
+        return big.cos()
+
+    here: list[int] = []
+    result = step()
+    with pytest.raises(RuntimeError) as error:
+        torch.compiler.flush()
+    text = str(error.value)
+    assert re.match(r"(mul|mul \+ cos|cos): the system gave no CPU memory for 16", text), text
+    assert f"test_compile_failures.py:{here[0]}" in text
+    with pytest.raises(RuntimeError, match="never computed: .*: mul.*test_compile_failures.py"):
+        result.sum().item()
+    assert (torch.ones(2) + 1).tolist() == [2, 2]
+
+
+def test_the_line_is_the_users_where_the_package_calls_itself() -> None:
+    layer = nn.Sequential(nn.Linear(1, ROW))
+    x = torch.ones(ROW, 1)
+    with pytest.raises(RuntimeError) as error, torch.no_grad():
+        torch.compile(lambda: layer(x).exp())().sum().item()
+    text = str(error.value)
+    assert "linear" in text
+    assert "/flambeau/" not in text.split("recorded at")[1]
+    assert re.search(r"recorded at \S*test_compile_failures.py:\d+", text)
+
+
+def test_what_ran_before_has_happened_and_nothing_after() -> None:
+    x, first, last = torch.ones(ROW), torch.zeros(3), torch.zeros(3)
+
+    @torch.compile
+    def step() -> Any:
+        first.add_(1)
+        big = x.unsqueeze(1) * x
+        last.add_(big[0, 0])
+        return big
+
+    kept = step()
+    with pytest.raises(RuntimeError, match="the system gave no CPU memory"):
+        torch.compiler.flush()
+    assert first.tolist() == [1, 1, 1]
+    assert last.tolist() == [0, 0, 0]
+    with pytest.raises(RuntimeError, match="never computed"):
+        kept.numpy()
+
+
+def test_an_error_at_the_end_of_a_thread_reaches_who_reads() -> None:
+    results: dict[str, Any] = {}
+    x = torch.ones(ROW)
+    count = torch.zeros(2)
+
+    def work() -> None:
+        @torch.compile
+        def step() -> None:
+            count.add_(1)
+            results["alone"] = x[:4] * 3
+            results["huge"] = x.unsqueeze(1) * x
+            results["after"] = results["huge"][0, 0] + count
+            count.add_(results["after"])
+
+        step()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert results["alone"].tolist() == [3] * 4
+    with pytest.raises(RuntimeError, match=r"mul.*: the system gave no CPU memory.*failures.py:\d"):
+        count.tolist()
+    assert count.tolist() == [1, 1]
+    for name in ("huge", "after"):
+        with pytest.raises(RuntimeError, match="never computed: .*the system gave no CPU memory"):
+            results[name].numpy()
+    # Threads that come after it are as ever.
+    seen: list[Any] = []
+    other = threading.Thread(
+        target=lambda: seen.append(torch.compile(lambda: count * 2)().tolist())
+    )
+    other.start()
+    other.join()
+    assert seen == [[2, 2]]
+
+
+def test_an_error_before_a_fork_reaches_who_reads_in_both_processes() -> None:
+    x = torch.ones(ROW)
+    count = torch.zeros(2)
+
+    @torch.compile
+    def step() -> Any:
+        count.add_(1)
+        double = count * 2
+        huge = x.unsqueeze(1) * x
+        return double, huge
+
+    double, huge = step()
+
+    def is_right() -> bool:
+        try:
+            torch.compiler.flush()
+        except RuntimeError as error:
+            said = "mul: the system gave no CPU memory" in str(error)
+            return said and count.tolist() == [1, 1] and double.tolist() == [2, 2]
+        return False
+
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if is_right() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert is_right()
+    with pytest.raises(RuntimeError, match="never computed"):
+        huge.numpy()
+
+
+def test_places_are_given_back() -> None:
+    """Code that is made anew for each step does not stay."""
+    import gc
+    import weakref
+
+    alive: list[Any] = []
+    for step in range(3):
+        scope: dict[str, Any] = {}
+        exec(f"def f(x):\n    return x * {step}.5 + 1", scope)
+        alive.append(weakref.ref(scope["f"].__code__))
+        assert torch.compile(scope["f"])(torch.ones(2)).tolist() == [step + 1.5] * 2
+        del scope
+    torch.compiler.flush()
+    gc.collect()
+    assert [ref() for ref in alive] == [None] * 3
