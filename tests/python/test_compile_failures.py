@@ -29,8 +29,8 @@ def test_an_error_names_the_operation_and_the_line() -> None:
     @torch.compile
     def step() -> Any:
         y = x + 1
+        here.append(line_here() + 1)
         big = y.unsqueeze(1) * y
-        here.append(line_here())  # noqa: E702
         return big.cos()
 
     here: list[int] = []
