@@ -32,6 +32,12 @@ LEVELS = {
         "FLAMBEAU_ISA": "avx512",
         "ATEN_CPU_CAPABILITY": "avx512",
         "MKL_ENABLE_INSTRUCTIONS": "AVX512",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",
+    },
+    "avx512_bf16": {
+        "FLAMBEAU_ISA": "avx512_bf16",
+        "ATEN_CPU_CAPABILITY": "avx512",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX512",
         "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_BF16",
     },
 }

@@ -1,5 +1,5 @@
 // Prints the rate of float32 multiply-adds that THREADS cores reach, in GFLOP/s:
-// fma_peak THREADS [avx2|avx512]; by default with the widest instructions there are.
+// fma_peak THREADS [avx2|avx512|avx512_bf16]; by default with the widest instructions there are.
 
 #include <immintrin.h>
 
@@ -51,7 +51,7 @@ double gflops(bool wide) {
 int main(int argc, char** argv) {
   const int count = argc > 1 ? std::max(1, std::atoi(argv[1])) : 1;
   const bool wide =
-      argc > 2 ? std::string_view(argv[2]) == "avx512" : __builtin_cpu_supports("avx512f") != 0;
+      argc > 2 ? std::string_view(argv[2]) != "avx2" : __builtin_cpu_supports("avx512f") != 0;
   double best = 0;
   for (int attempt = 0; attempt < kTries; ++attempt) {
     std::vector<double> rates(static_cast<size_t>(count));

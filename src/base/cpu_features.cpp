@@ -70,8 +70,8 @@ CpuFeatures detect() {
   const bool avx512 = bit(seven.ebx, 16) && bit(seven.ebx, 30) &&  // F BW
                       bit(seven.ebx, 17) && bit(seven.ebx, 31) &&  // DQ VL
                       (saved & kZmmState) == kZmmState;
-  features.isa = avx512 ? Isa::Avx512 : Isa::Avx2;
-  features.avx512_bf16 = avx512 && bit(seven_one.eax, 5);
+  const bool bf16 = avx512 && bit(seven_one.eax, 5);
+  features.isa = bf16 ? Isa::Avx512Bf16 : avx512 ? Isa::Avx512 : Isa::Avx2;
   features.avx512_fp16 = avx512 && bit(seven.edx, 23);
   features.l1_data_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
   features.l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 256 << 10);
@@ -91,12 +91,22 @@ Isa chosen_isa() {
     });
     return isa;
   }
-  throw ValueError(concat("settings: FLAMBEAU_ISA is '", name, "', expected 'avx2' or 'avx512'"));
+  throw ValueError(
+      concat("settings: FLAMBEAU_ISA is '", name, "', expected 'avx2', 'avx512' or 'avx512_bf16'"));
 }
 
 }  // namespace
 
-std::string_view isa_name(Isa isa) { return isa == Isa::Avx2 ? "avx2" : "avx512"; }
+std::string_view isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::Avx2:
+      return "avx2";
+    case Isa::Avx512:
+      return "avx512";
+    default:
+      return "avx512_bf16";
+  }
+}
 
 const CpuFeatures& cpu_features() {
   static const CpuFeatures features = detect();

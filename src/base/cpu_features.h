@@ -10,18 +10,23 @@ namespace flambeau {
 
 /// Instruction sets that kernels are generated for, in ascending order.
 enum class Isa : uint8_t {
-  Avx2,    ///< AVX2, FMA, F16C, BMI2
-  Avx512,  ///< these and AVX-512 F, BW, DQ, VL
+  Avx2,        ///< AVX2, FMA, F16C, BMI2
+  Avx512,      ///< these and AVX-512 F, BW, DQ, VL
+  Avx512Bf16,  ///< these and AVX512-BF16, dot products of bfloat16 pairs
 };
 
-inline constexpr Isa kAllIsas[] = {Isa::Avx2, Isa::Avx512};
+inline constexpr Isa kAllIsas[] = {Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16};
 
-/// "avx2" or "avx512".
+/// Whether products of bfloat16 values are summed in pairs: ir/order.h says how. Nothing else
+/// differs between Avx512 and Avx512Bf16.
+constexpr bool has_pair_products(Isa isa) { return isa >= Isa::Avx512Bf16; }
+constexpr Isa without_pair_products(Isa isa) { return isa < Isa::Avx512 ? isa : Isa::Avx512; }
+
+/// "avx2", "avx512" or "avx512_bf16".
 std::string_view isa_name(Isa isa);
 
 struct CpuFeatures {
   Isa isa = Isa::Avx2;       ///< the best that CPU and operating system offer
-  bool avx512_bf16 = false;  ///< dot products of bfloat16 pairs (AVX512-BF16)
   bool avx512_fp16 = false;  ///< arithmetic on float16
   size_t l1_data_bytes = 0;  ///< of one core
   size_t l2_bytes = 0;       ///< of one core

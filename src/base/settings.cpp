@@ -14,7 +14,7 @@ constexpr std::array kTable{
             "Threads of the CPU pool; by default the cores that the "
             "process may use (affinity and cgroup quota)."},
     Setting{"FLAMBEAU_ISA", "",
-            "Instruction set of generated kernels, avx2 or avx512; by default "
+            "Instruction set of generated kernels, avx2, avx512 or avx512_bf16; by default "
             "the best that the CPU has."},
     Setting{"FLAMBEAU_CACHE_DIR", "",
             "Folder of the kernel cache; by default "

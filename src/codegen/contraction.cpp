@@ -15,13 +15,13 @@ namespace flambeau::codegen {
 namespace {
 
 KernelImage compile_part(
-    DType accumulator, Isa isa,
+    DType operand, Isa isa,
     const std::function<void(ContractionEmitter&, std::vector<std::string>&)>& emit) {
   llvm::LLVMContext context;
   llvm::Module module("contraction", context);
   const auto machine = make_target_machine(isa);
   prepare_module(module, *machine);
-  ContractionEmitter emitter(module, accumulator, isa);
+  ContractionEmitter emitter(module, operand, isa);
   std::vector<std::string> names;
   emit(emitter, names);
   return build_image(module, *machine, names);
@@ -29,9 +29,10 @@ KernelImage compile_part(
 
 }  // namespace
 
-KernelImage compile(const MicroKernelPart& part, Isa isa) {
-  const ContractionTile tile = contraction_tile(part.accumulator, isa);
-  return compile_part(part.accumulator, isa, [&](ContractionEmitter& emitter, auto& names) {
+KernelImage compile(const MicroKernelPart& given, Isa isa) {
+  const MicroKernelPart part = given.at(isa);
+  const ContractionTile tile = contraction_tile(part.operand, isa);
+  return compile_part(part.operand, isa, [&](ContractionEmitter& emitter, auto& names) {
     const auto heights = part.heights(tile);
     auto add = [&](int entry, int height, int vectors) {
       require(entry == static_cast<int>(names.size()), "order of micro-kernels");
@@ -47,9 +48,9 @@ KernelImage compile(const MicroKernelPart& part, Isa isa) {
   });
 }
 
-KernelImage compile(const PackPart& part, Isa isa) {
-  const ContractionTile tile = contraction_tile(part.accumulator, isa);
-  return compile_part(part.accumulator, isa, [&](ContractionEmitter& emitter, auto& names) {
+KernelImage compile(const PackPart& given, Isa isa) {
+  const PackPart part = given.at(isa);
+  return compile_part(part.operand, isa, [&](ContractionEmitter& emitter, auto& names) {
     for (const PackStride unit : {PackStride::Lane, PackStride::K, PackStride::None})
       for (const bool columns : {false, true}) {
         const int entry = PackPart::entry(unit, columns);

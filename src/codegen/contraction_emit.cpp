@@ -1,6 +1,7 @@
 #include "codegen/contraction_emit.h"
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include "codegen/target.h"
 
@@ -8,15 +9,17 @@ namespace flambeau::codegen {
 
 using llvm::Value;
 
-ContractionEmitter::ContractionEmitter(llvm::Module& module, DType accumulator, Isa isa)
+ContractionEmitter::ContractionEmitter(llvm::Module& module, DType operand, Isa isa)
     : context_(module.getContext()),
       module_(module),
       builder_(module.getContext()),
-      accumulator_(accumulator),
-      tile_(contraction_tile(accumulator, isa)),
-      element_(type_of(accumulator)),
+      tile_(contraction_tile(operand, isa)),
+      element_(type_of(tile_.accumulator)),
+      step_(in_pairs() ? builder_.getInt32Ty() : element_),
       vector_(llvm::FixedVectorType::get(element_, static_cast<unsigned>(tile_.lanes))),
-      alignment_(llvm::Align(size_of(accumulator))) {}
+      steps_(llvm::FixedVectorType::get(step_, static_cast<unsigned>(tile_.lanes))),
+      alignment_(llvm::Align(size_of(tile_.accumulator))),
+      step_alignment_(llvm::Align(size_of(multiplied_dtype(operand, isa)))) {}
 
 llvm::Type* ContractionEmitter::type_of(DType dtype) {
   switch (dtype) {
@@ -90,22 +93,47 @@ Value* ContractionEmitter::lane_mask(Value* count, int64_t first) {
       builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes), limit));
 }
 
-Value* ContractionEmitter::multiply_add(Value* a, Value* b, Value* c) {
-  if (is_float(accumulator_))
-    return builder_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, c});
-  return builder_.CreateAdd(builder_.CreateMul(a, b), c);
+Value* ContractionEmitter::multiply_add(Value* a, Value* b, Value* sum) {
+  if (in_pairs()) {
+    auto* halves =
+        llvm::FixedVectorType::get(builder_.getBFloatTy(), static_cast<unsigned>(2 * tile_.lanes));
+    return builder_.CreateIntrinsic(
+        llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512, {},
+        {sum, builder_.CreateBitCast(a, halves), builder_.CreateBitCast(b, halves)});
+  }
+  if (is_float(tile_.accumulator))
+    return builder_.CreateIntrinsic(llvm::Intrinsic::fma, {a->getType()}, {a, b, sum});
+  return builder_.CreateAdd(builder_.CreateMul(a, b), sum);
 }
 
 Value* ContractionEmitter::add(Value* a, Value* b) {
-  return is_float(accumulator_) ? builder_.CreateFAdd(a, b) : builder_.CreateAdd(a, b);
+  return is_float(tile_.accumulator) ? builder_.CreateFAdd(a, b) : builder_.CreateAdd(a, b);
+}
+
+namespace {
+
+/// `scalar`, or as many of it as `value` has elements.
+llvm::Type* type_like(Value* value, llvm::Type* scalar) {
+  auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
+  return vector ? llvm::FixedVectorType::get(scalar, vector->getNumElements()) : scalar;
+}
+
+}  // namespace
+
+Value* ContractionEmitter::to_steps(Value* value, Value* next, DType source) {
+  if (!in_pairs()) return widen(value, source);
+  llvm::Type* type = type_like(value, step_);
+  if (source == DType::BFloat16)
+    return builder_.CreateOr(builder_.CreateZExt(value, type),
+                             builder_.CreateShl(builder_.CreateZExt(next, type), 16));
+  // float32 numbers that are bfloat16 values.
+  return builder_.CreateOr(builder_.CreateLShr(builder_.CreateBitCast(value, type), 16),
+                           builder_.CreateBitCast(next, type));
 }
 
 Value* ContractionEmitter::widen(Value* value, DType source) {
-  if (source == accumulator_) return value;
-  auto like = [&](llvm::Type* scalar) -> llvm::Type* {
-    auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
-    return vector ? llvm::FixedVectorType::get(scalar, vector->getNumElements()) : scalar;
-  };
+  if (source == tile_.accumulator) return value;
+  auto like = [&](llvm::Type* scalar) { return type_like(value, scalar); };
   if (source == DType::Float16) return builder_.CreateFPExt(value, like(builder_.getFloatTy()));
   if (source == DType::BFloat16) {
     Value* bits = builder_.CreateZExt(value, like(builder_.getInt32Ty()));

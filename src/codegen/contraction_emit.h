@@ -15,7 +15,7 @@ namespace flambeau::codegen {
 /// Emits the functions of contraction.h into a module.
 class ContractionEmitter {
  public:
-  ContractionEmitter(llvm::Module& module, DType accumulator, Isa isa);
+  ContractionEmitter(llvm::Module& module, DType operand, Isa isa);
 
   void emit_micro_kernel(const std::string& name, const MicroKernelPart& part, int rows,
                          int vectors);
@@ -38,17 +38,22 @@ class ContractionEmitter {
                  const std::function<void(llvm::Value* iteration)>& body);
   /// Lane i is on where first + i < count.
   llvm::Value* lane_mask(llvm::Value* count, int64_t first);
-  llvm::Value* multiply_add(llvm::Value* a, llvm::Value* b, llvm::Value* c);
+  /// Vectors of steps, and of sums.
+  llvm::Value* multiply_add(llvm::Value* a, llvm::Value* b, llvm::Value* sum);
   llvm::Value* add(llvm::Value* a, llvm::Value* b);
 
   llvm::Type* type_of(DType dtype);
-  /// A scalar or a vector of `source` as the accumulator's dtype.
+  /// A scalar or a vector of elements of `source` as steps; in pairs, `next` has the elements of
+  /// the following k.
+  llvm::Value* to_steps(llvm::Value* value, llvm::Value* next, DType source);
+  /// `value` as the accumulator's dtype.
   llvm::Value* widen(llvm::Value* value, DType source);
+  bool in_pairs() const { return tile_.step == 2; }
 
   struct Pack {
     DType from;
     llvm::Type* type;  // of an element of the source
-    int64_t step;      // lanes from one panel to the next
+    int64_t apart;     // lanes from one panel to the next
     int64_t width;     // lanes of a panel
     llvm::Value *source, *lane_stride, *k_stride, *k;
     llvm::Value *panel, *panel_stride;
@@ -58,28 +63,34 @@ class ContractionEmitter {
   void emit_pack_lanes(const Pack& pack, llvm::Value* panels);
   // One panel.
   void emit_pack_transposed(const Pack& pack);
-  /// Elements of k that load_transposed() takes: 16 bytes of accumulators.
-  int piece_length() const { return 16 / static_cast<int>(size_of(accumulator_)); }
+  /// Steps that load_transposed() takes: 16 bytes.
+  int piece_length() const { return 16 / static_cast<int>(size_of(tile_.accumulator)); }
   /// One address per lane: `base` advanced by `stride` for each, lanes from `readable` on repeating
   /// the last.
   Values lane_rows(llvm::Type* type, llvm::Value* base, llvm::Value* stride, int64_t first,
                    llvm::Value* readable);
-  /// piece_length() vectors: element r of each lane's row, from `offset` on.
+  /// piece_length() vectors: step r of each lane's row, from element `offset` of `from` on.
   Values load_transposed(const Values& rows, llvm::Value* offset, DType from);
   /// Transposes the elements of `mixed` in every 128-bit lane.
   void transpose_pieces(Values& mixed);
-  /// One element at a time, for k from `first`.
+  /// One step at a time, from step `first`.
   void emit_pack_elements(const Pack& pack, llvm::Value* first);
+  /// A loop over the steps from `first` to the end of pack.k; `body` is emitted once more for an
+  /// odd last element, with `whole` false.
+  void emit_steps(const Pack& pack, llvm::Value* first, Values& carried,
+                  const std::function<void(bool whole)>& body);
 
   llvm::LLVMContext& context_;
   llvm::Module& module_;
   llvm::IRBuilder<> builder_;
   llvm::Function* function_ = nullptr;
-  DType accumulator_;
   ContractionTile tile_;
-  llvm::Type* element_;  // of the accumulator
-  llvm::FixedVectorType* vector_;
-  llvm::MaybeAlign alignment_;  // that every access may assume
+  llvm::Type* element_;  // a sum
+  llvm::Type* step_;
+  llvm::FixedVectorType* vector_;  // of sums
+  llvm::FixedVectorType* steps_;
+  llvm::MaybeAlign alignment_;       // that every access to sums and panels may assume
+  llvm::MaybeAlign step_alignment_;  // and to operands
 };
 
 }  // namespace flambeau::codegen

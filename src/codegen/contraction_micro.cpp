@@ -33,26 +33,29 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
   const bool transposes = part.columns == ColumnLayout::UnitK;
   Values masks;
   for (int v = 0; v < vectors && !whole; ++v) masks.push_back(lane_mask(columns, v * tile_.lanes));
+  // What strides of UnitK operands count.
+  llvm::Type* strided = in_pairs() ? builder_.getInt16Ty() : step_;
+  llvm::Type* row_type = unit_k ? strided : step_;
   // The rows of b that a vector's lanes read, if columns are UnitK.
   std::vector<Values> lanes;
   for (int v = 0; v < vectors && transposes; ++v)
-    lanes.push_back(lane_rows(element_, b, b_stride, v * tile_.lanes, columns));
+    lanes.push_back(lane_rows(strided, b, b_stride, v * tile_.lanes, columns));
 
   const int groups = unit_k ? (rows + kRowGroup - 1) / kRowGroup : 1;
   const auto accumulators = static_cast<size_t>(rows * vectors);
-  // Carried: the accumulators, the pointers of the rows, the pointer of the columns (their index
-  // of k, if they are UnitK).
+  // Carried: the accumulators, the pointers of the rows, the pointer of the columns (the number of
+  // their element, if they are UnitK).
   Values carried(accumulators, llvm::Constant::getNullValue(vector_));
   Value* twice = builder_.CreateShl(a_stride, 1);
   for (int g = 0; g < groups; ++g)
     carried.push_back(
-        g == 0 ? a : at(element_, a, builder_.CreateMul(a_stride, integer(g * kRowGroup))));
+        g == 0 ? a : at(row_type, a, builder_.CreateMul(a_stride, integer(g * kRowGroup))));
   carried.push_back(transposes ? integer(0) : b);
 
   // The lines of `count` vectors from `row` on, to be read or written.
   auto prefetch = [&](Value* row, int count, bool write) {
     const int per_line =
-        std::max(1, kLine / (tile_.lanes * static_cast<int>(size_of(accumulator_))));
+        std::max(1, kLine / (tile_.lanes * static_cast<int>(size_of(tile_.accumulator))));
     for (int v = 0; v < count; v += per_line)
       builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
                                {at(element_, row, v * tile_.lanes), builder_.getInt32(write),
@@ -72,10 +75,10 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
   Value* ahead = is_wide ? builder_.CreateMul(b_stride, integer(kRowsAhead)) : nullptr;
 
   auto load_vector = [&](Value* row, int v) -> Value* {
-    Value* address = at(element_, row, v * tile_.lanes);
-    if (whole) return builder_.CreateAlignedLoad(vector_, address, alignment_);
-    return builder_.CreateMaskedLoad(vector_, address, *alignment_, masks[static_cast<size_t>(v)],
-                                     llvm::Constant::getNullValue(vector_));
+    Value* address = at(step_, row, v * tile_.lanes);
+    if (whole) return builder_.CreateAlignedLoad(steps_, address, alignment_);
+    return builder_.CreateMaskedLoad(steps_, address, *alignment_, masks[static_cast<size_t>(v)],
+                                     llvm::Constant::getNullValue(steps_));
   };
   // The vectors of UnitK columns for `count` steps, by step.
   auto load_transposed_columns = [&](int count) {
@@ -83,14 +86,15 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
     for (const Values& rows_of_lanes : lanes) {
       Values vectors_of_steps;
       if (count == piece_length()) {
-        vectors_of_steps = load_transposed(rows_of_lanes, carried.back(), accumulator_);
+        vectors_of_steps = load_transposed(rows_of_lanes, carried.back(),
+                                           in_pairs() ? DType::BFloat16 : tile_.accumulator);
       } else {
-        Value* values = llvm::PoisonValue::get(vector_);
+        Value* values = llvm::PoisonValue::get(steps_);
         for (size_t i = 0; i < rows_of_lanes.size(); ++i)
           values = builder_.CreateInsertElement(
               values,
-              builder_.CreateAlignedLoad(element_, at(element_, rows_of_lanes[i], carried.back()),
-                                         alignment_),
+              builder_.CreateAlignedLoad(step_, at(strided, rows_of_lanes[i], carried.back()),
+                                         step_alignment_),
               i);
         vectors_of_steps = {values};
       }
@@ -107,7 +111,7 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
       if (transposes) {
         columns_of_b = transposed[static_cast<size_t>(step)];
       } else {
-        Value* b_row = at(element_, carried.back(), builder_.CreateMul(b_stride, integer(step)));
+        Value* b_row = at(step_, carried.back(), builder_.CreateMul(b_stride, integer(step)));
         for (int v = 0; v < vectors; ++v) columns_of_b.push_back(load_vector(b_row, v));
         if (is_wide) prefetch(at(element_, b_row, ahead), vectors, false);
       }
@@ -116,14 +120,13 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
         if (unit_k) {
           Value* group = carried[accumulators + static_cast<size_t>(i / kRowGroup)];
           const int in_group = i % kRowGroup;
-          address = in_group == 0 ? group : at(element_, group, in_group == 1 ? a_stride : twice);
-          address = at(element_, address, step);
+          address = in_group == 0 ? group : at(row_type, group, in_group == 1 ? a_stride : twice);
+          address = at(step_, address, step);
         } else {
-          address =
-              at(element_, carried[accumulators], builder_.CreateMul(a_stride, integer(step)));
-          address = at(element_, address, i);
+          address = at(step_, carried[accumulators], builder_.CreateMul(a_stride, integer(step)));
+          address = at(step_, address, i);
         }
-        Value* scalar = builder_.CreateAlignedLoad(element_, address, alignment_);
+        Value* scalar = builder_.CreateAlignedLoad(step_, address, step_alignment_);
         Value* splat = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes), scalar);
         for (int v = 0; v < vectors; ++v) {
           Value*& sum = carried[static_cast<size_t>(i * vectors + v)];
@@ -133,12 +136,12 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
     }
     for (int g = 0; g < groups; ++g) {
       Value*& pointer = carried[accumulators + static_cast<size_t>(g)];
-      pointer = unit_k ? at(element_, pointer, count)
-                       : at(element_, pointer, builder_.CreateMul(a_stride, integer(count)));
+      pointer = unit_k ? at(step_, pointer, count)
+                       : at(step_, pointer, builder_.CreateMul(a_stride, integer(count)));
     }
-    carried.back() =
-        transposes ? builder_.CreateAdd(carried.back(), integer(count))
-                   : at(element_, carried.back(), builder_.CreateMul(b_stride, integer(count)));
+    carried.back() = transposes
+                         ? builder_.CreateAdd(carried.back(), integer(count * tile_.step))
+                         : at(step_, carried.back(), builder_.CreateMul(b_stride, integer(count)));
   };
   const int unroll = transposes ? piece_length() : kUnroll;
   if (transposes || (whole && (rows == tile_.rows(part.layout) || rows * vectors <= kLowTile))) {
@@ -150,8 +153,8 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
 
   // Adding the neutral element (-0.0 for floats: x + -0.0 is x for every x) where nothing is to be
   // accumulated halves this part of the code.
-  llvm::Constant* neutral = is_float(accumulator_) ? llvm::ConstantFP::getNegativeZero(vector_)
-                                                   : llvm::Constant::getNullValue(vector_);
+  llvm::Constant* neutral = is_float(tile_.accumulator) ? llvm::ConstantFP::getNegativeZero(vector_)
+                                                        : llvm::Constant::getNullValue(vector_);
   Value* accumulating = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes),
                                                    builder_.CreateICmpNE(accumulate, integer(0)));
   Value* row = c;

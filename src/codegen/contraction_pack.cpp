@@ -11,7 +11,7 @@ void ContractionEmitter::emit_pack(const std::string& name, DType source, PackSt
   llvm::Function* f = begin_function(name, "piiiiipi");
   Pack pack{.from = source,
             .type = type_of(source),
-            .step = columns ? tile_.columns() : tile_.rows(RowLayout::UnitRow),
+            .apart = columns ? tile_.columns() : tile_.rows(RowLayout::UnitRow),
             .width = columns ? tile_.columns() : tile_.packed_rows,
             .source = f->getArg(0),
             .lane_stride = f->getArg(1),
@@ -22,21 +22,21 @@ void ContractionEmitter::emit_pack(const std::string& name, DType source, PackSt
             .readable = f->getArg(4)};
   Value* lanes = f->getArg(3);
   Value* panels =
-      builder_.CreateUDiv(builder_.CreateAdd(lanes, integer(pack.step - 1)), integer(pack.step));
+      builder_.CreateUDiv(builder_.CreateAdd(lanes, integer(pack.apart - 1)), integer(pack.apart));
   Value* first = integer(0);
   if (unit == PackStride::Lane) {
     // Panels all of whose lanes exist; 0 <= readable.
     Value* whole = builder_.CreateSDiv(
-        builder_.CreateAdd(pack.readable, integer(pack.step - pack.width)), integer(pack.step));
+        builder_.CreateAdd(pack.readable, integer(pack.apart - pack.width)), integer(pack.apart));
     whole = builder_.CreateIntrinsic(llvm::Intrinsic::smin, {whole->getType()}, {whole, panels});
     whole =
         builder_.CreateIntrinsic(llvm::Intrinsic::smax, {whole->getType()}, {whole, integer(0)});
     emit_pack_lanes(pack, whole);
     first = whole;
   }
-  Value* lane = builder_.CreateMul(first, integer(pack.step));
+  Value* lane = builder_.CreateMul(first, integer(pack.apart));
   Values carried{at(pack.type, pack.source, builder_.CreateMul(lane, pack.lane_stride)),
-                 at(element_, pack.panel, builder_.CreateMul(first, pack.panel_stride)),
+                 at(step_, pack.panel, builder_.CreateMul(first, pack.panel_stride)),
                  builder_.CreateSub(pack.readable, lane)};
   emit_loop(builder_.CreateSub(panels, first), carried, [&](Value*) {
     Pack one = pack;
@@ -48,9 +48,9 @@ void ContractionEmitter::emit_pack(const std::string& name, DType source, PackSt
     else
       emit_pack_elements(one, integer(0));
     carried[0] =
-        at(pack.type, carried[0], builder_.CreateMul(pack.lane_stride, integer(pack.step)));
-    carried[1] = at(element_, carried[1], pack.panel_stride);
-    carried[2] = builder_.CreateSub(carried[2], integer(pack.step));
+        at(pack.type, carried[0], builder_.CreateMul(pack.lane_stride, integer(pack.apart)));
+    carried[1] = at(step_, carried[1], pack.panel_stride);
+    carried[2] = builder_.CreateSub(carried[2], integer(pack.apart));
   });
   builder_.CreateRetVoid();
 }
@@ -61,36 +61,48 @@ void ContractionEmitter::emit_pack_lanes(const Pack& pack, Value* panels) {
   // Rows of the source outside, panels inside: a row is read in one go, because its neighbours in
   // a panel may be pages apart.
   Values rows{pack.source, pack.panel};
-  emit_loop(pack.k, rows, [&](Value*) {
+  emit_steps(pack, integer(0), rows, [&](bool whole) {
     Values inner{rows[0], rows[1]};
     emit_loop(panels, inner, [&](Value*) {
+      const auto load = [&](Value* row, int64_t lane) {
+        return builder_.CreateAlignedLoad(from_vector, at(pack.type, row, lane), align);
+      };
       for (int64_t lane = 0; lane < pack.width; lane += tile_.lanes) {
-        Value* values =
-            builder_.CreateAlignedLoad(from_vector, at(pack.type, inner[0], lane), align);
-        builder_.CreateAlignedStore(widen(values, pack.from), at(element_, inner[1], lane),
-                                    alignment_);
+        Value* next = llvm::Constant::getNullValue(from_vector);
+        if (in_pairs() && whole) next = load(at(pack.type, inner[0], pack.k_stride), lane);
+        builder_.CreateAlignedStore(to_steps(load(inner[0], lane), next, pack.from),
+                                    at(step_, inner[1], lane), alignment_);
       }
-      inner[0] = at(pack.type, inner[0], pack.step);
-      inner[1] = at(element_, inner[1], pack.panel_stride);
+      inner[0] = at(pack.type, inner[0], pack.apart);
+      inner[1] = at(step_, inner[1], pack.panel_stride);
     });
-    rows[0] = at(pack.type, rows[0], pack.k_stride);
-    rows[1] = at(element_, rows[1], pack.width);
+    rows[0] = at(pack.type, rows[0], builder_.CreateMul(pack.k_stride, integer(tile_.step)));
+    rows[1] = at(step_, rows[1], pack.width);
   });
+}
+
+void ContractionEmitter::emit_steps(const Pack& pack, Value* first, Values& carried,
+                                    const std::function<void(bool)>& body) {
+  Value* steps = builder_.CreateUDiv(pack.k, integer(tile_.step));
+  emit_loop(builder_.CreateSub(steps, first), carried, [&](Value*) { body(true); });
+  if (in_pairs())
+    emit_loop(builder_.CreateURem(pack.k, integer(tile_.step)), carried,
+              [&](Value*) { body(false); });
 }
 
 void ContractionEmitter::emit_pack_transposed(const Pack& pack) {
   const int piece = piece_length();
-  Value* k_pieces = builder_.CreateUDiv(pack.k, integer(piece));
+  Value* k_pieces = builder_.CreateUDiv(pack.k, integer(piece * tile_.step));
   for (int64_t first = 0; first < pack.width; first += tile_.lanes) {
     const Values rows = lane_rows(pack.type, pack.source, pack.lane_stride, first, pack.readable);
-    Values carried{integer(0), at(element_, pack.panel, first)};
+    Values carried{integer(0), at(step_, pack.panel, first)};
     emit_loop(k_pieces, carried, [&](Value*) {
       const Values vectors = load_transposed(rows, carried[0], pack.from);
       for (int r = 0; r < piece; ++r)
         builder_.CreateAlignedStore(vectors[static_cast<size_t>(r)],
-                                    at(element_, carried[1], r * pack.width), alignment_);
-      carried[0] = builder_.CreateAdd(carried[0], integer(piece));
-      carried[1] = at(element_, carried[1], piece * pack.width);
+                                    at(step_, carried[1], r * pack.width), alignment_);
+      carried[0] = builder_.CreateAdd(carried[0], integer(piece * tile_.step));
+      carried[1] = at(step_, carried[1], piece * pack.width);
     });
   }
   emit_pack_elements(pack, builder_.CreateMul(k_pieces, integer(piece)));
@@ -117,14 +129,28 @@ ContractionEmitter::Values ContractionEmitter::load_transposed(const Values& row
   const int pieces = tile_.lanes / piece;  // per vector
   llvm::Type* type = type_of(from);
   const llvm::Align align(size_of(from));
-  auto* piece_type = llvm::FixedVectorType::get(type, static_cast<unsigned>(piece));
+  const auto load_piece = [&](Value* address) -> Value* {
+    const auto load = [&](llvm::Type* element, int count) {
+      auto* vector = llvm::FixedVectorType::get(element, static_cast<unsigned>(count));
+      return builder_.CreateAlignedLoad(vector, address, align);
+    };
+    if (!in_pairs()) return widen(load(type, piece), from);
+    if (from == DType::BFloat16) return load(step_, piece);
+    Value* both = load(type, 2 * piece);
+    std::vector<int> even, odd;
+    for (int i = 0; i < 2 * piece; i += 2) {
+      even.push_back(i);
+      odd.push_back(i + 1);
+    }
+    return to_steps(builder_.CreateShuffleVector(both, even),
+                    builder_.CreateShuffleVector(both, odd), from);
+  };
   // Vector r: piece after piece, the rows r, r + piece, r + 2 * piece, ...
   Values mixed;
   for (int r = 0; r < piece; ++r) {
     Values parts;
     for (int p = 0; p < pieces; ++p) {
-      Value* address = at(type, rows[static_cast<size_t>(r + p * piece)], offset);
-      parts.push_back(widen(builder_.CreateAlignedLoad(piece_type, address, align), from));
+      parts.push_back(load_piece(at(type, rows[static_cast<size_t>(r + p * piece)], offset)));
     }
     while (parts.size() > 1) {
       Values pairs;
@@ -173,18 +199,22 @@ void ContractionEmitter::emit_pack_elements(const Pack& pack, Value* first) {
   const llvm::Align align(size_of(pack.from));
   Value* lanes = builder_.CreateIntrinsic(llvm::Intrinsic::smin, {pack.readable->getType()},
                                           {pack.readable, integer(pack.width)});
-  Values outer{at(pack.type, pack.source, builder_.CreateMul(first, pack.k_stride)),
-               at(element_, pack.panel, builder_.CreateMul(first, integer(pack.width)))};
-  emit_loop(builder_.CreateSub(pack.k, first), outer, [&](Value*) {
+  Value* k_stride = builder_.CreateMul(pack.k_stride, integer(tile_.step));
+  Values outer{at(pack.type, pack.source, builder_.CreateMul(first, k_stride)),
+               at(step_, pack.panel, builder_.CreateMul(first, integer(pack.width)))};
+  emit_steps(pack, first, outer, [&](bool whole) {
     Values inner{outer[0]};
     emit_loop(lanes, inner, [&](Value* lane) {
       Value* value = builder_.CreateAlignedLoad(pack.type, inner[0], align);
-      builder_.CreateAlignedStore(widen(value, pack.from), at(element_, outer[1], lane),
+      Value* next = llvm::Constant::getNullValue(pack.type);
+      if (in_pairs() && whole)
+        next = builder_.CreateAlignedLoad(pack.type, at(pack.type, inner[0], pack.k_stride), align);
+      builder_.CreateAlignedStore(to_steps(value, next, pack.from), at(step_, outer[1], lane),
                                   alignment_);
       inner[0] = at(pack.type, inner[0], pack.lane_stride);
     });
-    outer[0] = at(pack.type, outer[0], pack.k_stride);
-    outer[1] = at(element_, outer[1], pack.width);
+    outer[0] = at(pack.type, outer[0], k_stride);
+    outer[1] = at(step_, outer[1], pack.width);
   });
 }
 

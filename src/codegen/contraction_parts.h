@@ -6,7 +6,11 @@
 //
 // A micro-kernel computes, for each element of its tile of c, one chain of fused multiply-adds in
 // ascending k from zero, and stores it or adds it to what c holds. That is one block of the order
-// that ir/interpreter.h defines; tile, layout and instruction set therefore change no bit.
+// that ir/order.h defines; tile and layout therefore change no bit.
+//
+// It takes k in steps. A step is one element of each operand, or, where the CPU has products of
+// bfloat16 pairs, two of them: 32 bits with the lower k in the lower half. Packing pairs an odd
+// last element with +0.
 
 #include <cstdint>
 #include <span>
@@ -32,9 +36,18 @@ enum class ColumnLayout : uint8_t {
   UnitK,       ///< element (k, j) at b[j * b_stride + k]; for few rows, where packing does not pay
 };
 
-/// The register tile of an accumulator dtype, in its elements.
+/// The dtype of the elements that micro-kernels of `isa` multiply: that of the sums, but BFloat16
+/// for `operand` BFloat16 (which says that operands hold values of it) where there are products of
+/// pairs.
+constexpr DType multiplied_dtype(DType operand, Isa isa) {
+  return operand == DType::BFloat16 && !has_pair_products(isa) ? DType::Float32 : operand;
+}
+
+/// The register tile for operands of one dtype. Steps are as wide as sums.
 struct ContractionTile {
-  int lanes;        ///< elements of one vector
+  DType accumulator;
+  int step;         ///< elements of k in a step
+  int lanes;        ///< sums of one vector
   int vectors;      ///< vectors of columns
   int packed_rows;  ///< width of a packed panel of rows: the tallest kernel's height or a bit more
   SmallVector<int, 10> heights[2];  ///< rows of the micro-kernels of a RowLayout, tallest first
@@ -48,10 +61,12 @@ struct ContractionTile {
   static constexpr int wide_vectors(int height) { return 8 / height; }
   int rows(RowLayout layout) const { return heights[static_cast<int>(layout)][0]; }
 };
-inline ContractionTile contraction_tile(DType accumulator, Isa isa) {
-  const bool wide = isa == Isa::Avx512;
+inline ContractionTile contraction_tile(DType operand, Isa isa) {
+  const bool wide = isa >= Isa::Avx512;
   ContractionTile tile;
-  tile.lanes = (wide ? 64 : 32) / static_cast<int>(size_of(accumulator));
+  tile.accumulator = operand == DType::BFloat16 ? DType::Float32 : operand;
+  tile.step = multiplied_dtype(operand, isa) == DType::BFloat16 ? 2 : 1;
+  tile.lanes = (wide ? 64 : 32) / static_cast<int>(size_of(tile.accumulator));
   tile.vectors = 2;
   // As many accumulators as registers hold beside two vectors of columns and an element of a row.
   // Rows by stride keep addresses of rows in registers as well, and reach full speed at 8.
@@ -69,24 +84,26 @@ inline ContractionTile contraction_tile(DType accumulator, Isa isa) {
 }
 
 /// c[i * c_stride + j] = or += sum over k of a(i, k) * b(k, j), 0 <= i < height,
-/// 0 <= j < columns, k >= 1. Strides are in elements. Touches nothing outside these elements.
+/// 0 <= j < columns, for k >= 1 steps. Strides are in steps, but those of UnitK operands in
+/// elements. Touches nothing outside these elements.
 using MicroKernel = void (*)(const void* a, int64_t a_stride, const void* b, int64_t b_stride,
                              void* c, int64_t c_stride, int64_t k, int64_t columns,
                              int64_t accumulate);
 
 /// Copies rows (or columns), called lanes, of `k` elements into panels. Panel p holds `width` lanes
-/// from p * step on, where step is the height of the tallest kernel (or tile.columns()) and width
+/// from p * apart on, where apart is the height of the tallest kernel (or tile.columns()) and width
 /// packed_rows (or tile.columns()): element (i, k) of the source at
 /// source[i * lane_stride + k * k_stride] goes to panels[p * panel_stride + k * width + i - p *
-/// step]. There are enough panels for `lanes` >= 1 lanes; `readable` >= lanes exist. Places of
-/// lanes that do not exist are left as they are or repeat others.
+/// apart], and where steps have several elements, those of step s to the places of k = s. There
+/// are enough panels for `lanes` >= 1 lanes; `readable` >= lanes exist. Places of lanes that do not
+/// exist are left as they are or repeat others.
 using PackFunction = void (*)(const void* source, int64_t lane_stride, int64_t k_stride,
                               int64_t lanes, int64_t readable, int64_t k, void* panels,
                               int64_t panel_stride);
 
 /// Micro-kernels, compiled together as one image.
 struct MicroKernelPart {
-  DType accumulator = DType::Float32;
+  DType operand = DType::Float32;  ///< that of the sums, or BFloat16: see multiplied_dtype()
   RowLayout layout = RowLayout::UnitRow;
   ColumnLayout columns = ColumnLayout::UnitColumn;
   bool whole = true;  ///< columns == vectors * lanes; if not (always with UnitK), also fewer
@@ -110,6 +127,12 @@ struct MicroKernelPart {
   int wide_entry(const ContractionTile& tile, int height) const {
     return static_cast<int>(heights(tile).size()) * tile.vectors + height - 1;
   }
+  /// The part as `isa` has it.
+  MicroKernelPart at(Isa isa) const {
+    MicroKernelPart part = *this;
+    part.operand = multiplied_dtype(operand, isa);
+    return part;
+  }
   std::string text() const;
   Hash128 hash() const;
 };
@@ -117,21 +140,22 @@ struct MicroKernelPart {
 /// Which stride of a source is 1.
 enum class PackStride : uint8_t { Lane, K, None };
 
-/// The packing functions from `source` to `accumulator`.
+/// The packing functions from `source` to steps of `operand`.
 struct PackPart {
   DType source = DType::Float32;
-  DType accumulator = DType::Float32;
+  DType operand = DType::Float32;  ///< as of MicroKernelPart
 
   /// Entry of the function for panels of tile.columns() columns, or of packed_rows rows.
   static int entry(PackStride unit, bool columns) {
     return static_cast<int>(unit) * 2 + (columns ? 1 : 0);
   }
+  PackPart at(Isa isa) const { return {source, multiplied_dtype(operand, isa)}; }
   std::string text() const;
   Hash128 hash() const;
 };
 
 inline std::string MicroKernelPart::text() const {
-  return concat("micro_kernels ", info(accumulator).ir_name,
+  return concat("micro_kernels ", info(operand).ir_name,
                 layout == RowLayout::UnitRow ? " unit_row" : " unit_k",
                 columns == ColumnLayout::UnitColumn ? "" : " columns_unit_k",
                 whole ? " whole" : " partial");
@@ -140,7 +164,7 @@ inline std::string MicroKernelPart::text() const {
 inline Hash128 MicroKernelPart::hash() const {
   return Hasher()
       .add(std::string_view("micro_kernels"))
-      .add(accumulator)
+      .add(operand)
       .add(layout)
       .add(columns)
       .add(whole)
@@ -148,11 +172,11 @@ inline Hash128 MicroKernelPart::hash() const {
 }
 
 inline std::string PackPart::text() const {
-  return concat("pack ", info(source).ir_name, " as ", info(accumulator).ir_name);
+  return concat("pack ", info(source).ir_name, " as ", info(operand).ir_name);
 }
 
 inline Hash128 PackPart::hash() const {
-  return Hasher().add(std::string_view("pack")).add(source).add(accumulator).finish();
+  return Hasher().add(std::string_view("pack")).add(source).add(operand).finish();
 }
 
 }  // namespace flambeau::codegen

@@ -81,7 +81,7 @@ Value* LoopCodegen::access_mask(Value* mask) {
 }
 
 bool LoopCodegen::has_native_mask(DType dtype) const {
-  return isa_ == Isa::Avx512 || size_of(dtype) >= 4;
+  return isa_ >= Isa::Avx512 || size_of(dtype) >= 4;
 }
 
 namespace {
@@ -265,7 +265,7 @@ void LoopCodegen::store(const Statement& s) {
   value = emitter_.to_memory(emitter_.splat(value, lanes_.count), s.dtype);
   if (a.contiguous())
     store_contiguous(s.dtype, value, element_pointer(s.buffer, a.scalar), mask);
-  else if (a.alternates() && isa_ == Isa::Avx512 && access_mask(mask) == nullptr)
+  else if (a.alternates() && isa_ >= Isa::Avx512 && access_mask(mask) == nullptr)
     store_alternate(s.dtype, value, element_pointer(s.buffer, a.scalar));
   else
     scatter(s, a, value, mask);
@@ -329,7 +329,7 @@ void LoopCodegen::store_alternate(DType dtype, Value* value, Value* pointer) {
 void LoopCodegen::scatter(const Statement& s, const Address& a, Value* value, Value* mask) {
   llvm::Type* element = emitter_.memory_type(s.dtype);
   Value* lanes = access_mask(mask);
-  if (isa_ == Isa::Avx512 && size_of(s.dtype) >= 4) {
+  if (isa_ >= Isa::Avx512 && size_of(s.dtype) >= 4) {
     builder_.CreateMaskedScatter(value, element_pointer(s.buffer, lane_offsets(a)),
                                  alignment_of(s.dtype), lanes);
     return;

@@ -36,8 +36,10 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(Isa isa) {
   options.NoTrappingFPMath = true;
   // x86-64-v3 and -v4 are exactly the levels that the run-time check asks for; LLVM by itself would
   // keep to 256 bits on the latter, and take gathers of the former apart into branches.
-  const char* cpu = isa == Isa::Avx512 ? "x86-64-v4" : "x86-64-v3";
-  const char* features = isa == Isa::Avx512 ? "-prefer-256-bit" : "+fast-gather";
+  const char* cpu = isa >= Isa::Avx512 ? "x86-64-v4" : "x86-64-v3";
+  const char* features = isa == Isa::Avx2     ? "+fast-gather"
+                         : isa == Isa::Avx512 ? "-prefer-256-bit"
+                                              : "-prefer-256-bit,+avx512bf16";
   std::unique_ptr<llvm::TargetMachine> machine(
       x86_target().createTargetMachine(kTriple, cpu, features, options, llvm::Reloc::PIC_,
                                        llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
@@ -45,7 +47,7 @@ std::unique_ptr<llvm::TargetMachine> make_target_machine(Isa isa) {
   return machine;
 }
 
-unsigned register_bytes(Isa isa) { return isa == Isa::Avx512 ? 64 : 32; }
+unsigned register_bytes(Isa isa) { return isa >= Isa::Avx512 ? 64 : 32; }
 
 void prepare_module(llvm::Module& module, const llvm::TargetMachine& machine) {
   module.setTargetTriple(kTriple);

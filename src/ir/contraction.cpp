@@ -90,8 +90,8 @@ LoopProgram epilogue_program(const Contraction& contraction, bool transposed, bo
 }
 
 std::string Contraction::text() const {
-  return concat("contraction(", info(a).ir_name, ", ", info(b).ir_name, ") ",
-                epilogue_program(*this, false).text());
+  return concat("contraction(", info(a).ir_name, ", ", info(b).ir_name,
+                of_bfloat16 ? ") of bf16 " : ") ", epilogue_program(*this, false).text());
 }
 
 Hash128 Contraction::hash() const {
@@ -99,6 +99,7 @@ Hash128 Contraction::hash() const {
       .add(std::string_view("contraction"))
       .add(a)
       .add(b)
+      .add(of_bfloat16)
       .add(is_plain)
       .add(epilogue_program(*this, false).hash())
       .finish();

@@ -20,6 +20,8 @@ namespace flambeau::ir {
 struct Contraction {
   DType a = DType::Float32;
   DType b = DType::Float32;
+  /// The operands hold bfloat16 values: sums take pairs where the CPU has products of them.
+  bool of_bfloat16 = false;
   /// Buffer 0 is the output.
   std::vector<BufferInfo> buffers;
   /// What happens to a sum: Constant, Slot, Index, Compute, Load and Store statements. Value 0 is

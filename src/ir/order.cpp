@@ -151,6 +151,41 @@ Container contract_element(DType dtype, std::span<const Container> a, size_t a_s
   return total;
 }
 
+float flushed(float value) {
+  return std::fpclassify(value) == FP_SUBNORMAL ? std::copysign(0.0f, value) : value;
+}
+
+/// A multiply-add of VDPBF16PS; x and y are bfloat16 values.
+float pair_multiply_add(float x, float y, float sum) {
+  x = flushed(x);
+  y = flushed(y);
+  // Near the least normal number a double holds the result exactly. What is less than half a unit
+  // (of float32 with any exponent) below it rounds up to it.
+  const double exact = double{x} * y + double{sum};
+  if (std::abs(exact) < 0x1p-126 - 0x1p-151) return std::copysign(0.0f, static_cast<float>(exact));
+  return std::fma(x, y, sum);
+}
+
+/// contract_element() in pairs.
+Container contract_pairs(std::span<const Container> a, size_t a_step, std::span<const Container> b,
+                         size_t b_step, size_t extent) {
+  const auto value = [](Container bits) {
+    return std::bit_cast<float>(static_cast<uint32_t>(bits));
+  };
+  float total = 0;
+  for (size_t begin = 0; begin < extent; begin += kContractBlock) {
+    float block = 0;
+    for (size_t k = begin; k < std::min<size_t>(begin + kContractBlock, extent); k += 2) {
+      const bool has_next = k + 1 < extent;
+      block = pair_multiply_add(has_next ? value(a[(k + 1) * a_step]) : 0.0f,
+                                has_next ? value(b[(k + 1) * b_step]) : 0.0f, block);
+      block = pair_multiply_add(value(a[k * a_step]), value(b[k * b_step]), block);
+    }
+    total = begin == 0 ? block : total + block;
+  }
+  return std::bit_cast<uint32_t>(total);
+}
+
 std::vector<Container> containers_of(const ArrayValue& array, DType dtype) {
   std::vector<Container> out(static_cast<size_t>(array.size()));
   for (size_t i = 0; i < out.size(); ++i)
@@ -160,13 +195,14 @@ std::vector<Container> containers_of(const ArrayValue& array, DType dtype) {
 
 }  // namespace
 
-ArrayValue contract_in_order(const ArrayValue& a, const ArrayValue& b, DType result) {
+ArrayValue contract_in_order(const ArrayValue& a, const ArrayValue& b, DType result, bool pairs) {
   const size_t rank = a.shape.size();
   require(rank >= 2 && b.shape.size() == rank && a.dtype == b.dtype &&
               a.shape[rank - 1] == b.shape[rank - 2] &&
               std::equal(a.shape.begin(), a.shape.end() - 2, b.shape.begin()),
           "contract: the operands do not fit");
   const DType dtype = compute_dtype(a.dtype);
+  require(!pairs || dtype == DType::Float32, "contract: pairs are of bfloat16 values");
   const auto m = static_cast<size_t>(a.shape[rank - 2]);
   const auto k = static_cast<size_t>(a.shape[rank - 1]);
   const auto n = static_cast<size_t>(b.shape[rank - 1]);
@@ -181,9 +217,13 @@ ArrayValue contract_in_order(const ArrayValue& a, const ArrayValue& b, DType res
     const size_t batch = position / (m * n);
     const size_t row = position / n % m;
     const size_t column = position % n;
-    const Container sum = k == 0 ? 0
-                                 : contract_element(dtype, xs.subspan((batch * m + row) * k), 1,
-                                                    ys.subspan(batch * k * n + column), n, k);
+    Container sum = 0;
+    if (k > 0) {
+      const auto of_row = xs.subspan((batch * m + row) * k);
+      const auto of_column = ys.subspan(batch * k * n + column);
+      sum = pairs ? contract_pairs(of_row, 1, of_column, n, k)
+                  : contract_element(dtype, of_row, 1, of_column, n, k);
+    }
     set_element(out, static_cast<int64_t>(position), convert_element(result, dtype, sum));
   }
   return out;

@@ -61,6 +61,12 @@ ArrayValue scan_array(const Primitive& row, std::span<const ArrayValue> operands
 /// k in blocks of kContractBlock: each block one chain of fused multiply-adds from zero (integers:
 /// wrapping), block sums added in ascending order onto the first. Accumulates in the operands'
 /// dtype, 16-bit floats in Float32; converted to `result` once. Zero if k is 0.
-ArrayValue contract_in_order(const ArrayValue& a, const ArrayValue& b, DType result);
+///
+/// `pairs`: the operands are Float32 or BFloat16 and hold bfloat16 values, and the chain takes k
+/// two at a time, as AVX512-BF16's VDPBF16PS does: of an even k and the next, the next comes first
+/// (where there is none, +0 * +0 does), and in each multiply-add denormal operands count as zeros
+/// of their sign, as does a result that is below the least normal number after rounding.
+ArrayValue contract_in_order(const ArrayValue& a, const ArrayValue& b, DType result,
+                             bool pairs = false);
 
 }  // namespace flambeau::ir

@@ -16,6 +16,7 @@ ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
   ir::Contraction& contraction = out.contraction;
   contraction.a = a;
   contraction.b = b;
+  contraction.of_bfloat16 = step.of_bfloat16;
   // Value 0 is the sum; the template's values follow.
   contraction.value_count = kernel.value_count + 1;
   const auto slot = [&](ContractionEpilogue::Slot wanted) {

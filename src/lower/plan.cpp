@@ -267,6 +267,7 @@ class Planner {
     step.m = shape[batch];
     step.n = shape[batch + 1];
     step.k = node(product.arguments[0]).type.shape[batch + 1];
+    step.of_bfloat16 = product.attributes.index == 1;
     step.result = new_value(id);
     plan_.steps.emplace_back(std::move(step));
     return true;

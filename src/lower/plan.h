@@ -29,6 +29,7 @@ struct ContractStep {
   int batch_rank = 0;
   Dim m, n, k;
   SmallVector<Dim, 3> batch;
+  bool of_bfloat16 = false;  ///< a and b hold values of it, in whatever dtype
   /// A pointwise kernel over [batch.., m, n] (loops of extent 1 left out) that reads the product
   /// from its buffer `product_buffer` and writes `result`; null: the product is the result.
   std::shared_ptr<const KernelTemplate> epilogue;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/half.h"
 #include "prim/row.h"
 
 namespace flambeau::prim {
@@ -465,6 +466,40 @@ Expr scatter_max(const Expr& target, std::span<const Expr> indices, const Expr& 
 Expr scatter_min(const Expr& target, std::span<const Expr> indices, const Expr& source) {
   return add_node("scatter_min", indexed("scatter_min", target, indices, &source));
 }
-Expr contract(const Expr& a, const Expr& b) { return add_node("contract", {a, b}); }
+
+namespace {
+
+/// True if the program shows that each element of `a` is a bfloat16 value.
+bool holds_bfloat16(const Expr& a) {
+  if (a.dtype() == DType::BFloat16) return true;
+  if (a.dtype() != DType::Float32) return false;
+  const ir::Node& node = a.node();
+  const auto operand = [&](size_t i) {
+    return holds_bfloat16(a.builder().expr(node.arguments[i]));
+  };
+  switch (node.primitive->cls) {
+    case PrimitiveClass::Source: {
+      const auto value = static_cast<float>(node.attributes.value.to_double());
+      return node.primitive->name == "constant" &&
+             bfloat16_to_float(float_to_bfloat16(value)) == value;
+    }
+    case PrimitiveClass::Elementwise:
+      return node.primitive->name == "convert" && operand(0);
+    case PrimitiveClass::View:
+    case PrimitiveClass::Reshape:
+    case PrimitiveClass::Gather:
+      return operand(0);
+    case PrimitiveClass::Pad:
+      return operand(0) && operand(1);
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Expr contract(const Expr& a, const Expr& b) {
+  return add_node("contract", {a, b}, {.index = holds_bfloat16(a) && holds_bfloat16(b) ? 1 : 0});
+}
 
 }  // namespace flambeau::prim

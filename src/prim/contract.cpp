@@ -1,5 +1,6 @@
 // The row of batched matrix products.
 
+#include "base/cpu_features.h"
 #include "ir/order.h"
 #include "prim/structural.h"
 
@@ -60,11 +61,13 @@ const RegisterPrimitive kContract{{
     .arity = 2,
     .doc = "[batch..., m, k] x [batch..., k, n] -> [batch..., m, n]: for each element ascending k "
            "in blocks of 256, each one chain of fused multiply-adds from zero, block sums added in "
-           "ascending order.",
+           "ascending order. index 1: the operands hold bfloat16 values, and on CPUs with products "
+           "of their pairs chains take k two at a time.",
     .infer = infer_contract,
     .interpret =
         [](const Node& node, std::span<const ArrayValue> arguments, const DimBindings&) {
-          return ir::contract_in_order(arguments[0], arguments[1], node.type.dtype);
+          const bool pairs = node.attributes.index == 1 && has_pair_products(active_isa());
+          return ir::contract_in_order(arguments[0], arguments[1], node.type.dtype, pairs);
         },
     .vjp = [](const VjpContext& c) -> Cotangents {
       return {contract(c.cotangent, transpose(c.arguments[1], -1, -2)),
@@ -72,7 +75,8 @@ const RegisterPrimitive kContract{{
     },
     .batch =
         [](const BatchContext& c) {
-          return contract(batched_argument(c, 0), batched_argument(c, 1));
+          const Expr operands[] = {batched_argument(c, 0), batched_argument(c, 1)};
+          return c.builder.add(c.node.primitive, operands, c.node.attributes);
         },
     .on_complex = contract_complex,
 }};

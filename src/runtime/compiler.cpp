@@ -62,8 +62,8 @@ std::vector<std::byte> pack_image(const codegen::KernelImage& image) {
   return out;
 }
 
-Hash128 key_of(const Hash128& content, Isa isa) {
-  return Hasher().add(content).add(isa_name(isa)).add(compiler_version()).finish();
+Hash128 key_of(const CodeRequest& request) {
+  return Hasher().add(request.content).add(isa_name(request.isa)).add(compiler_version()).finish();
 }
 
 /// The pack of the package. Leaked, as what it maps is read at any time.
@@ -135,16 +135,27 @@ class LoadedImages {
 class CachedContractionLoader final : public ContractionLoader {
  public:
   const CodeEntry* load(const codegen::MicroKernelPart& part) override {
-    return get_code(part.hash(), [part](const codegen::Api& api, Isa isa) {
-      return api.compile_micro_kernels(part, isa);
-    });
+    return get_code(request_of(part, &codegen::Api::compile_micro_kernels));
   }
   const CodeEntry* load(const codegen::PackPart& part) override {
-    return get_code(part.hash(), [part](const codegen::Api& api, Isa isa) {
-      return api.compile_pack(part, isa);
-    });
+    return get_code(request_of(part, &codegen::Api::compile_pack));
   }
   ir::KernelFunction load(const ir::LoopProgram& epilogue) override { return get_kernel(epilogue); }
+
+ private:
+  template <class Part>
+  static RequestForIsa request_of(const Part& given,
+                                  codegen::KernelImage (*codegen::Api::*compile)(const Part&,
+                                                                                 Isa)) {
+    return [given, compile](Isa isa) {
+      const Part part = given.at(isa);
+      return CodeRequest{part.hash(),
+                         part.operand == DType::BFloat16 ? isa : without_pair_products(isa),
+                         [part, compile](const codegen::Api& api, Isa level) {
+                           return (api.*compile)(part, level);
+                         }};
+    };
+  }
 };
 
 }  // namespace
@@ -158,47 +169,54 @@ CompileLater::CompileLater() : before_(compile_later) { compile_later = true; }
 CompileLater::~CompileLater() { compile_later = before_; }
 void wait_for_compiler() { CompileQueue::global().wait(); }
 
-const CodeEntry* get_code(const Hash128& content, const CompileFunction& compile) {
-  LoadedImages::Image& image = LoadedImages::global().image(content);
+const CodeEntry* get_code(const RequestForIsa& request) {
+  const CodeRequest wanted = request(active_isa());
+  LoadedImages::Image& image = LoadedImages::global().image(wanted.content);
   std::unique_lock lock(image.mutex, std::defer_lock);
   if (!compile_later)
     lock.lock();
   else if (!lock.try_lock())
     throw KernelMissing();
   if (!image.entries.empty()) return image.entries.data();
-  const Isa isa = active_isa();
   if (Recorder::global().is_on) {
     const codegen::Api& api = open_compiler();
-    std::vector<std::future<std::vector<std::byte>>> compiled;
-    for (const Isa each : kAllIsas)
-      compiled.push_back(
-          std::async(std::launch::async, [&, each] { return pack_image(compile(api, each)); }));
-    for (size_t i = 0; i < compiled.size(); ++i) {
-      std::vector<std::byte> bytes = compiled[i].get();
-      if (kAllIsas[i] == isa) image.entries = load_image(bytes);
-      Recorder::global().add(key_of(content, kAllIsas[i]), std::move(bytes));
+    std::unordered_map<Hash128, std::future<std::vector<std::byte>>> compiled;
+    for (const Isa isa : kAllIsas) {
+      const CodeRequest each = request(isa);
+      std::future<std::vector<std::byte>>& bytes = compiled[key_of(each)];
+      if (!bytes.valid())
+        bytes = std::async(std::launch::async,
+                           [&api, each] { return pack_image(each.compile(api, each.isa)); });
+    }
+    for (auto& [key, bytes] : compiled) {
+      std::vector<std::byte> image_bytes = bytes.get();
+      if (key == key_of(wanted)) image.entries = load_image(image_bytes);
+      Recorder::global().add(key, std::move(image_bytes));
     }
     return image.entries.data();
   }
-  const Hash128 key = key_of(content, isa);
+  const Hash128 key = key_of(wanted);
   if (const std::span<const std::byte> packed = shipped_pack().find(key); !packed.empty()) {
     image.entries = load_image(packed);
     return image.entries.data();
   }
   if (compile_later && KernelCache::global().find(key) == nullptr) {
     static_cast<void>(open_compiler());  // before the thread starts, to outlive it
-    CompileQueue::global().add(content, [content, compile] { get_code(content, compile); });
+    CompileQueue::global().add(wanted.content, [request] { get_code(request); });
     throw KernelMissing();
   }
   const CachedBytes bytes = KernelCache::global().get_or_compile(
-      key, [&] { return pack_image(compile(open_compiler(), isa)); });
+      key, [&] { return pack_image(wanted.compile(open_compiler(), wanted.isa)); });
   image.entries = load_image(*bytes);
   return image.entries.data();
 }
 
 ir::KernelFunction get_kernel(const ir::LoopProgram& program) {
-  const CodeEntry* entries = get_code(program.hash(), [program](const codegen::Api& api, Isa isa) {
-    return api.compile_loops(program, isa);
+  const CodeEntry* entries = get_code([program](Isa isa) {
+    return CodeRequest{program.hash(), without_pair_products(isa),
+                       [program](const codegen::Api& api, Isa level) {
+                         return api.compile_loops(program, level);
+                       }};
   });
   return reinterpret_cast<ir::KernelFunction>(entries[0]);
 }

@@ -21,7 +21,15 @@ struct KernelImage;
 
 /// A function of an image, to be cast to its type.
 using CodeEntry = void (*)();
-using CompileFunction = std::function<codegen::KernelImage(const codegen::Api&, Isa)>;
+
+/// An image for one instruction set.
+struct CodeRequest {
+  Hash128 content;  ///< what tells it apart
+  Isa isa;          ///< the lowest one for which the code is the same
+  /// Makes it; holds all that it needs.
+  std::function<codegen::KernelImage(const codegen::Api&, Isa)> compile;
+};
+using RequestForIsa = std::function<CodeRequest(Isa)>;
 
 /// Thrown inside CompileLater for a kernel that no cache has.
 class KernelMissing final : public std::exception {
@@ -49,10 +57,9 @@ void wait_for_compiler();
 /// of the process. EnvironmentError if the compiler library is needed and cannot be opened.
 ir::KernelFunction get_kernel(const ir::LoopProgram& program);
 
-/// The same for any image: the entries of the one whose content has hash `content`, made by
-/// `compile` (which must hold all that it needs) if neither memory nor the pack of the package nor
-/// the disk cache has it.
-const CodeEntry* get_code(const Hash128& content, const CompileFunction& compile);
+/// The same for any image: the entries of the one that `request` names for active_isa(), compiled
+/// if neither memory nor the pack of the package nor the disk cache has it.
+const CodeEntry* get_code(const RequestForIsa& request);
 
 /// From now on every kernel that this process loads for the first time is compiled for each
 /// instruction set, whatever caches hold, and remembered for write_recorded_kernels(). For making

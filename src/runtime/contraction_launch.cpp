@@ -57,10 +57,12 @@ const ContractionTemplate::Variant& ContractionTemplate::variant(
     if (known->columns == columns) return *known;
   auto fresh = std::make_unique<Variant>();
   fresh->columns = columns;
-  if (step_.epilogue != nullptr)
+  if (step_.epilogue != nullptr) {
     fresh->epilogue = lower::make_epilogue(step_, a_, b_, {columns.data(), columns.size()});
-  else
+  } else {
     fresh->epilogue.contraction = ir::plain_contraction(a_, b_, result_);
+    fresh->epilogue.contraction.of_bfloat16 = step_.of_bfloat16;
+  }
   fresh->kernel = std::make_unique<ContractionKernel>(fresh->epilogue.contraction, active_isa(),
                                                       contraction_loader());
   variants_.push_back(std::move(fresh));

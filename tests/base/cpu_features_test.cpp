@@ -32,8 +32,8 @@ TEST(CpuFeatures, AgreeWithTheKernel) {
   const CpuFeatures& cpu = cpu_features();
   const bool avx512 = flags.count("avx512f") && flags.count("avx512bw") &&
                       flags.count("avx512dq") && flags.count("avx512vl");
-  EXPECT_EQ(cpu.isa == Isa::Avx512, avx512);
-  EXPECT_EQ(cpu.avx512_bf16, avx512 && flags.count("avx512_bf16"));
+  EXPECT_EQ(cpu.isa >= Isa::Avx512, avx512);
+  EXPECT_EQ(cpu.isa >= Isa::Avx512Bf16, avx512 && flags.count("avx512_bf16"));
   EXPECT_EQ(cpu.avx512_fp16, avx512 && flags.count("avx512_fp16"));
   EXPECT_FALSE(cpu.model.empty());
   EXPECT_GE(cpu.l1_data_bytes, size_t{16} << 10);
@@ -43,6 +43,7 @@ TEST(CpuFeatures, AgreeWithTheKernel) {
 TEST(CpuFeatures, NamesAreThoseOfTheSetting) {
   EXPECT_EQ(isa_name(Isa::Avx2), "avx2");
   EXPECT_EQ(isa_name(Isa::Avx512), "avx512");
+  EXPECT_EQ(isa_name(Isa::Avx512Bf16), "avx512_bf16");
 }
 
 TEST(CpuFeaturesDeathTest, TheSettingForcesAnInstructionSet) {
@@ -64,11 +65,11 @@ TEST(CpuFeaturesDeathTest, TheSettingForcesAnInstructionSet) {
     _exit(0);
   };
   EXPECT_EXIT(error_of("sse2"), testing::ExitedWithCode(1),
-              "FLAMBEAU_ISA is 'sse2', expected 'avx2' or 'avx512'");
-  if (cpu_features().isa == Isa::Avx2) {
-    EXPECT_EXIT(error_of("avx512"), testing::ExitedWithCode(1), "has no more than 'avx2'");
-  } else {
-    EXPECT_EXIT(error_of("avx512"), testing::ExitedWithCode(0), "");
+              "FLAMBEAU_ISA is 'sse2', expected 'avx2', 'avx512' or 'avx512_bf16'");
+  for (const Isa isa : kAllIsas) {
+    const bool has = isa <= cpu_features().isa;
+    EXPECT_EXIT(error_of(std::string(isa_name(isa)).c_str()), testing::ExitedWithCode(has ? 0 : 1),
+                has ? std::string() : concat("has no more than '", isa_name(cpu_features().isa)));
   }
 }
 

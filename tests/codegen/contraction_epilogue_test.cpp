@@ -12,15 +12,6 @@
 namespace flambeau::testing {
 namespace {
 
-std::vector<Isa> isas() {
-  if (cpu_features().isa == Isa::Avx512) return {Isa::Avx2, Isa::Avx512};
-  return {Isa::Avx2};
-}
-
-ContractionKernel make_kernel(const ir::Contraction& contraction, Isa isa) {
-  return {contraction, isa, std::make_unique<DirectLoader>(isa)};
-}
-
 /// A row-major array of random elements of `dtype`.
 ir::ArrayValue random_array(DType dtype, const Ints& shape, unsigned seed) {
   ir::ArrayValue out(dtype, shape);
@@ -68,8 +59,10 @@ class ContractionDType : public ::testing::TestWithParam<DTypes> {};
 TEST_P(ContractionDType, FollowsTheDefinition) {
   const auto [dtype, out_dtype] = GetParam();
   for (const Isa isa : isas()) {
-    const ContractionKernel kernel =
-        make_kernel(ir::plain_contraction(dtype, dtype, out_dtype), isa);
+    ir::Contraction contraction = ir::plain_contraction(dtype, dtype, out_dtype);
+    contraction.of_bfloat16 = dtype == DType::BFloat16;
+    const bool pairs = contraction.of_bfloat16 && has_pair_products(isa);
+    const ContractionKernel kernel = make_kernel(contraction, isa);
     unsigned seed = 1;
     for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
                                   {3, 5, 7},
@@ -81,7 +74,7 @@ TEST_P(ContractionDType, FollowsTheDefinition) {
       for (int layout = 0; layout < 8; ++layout) {
         const ir::ArrayValue a = random_array(dtype, {m, k}, seed++);
         const ir::ArrayValue b = random_array(dtype, {k, n}, seed++);
-        const ir::ArrayValue want = ir::contract_in_order(a, b, out_dtype);
+        const ir::ArrayValue want = ir::contract_in_order(a, b, out_dtype, pairs);
         const Placed placed_a(a, layout & 1), placed_b(b, layout & 2);
         const Placed out(random_array(out_dtype, {m, n}, seed++), layout & 4);
         const Placed expected(want, layout & 4);

@@ -45,6 +45,18 @@ class DirectLoader : public ContractionLoader {
   Isa isa_;
 };
 
+/// The levels that this CPU can run.
+inline std::vector<Isa> isas() {
+  std::vector<Isa> out;
+  for (const Isa isa : kAllIsas)
+    if (isa <= cpu_features().isa) out.push_back(isa);
+  return out;
+}
+
+inline ContractionKernel make_kernel(const ir::Contraction& contraction, Isa isa) {
+  return {contraction, isa, std::make_unique<DirectLoader>(isa)};
+}
+
 /// `bytes` that end (or, with `at_start`, begin) at a page that cannot be touched.
 class GuardedMemory {
  public:

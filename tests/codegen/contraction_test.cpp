@@ -7,23 +7,14 @@
 namespace flambeau::testing {
 namespace {
 
-ContractionKernel make_kernel(const ir::Contraction& contraction, Isa isa) {
-  return {contraction, isa, std::make_unique<DirectLoader>(isa)};
-}
-
 /// Kernels of float32 products, made once.
 const ContractionKernel& float_kernel(Isa isa) {
-  static const ContractionKernel avx2 =
-      make_kernel(ir::plain_contraction(DType::Float32, DType::Float32, DType::Float32), Isa::Avx2);
-  if (isa == Isa::Avx2) return avx2;
-  static const ContractionKernel avx512 = make_kernel(
-      ir::plain_contraction(DType::Float32, DType::Float32, DType::Float32), Isa::Avx512);
-  return avx512;
-}
-
-std::vector<Isa> isas() {
-  if (cpu_features().isa == Isa::Avx512) return {Isa::Avx2, Isa::Avx512};
-  return {Isa::Avx2};
+  static std::map<Isa, ContractionKernel> kernels;
+  return kernels
+      .try_emplace(
+          isa,
+          make_kernel(ir::plain_contraction(DType::Float32, DType::Float32, DType::Float32), isa))
+      .first->second;
 }
 
 ContractionArguments arguments_of(const Matrix<float>& a, const Matrix<float>& b,

@@ -240,6 +240,33 @@ TEST(Executable, TransposedProductsAreTheOperandsTheOtherWayRound) {
   }
 }
 
+TEST(Executable, ProductsOfBFloat16Values) {
+  for (const int64_t k : {1, 2, 7, 300}) {
+    const Tensor x = random_tensor({2, 5, k}, DType::BFloat16, 4);
+    const Tensor w = random_tensor({7, k}, DType::BFloat16, 5);
+    Builder b;
+    using namespace prim;  // NOLINT
+    const Expr a = convert(b.parameter(DType::BFloat16, shape_of(0, x.sizes())), DType::Float32);
+    const Expr c = convert(b.parameter(DType::BFloat16, shape_of(1, w.sizes())), DType::Float32);
+    const Expr flat = reshape(a, {a.dim(0) * a.dim(1), a.dim(2)});
+    const Expr product = contract(flat, transpose(c, 0, 1));
+    // Padded rows are float32 in memory and hold the same values.
+    const Expr zero = constant(b, DType::Float32, Scalar(0.0));
+    const Dim low[] = {Dim(1), Dim(0)};
+    const Dim high[] = {Dim(2), Dim(0)};
+    const Dim between[] = {Dim(0), Dim(0)};
+    const Expr padded = pad(c, zero, low, high, between);
+    const Expr of_padded = contract(padded, transpose(flat, 0, 1));
+    const Expr of_others = contract(flat * 0.3, transpose(c, 0, 1));
+    EXPECT_EQ(product.node().attributes.index, 1);
+    EXPECT_EQ(of_padded.node().attributes.index, 1);
+    EXPECT_EQ(of_others.node().attributes.index, 0);
+    const Expr results[] = {convert(product, DType::BFloat16), convert(of_padded, DType::BFloat16),
+                            of_padded, of_others, contract(a, transpose(a, 1, 2))};
+    expect_interpreter_bits(b.finish(results), {x, w});
+  }
+}
+
 TEST(Executable, ResultsThatAreParametersMayBeWrittenWhereOthersLie) {
   Builder b;
   const Expr p = b.parameter(DType::Float32, {Dim::size(0, 0), Dim::size(0, 1)});

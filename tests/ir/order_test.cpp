@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -193,6 +194,64 @@ TEST(Contract, HalvesAccumulateInFloat) {
   EXPECT_EQ(contract_in_order(ones, column, DType::Float32).as<float>()[0], 300.0f);
   EXPECT_EQ(contract_in_order(ones, column, DType::BFloat16).as<uint16_t>()[0],
             float_to_bfloat16(300.0f));
+}
+
+/// The product in pairs of a row and a column, whose elements are bfloat16 values.
+float pair_product(const std::vector<float>& a, const std::vector<float>& b) {
+  const auto k = static_cast<int64_t>(a.size());
+  return contract_in_order(array_of(a, {1, k}), array_of(b, {k, 1}), DType::Float32, true)
+      .as<float>()[0];
+}
+
+TEST(ContractPairs, TheSecondOfAPairComesFirst) {
+  const std::vector<float> ones(5, 1.0f);
+  EXPECT_EQ(pair_product({1, 0, 0x1p-30f, -1}, {1, 1, 1, 1}), 0x1p-30f);
+  EXPECT_EQ(pair_product({0x1p-30f, 0, 1, -1}, {1, 1, 1, 1}), 0.0f);
+  // An odd last element is the lower of its pair.
+  EXPECT_EQ(pair_product({0, 1, 0, -1, 0x1p-30f}, ones), 0x1p-30f);
+}
+
+TEST(ContractPairs, BlocksAreOf256Elements) {
+  std::vector<float> a(258, 0.0f);
+  const std::vector<float> b(258, 1.0f);
+  a[0] = 0x1p-30f;
+  a[256] = 1;
+  a[257] = -1;
+  EXPECT_EQ(pair_product(a, b), 0x1p-30f);
+}
+
+TEST(ContractPairs, DenormalsAreZeros) {
+  const float denormal = 0x1p-130f;
+  const float least = 0x1p-126f;
+  EXPECT_EQ(pair_product({denormal}, {0x1p100f}), 0.0f);
+  EXPECT_EQ(pair_product({0x1p100f}, {denormal}), 0.0f);
+  EXPECT_EQ(pair_product({least}, {1}), least);
+  EXPECT_EQ(pair_product({least}, {0.5f}), 0.0f);
+  // Each multiply-add by itself: half of the least number twice.
+  EXPECT_EQ(pair_product({least, least}, {0.5f, 0.5f}), 0.0f);
+  EXPECT_EQ(pair_product({1, least}, {least, -0.5f}), least);
+  // Less than the least number, but not when rounded to 24 bits.
+  EXPECT_EQ(pair_product({-0x1p-76f, least}, {0x1p-76f, 1}), least);
+  // Then too, although it is the least number when rounded as denormals are.
+  EXPECT_EQ(pair_product({-0x1.8p-75f, least}, {0x1p-76f, 1}), 0.0f);
+}
+
+TEST(ContractPairs, SignsOfZero) {
+  const float tiny = 0x1p-100f;
+  EXPECT_FALSE(std::signbit(pair_product({-0.0f}, {1})));
+  // What underflows keeps its sign, unless +0 is added: by the next pair, or where none is left.
+  EXPECT_TRUE(std::signbit(pair_product({-tiny, 0}, {tiny, 0})));
+  EXPECT_FALSE(std::signbit(pair_product({0, -tiny}, {0, tiny})));
+  EXPECT_FALSE(std::signbit(pair_product({-tiny, 0, 0}, {tiny, 0, -0.0f})));
+}
+
+TEST(ContractPairs, InfinitiesAndNaN) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(pair_product({0x1p127f, 0x1p127f}, {2, 1}), infinity);
+  EXPECT_EQ(pair_product({0x1p127f, 0x1p127f}, {2, -1}), 0x1p127f);
+  EXPECT_TRUE(std::isnan(pair_product({infinity, 0}, {0, 1})));
+  EXPECT_TRUE(std::isnan(pair_product({infinity, -infinity}, {1, 1})));
+  EXPECT_EQ(pair_product({infinity}, {1}), infinity);
 }
 
 TEST(Array, StridedCopyIsEveryAffineView) {

@@ -54,12 +54,14 @@ TEST(Compiler, ServesThreadsAtOnce) {
 TEST(Compiler, AFailureIsThrownAndTriedAgain) {
   const Hash128 content = hash_bytes("failing", 7);
   int tries = 0;
-  const auto fail = [&](const codegen::Api&, Isa) -> codegen::KernelImage {
-    ++tries;
-    throw std::runtime_error("no");
+  const auto failing = [&](Isa isa) {
+    return CodeRequest{content, isa, [&](const codegen::Api&, Isa) -> codegen::KernelImage {
+                         ++tries;
+                         throw std::runtime_error("no");
+                       }};
   };
-  EXPECT_THROW(get_code(content, fail), std::runtime_error);
-  EXPECT_THROW(get_code(content, fail), std::runtime_error);
+  EXPECT_THROW(get_code(failing), std::runtime_error);
+  EXPECT_THROW(get_code(failing), std::runtime_error);
   EXPECT_EQ(tries, 2);
 }
 

@@ -94,11 +94,15 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   const int64_t strips = ceil_div(plan.rows, height);
   const int64_t work = shape.m * shape.n * shape.k;
   const bool in_batch = shape.batch > 1 && work <= kSmallProduct;
-  const bool unit_columns = !columns_convert && (column_lane == 1 || plan.columns == 1);
+  // Steps of several elements are read in place along k only, and whole.
+  const bool is_single = tile.step == 1;
+  const bool whole_steps = shape.k % tile.step == 0;
+  const bool unit_columns =
+      is_single && !columns_convert && (column_lane == 1 || plan.columns == 1);
   if (unit_columns &&
       (strips <= kDirectColumnStrips || plan.columns * shape.k <= kDirectColumnElements))
     plan.column_source = ColumnSource::Direct;
-  else if (!columns_convert && column_k == 1 && plan.rows <= tile.low_heights[0])
+  else if (!columns_convert && column_k == 1 && whole_steps && plan.rows <= tile.low_heights[0])
     plan.column_source = ColumnSource::DirectK;
   else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kMostOwnStrips)
     plan.column_source = ColumnSource::PackedInTile;
@@ -108,8 +112,8 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   // Rows that are unit along the lanes are a cache line (and often a page) apart along k, so they
   // are read in place only for few columns.
   const bool shared = plan.column_source == ColumnSource::PackedShared;
-  const bool unit_row = !rows_convert && (row_lane == 1 || plan.rows == 1);
-  const bool unit_k = !rows_convert && (row_k == 1 || shape.k == 1);
+  const bool unit_row = is_single && !rows_convert && (row_lane == 1 || plan.rows == 1);
+  const bool unit_k = !rows_convert && whole_steps && (row_k == 1 || shape.k == 1);
   plan.layout = unit_row || !unit_k ? RowLayout::UnitRow : RowLayout::UnitK;
   plan.pack_rows = !unit_k && (!unit_row || shared);
 

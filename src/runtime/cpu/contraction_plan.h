@@ -12,7 +12,7 @@ struct ContractionShape {
   int64_t a_row = 0, a_column = 0;      ///< strides along m and k
   int64_t b_row = 0, b_column = 0;      ///< strides along k and n
   int64_t out_row = 0, out_column = 0;  ///< strides along m and n
-  bool a_converts = false;              ///< its dtype is not the accumulator's
+  bool a_converts = false;              ///< its dtype is not what micro-kernels multiply
   bool b_converts = false;
   bool has_epilogue = false;  ///< sums cannot be left in the output
 };

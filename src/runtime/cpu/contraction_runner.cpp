@@ -42,7 +42,6 @@ ContractionRunner::ContractionRunner(ContractionKernel::State& state,
   for (const int64_t extent : arguments.batch) batch_ *= extent;
   const auto& [a, b, out] = std::tie(arguments.a, arguments.b, arguments.out);
   const ir::Contraction& contraction = state.contraction();
-  const DType accumulator = state.accumulator();
   plan_ = plan_contraction({.batch = batch_,
                             .m = arguments.m,
                             .n = arguments.n,
@@ -53,22 +52,20 @@ ContractionRunner::ContractionRunner(ContractionKernel::State& state,
                             .b_column = b.column_stride,
                             .out_row = out.row_stride,
                             .out_column = out.column_stride,
-                            .a_converts = contraction.a != accumulator,
-                            .b_converts = contraction.b != accumulator,
+                            .a_converts = contraction.a != state.multiplied(),
+                            .b_converts = contraction.b != state.multiplied(),
                             .has_epilogue = !state.sums_are_output()},
                            tile_);
   rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
   columns_ = make_side(!plan_.transposed, true, packs_columns());
   k_ = arguments.k;
   work_ = arguments.m * arguments.n * std::max(k_, kLeastWork);
-  size_ = static_cast<int64_t>(size_of(accumulator));
+  size_ = static_cast<int64_t>(size_of(state.accumulator()));
   width_ = tile_.columns();
   height_ = tile_.rows(RowLayout::UnitRow);
   row_tiles_ = ceil_div(plan_.rows, plan_.tile_rows);
-  part_ = {
-      accumulator, plan_.layout,
-      plan_.column_source == ColumnSource::DirectK ? ColumnLayout::UnitK : ColumnLayout::UnitColumn,
-      true};
+  part_.layout = plan_.layout;
+  if (plan_.column_source == ColumnSource::DirectK) part_.columns = ColumnLayout::UnitK;
   strips_ = make_strips(plan_.tile_rows);
   if (plan_.column_source == ColumnSource::Direct && plan_.rows <= ContractionTile::kWideHeights)
     wide_vectors_ = ContractionTile::wide_vectors(static_cast<int>(plan_.rows));
@@ -166,7 +163,7 @@ void ContractionRunner::run_tiny(int64_t batch, int64_t batch_end) const {
 void ContractionRunner::run_shared() {
   const int64_t group_columns = std::min(plan_.group_columns, plan_.columns);
   const int64_t group_k = std::min(plan_.group_k, k_);
-  shared_stride_ = group_k * width_ + kPanelPadding / size_;
+  shared_stride_ = steps(group_k) * width_ + kPanelPadding / size_;
   const Workspace panels(ceil_div(group_columns, width_) * shared_stride_ * size_);
   // Sums that neither the output nor a tile can hold from one group of k to the next.
   const bool keeps_sums = !plan_.direct_output && group_k < k_;
@@ -211,7 +208,7 @@ void ContractionRunner::pack_group(int64_t batch, const Group& group) {
         const int64_t lanes = std::min(piece_columns, columns - column);
         columns_.pack(columns_.at(source, group.column + column, group.k + k), columns_.lane_stride,
                       columns_.k_stride, lanes, lanes, std::min(piece_k, length - k),
-                      group.panels + (column / width_ * shared_stride_ + k * width_) * size_,
+                      group.panels + (column / width_ * shared_stride_ + steps(k) * width_) * size_,
                       shared_stride_);
       },
       columns * length / kPackedElementsPerNanosecond);

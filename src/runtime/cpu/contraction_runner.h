@@ -73,6 +73,8 @@ class ContractionRunner {
   };
 
   Side make_side(bool of_b, bool is_columns, bool packs);
+  /// Steps of micro-kernels in `k` elements.
+  int64_t steps(int64_t k) const { return (k + tile_.step - 1) / tile_.step; }
   int64_t batch_offset(const Ints& strides, int64_t batch) const;
   char* batch_base(const ContractionArguments::Matrix& matrix, int64_t size, int64_t batch) const {
     return static_cast<char*>(matrix.data) + batch_offset(matrix.batch_strides, batch) * size;
@@ -112,13 +114,13 @@ class ContractionRunner {
   int64_t batch_ = 1;
   int64_t k_ = 0;
   int64_t work_ = 0;    // of one product, in multiply-adds
-  int64_t size_ = 0;    // bytes of an accumulator
+  int64_t size_ = 0;    // bytes of a sum or step
   int64_t width_ = 0;   // of a panel of columns
   int64_t height_ = 0;  // rows of a full panel of rows
   int64_t row_tiles_ = 0;
-  int64_t shared_stride_ = 0;      // between shared panels of columns, in elements
+  int64_t shared_stride_ = 0;      // between shared panels of columns, in steps
   int64_t sums_stride_ = 0;        // between rows of sums, in elements
-  codegen::MicroKernelPart part_;  // that serves, but for `whole`
+  codegen::MicroKernelPart part_;  // that serves, but for `operand` and `whole`
   int wide_vectors_ = 0;           // of the wide kernel of this height, 0 if there is none
   Strips strips_;                  // of a tile of tile_rows
   SmallVector<int64_t, 8> ints_;   // of the epilogue

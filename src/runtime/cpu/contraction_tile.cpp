@@ -20,12 +20,13 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 }  // namespace
 
 int64_t ContractionRunner::rows_bytes() const {
-  return plan_.pack_rows ? ceil_div(plan_.tile_rows, height_) * tile_.packed_rows * kBlock * size_
-                         : 0;
+  return plan_.pack_rows
+             ? ceil_div(plan_.tile_rows, height_) * tile_.packed_rows * steps(kBlock) * size_
+             : 0;
 }
 
 int64_t ContractionRunner::columns_bytes() const {
-  return plan_.column_source == ColumnSource::PackedInTile ? width_ * kBlock * size_ : 0;
+  return plan_.column_source == ColumnSource::PackedInTile ? width_ * steps(kBlock) * size_ : 0;
 }
 
 int64_t ContractionRunner::local_bytes() const {
@@ -76,7 +77,7 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
     if (plan_.pack_rows)
       rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
                  row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
-                 packed_rows, tile_.packed_rows * kBlock);
+                 packed_rows, tile_.packed_rows * steps(kBlock));
     for (int64_t column = tile.column; column < column_end; column += most)
       run_panel(place, group, column, std::min(most, column_end - column), k);
   }
@@ -122,8 +123,9 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
       panel = place.packed_columns;
       break;
     case ColumnSource::PackedShared:
-      panel = group.panels +
-              ((column - group.column) / width_ * shared_stride_ + (k - group.k) * width_) * size_;
+      panel =
+          group.panels +
+          ((column - group.column) / width_ * shared_stride_ + steps(k - group.k) * width_) * size_;
       break;
   }
   const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
@@ -138,7 +140,8 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
     int64_t row_stride = tile_.packed_rows;
     if (plan_.pack_rows) {
       rows = place.packed_rows +
-             (strip.first / height_ * tile_.packed_rows * kBlock + strip.first % height_) * size_;
+             (strip.first / height_ * tile_.packed_rows * steps(kBlock) + strip.first % height_) *
+                 size_;
     } else {
       rows = rows_.at(place.row_source, place.tile.row + strip.first, k);
       row_stride = plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
@@ -148,7 +151,7 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
                           : part_.wide_entry(tile_, static_cast<int>(plan_.rows));
     const auto kernel = reinterpret_cast<MicroKernel>(kernels[entry]);
     kernel(rows, row_stride, panel, panel_stride, sums + strip.first * sums_stride_ * size_,
-           sums_stride_, length, columns, k > 0 ? 1 : 0);
+           sums_stride_, steps(length), columns, k > 0 ? 1 : 0);
   }
   if (!plan_.direct_output && k + length == k_)
     run_epilogue(place.tile, place.row_end, column, column + columns, place.sums);
