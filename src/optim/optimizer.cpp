@@ -1,7 +1,5 @@
 #include "optim/optimizer.h"
 
-#include <map>
-
 #include "autograd/grad_mode.h"
 #include "autograd/node.h"
 #include "base/error.h"
@@ -191,36 +189,34 @@ Adam::Adam(TensorList parameters, const AdamOptions& options, bool decoupled)
 void Adam::step() {
   static const Operation coupled("_fused_adam_");
   static const Operation decoupled("_fused_adamw_");
+  static const Operation count("_foreach_add_");
   const GradModeGuard no_grad(false);
   const Updated all = updated();
-  // Parameters that have made the same number of steps share an update; usually all have.
-  struct Group {
-    TensorList parameters, gradients, exp_avgs, exp_avg_sqs;
-  };
-  std::map<double, Group> groups;
+  TensorList exp_avgs;
+  TensorList exp_avg_sqs;
+  TensorList steps;
   for (size_t i = 0; i < all.positions.size(); ++i) {
     Moments& state = states_[all.positions[i]];
     if (!state.exp_avg.defined()) {
       state.exp_avg = zeros_like(all.parameters[i]);
       state.exp_avg_sq = zeros_like(all.parameters[i]);
+      state.step = Tensor::from_scalar(Scalar(0.0), DType::Float32);
     }
-    state.steps += 1;
-    Group& group = groups[state.steps];
-    group.parameters.push_back(all.parameters[i]);
-    group.gradients.push_back(all.gradients[i]);
-    group.exp_avgs.push_back(state.exp_avg);
-    group.exp_avg_sqs.push_back(state.exp_avg_sq);
+    exp_avgs.push_back(state.exp_avg);
+    exp_avg_sqs.push_back(state.exp_avg_sq);
+    steps.push_back(state.step);
   }
-  for (const auto& [steps, group] : groups)
-    (decoupled_ ? decoupled : coupled)(group.parameters, group.gradients, group.exp_avgs,
-                                       group.exp_avg_sqs, lr, options_.beta1, options_.beta2,
-                                       options_.weight_decay, options_.eps, steps);
+  if (steps.empty()) return;
+  count(steps, 1);
+  (decoupled_ ? decoupled : coupled)(all.parameters, all.gradients, exp_avgs, exp_avg_sqs, steps,
+                                     lr, options_.beta1, options_.beta2, options_.weight_decay,
+                                     options_.eps);
 }
 
 nn::State Adam::parameter_state(size_t position) const {
   const Moments& state = states_[position];
   if (!state.exp_avg.defined()) return {};
-  return nn::State::Dict{{"step", Tensor::from_scalar(state.steps, DType::Float32)},
+  return nn::State::Dict{{"step", state.step},
                          {"exp_avg", state.exp_avg},
                          {"exp_avg_sq", state.exp_avg_sq}};
 }
@@ -253,7 +249,7 @@ void Adam::load(const std::vector<nn::State>& states, const nn::State& options) 
   for (size_t i = 0; i < states.size(); ++i) {
     if (states[i].is_none()) continue;
     moments[i] = {loaded(states[i], i, "exp_avg"), loaded(states[i], i, "exp_avg_sq"),
-                  states[i]["step"].tensor().item().to_double()};
+                  Tensor::from_scalar(states[i]["step"].tensor().item(), DType::Float32)};
   }
   states_ = std::move(moments);
   options_ = read;

@@ -100,7 +100,7 @@ class Adam : public Optimizer {
   struct Moments {
     Tensor exp_avg;
     Tensor exp_avg_sq;
-    double steps = 0;
+    Tensor step;  // a 0-dim float32: steps that were made
   };
   AdamOptions options_;
   bool decoupled_;

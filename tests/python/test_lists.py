@@ -34,12 +34,14 @@ def copies(of: Lists) -> Lists:
 
 
 def adamw(tensors: Lists, step: int) -> None:
-    flambeau._fused_adamw_(*tensors, step=float(step), **OPTIONS)
+    steps = [flambeau.tensor(float(step)) for _ in tensors[0]]
+    flambeau._fused_adamw_(*tensors, steps, **OPTIONS)
 
 
 def one_by_one(tensors: Lists, step: int) -> None:
     for item in zip(*tensors):
-        flambeau._fused_adamw_(*([tensor] for tensor in item), step=float(step), **OPTIONS)
+        steps = [flambeau.tensor(float(step))]
+        flambeau._fused_adamw_(*([tensor] for tensor in item), steps, **OPTIONS)
 
 
 def assert_same(a: Lists, b: Lists) -> None:
@@ -144,10 +146,11 @@ def test_numbers_that_change_between_calls() -> None:
     alone = copies(together)
     for step, rate in enumerate((0.1, 0.2, 0.0, 0.3), 1):
         for tensors in (together, alone):
-            options = {**OPTIONS, "lr": rate, "weight_decay": rate, "step": float(step)}
+            options = {**OPTIONS, "lr": rate, "weight_decay": rate}
             calls = [tensors] if tensors is together else [[[t] for t in i] for i in zip(*tensors)]
             for call in calls:
-                flambeau._fused_adamw_(*call, **options)
+                steps = [flambeau.tensor(float(step)) for _ in call[0]]
+                flambeau._fused_adamw_(*call, steps, **options)
     assert_same(together, alone)
 
 
@@ -197,5 +200,5 @@ def test_results_of_items(threads: int) -> None:
 
 
 def test_no_tensors() -> None:
-    flambeau._fused_adamw_([], [], [], [], step=1.0, **OPTIONS)
+    flambeau._fused_adamw_([], [], [], [], [], **OPTIONS)
     assert flambeau._foreach_norm([]) == ()

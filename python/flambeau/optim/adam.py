@@ -80,22 +80,8 @@ class Adam(Optimizer):
                 states.append(self.state[parameter] or self._make_state(parameter, group))
             if not params:
                 continue
-            counters = [state["step"] for state in states]
-            flambeau._foreach_add_(counters, 1)
-            steps = [counter.item() for counter in counters]
-            if steps.count(steps[0]) == len(steps):
-                self._step(params, grads, states, group, steps[0])
-                continue
-            # Parameters that have made the same number of steps share an update.
-            for step in dict.fromkeys(steps):
-                which = [i for i, own in enumerate(steps) if own == step]
-                self._step(
-                    [params[i] for i in which],
-                    [grads[i] for i in which],
-                    [states[i] for i in which],
-                    group,
-                    step,
-                )
+            flambeau._foreach_add_([state["step"] for state in states], 1)
+            self._step(params, grads, states, group)
         return loss
 
     def _make_state(self, parameter: Any, group: dict[str, Any]) -> dict[str, Any]:
@@ -113,11 +99,10 @@ class Adam(Optimizer):
         grads: list[Any],
         states: list[dict[str, Any]],
         group: dict[str, Any],
-        step: float,
     ) -> None:
         if group["differentiable"]:
             for parameter, state in zip(params, states):
-                self._update(parameter, state, group, step)
+                self._update(parameter, state, group)
             return
         decoupled = group["decoupled_weight_decay"]
         update = flambeau._fused_adamw_ if decoupled else flambeau._fused_adam_
@@ -127,22 +112,21 @@ class Adam(Optimizer):
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             *([[state["max_exp_avg_sq"] for state in states]] if group["amsgrad"] else []),
+            [state["step"] for state in states],
             lr=float(group["lr"]),
             beta1=group["betas"][0],
             beta2=group["betas"][1],
             weight_decay=float(group["weight_decay"]),
             eps=group["eps"],
-            step=step,
             maximize=group["maximize"],
         )
 
-    def _update(
-        self, parameter: Any, state: dict[str, Any], group: dict[str, Any], step: float
-    ) -> None:
+    def _update(self, parameter: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         """One parameter's update by operations, with amsgrad's largest second moment so far (Reddi
         et al. 2018).
         """
         beta1, beta2 = group["betas"]
+        step = state["step"].item()
         grad = -parameter.grad if group["maximize"] else parameter.grad
         grad = decayed(parameter, grad, group, group["decoupled_weight_decay"])
         mean = state["exp_avg"].lerp(grad, 1 - beta1)

@@ -60,7 +60,7 @@ void lower_adam(Lowering& l, bool decoupled) {
   }
   const Expr m = l["exp_avgs"] + (g - l["exp_avgs"]) * narrow(1.0 - wide("beta1"));
   const Expr v = l["exp_avg_sqs"] * l["beta2"] + g * g * narrow(1.0 - wide("beta2"));
-  const Expr step = wide("step");
+  const Expr step = convert(l["state_steps"], DType::Float64);
   const Expr correction1 = 1.0 - pow(wide("beta1"), step);
   const Expr correction2 = sqrt(1.0 - pow(wide("beta2"), step));
   const Expr size = narrow(wide("lr") / correction1);
@@ -76,24 +76,26 @@ void lower_adam(Lowering& l, bool decoupled) {
 template <bool kAmsgrad>
 SampleList adam_samples() {
   const std::vector<std::pair<std::string, SampleValue>> options = {
-      {"lr", 0.1},           {"beta1", 0.9}, {"beta2", 0.999},
-      {"weight_decay", 0.1}, {"eps", 1e-8},  {"step", 3.0}};
-  if (kAmsgrad) return {{{two(), two(), two(), two(0, 1), two(0, 1)}, options}};
-  return {{{two(), two(), two(), two(0, 1)}, options}};
+      {"lr", 0.1}, {"beta1", 0.9}, {"beta2", 0.999}, {"weight_decay", 0.1}, {"eps", 1e-8}};
+  const std::vector<SampleTensor> steps = {t({}, 1, 9), t({}, 1, 9)};
+  if (kAmsgrad) return {{{two(), two(), two(), two(0, 1), two(0, 1), steps}, options}};
+  return {{{two(), two(), two(), two(0, 1), steps}, options}};
 }
 template <bool kDecoupled, bool kAmsgrad>
 Definition adam_definition(std::string_view schema) {
   Definition d = update(
       schema,
-      kDecoupled ? "One step of AdamW on every parameter of the list; `step` counts from 1."
-                 : "One step of Adam on every parameter of the list; `step` counts from 1.",
+      kDecoupled ? "One step of AdamW on every parameter of the list; its count of `state_steps`, a 0-dim float, "
+                   "begins with 1."
+                 : "One step of Adam on every parameter of the list; its count of `state_steps`, a 0-dim float, "
+                   "begins with 1.",
       [](Lowering& l) { lower_adam(l, kDecoupled); }, adam_samples<kAmsgrad>);
   d.special = {{"weight_decay", {0}}};
   return d;
 }
 #define FLAMBEAU_ADAM_OPTIONS                                                               \
-  "*, float lr, float beta1, float beta2, float weight_decay, float eps, float step, bool " \
-  "maximize=False) -> ()"
+  "Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float " \
+  "eps, bool maximize=False) -> ()"
 #define FLAMBEAU_ADAM_LISTS \
   "(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] exp_avg_sqs, "
 #define FLAMBEAU_ADAM_LARGEST "Tensor(d!)[] max_exp_avg_sqs, "
