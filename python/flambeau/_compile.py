@@ -31,6 +31,12 @@ def compile(
     is guarded and nothing can break; `fullgraph`, `dynamic`, `backend`, `mode` and `options` are
     taken as torch.compile takes them and change nothing. `numerics="fast"` allows results that
     differ in the last bits; none do yet. Usable as a decorator, with or without arguments.
+
+    `replay=True` is for functions so small that Python is most of their time: the program of a
+    call is kept, and calls with arguments of the same structure, dtypes and sizes run it without
+    running Python (as jax.jit). What the function uses may have other values in other memory, but
+    must be the same objects. RuntimeError where a call does what a replayed one could not do
+    again: reads a value, draws from Python's generators, changes Python's objects.
     """
     if mode not in _MODES:
         raise RuntimeError(
@@ -42,8 +48,6 @@ def compile(
         )
     if numerics not in _NUMERICS:
         raise ValueError(f"compile: numerics must be one of {_NUMERICS}, got {numerics!r}")
-    if replay:
-        raise NotImplementedError("compile: replay=True is not available yet")
     if model is None:
         return functools.partial(
             compile,
@@ -60,8 +64,11 @@ def compile(
         raise TypeError(f"compile: expected a function or a Module, got {type(model).__name__}")
     if disable:
         return model
+    wrap = recorded
+    if replay:
+        from ._replay import replayed as wrap
     optimized = getattr(type(model), "_optimized", None)  # a Module's
-    return recorded(model) if optimized is None else optimized(model)
+    return wrap(model) if optimized is None else optimized(model, wrap)
 
 
 def recorded(function: Callable[..., Any]) -> Callable[..., Any]:

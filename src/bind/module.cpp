@@ -13,6 +13,7 @@
 #include "bind/io.h"
 #include "bind/operation.h"
 #include "bind/registry_dump.h"
+#include "bind/replay.h"
 #include "bind/storage_type.h"
 #include "compile/program.h"
 #include "compile/recorder.h"
@@ -192,6 +193,7 @@ NB_MODULE(_C, module) {
   add_operations(module.ptr());
   add_construction(module);
   add_compile(module);
+  add_replay(module);
   add_settings(module);
   add_generator(module);
   add_autograd(module);

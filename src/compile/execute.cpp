@@ -14,9 +14,10 @@ namespace {
 
 class Execution {
  public:
-  explicit Execution(Recording& recording) : recording_(recording) {}
+  Execution(const Recording& recording, ReadyProgram& ready, const Frame& frame, bool fail_outputs)
+      : recording_(recording), ready_(ready), frame_(frame), fail_outputs_(fail_outputs) {}
 
-  void run(OnFailure on_failure) {
+  void run() {
     try {
       prepare();
       size_t begin = 0;
@@ -33,16 +34,19 @@ class Execution {
         begin = end;
       }
     } catch (const OutOfMemory&) {
-      return run_rest(on_failure);
+      return run_rest();
     } catch (...) {
       std::vector<int32_t> failed;
       if (program_ != nullptr) {
         const auto first = std::find(done_.begin(), done_.end(), false) - done_.begin();
         failed = program_->regions[static_cast<size_t>(first)].entries;
       }
-      stop(entries_left(), std::move(failed), on_failure);
+      stop(entries_left(), std::move(failed));
     }
-    if (fresh_ != nullptr) program_->keep(geometry_, fresh_);
+    if (fresh_ != nullptr) {
+      program_->keep(ready_.geometry, fresh_);
+      ready_.bound = std::move(fresh_);
+    }
     if (report_) add_report(std::move(*report_));
   }
 
@@ -50,12 +54,23 @@ class Execution {
   const Window& window(int32_t number) const {
     return recording_.windows[static_cast<size_t>(number)];
   }
+  Ref<Storage>& storage_of(const Window& window) const {
+    return frame_.storages[static_cast<size_t>(window.slot)];
+  }
+  int64_t offset_of(const Window& window) const {
+    return window.offset +
+           (frame_.shifts.empty() ? 0 : frame_.shifts[static_cast<size_t>(window.slot)]);
+  }
 
   void prepare() {
-    program_ = program_of(recording_);
+    if (ready_.program == nullptr) {
+      ready_.program = program_of(recording_);
+      ready_.geometry = geometry_of(recording_);
+      ready_.bound = ready_.program->find_bound(ready_.geometry);
+    }
+    program_ = ready_.program.get();
+    bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
-    geometry_ = geometry_of(recording_);
-    bound_ = program_->find_bound(geometry_);
     if (reporting()) begin_report();
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
@@ -74,8 +89,13 @@ class Execution {
 
   /// After a region had no memory, what is left happens as it was recorded, one by one: so what was
   /// recorded before the run that fails happens, and nothing after it.
-  void run_rest(OnFailure on_failure) {
+  void run_rest() {
     std::vector<bool> left = entries_left();
+    for (size_t slot = 0; slot < frame_.bytes.size(); ++slot)
+      if (!frame_.storages[slot]) {
+        const MemoryDeferral at_first_use(true);
+        frame_.storages[slot] = make_ref<Storage>(frame_.bytes[slot]);
+      }
     std::vector<size_t> last_use(recording_.slots.size(), 0);
     const auto for_slots = [&](const Entry& entry, const auto& visit) {
       for (const int32_t window : recording_.operands_of(entry.parameters))
@@ -90,30 +110,28 @@ class Execution {
         std::shared_ptr<const BoundRun> bound;
         run_alone(region_of(recording_, static_cast<int32_t>(i)), bound);
       } catch (...) {
-        stop(left, {static_cast<int32_t>(i)}, on_failure);
+        stop(left, {static_cast<int32_t>(i)});
       }
       left[i] = false;
       for_slots(recording_.entries[i], [&](size_t slot) {
-        if (last_use[slot] == i && recording_.slots[slot].storage)
-          let_go(static_cast<int32_t>(slot));
+        if (last_use[slot] == i) let_go(static_cast<int32_t>(slot));
       });
     }
-    for (size_t slot = 0; slot < recording_.slots.size(); ++slot)
-      if (recording_.slots[slot].storage) let_go(static_cast<int32_t>(slot));
+    for (size_t slot = 0; slot < frame_.storages.size(); ++slot) let_go(static_cast<int32_t>(slot));
   }
 
   /// After a failure of one of the entries `failed`; those of `left` do not happen.
-  [[noreturn]] void stop(const std::vector<bool>& left, std::vector<int32_t> failed,
-                         OnFailure on_failure) {
+  [[noreturn]] void stop(const std::vector<bool>& left, std::vector<int32_t> failed) {
     RunFailed failure;
     failure.cause = std::current_exception();
     failure.entries = std::move(failed);
-    if (on_failure == OnFailure::Drop)
+    failure.left = left;
+    if (fail_outputs_)
       for (size_t i = 0; i < left.size(); ++i)
         if (left[i]) fail_outputs(recording_.entries[i], failure);
-    for (const Slot& slot : recording_.slots)
-      if (slot.storage) slot.storage->set_pending(nullptr, 0);
-    if (on_failure == OnFailure::Keep) recording_ = recording_.take(left);
+    if (frame_.marked)
+      for (const Ref<Storage>& storage : frame_.storages)
+        if (storage) storage->set_pending(nullptr, 0);
     throw RunFailed(std::move(failure));
   }
 
@@ -125,7 +143,8 @@ class Execution {
     for (const Region& region : program_->regions)
       report_->unneeded -= static_cast<int32_t>(region.entries.size());
     made_.resize(recording_.slots.size());
-    for (size_t i = 0; i < made_.size(); ++i) made_[i] = recording_.slots[i].storage->is_deferred();
+    for (size_t i = 0; i < made_.size(); ++i)
+      made_[i] = frame_.storages[i] && frame_.storages[i]->is_deferred();
   }
 
   void run_reported(size_t number) {
@@ -136,7 +155,7 @@ class Execution {
         std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
     report.merged = merged_;
     for (size_t i = 0; i < made_.size(); ++i)
-      if (const Ref<Storage>& storage = recording_.slots[i].storage;
+      if (const Ref<Storage>& storage = frame_.storages[i];
           made_[i] && storage && !storage->is_deferred())
         report.live_bytes += static_cast<double>(storage->bytes());
     report_->regions.push_back(std::move(report));
@@ -175,14 +194,21 @@ class Execution {
   template <class Windows>
   SmallVector<Tensor, 8> tensors(const Windows& windows) const {
     SmallVector<Tensor, 8> list;
-    for (const int32_t w : windows) list.push_back(w >= 0 ? recording_.tensor(w) : Tensor());
+    for (const int32_t number : windows) {
+      if (number < 0) {
+        list.emplace_back();
+        continue;
+      }
+      const Window& w = window(number);
+      list.emplace_back(make_ref<TensorImpl>(storage_of(w), w.info, offset_of(w)));
+    }
     return list;
   }
 
   SmallVector<Scalar, 8> numbers_of(const Region& region) const {
     SmallVector<Scalar, 8> numbers;
     for (const int32_t number : region.numbers)
-      numbers.push_back(recording_.numbers[static_cast<size_t>(number)]);
+      numbers.push_back(frame_.numbers[static_cast<size_t>(number)]);
     return numbers;
   }
 
@@ -224,8 +250,8 @@ class Execution {
     const auto outputs = tensors(recording_.operands_of(entry.outputs));
     run_in_blocks(*entry.program, *entry.shape, {blocks.data(), blocks.size()},
                   {parameters.data(), parameters.size()},
-                  {recording_.numbers.data() + entry.numbers.begin,
-                   static_cast<size_t>(entry.numbers.size())},
+                  frame_.numbers.subspan(static_cast<size_t>(entry.numbers.begin),
+                                         static_cast<size_t>(entry.numbers.size())),
                   {recording_.integers.data() + entry.integers.begin,
                    static_cast<size_t>(entry.integers.size())},
                   {outputs.data(), outputs.size()});
@@ -237,11 +263,11 @@ class Execution {
     const auto add = [&](int32_t number) {
       if (number < 0) return memory.push_back(nullptr);
       const Window& w = window(number);
-      void* const base = recording_.slots[static_cast<size_t>(w.slot)].storage->data();
+      void* const base = storage_of(w)->data();
       memory.push_back(base == nullptr
                            ? nullptr
                            : static_cast<char*>(base) +
-                                 w.offset * static_cast<int64_t>(size_of(w.info.dtype)));
+                                 offset_of(w) * static_cast<int64_t>(size_of(w.info.dtype)));
     };
     for (const int32_t number : region.parameters) add(number);
     for (const int32_t number : region.outputs) add(number);
@@ -289,25 +315,27 @@ class Execution {
 
   /// No run touches the slot any more: others may.
   void let_go(int32_t slot) {
-    Ref<Storage>& storage = recording_.slots[static_cast<size_t>(slot)].storage;
-    storage->set_pending(nullptr, 0);
+    Ref<Storage>& storage = frame_.storages[static_cast<size_t>(slot)];
+    if (storage && frame_.marked) storage->set_pending(nullptr, 0);
     storage = nullptr;
   }
 
   void fail_outputs(const Entry& entry, RunFailed& failure) const {
     recording_.for_written(entry, [&](size_t slot) {
-      const Ref<Storage>& storage = recording_.slots[slot].storage;
+      const Ref<Storage>& storage = frame_.storages[slot];
       if (!storage || !storage->is_deferred()) return;
       storage->fail("");
       failure.never_made.push_back(storage);
     });
   }
 
-  Recording& recording_;
-  std::shared_ptr<const Program> program_;
+  const Recording& recording_;
+  ReadyProgram& ready_;
+  const Program* program_ = nullptr;
+  const BoundProgram* bound_ = nullptr;
   std::vector<bool> done_;  // per region
-  Hash128 geometry_;
-  std::shared_ptr<const BoundProgram> bound_;
+  Frame frame_;
+  bool fail_outputs_;                    // after a failure
   std::shared_ptr<BoundProgram> fresh_;  // what becomes bound by this run
   bool merged_ = false;                  // the region that ran last ran as one program
   std::optional<ProgramReport> report_;
@@ -350,8 +378,19 @@ void raise(const RunFailed& failure, const Recording& recording) {
   }
 }
 
-void execute(Recording& recording, OnFailure on_failure) {
-  if (!recording.empty()) Execution(recording).run(on_failure);
+void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame,
+             bool fail_outputs) {
+  Execution(recording, ready, frame, fail_outputs).run();
+}
+
+void execute(Recording& recording, OnFailure on_failure) try {
+  if (recording.empty()) return;
+  ReadyProgram ready;
+  execute(recording, ready, {.storages = recording.storages, .numbers = recording.numbers},
+          on_failure == OnFailure::Drop);
+} catch (const RunFailed& failure) {
+  if (on_failure == OnFailure::Keep) recording = recording.take(failure.left);
+  throw;
 }
 
 }  // namespace flambeau::compiler

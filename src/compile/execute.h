@@ -1,10 +1,10 @@
 #pragma once
-// Runs a recording.
+// Runs recordings.
 
 #include <exception>
 #include <vector>
 
-#include "compile/recording.h"
+#include "compile/program.h"
 
 namespace flambeau::compiler {
 
@@ -14,11 +14,36 @@ class RunFailed final : public std::exception {
   const char* what() const noexcept override { return "a recorded run has failed"; }
   std::exception_ptr cause;
   std::vector<int32_t> entries;          ///< one of them failed; none: before any ran
+  std::vector<bool> left;                ///< per entry: it has not happened
   std::vector<Ref<Storage>> never_made;  ///< fail when used
 };
 /// Throws the cause as an error that names the operations and the user's lines, which those that
 /// ask for what was never made get, too. `recording` is what was run. With no lock held.
 [[noreturn]] void raise(const RunFailed& failure, const Recording& recording);
+
+/// What one run of a recording has of its own.
+struct Frame {
+  /// Per slot. Each is let go of, and is null, as soon as no later run touches it. A slot that no
+  /// region of a bound program touches may have none.
+  std::span<Ref<Storage>> storages;
+  std::span<const Scalar> numbers;
+  /// Per slot: elements by which its windows lie later than those of the recording; empty: none.
+  std::span<const int64_t> shifts{};
+  std::span<const size_t> bytes{};  ///< per slot: of a storage that it may lack
+  /// The storages are marked as pending: the mark goes with the reference.
+  bool marked = true;
+};
+
+/// A recording's program with what its geometry decides.
+struct ReadyProgram {
+  std::shared_ptr<const Program> program;  ///< null: to be found
+  Hash128 geometry{};
+  std::shared_ptr<const BoundProgram> bound;  ///< null: not known yet
+};
+
+/// Runs it; `ready` becomes what is known of it. RunFailed as below.
+void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame,
+             bool fail_outputs = true);
 
 /// What becomes of runs that have not happened when one fails: they never do, or they stay.
 enum class OnFailure : uint8_t { Drop, Keep };

@@ -21,7 +21,7 @@ class FlowFinder {
         if (operand(o) >= 0) write(o, entry.results.begin);
     }
     for (size_t slot = 0; slot < current_.size(); ++slot)
-      if (is_seen(recording_.slots[slot])) store_all(slot);
+      if (recording_.is_seen(slot)) store_all(slot);
     return std::move(flow_);
   }
 
@@ -33,7 +33,8 @@ class FlowFinder {
 
   void find_needed() {
     std::vector<bool> wanted;
-    for (const Slot& slot : recording_.slots) wanted.push_back(is_seen(slot));
+    for (size_t slot = 0; slot < recording_.slots.size(); ++slot)
+      wanted.push_back(recording_.is_seen(slot));
     flow_.needed.assign(recording_.entries.size(), false);
     for (size_t i = recording_.entries.size(); i-- > 0;) {
       const Entry& entry = recording_.entries[i];
@@ -90,10 +91,6 @@ class FlowFinder {
 };
 
 }  // namespace
-
-bool is_seen(const Slot& slot) {
-  return slot.storage->owners() > 0 || slot.storage->wrapper() != nullptr;
-}
 
 Flow flow_of(const Recording& recording) { return FlowFinder(recording).find(); }
 

@@ -24,9 +24,6 @@ struct Flow {
   std::vector<bool> needed;  ///< per entry: it writes what is seen or what a needed run reads
 };
 
-/// True if somebody but the recording holds the slot's storage.
-bool is_seen(const Slot& slot);
-
 Flow flow_of(const Recording& recording);
 
 }  // namespace flambeau::compiler

@@ -25,7 +25,8 @@ Hash128 key_of(const Recording& recording) {
   }
   for (const int32_t operand : recording.operands) words.push_back(operand);
   for (const Window& window : recording.windows) words.push_back(window.slot);
-  for (const Slot& slot : recording.slots) words.push_back(is_seen(slot) ? 1 : 0);
+  for (size_t slot = 0; slot < recording.slots.size(); ++slot)
+    words.push_back(recording.is_seen(slot) ? 1 : 0);
   return hash_bytes(words.data(), words.size() * sizeof(int64_t));
 }
 

@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "base/error.h"
 #include "eager/copy.h"
 
 namespace flambeau::compiler {
@@ -79,6 +81,19 @@ class SinkOff {
   MemoryDeferral memory_{false};
 };
 
+void run(Recording& recording, OnFailure on_failure) {
+  const SinkOff now;
+  const PendingIgnored settled;
+  execute(recording, on_failure);
+}
+
+/// Works outside of Python's lock on what `done` comes to hold.
+void run_outside(const Recording& done, FunctionRef<void()> work) try {
+  wait_outside(work);
+} catch (const RunFailed& failure) {
+  raise(failure, done);
+}
+
 }  // namespace
 
 void set_wait_hook(WaitHook hook) { wait_hook.store(hook, std::memory_order_release); }
@@ -132,6 +147,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   if (depth_ == 0 && !touched) return false;
   const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   if (shape->runs_at_once) {
+    refuse_in_capture("views of complex numbers need their memory at once");
     flush();
     return false;
   }
@@ -178,7 +194,8 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       written[i] = Tensor();
   SmallVector<Tensor, 6> inputs;
   for (const Tensor& parameter : parameters) {
-    if (parameter->storage->is_exported() && !parameter->storage->read_only()) {
+    if (capture_ == nullptr && parameter->storage->is_exported() &&
+        !parameter->storage->read_only()) {
       const SinkOff now;
       inputs.push_back(snapshot(parameter));
     } else {
@@ -191,7 +208,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
                    {blocks.data(), blocks.size()}, outputs, {written.data(), written.size()},
                    *this);
   }
-  if (exported) flush();
+  if (exported && capture_ == nullptr) flush();
   return true;
 }
 
@@ -203,14 +220,10 @@ void Recorder::flush() {
   if (run_sink() == nullptr) return;
   const AtEnd at_end{*this};
   Recording done;
-  try {
-    wait_outside([&] {
-      const std::lock_guard lock(mutex_);
-      run_locked(done);
-    });
-  } catch (const RunFailed& failure) {
-    raise(failure, done);
-  }
+  run_outside(done, [&] {
+    const std::lock_guard lock(mutex_);
+    run_locked(done);
+  });
   reuse(done);
 }
 
@@ -246,9 +259,10 @@ bool Recorder::is_idle() {
 }
 
 void Recorder::settle(const Storage& storage, bool write) {
+  if (capture_ != nullptr && run_sink() == this) return settle_in_capture(storage, write);
   const AtEnd at_end{*this};
   Recording done;
-  const auto work = [&] {
+  run_outside(done, [&] {
     const std::lock_guard lock(mutex_);
     if (storage.pending() != this) return;
     const int slot = storage.pending_slot();
@@ -257,26 +271,26 @@ void Recorder::settle(const Storage& storage, bool write) {
     // What depends on nothing else that is pending runs alone.
     // Many such reads of one recording would cost more than running it.
     slice_work_ += recording_.entries.size();
-    if (written && slice_work_ < kMaxSliceWork && recording_.take_slice(slot, done)) {
-      // Storages of both are let go of by the one that runs.
-      struct MarkAgain {
-        Recorder& recorder;
-        ~MarkAgain() { recorder.recording_.mark(recorder); }
-      } const mark_again{*this};
-      run(done);
-    } else {
+    if (written && slice_work_ < kMaxSliceWork)
+      run_slice(slot, done);
+    else
       run_locked(done);
-    }
-  };
-  try {
-    wait_outside(work);
-  } catch (const RunFailed& failure) {
-    raise(failure, done);
-  }
+  });
   reuse(done);
 }
 
+void Recorder::run_slice(int32_t slot, Recording& done) {
+  if (!recording_.take_slice(slot, done)) return run_locked(done);
+  // Storages of both are let go of by the one that runs.
+  struct MarkAgain {
+    Recorder& recorder;
+    ~MarkAgain() { recorder.recording_.mark(recorder); }
+  } const mark_again{*this};
+  run(done, OnFailure::Drop);
+}
+
 void Recorder::run_locked(Recording& done, OnFailure on_failure) {
+  if (capture_ != nullptr) capture_->broken = "what was recorded had to run before the call ended";
   done = std::move(recording_);
   recording_ = std::move(spare_);
   spare_ = {};
@@ -284,10 +298,119 @@ void Recorder::run_locked(Recording& done, OnFailure on_failure) {
   run(done, on_failure);
 }
 
-void Recorder::run(Recording& recording, OnFailure on_failure) {
-  const SinkOff now;
-  const PendingIgnored settled;
-  execute(recording, on_failure);
+void Recorder::begin_capture(Capture& capture) {
+  flush();
+  install(true);
+  ++depth_;
+  for (const Tensor& source : capture.sources) static_cast<void>(touches(source));
+  const std::lock_guard lock(mutex_);
+  for (const Tensor& source : capture.sources) recording_.window_of(source, *this);
+  capture_ = &capture;
+}
+
+void Recorder::end_capture(FunctionRef<void(Recording&)> take) {
+  const AtEnd at_end{*this};
+  capture_ = nullptr;
+  --depth_;
+  Recording done;
+  run_outside(done, [&] {
+    const std::lock_guard lock(mutex_);
+    done = std::move(recording_);
+    recording_ = std::move(spare_);
+    spare_ = {};
+    slice_work_ = 0;
+    const SinkOff now;
+    const PendingIgnored settled;
+    take(done);
+  });
+}
+
+void Recorder::look_at_recording(FunctionRef<void(const Recording&)> look) {
+  const std::lock_guard lock(mutex_);
+  look(recording_);
+}
+
+bool Recorder::is_source(int32_t slot) const {
+  return std::any_of(capture_->sources.begin(), capture_->sources.end(), [&](const Tensor& source) {
+    return source->storage == recording_.storages[static_cast<size_t>(slot)];
+  });
+}
+
+bool Recorder::depends_on_call(int32_t slot) const {
+  const Recording::Slice slice = recording_.slice_of(slot);
+  for (size_t i = 0; i < slice.slots.size(); ++i)
+    if (slice.slots[i] && is_source(static_cast<int32_t>(i))) return true;
+  for (size_t i = 0; i < slice.entries.size(); ++i) {
+    if (!slice.entries[i]) continue;
+    const Range range = recording_.entries[i].numbers;
+    for (int32_t n = range.begin; n < range.end; ++n)
+      if (is_draw(*capture_, recording_.numbers[static_cast<size_t>(n)])) return true;
+  }
+  return false;
+}
+
+void Recorder::settle_in_capture(const Storage& storage, bool write) {
+  Recording done;
+  bool refused = false;
+  run_outside(done, [&] {
+    const std::lock_guard lock(mutex_);
+    if (storage.pending() != this) return;
+    const int32_t slot = storage.pending_slot();
+    if (!recording_.slots[static_cast<size_t>(slot)].written) {
+      refused = is_source(slot) ? capture_->checking == nullptr : write;
+    } else if (depends_on_call(slot)) {
+      refused = true;
+    } else {
+      // Every call would compute the same: what was computed is kept.
+      Capture* const capture = std::exchange(capture_, nullptr);
+      run_slice(slot, done);
+      capture_ = capture;
+      for (const Tensor& source : capture->sources) recording_.window_of(source, *this);
+    }
+  });
+  reuse(done);
+  if (!refused) return;
+  if (capture_->checking != nullptr)
+    refuse_in_capture(concat(capture_->checking->op->parsed.name,
+                             " checks values that are computed in the function"));
+  refuse_in_capture(
+      "a value is read that depends on what the function is given; a replayed call would not read "
+      "it again");
+}
+
+void Recorder::refuse_in_capture(std::string_view why) const {
+  if (capture_ == nullptr) return;
+  const std::string_view label = RunLabel::current();
+  throw RuntimeError(
+      concat("compile: replay=True cannot be had here: ", label, label.empty() ? "" : ": ", why));
+}
+
+void Recorder::check_values(const PreparedCall& call, FunctionRef<void()> check) {
+  if (capture_ == nullptr) return check();
+  struct Checking {
+    Capture& capture;
+    ~Checking() { capture.checking = nullptr; }
+  } const checking{*capture_};
+  capture_->checking = &call;
+  check();
+  ValueCheck& again = capture_->checks.emplace_back(ValueCheck{call.op, call.arguments});
+  for (const Tensor& input : call.inputs)
+    again.inputs.push_back({input.info(), input->storage->is_deferred() ? Tensor() : input});
+}
+
+void Recorder::key_drawn(const Generator& generator, uint64_t key) {
+  if (capture_ != nullptr) capture_->draws.push_back({&generator, static_cast<int64_t>(key)});
+}
+
+void Recorder::draws_on_host(std::string_view op) {
+  refuse_in_capture(concat(op, " draws its numbers outside of the program"));
+}
+
+void run_now(FunctionRef<void()> work) {
+  wait_outside([&] {
+    const SinkOff now;
+    work();
+  });
 }
 
 void flush() { Recorder::of_thread().flush(); }

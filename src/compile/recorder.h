@@ -7,6 +7,7 @@
 
 #include "base/fork.h"
 #include "base/function_ref.h"
+#include "compile/capture.h"
 #include "compile/execute.h"
 
 namespace flambeau::compiler {
@@ -27,9 +28,21 @@ class Recorder final : public RunSink, public PendingWork {
   /// True if nothing is recorded and no thread is at work on it.
   bool is_free();
 
+  /// A call that is to be replayed begins: all of it is recorded. Whatever a replayed call could
+  /// not do again raises RuntimeError where it is done.
+  void begin_capture(Capture& capture);
+  /// It ends. `take` gets the recording, and runs it.
+  void end_capture(FunctionRef<void(Recording&)> take);
+  bool is_capturing() const { return capture_ != nullptr; }
+  /// Calls look(recording), which nobody changes meanwhile.
+  void look_at_recording(FunctionRef<void(const Recording&)> look);
+
   bool take(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs, Results& results) override;
+  void check_values(const PreparedCall& call, FunctionRef<void()> check) override;
+  void key_drawn(const Generator& generator, uint64_t key) override;
+  void draws_on_host(std::string_view op) override;
   void settle(const Storage& storage, bool write) override;
 
  private:
@@ -37,7 +50,12 @@ class Recorder final : public RunSink, public PendingWork {
   bool touches(const Tensor& tensor);
   /// Runs what is recorded; `done` holds it, to be let go of without the lock.
   void run_locked(Recording& done, OnFailure on_failure = OnFailure::Drop);
-  static void run(Recording& recording, OnFailure on_failure = OnFailure::Drop);
+  void settle_in_capture(const Storage& storage, bool write);
+  void run_slice(int32_t slot, Recording& done);
+  bool depends_on_call(int32_t slot) const;
+  bool is_source(int32_t slot) const;
+  /// RuntimeError while a call is captured.
+  void refuse_in_capture(std::string_view why) const;
   void reuse(Recording& done);
   void install(bool on);
   /// Nothing is recorded, and nothing will be: calls of this thread are as if there were no
@@ -53,7 +71,8 @@ class Recorder final : public RunSink, public PendingWork {
   Recording recording_;
   Recording spare_;  ///< empty; the next recording's arrays
   int depth_ = 0;
-  size_t slice_work_ = 0;  ///< runs looked at for slices of the present recording
+  Capture* capture_ = nullptr;  ///< of the call that is being captured
+  size_t slice_work_ = 0;       ///< runs looked at for slices of the present recording
 };
 
 /// Calls of this thread are recorded while one lives.
@@ -67,6 +86,9 @@ class Scope {
 
 /// Runs what this thread has recorded.
 void flush();
+
+/// Runs `work` at once, while others may run: none of its runs is recorded.
+void run_now(FunctionRef<void()> work);
 
 /// Who waits for a lock or runs recorded work does it in here: the bindings let go of Python's
 /// lock meanwhile.

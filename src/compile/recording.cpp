@@ -9,13 +9,20 @@ void Recording::clear() {
   integers.clear();
   windows.clear();
   slots.clear();
+  storages.clear();
+}
+
+bool Recording::is_seen(size_t slot) const {
+  const Storage& storage = *storages[slot];
+  return storage.owners() > 0 || storage.wrapper() != nullptr;
 }
 
 int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
   const Storage& storage = *tensor->storage;
   if (storage.pending() != &owner) {
     storage.set_pending(&owner, static_cast<int>(slots.size()));
-    slots.push_back({tensor->storage});
+    slots.emplace_back();
+    storages.push_back(tensor->storage);
   }
   const int32_t slot = storage.pending_slot();
   Slot& known = slots[static_cast<size_t>(slot)];
@@ -73,28 +80,31 @@ bool Recording::writes(const Entry& entry, const std::vector<bool>& wanted) cons
   return any;
 }
 
-bool Recording::take_slice(int32_t slot, Recording& slice) {
-  std::vector<bool> wanted(slots.size(), false);
-  std::vector<bool> written(slots.size(), false);
-  std::vector<bool> inside(entries.size(), false);
-  wanted[static_cast<size_t>(slot)] = true;
-  size_t count = 0;
+Recording::Slice Recording::slice_of(int32_t slot) const {
+  Slice slice{std::vector<bool>(entries.size(), false), std::vector<bool>(slots.size(), false),
+              std::vector<bool>(slots.size(), false)};
+  slice.slots[static_cast<size_t>(slot)] = true;
   for (size_t i = entries.size(); i-- > 0;) {
     const Entry& entry = entries[i];
-    if (!writes(entry, wanted)) continue;
-    inside[i] = true;
-    ++count;
-    for (const int32_t window : operands_of(entry.parameters)) wanted[slot_of(window)] = true;
-    for_written(entry, [&](size_t s) { written[s] = wanted[s] = true; });
+    if (!writes(entry, slice.slots)) continue;
+    slice.entries[i] = true;
+    ++slice.count;
+    for (const int32_t window : operands_of(entry.parameters)) slice.slots[slot_of(window)] = true;
+    for_written(entry, [&](size_t s) { slice.written[s] = slice.slots[s] = true; });
   }
-  if (count == entries.size()) return false;
+  return slice;
+}
+
+bool Recording::take_slice(int32_t slot, Recording& slice) {
+  const Slice wanted = slice_of(slot);
+  if (wanted.count == entries.size()) return false;
   for (size_t i = 0; i < entries.size(); ++i) {
-    if (inside[i]) continue;
-    if (writes(entries[i], written)) return false;
+    if (wanted.entries[i]) continue;
+    if (writes(entries[i], wanted.written)) return false;
     for (const int32_t window : operands_of(entries[i].parameters))
-      if (written[slot_of(window)]) return false;
+      if (wanted.written[slot_of(window)]) return false;
   }
-  slice = take(inside);
+  slice = take(wanted.entries);
   return true;
 }
 
@@ -126,7 +136,8 @@ void Recording::add_from(const Recording& other, Entry entry, Map& map) {
         int32_t& slot = map.slots[static_cast<size_t>(moved.slot)];
         if (slot < 0) {
           slot = static_cast<int32_t>(slots.size());
-          slots.push_back({other.slots[static_cast<size_t>(moved.slot)].storage});
+          slots.emplace_back();
+          storages.push_back(other.storages[static_cast<size_t>(moved.slot)]);
         }
         moved.slot = slot;
         here = static_cast<int32_t>(windows.size());
@@ -151,13 +162,13 @@ void Recording::add_from(const Recording& other, Entry entry, Map& map) {
 }
 
 void Recording::mark(PendingWork& owner) const {
-  for (size_t i = 0; i < slots.size(); ++i)
-    slots[i].storage->set_pending(&owner, static_cast<int>(i));
+  for (size_t i = 0; i < storages.size(); ++i)
+    storages[i]->set_pending(&owner, static_cast<int>(i));
 }
 
 Tensor Recording::tensor(int32_t window) const {
   const Window& w = windows[static_cast<size_t>(window)];
-  return Tensor(make_ref<TensorImpl>(slots[static_cast<size_t>(w.slot)].storage, w.info, w.offset));
+  return Tensor(make_ref<TensorImpl>(storages[static_cast<size_t>(w.slot)], w.info, w.offset));
 }
 
 }  // namespace flambeau::compiler

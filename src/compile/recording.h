@@ -28,7 +28,6 @@ struct Window {
 
 /// A storage that the recording touches.
 struct Slot {
-  Ref<Storage> storage;
   bool written = false;
   SmallVector<int32_t, 2> windows{};  ///< those on it
 };
@@ -55,7 +54,10 @@ class Recording {
   std::vector<int64_t> integers;
   std::vector<Window> windows;
   std::vector<Slot> slots;
+  std::vector<Ref<Storage>> storages;  ///< per slot
 
+  /// True if somebody else holds the storage of the slot.
+  bool is_seen(size_t slot) const;
   bool empty() const { return entries.empty(); }
   /// Forgets all but the memory of the arrays.
   void clear();
@@ -71,6 +73,14 @@ class Recording {
   /// Moves the runs that `inside` names to a recording of their own, and leaves the others.
   /// Storages of both are marked as those of neither: see mark().
   Recording take(const std::vector<bool>& inside);
+  /// The runs that the memory of `slot` depends on, and what they touch.
+  struct Slice {
+    std::vector<bool> entries;
+    std::vector<bool> slots;
+    std::vector<bool> written;
+    size_t count = 0;  ///< of entries
+  };
+  Slice slice_of(int32_t slot) const;
   /// Moves the runs that the memory of `slot` depends on to `slice` (an empty recording). False,
   /// and nothing happens, if they share with other runs anything that one of them writes, or if
   /// they are all there is. Storages of both are marked as those of neither: see mark().

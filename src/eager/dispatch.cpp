@@ -268,8 +268,14 @@ std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
   }
   prepared.plan = plan;
   if (op.checks != nullptr) {
-    HostCallOnTensors host(prepared);
-    op.checks(host);
+    const auto check_arguments = [&] {
+      HostCallOnTensors host(prepared);
+      op.checks(host);
+    };
+    if (RunSink* const sink = run_sink())
+      sink->check_values(prepared, check_arguments);
+    else
+      check_arguments();
   }
   plan->recipe = find_recipe(call, output_dtypes);
   return plan;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/function_ref.h"
 #include "ir/program.h"
 #include "tensor/tensor.h"
 
@@ -15,6 +16,9 @@ struct Plan;
 }
 
 namespace flambeau {
+
+class Generator;
+struct PreparedCall;
 
 using Results = SmallVector<Tensor, 2>;
 
@@ -93,6 +97,12 @@ class RunSink {
   virtual bool take(const Executable& executable, std::span<const Tensor> parameters,
                     std::span<const Scalar> numbers, std::span<const int64_t> integers,
                     std::span<const Tensor> outputs, Results& results) = 0;
+  /// A call looks at the values of its arguments before it runs; `check` does that.
+  virtual void check_values(const PreparedCall& /*call*/, FunctionRef<void()> check) { check(); }
+  /// A call drew the key of its random numbers.
+  virtual void key_drawn(const Generator& /*generator*/, uint64_t /*key*/) {}
+  /// The host kernel of `op` draws from a generator.
+  virtual void draws_on_host(std::string_view /*op*/) {}
 };
 /// The sink of this thread, null for none.
 RunSink* run_sink();

@@ -78,6 +78,7 @@ HostTensor HostCallOnTensors::output(size_t i, const TensorInfo& info) {
 }
 
 RandomSource& HostCallOnTensors::random() {
+  if (RunSink* const sink = run_sink()) sink->draws_on_host(call_.name());
   if (random_ == nullptr) random_ = std::make_unique<LockedRandom>(generator_of(call_));
   return random_->generator();
 }
@@ -85,7 +86,10 @@ RandomSource& HostCallOnTensors::random() {
 Results HostCallOnTensors::take_outputs() { return std::move(outputs_); }
 
 int64_t random_key(const ops::Call& call) {
-  return static_cast<int64_t>(next_philox_key(generator_of(call)));
+  Generator& generator = generator_of(call);
+  const uint64_t key = next_philox_key(generator);
+  if (RunSink* const sink = run_sink()) sink->key_drawn(generator, key);
+  return static_cast<int64_t>(key);
 }
 
 }  // namespace flambeau

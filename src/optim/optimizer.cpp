@@ -216,9 +216,8 @@ void Adam::step() {
 nn::State Adam::parameter_state(size_t position) const {
   const Moments& state = states_[position];
   if (!state.exp_avg.defined()) return {};
-  return nn::State::Dict{{"step", state.step},
-                         {"exp_avg", state.exp_avg},
-                         {"exp_avg_sq", state.exp_avg_sq}};
+  return nn::State::Dict{
+      {"step", state.step}, {"exp_avg", state.exp_avg}, {"exp_avg_sq", state.exp_avg_sq}};
 }
 nn::State::Dict Adam::options() const {
   return {{"betas", nn::State::Tuple{{options_.beta1, options_.beta2}}},

@@ -487,8 +487,6 @@ def test_arguments_are_those_of_torch_compile() -> None:
         torch.compile(identity, mode="fastest")
     with pytest.raises(ValueError, match="numerics"):
         torch.compile(identity, numerics="sloppy")
-    with pytest.raises(NotImplementedError, match="replay"):
-        torch.compile(identity, replay=True)
     with pytest.raises(TypeError, match="expected a function or a Module"):
         torch.compile(3)
 

@@ -85,10 +85,11 @@ template <bool kDecoupled, bool kAmsgrad>
 Definition adam_definition(std::string_view schema) {
   Definition d = update(
       schema,
-      kDecoupled ? "One step of AdamW on every parameter of the list; its count of `state_steps`, a 0-dim float, "
-                   "begins with 1."
-                 : "One step of Adam on every parameter of the list; its count of `state_steps`, a 0-dim float, "
-                   "begins with 1.",
+      kDecoupled
+          ? "One step of AdamW on every parameter; its count in `state_steps`, a 0-dim float, "
+            "begins with 1."
+          : "One step of Adam on every parameter; its count in `state_steps`, a 0-dim float, "
+            "begins with 1.",
       [](Lowering& l) { lower_adam(l, kDecoupled); }, adam_samples<kAmsgrad>);
   d.special = {{"weight_decay", {0}}};
   return d;

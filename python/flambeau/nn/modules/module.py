@@ -264,11 +264,11 @@ class Module(State, Traversal):
 
     __call__: Callable[..., Any] = _call_impl
 
-    def _optimized(self) -> Module:
-        """What flambeau.compile makes of the module."""
+    def _optimized(self, wrap: Callable[..., Any]) -> Module:
+        """What flambeau.compile makes of the module, whose calls `wrap` wraps."""
         from .optimized import OptimizedModule
 
-        return OptimizedModule(self)
+        return OptimizedModule(self, wrap)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         called: set[int] = set()

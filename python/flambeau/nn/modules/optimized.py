@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..._compile import recorded
@@ -13,11 +14,11 @@ class OptimizedModule(Module):
 
     _orig_mod: Module
 
-    def __init__(self, mod: Module) -> None:
+    def __init__(self, mod: Module, wrap: Callable[..., Any] = recorded) -> None:
         super().__init__()
         self._orig_mod = mod
         self.training = mod.training
-        self.__dict__["_recorded_call"] = recorded(mod.__call__)
+        self.__dict__["_recorded_call"] = wrap(mod.__call__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._recorded_call(*args, **kwargs)

@@ -1,0 +1,352 @@
+#include "bind/replay.h"
+
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "autograd/grad_mode.h"
+#include "autograd/node.h"
+#include "base/error.h"
+#include "bind/casters.h"
+#include "bind/object_state.h"
+#include "compile/recorder.h"
+#include "compile/replay.h"
+#include "ops/registry.h"
+
+namespace nb = nanobind;
+using namespace nanobind::literals;
+
+namespace flambeau::bind {
+namespace {
+
+/// Tuples, lists and dicts of tensors and other values: arguments, or what a call returns.
+struct Tree {
+  enum class Kind : uint8_t { Tuple, List, Dict, Tensor, Value } kind = Kind::Value;
+  Object value{};              ///< of Value
+  size_t tensor = 0;           ///< of Tensor: its number
+  std::vector<Object> keys{};  ///< of Dict
+  std::vector<Tree> children{};
+};
+
+Tree tree_of(PyObject* object, TensorList& tensors) {
+  Tree tree;
+  if (is_tensor(object)) {
+    tree.kind = Tree::Kind::Tensor;
+    tree.tensor = tensors.size();
+    tensors.push_back(tensor_of(object));
+  } else if (PyTuple_CheckExact(object) || PyList_CheckExact(object)) {
+    tree.kind = PyTuple_CheckExact(object) ? Tree::Kind::Tuple : Tree::Kind::List;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
+      tree.children.push_back(tree_of(PySequence_Fast_GET_ITEM(object, i), tensors));
+  } else if (PyDict_CheckExact(object)) {
+    tree.kind = Tree::Kind::Dict;
+    PyObject* key = nullptr;
+    PyObject* value = nullptr;
+    Py_ssize_t position = 0;
+    while (PyDict_Next(object, &position, &key, &value) != 0) {
+      tree.keys.push_back(Object::borrow(key));
+      tree.children.push_back(tree_of(value, tensors));
+    }
+  } else {
+    tree.value = Object::borrow(object);
+  }
+  return tree;
+}
+
+/// True if `object` is what `tree` describes, but for the tensors, which are appended.
+bool matches(const Tree& tree, PyObject* object, TensorList& tensors) {
+  switch (tree.kind) {
+    case Tree::Kind::Tensor:
+      if (!is_tensor(object)) return false;
+      tensors.push_back(tensor_of(object));
+      return true;
+    case Tree::Kind::Tuple:
+    case Tree::Kind::List: {
+      if (tree.kind == Tree::Kind::Tuple ? !PyTuple_CheckExact(object) : !PyList_CheckExact(object))
+        return false;
+      const auto size = static_cast<size_t>(PySequence_Fast_GET_SIZE(object));
+      if (size != tree.children.size()) return false;
+      for (size_t i = 0; i < size; ++i)
+        if (!matches(tree.children[i], PySequence_Fast_GET_ITEM(object, static_cast<Py_ssize_t>(i)),
+                     tensors))
+          return false;
+      return true;
+    }
+    case Tree::Kind::Dict: {
+      if (!PyDict_CheckExact(object) ||
+          static_cast<size_t>(PyDict_GET_SIZE(object)) != tree.children.size())
+        return false;
+      PyObject* key = nullptr;
+      PyObject* value = nullptr;
+      Py_ssize_t position = 0;
+      for (size_t i = 0; PyDict_Next(object, &position, &key, &value) != 0; ++i)
+        if (!is_same_value(key, tree.keys[i].get()) || !matches(tree.children[i], value, tensors))
+          return false;
+      return true;
+    }
+    case Tree::Kind::Value:
+      return is_same_value(tree.value.get(), object);
+  }
+  return false;
+}
+
+Object object_of(const Tree& tree, const TensorList& tensors) {
+  switch (tree.kind) {
+    case Tree::Kind::Tensor:
+      return checked(wrap(tensors[tree.tensor]));
+    case Tree::Kind::Tuple: {
+      Object result = checked(PyTuple_New(static_cast<Py_ssize_t>(tree.children.size())));
+      for (size_t i = 0; i < tree.children.size(); ++i)
+        PyTuple_SET_ITEM(result.get(), static_cast<Py_ssize_t>(i),
+                         object_of(tree.children[i], tensors).release());
+      return result;
+    }
+    case Tree::Kind::List: {
+      Object result = checked(PyList_New(static_cast<Py_ssize_t>(tree.children.size())));
+      for (size_t i = 0; i < tree.children.size(); ++i)
+        PyList_SET_ITEM(result.get(), static_cast<Py_ssize_t>(i),
+                        object_of(tree.children[i], tensors).release());
+      return result;
+    }
+    case Tree::Kind::Dict: {
+      Object result = checked(PyDict_New());
+      for (size_t i = 0; i < tree.children.size(); ++i)
+        checked(PyDict_SetItem(result.get(), tree.keys[i].get(),
+                               object_of(tree.children[i], tensors).get()));
+      return result;
+    }
+    case Tree::Kind::Value:
+      return tree.value;
+  }
+  return {};
+}
+
+/// Values that are the same whoever holds them: no results of the call hide in them.
+void check_results(const Tree& tree) {
+  for (const Tree& child : tree.children) check_results(child);
+  if (tree.kind != Tree::Kind::Value) return;
+  PyObject* const value = tree.value.get();
+  check(value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) ||
+            PyFloat_CheckExact(value) || PyUnicode_CheckExact(value),
+        [&] {
+          return concat("compile: replay=True: the function returns a ", type_name(value),
+                        "; expected tensors, numbers, texts and None, in tuples, lists and dicts");
+        });
+}
+
+int traverse(const Tree& tree, visitproc visit, void* arg) {
+  Py_VISIT(tree.value.get());
+  for (const Object& key : tree.keys) Py_VISIT(key.get());
+  for (const Tree& child : tree.children)
+    if (const int status = traverse(child, visit, arg)) return status;
+  return 0;
+}
+
+/// What is the same of a tensor in every call.
+struct TensorKind {
+  explicit TensorKind(const Tensor& tensor)
+      : info(tensor.info()), requires_grad(flambeau::requires_grad(tensor)) {}
+  bool fits(const Tensor& tensor) const {
+    return info.dtype == tensor.dtype() && info.sizes == tensor.sizes() &&
+           info.strides == tensor.strides() &&
+           requires_grad == (tensor->requires_grad || flambeau::requires_grad(tensor));
+  }
+  TensorInfo info;
+  bool requires_grad;
+};
+
+/// What of the thread changes what calls do.
+struct Modes {
+  bool grad = grad_enabled();
+  bool inference = inference_mode_enabled();
+  DType dtype = ops::default_dtype();
+  friend bool operator==(const Modes&, const Modes&) = default;
+};
+
+/// What a call takes from outside: tensors of its arguments, then those that it uses, then the
+/// gradients that either have.
+class Surroundings {
+ public:
+  Surroundings(PyObject* arguments, PyObject* holders, TensorList used)
+      : arguments_(tree_of(arguments, sources_)), state_(holders), used_(std::move(used)) {
+    sources_.insert(sources_.end(), used_.begin(), used_.end());
+    const size_t count = sources_.size();
+    for (size_t i = 0; i < count; ++i) {
+      kinds_.emplace_back(sources_[i]);
+      check(!kinds_[i].requires_grad || is_leaf(sources_[i]), [&] {
+        return concat(
+            "compile: replay=True: a tensor that the function is given or uses, ",
+            info(sources_[i].dtype()).name, list_text(sources_[i].sizes()),
+            ", has a history (grad_fn), which a replayed call cannot go back to; detach() it");
+      });
+      Tensor gradient = grad(sources_[i]);
+      has_grad_.push_back(gradient.defined());
+      if (gradient.defined()) sources_.push_back(std::move(gradient));
+    }
+    for (size_t i = count; i < sources_.size(); ++i) kinds_.emplace_back(sources_[i]);
+  }
+  /// The sources of a call like this one; empty optional if it is another.
+  bool find(PyObject* arguments, TensorList& sources) const {
+    if (!(modes_ == Modes()) || !matches(arguments_, arguments, sources) || !state_.is_unchanged())
+      return false;
+    sources.insert(sources.end(), used_.begin(), used_.end());
+    const size_t count = sources.size();
+    for (size_t i = 0; i < count; ++i) {
+      if (!kinds_[i].fits(sources[i])) return false;
+      Tensor gradient = grad(sources[i]);
+      if (gradient.defined() != has_grad_[i]) return false;
+      if (gradient.defined()) sources.push_back(std::move(gradient));
+    }
+    for (size_t i = count; i < sources.size(); ++i)
+      if (!kinds_[i].fits(sources[i])) return false;
+    return true;
+  }
+
+  const TensorList& sources() const { return sources_; }
+  size_t leaf_count() const { return has_grad_.size(); }
+  bool has_grad(size_t source) const { return has_grad_[source]; }
+  const ObjectState& state() const { return state_; }
+  ObjectState& state() { return state_; }
+  /// The recording stays; the tensors of the call may go.
+  void let_go() { sources_.clear(); }
+  int traverse_objects(visitproc visit, void* arg) const {
+    if (const int status = traverse(arguments_, visit, arg)) return status;
+    return state_.traverse(visit, arg);
+  }
+
+ private:
+  Modes modes_;
+  TensorList sources_;
+  Tree arguments_;
+  ObjectState state_;
+  TensorList used_;
+  std::vector<TensorKind> kinds_;
+  std::vector<bool> has_grad_;
+};
+
+/// A gradient that a call leaves.
+struct GradEffect {
+  size_t source;
+  int result;  ///< number of the tensor that it is, -1: there is none any more
+};
+
+void leave_gradients(const std::vector<GradEffect>& effects, std::span<const Tensor> sources,
+                     const TensorList& results) {
+  for (const GradEffect& effect : effects)
+    set_grad(sources[effect.source],
+             effect.result < 0 ? Tensor() : results[static_cast<size_t>(effect.result)]);
+}
+
+/// A call that can be replayed, and when.
+struct PythonReplay {
+  std::unique_ptr<Surroundings> around;
+  std::shared_ptr<const compiler::Replay> replay;
+  Tree results;
+  std::vector<GradEffect> gradients;
+
+  /// The call's results; NotImplemented if it is another call.
+  Object call(PyObject* arguments) const {
+    TensorList sources;
+    sources.reserve(64);
+    if (!around->find(arguments, sources) || !replay->fits(sources))
+      return Object::borrow(Py_NotImplemented);
+    const TensorList tensors = replay->run(sources);
+    leave_gradients(gradients, sources, tensors);
+    return object_of(results, tensors);
+  }
+};
+
+/// A call while it is recorded.
+class PythonCapture {
+ public:
+  PythonCapture(nb::handle arguments, nb::handle holders, const std::vector<Tensor>& used)
+      : around_(std::make_unique<Surroundings>(arguments.ptr(), holders.ptr(), used)),
+        captured_(std::make_unique<compiler::CapturedCall>(around_->sources())) {}
+
+  /// Takes what the call returned out of the list `box`. What the call did beside tensors.
+  std::vector<std::string> close(nb::handle box) {
+    TensorList tensors;
+    results_ = tree_of(PyList_GetItem(box.ptr(), 0), tensors);
+    check_results(results_);
+    checked(PyList_SetSlice(box.ptr(), 0, 1, nullptr));
+    std::vector<std::string> changes = around_->state().changes();
+    for (Tensor& tensor : tensors) tensor = captured_->add_result(tensor);
+    size_t next = tensors.size();
+    size_t next_grad = around_->leaf_count();
+    for (size_t i = 0; i < around_->leaf_count(); ++i) {
+      const Tensor& source = around_->sources()[i];
+      const Tensor gradient = grad(source);
+      const Tensor before = around_->has_grad(i) ? around_->sources()[next_grad++] : Tensor();
+      if (gradient.is_same(before)) continue;
+      if (!gradient.defined()) {
+        gradients_.push_back({i, -1});
+        continue;
+      }
+      gradients_.push_back({i, static_cast<int>(next++)});
+      set_grad(source, captured_->add_result(gradient));
+    }
+    return changes;
+  }
+
+  std::vector<std::string> held() { return captured_->held_by_others(); }
+
+  /// What the call returns, what replays it or None, and why not.
+  nb::tuple finish() {
+    std::shared_ptr<const compiler::Replay> replay;
+    std::string why;
+    const TensorList tensors = captured_->finish(replay, why);
+    const Object returned = object_of(results_, tensors);
+    nb::object program = nb::none();
+    if (replay != nullptr) {
+      around_->let_go();
+      program = nb::cast(PythonReplay{std::move(around_), std::move(replay), std::move(results_),
+                                      std::move(gradients_)});
+    }
+    return nb::make_tuple(nb::borrow(returned.get()), program, why);
+  }
+
+  void abort() { captured_.reset(); }
+
+ private:
+  std::unique_ptr<Surroundings> around_;
+  std::unique_ptr<compiler::CapturedCall> captured_;
+  Tree results_;
+  std::vector<GradEffect> gradients_;
+};
+
+int traverse_replay(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  if (!nb::inst_ready(self)) return 0;
+  const PythonReplay& replay = *nb::inst_ptr<PythonReplay>(self);
+  if (replay.around != nullptr)
+    if (const int status = replay.around->traverse_objects(visit, arg)) return status;
+  return traverse(replay.results, visit, arg);
+}
+
+int clear_replay(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<PythonReplay>(self)->around = nullptr;
+  return 0;
+}
+
+PyType_Slot replay_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_replay)},
+                              {Py_tp_clear, reinterpret_cast<void*>(clear_replay)},
+                              {0, nullptr}};
+
+}  // namespace
+
+void add_replay(nb::module_& module) {
+  nb::class_<PythonReplay>(module, "_Replay", nb::type_slots(replay_slots))
+      .def("call", [](const PythonReplay& self, nb::handle arguments) {
+        return nb::steal(self.call(arguments.ptr()).release());
+      });
+  nb::class_<PythonCapture>(module, "_Capture")
+      .def(nb::init<nb::handle, nb::handle, const std::vector<Tensor>&>(), "arguments"_a,
+           "holders"_a, "used"_a)
+      .def("close", &PythonCapture::close)
+      .def("held", &PythonCapture::held)
+      .def("finish", &PythonCapture::finish)
+      .def("abort", &PythonCapture::abort);
+  module.def("_is_capturing", [] { return compiler::Recorder::of_thread().is_capturing(); });
+}
+
+}  // namespace flambeau::bind

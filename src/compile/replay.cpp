@@ -1,0 +1,328 @@
+#include "compile/replay.h"
+
+#include <algorithm>
+#include <map>
+
+#include "autograd/node.h"
+#include "base/error.h"
+#include "compile/recorder.h"
+#include "eager/host_call.h"
+#include "tensor/generator.h"
+
+namespace flambeau::compiler {
+namespace {
+
+/// Where gradients of results would go, had the tape been kept.
+class ReplayedCall final : public Node {
+ public:
+  std::string name() const override { return "ReplayedCallBackward"; }
+  TensorList apply(const TensorList& /*gradients*/) override {
+    throw RuntimeError(
+        "backward: a call compiled with replay=True keeps no tape; call backward() inside the "
+        "function, or compile without replay");
+  }
+};
+
+void add_history(const Tensor& tensor) {
+  const auto node = std::make_shared<ReplayedCall>();
+  set_history(tensor, node, node->add_output(tensor.info()));
+}
+
+int32_t source_of(const TensorList& sources, const Storage* storage) {
+  for (size_t i = 0; i < sources.size(); ++i)
+    if (sources[i]->storage.get() == storage) return static_cast<int32_t>(i);
+  return -1;
+}
+
+/// Calls visit(info) for each tensor of a call's arguments, in order.
+template <class Visit>
+void for_each_info(ops::Arguments& arguments, const Visit& visit) {
+  for (ops::Argument& argument : arguments) {
+    if (auto* one = std::get_if<const TensorInfo*>(&argument)) {
+      if (*one != nullptr) visit(*one);
+    } else if (auto* list = std::get_if<ops::TensorRefs>(&argument)) {
+      for (const TensorInfo*& info : *list)
+        if (info != nullptr) visit(info);
+    }
+  }
+}
+
+/// A tensor without memory that nobody reads.
+Tensor unread(const TensorInfo& info) {
+  const MemoryDeferral at_first_use(true);
+  return Tensor(make_ref<TensorImpl>(make_ref<Storage>(size_t{1}), info, 0));
+}
+
+}  // namespace
+
+bool is_draw(const Capture& capture, const Scalar& number) {
+  return std::any_of(capture.draws.begin(), capture.draws.end(),
+                     [&](const Draw& draw) { return Scalar(draw.key) == number; });
+}
+
+bool Replay::fits(std::span<const Tensor> sources) const {
+  for (const auto& group : shared_) {
+    const auto first = static_cast<size_t>(group.front());
+    for (const int32_t number : group) {
+      const auto i = static_cast<size_t>(number);
+      if (!(sources[i]->storage == sources[first]->storage) ||
+          sources[i]->offset - offsets_[i] != sources[first]->offset - offsets_[first])
+        return false;
+    }
+  }
+  // Those of different slots are apart, and no memory that the recording holds.
+  const std::lock_guard lock(mutex_);
+  const auto storage_of = [&](size_t slot) -> const Storage* {
+    const Place& place = places_[slot];
+    if (place.kind == Place::Kind::Constant) return place.constant.get();
+    if (place.kind == Place::Kind::Made) return nullptr;
+    return sources[static_cast<size_t>(place.source)]->storage.get();
+  };
+  const size_t count = places_.size();
+  bool known = true;
+  for (size_t slot = 0; slot < count && known; ++slot)
+    known = storage_of(slot) == seen_apart_[slot];
+  if (known) return true;
+  for (size_t slot = 0; slot < count; ++slot) {
+    const Storage* const storage = storage_of(slot);
+    if (storage == nullptr || storage == seen_apart_[slot]) continue;
+    for (size_t other = 0; other < count; ++other)
+      if (other != slot && storage_of(other) == storage) return false;
+  }
+  for (size_t slot = 0; slot < count; ++slot) seen_apart_[slot] = storage_of(slot);
+  return true;
+}
+
+void Replay::check_values(std::span<const Tensor> sources) const {
+  for (const Check& check : checks_) {
+    PreparedCall call;
+    call.op = check.op;
+    call.arguments = check.arguments;
+    for (const CheckInput& input : check.inputs) {
+      if (input.source < 0) {
+        call.inputs.push_back(input.constant.defined() ? input.constant : unread(input.info));
+        continue;
+      }
+      const Tensor& source = sources[static_cast<size_t>(input.source)];
+      call.inputs.push_back(source.window(input.info, source->offset + input.offset));
+    }
+    size_t next = 0;
+    for_each_info(call.arguments,
+                  [&](const TensorInfo*& info) { info = call.inputs[next++].impl(); });
+    HostCallOnTensors host(call);
+    check.op->checks(host);
+  }
+}
+
+std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources,
+                                               const BoundProgram* bound) const {
+  // What is not bound may need the memory between the runs of a region.
+  const bool all = bound == nullptr || std::any_of(bound->runs.begin(), bound->runs.end(),
+                                                   [](const auto& run) { return run == nullptr; });
+  std::vector<Ref<Storage>> storages(places_.size());
+  const MemoryDeferral at_first_use(true);
+  for (size_t slot = 0; slot < storages.size(); ++slot) {
+    const Place& place = places_[slot];
+    if (place.kind == Place::Kind::Source) {
+      const Tensor& source = sources[static_cast<size_t>(place.source)];
+      if (source->storage->pending() != nullptr) static_cast<void>(source->storage->data());
+      storages[slot] = source->storage;
+    } else if (place.kind == Place::Kind::Constant) {
+      storages[slot] = place.constant;
+    } else if (all || touched_[slot]) {
+      storages[slot] = make_ref<Storage>(bytes_[slot]);
+    }
+  }
+  return storages;
+}
+
+TensorList Replay::run(std::span<const Tensor> sources) const try {
+  TensorList results;
+  run_now([&] {
+    ReadyProgram ready;
+    {
+      const std::lock_guard lock(mutex_);
+      ready = ready_;
+    }
+    std::vector<Ref<Storage>> storages = storages_for(sources, ready.bound.get());
+    check_values(sources);
+    std::vector<int64_t> shifts(places_.size());
+    for (size_t slot = 0; slot < shifts.size(); ++slot)
+      if (const int32_t source = places_[slot].source; source >= 0)
+        shifts[slot] =
+            sources[static_cast<size_t>(source)]->offset - offsets_[static_cast<size_t>(source)];
+    std::vector<Scalar> numbers = recording_.numbers;
+    SmallVector<int64_t, 16> keys;
+    for (size_t i = 0; i < draws_; ++i) keys.push_back(static_cast<int64_t>(next_philox_key()));
+    for (const DrawnNumber& drawn : drawn_) numbers[drawn.number] = Scalar(keys[drawn.draw]);
+    results.reserve(results_.size());
+    for (const Result& result : results_) {
+      if (result.slot >= 0 && result.source < 0)
+        results.emplace_back(make_ref<TensorImpl>(storages[static_cast<size_t>(result.slot)],
+                                                  result.info, result.offset));
+      else if (result.source >= 0)
+        results.push_back(sources[static_cast<size_t>(result.source)].window(
+            result.info, sources[static_cast<size_t>(result.source)]->offset + result.offset));
+      else
+        results.push_back(result.constant);
+      if (result.requires_grad) add_history(results.back());
+    }
+    const BoundProgram* const bound = ready.bound.get();
+    execute(recording_, ready,
+            {.storages = storages,
+             .numbers = numbers,
+             .shifts = shifts,
+             .bytes = bytes_,
+             .marked = false});
+    for (const int32_t source : written_)
+      sources[static_cast<size_t>(source)].version_counter().value.fetch_add(
+          1, std::memory_order_relaxed);
+    if (ready.bound.get() == bound) return;
+    const std::lock_guard lock(mutex_);
+    ready_.bound = std::move(ready.bound);
+  });
+  return results;
+} catch (const RunFailed& failure) {
+  raise(failure, recording_);
+}
+
+CapturedCall::CapturedCall(TensorList sources) : capture_{.sources = std::move(sources)} {
+  Recorder::of_thread().begin_capture(capture_);
+}
+
+CapturedCall::~CapturedCall() {
+  if (ended_) return;
+  try {
+    Recorder::of_thread().end_capture(
+        [](Recording& recording) { execute(recording, OnFailure::Drop); });
+  } catch (const std::exception&) {  // an error is on its way already
+    static_cast<void>(0);
+  }
+}
+
+Tensor CapturedCall::add_result(const Tensor& tensor) {
+  Replay::Result result{.info = tensor.info(), .offset = tensor->offset};
+  result.requires_grad = requires_grad(tensor) && !is_leaf(tensor);
+  const Tensor kept = tensor.window(tensor.info(), tensor->offset);
+  result.source = source_of(capture_.sources, tensor->storage.get());
+  if (result.source >= 0)
+    result.offset -= capture_.sources[static_cast<size_t>(result.source)]->offset;
+  else if (tensor->storage->pending() != &Recorder::of_thread())
+    result.constant = kept;
+  if (result.requires_grad) add_history(kept);
+  results_.push_back(std::move(result));
+  kept_.push_back(kept);
+  return kept;
+}
+
+std::vector<std::string> CapturedCall::held_by_others() {
+  std::vector<std::string> texts;
+  std::map<const Storage*, uint64_t> own;
+  for (const Tensor& tensor : kept_) ++own[tensor->storage.get()];
+  Recorder::of_thread().look_at_recording([&](const Recording& recording) {
+    for (size_t slot = 0; slot < recording.slots.size(); ++slot) {
+      const Storage* const storage = recording.storages[slot].get();
+      if (!storage->is_deferred() || source_of(capture_.sources, storage) >= 0) continue;
+      const auto found = own.find(storage);
+      if (storage->owners() <= (found == own.end() ? 0 : found->second)) continue;
+      std::string_view maker;
+      for (const Entry& entry : recording.entries)
+        recording.for_written(entry, [&](size_t s) {
+          if (s == slot) maker = entry.label;
+        });
+      const Window& window =
+          recording.windows[static_cast<size_t>(recording.slots[slot].windows[0])];
+      texts.push_back(concat("what ", maker, " computed, ", info(window.info.dtype).name,
+                             list_text(window.info.sizes)));
+    }
+  });
+  return texts;
+}
+
+TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::string& why) {
+  auto kept = std::make_shared<Replay>();
+  why = capture_.broken;
+  ended_ = true;
+  const TensorList& sources = capture_.sources;
+  Recorder::of_thread().end_capture([&](Recording& recording) {
+    kept->places_.resize(recording.slots.size());
+    kept->seen_apart_.resize(recording.slots.size());
+    for (size_t slot = 0; slot < recording.slots.size(); ++slot) {
+      Replay::Place& place = kept->places_[slot];
+      const Ref<Storage>& storage = recording.storages[slot];
+      place.written = recording.slots[slot].written;
+      place.source = source_of(sources, storage.get());
+      kept->bytes_.push_back(storage->bytes());
+      kept->seen_apart_[slot] = storage->is_deferred() ? nullptr : storage.get();
+      if (place.source >= 0) {
+        place.kind = Replay::Place::Kind::Source;
+      } else if (storage->is_deferred()) {
+        place.kind = Replay::Place::Kind::Made;
+      } else {
+        place.kind = Replay::Place::Kind::Constant;
+        place.constant = storage;
+        if (place.written && why.empty())
+          why =
+              "it writes to a tensor that is neither reachable from its arguments and what it "
+              "uses, nor computed by it";
+      }
+    }
+    for (size_t i = 0; i < sources.size(); ++i) {
+      const bool used = sources[i]->storage->pending() == &Recorder::of_thread();
+      const int32_t slot = used ? sources[i]->storage->pending_slot() : -1;
+      kept->slots_.push_back(slot);
+      kept->offsets_.push_back(sources[i]->offset);
+      if (slot >= 0 && kept->places_[static_cast<size_t>(slot)].written)
+        kept->written_.push_back(static_cast<int32_t>(i));
+    }
+    std::map<int32_t, std::vector<int32_t>> by_slot;
+    for (size_t i = 0; i < sources.size(); ++i)
+      if (kept->slots_[i] >= 0) by_slot[kept->slots_[i]].push_back(static_cast<int32_t>(i));
+    for (auto& [slot, group] : by_slot)
+      if (group.size() > 1) kept->shared_.push_back(std::move(group));
+    for (size_t i = 0; i < results_.size(); ++i) {
+      Replay::Result& result = results_[i];
+      if (result.source < 0 && !result.constant.defined())
+        result.slot = kept_[i]->storage->pending_slot();
+    }
+    for (ValueCheck& check : capture_.checks) {
+      Replay::Check& again =
+          kept->checks_.emplace_back(Replay::Check{check.op, std::move(check.arguments), {}});
+      for (ValueCheck::Input& input : check.inputs) {
+        Replay::CheckInput& place = again.inputs.emplace_back();
+        place.info = input.info;
+        if (!input.tensor.defined()) continue;
+        place.source = source_of(sources, input.tensor->storage.get());
+        if (place.source < 0)
+          place.constant = std::move(input.tensor);
+        else
+          place.offset = input.tensor->offset - sources[static_cast<size_t>(place.source)]->offset;
+      }
+    }
+    for (size_t n = 0; n < recording.numbers.size(); ++n)
+      for (size_t d = 0; d < capture_.draws.size(); ++d)
+        if (Scalar(capture_.draws[d].key) == recording.numbers[n]) kept->drawn_.push_back({n, d});
+    for (const Draw& draw : capture_.draws)
+      if (draw.generator != &default_generator() && why.empty())
+        why = "it draws from a generator other than the default one";
+    kept->draws_ = capture_.draws.size();
+    kept->touched_.assign(recording.slots.size(), false);
+    if (recording.empty()) {
+      for (const Ref<Storage>& storage : recording.storages) storage->set_pending(nullptr, 0);
+    } else {
+      execute(recording, kept->ready_,
+              {.storages = recording.storages, .numbers = recording.numbers});
+      for (const Region& region : kept->ready_.program->regions)
+        for (const auto* windows : {&region.parameters, &region.outputs})
+          for (const int32_t window : *windows)
+            if (window >= 0) kept->touched_[recording.slot_of(window)] = true;
+    }
+    kept->recording_ = std::move(recording);
+    kept->recording_.storages.clear();
+  });
+  kept->results_ = std::move(results_);
+  if (why.empty()) replay = std::move(kept);
+  return std::move(kept_);
+}
+
+}  // namespace flambeau::compiler

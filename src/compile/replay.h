@@ -1,0 +1,107 @@
+#pragma once
+// Calls that are recorded once and run again on other memory, as jax.jit does: what
+// compile(replay=True) keeps for each signature.
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "compile/capture.h"
+#include "compile/execute.h"
+
+namespace flambeau::compiler {
+
+/// The recording of one call, to be run again. What comes from outside are its sources: tensors
+/// that each run may have elsewhere, of the same dtypes, sizes and strides. Other memory that
+/// it reads stays what it was.
+class Replay {
+ public:
+  /// A tensor that runs give.
+  struct Result {
+    TensorInfo info;
+    int64_t offset = 0;
+    int32_t slot = -1;    ///< where it is written; -1: not by the recording
+    Tensor constant{};    ///< with slot -1: the tensor
+    int32_t source = -1;  ///< it is on this source's storage, `offset` from its first element
+    bool requires_grad = false;
+  };
+
+  /// True if the recording can run on these sources: they share memory as those of the call did.
+  bool fits(std::span<const Tensor> sources) const;
+  /// Runs it; fits(sources) holds. The results are in the order of those of the call. Any number
+  /// of threads may run it at once.
+  TensorList run(std::span<const Tensor> sources) const;
+
+ private:
+  friend class CapturedCall;
+  struct Place {
+    enum class Kind : uint8_t { Source, Constant, Made } kind;
+    int32_t source = -1;  ///< the first one on it
+    size_t bytes = 0;     ///< of one that is made
+    Ref<Storage> constant{};
+    bool written = false;
+  };
+  /// A tensor among the arguments of a call whose values are checked; neither of a source nor a
+  /// constant if it is not looked at.
+  struct CheckInput {
+    int32_t source = -1;
+    int64_t offset = 0;  ///< from the source's first element
+    TensorInfo info{};
+    Tensor constant{};
+  };
+  struct Check {
+    const ops::Definition* op;
+    ops::Arguments arguments;
+    std::vector<CheckInput> inputs;
+  };
+  struct DrawnNumber {
+    size_t number;  ///< of the recording
+    size_t draw;
+  };
+
+  void check_values(std::span<const Tensor> sources) const;
+  std::vector<Ref<Storage>> storages_for(std::span<const Tensor> sources,
+                                         const BoundProgram* bound) const;
+
+  Recording recording_;
+  std::vector<Place> places_;                 // per slot
+  std::vector<int32_t> slots_;                // per source: its slot, or -1
+  std::vector<int64_t> offsets_;              // per source: its offset in the call
+  std::vector<std::vector<int32_t>> shared_;  // sources of one slot, where there are several
+  std::vector<int32_t> written_;              // sources that are written
+  std::vector<Result> results_;
+  std::vector<Check> checks_;
+  std::vector<DrawnNumber> drawn_;
+  size_t draws_ = 0;
+  std::vector<size_t> bytes_;  // per slot
+  std::vector<bool> touched_;  // per slot: the bound program needs its memory
+
+  mutable std::mutex mutex_;
+  mutable ReadyProgram ready_;
+  mutable std::vector<const Storage*> seen_apart_;  // storages of sources that were found apart
+};
+
+/// A call while it is recorded to be replayed. Lives on the thread that makes the call.
+class CapturedCall {
+ public:
+  explicit CapturedCall(TensorList sources);
+  /// Ends the call if nobody did: what it recorded runs as that of any compiled call.
+  ~CapturedCall();
+  CapturedCall(const CapturedCall&) = delete;
+  CapturedCall& operator=(const CapturedCall&) = delete;
+
+  /// Adds what the call gives, and returns a tensor to be used in its place.
+  Tensor add_result(const Tensor& tensor);
+  /// Texts of what the call made and others than its results hold on to.
+  std::vector<std::string> held_by_others();
+  /// Ends the call, and runs it. The results, and the recording to be run again, or null and `why`.
+  TensorList finish(std::shared_ptr<const Replay>& replay, std::string& why);
+
+ private:
+  Capture capture_;
+  std::vector<Replay::Result> results_;
+  TensorList kept_;  // the results
+  bool ended_ = false;
+};
+
+}  // namespace flambeau::compiler

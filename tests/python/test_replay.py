@@ -1,0 +1,460 @@
+"""compile(replay=True): calls that run without Python give what Python would have."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import weakref
+from typing import Any
+
+import flambeau
+import numpy
+import pytest
+from flambeau import nn
+
+F = nn.functional
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    assert a.dtype == b.dtype and a.shape == b.shape
+    assert a.detach().numpy().tobytes() == b.detach().numpy().tobytes()
+
+
+class Runs:
+    """Counts how often Python runs; not among what a call uses (a class is not looked into)."""
+
+    count = 0
+
+
+def counted(function: Any) -> Any:
+    Runs.count = 0
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        Runs.count += 1
+        return function(*args, **kwargs)
+
+    return flambeau.compile(counting, replay=True)
+
+
+def test_other_values_and_python_runs_once() -> None:
+    weight = flambeau.randn(4, 5)
+    f = counted(lambda x: (x @ weight).relu().sum(1))
+    for _ in range(5):
+        x = flambeau.randn(3, 4)
+        assert_equal(f(x), (x @ weight).relu().sum(1))
+    assert Runs.count == 1
+
+
+def test_another_signature_is_another_recording() -> None:
+    f = counted(lambda x, scale=2: x * scale)
+    for x in (
+        flambeau.randn(3),
+        flambeau.randn(4),
+        flambeau.randn(3).double(),
+        flambeau.randn(3, 3).t(),
+        flambeau.randn(3, 3),
+    ):
+        for scale in (2, 3, 2.0, 3):
+            for _ in range(2):
+                assert_equal(f(x, scale=scale), x * scale)
+    assert Runs.count == 5 * 3
+
+
+def test_arguments_in_containers_and_results_in_containers() -> None:
+    f = counted(lambda pair, named: ([pair[0] + 1, None, 3], {"b": named["b"] * 2, "c": ("x",)}))
+    for _ in range(3):
+        a, b = flambeau.randn(2), flambeau.randn(3)
+        (first, none, three), rest = f([a, 7], {"b": b})
+        assert_equal(first, a + 1)
+        assert_equal(rest["b"], b * 2)
+        assert none is None and three == 3 and rest["c"] == ("x",)
+    assert Runs.count == 1
+
+
+def test_windows_of_one_tensor() -> None:
+    data = flambeau.randn(40, 3)
+    f = counted(lambda x: x.exp().sum(0))
+    for i in range(10):
+        assert_equal(f(data[4 * i : 4 * i + 4]), data[4 * i : 4 * i + 4].exp().sum(0))
+    assert Runs.count == 1
+
+
+def test_tensors_that_share_memory_are_another_call() -> None:
+    def add_to_first(a: Any, b: Any) -> Any:
+        a.add_(1)
+        return a + b
+
+    f = counted(add_to_first)
+    for shared in (False, True, False, True):
+        a = flambeau.zeros(4)
+        b = a if shared else flambeau.zeros(4)
+        assert f(a, b).tolist() == ([2.0] * 4 if shared else [1.0] * 4)
+        assert a.tolist() == [1.0] * 4
+    assert Runs.count == 2
+    overlapping = flambeau.zeros(5)
+    result = f(overlapping[:4], overlapping[1:])
+    assert result.tolist() == [2.0, 2.0, 2.0, 1.0]
+
+
+def test_what_is_written_in_place_counts_versions() -> None:
+    total = flambeau.zeros(3)
+    f = counted(lambda x: total.add_(x).sum())
+    version = total._version
+    for i in range(1, 5):
+        assert f(flambeau.ones(3)).item() == 3 * i
+        assert total._version == version + i
+    assert Runs.count == 1
+
+
+def test_the_argument_itself_and_views_of_it_come_back() -> None:
+    f = counted(lambda x: (x.add_(1), x[1:], x.view(2, 2)))
+    for _ in range(3):
+        x = flambeau.zeros(4)
+        same, part, square = f(x)
+        for tensor in (same, part, square):
+            assert tensor.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
+        assert part.tolist() == [1.0] * 3 and square.shape == (2, 2)
+        x.zero_()
+        assert square.sum().item() == 0
+
+
+def train(how: str, optimizer: str, steps: int = 8, dropout: float = 0.2) -> Any:
+    flambeau.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(6, 8), nn.GELU(), nn.Dropout(dropout), nn.LayerNorm(8), nn.Linear(8, 4)
+    )
+    opt = getattr(flambeau.optim, optimizer)(model.parameters(), lr=0.05)
+
+    def step(x: Any, target: Any) -> Any:
+        opt.zero_grad()
+        loss = F.cross_entropy(model(x), target)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        opt.step()
+        return loss.detach()
+
+    run = {"eager": step, "replay": counted(step)}[how]
+    losses = []
+    for _ in range(steps):
+        x, target = flambeau.randn(5, 6), flambeau.randint(4, (5,))
+        losses.append(run(x, target))
+    return losses, [*model.parameters()], [p.grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW", "Adam"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_train_step(optimizer: str, threads: int) -> None:
+    before = flambeau.get_num_threads()
+    flambeau.set_num_threads(threads)
+    try:
+        eager, replay = train("eager", optimizer), train("replay", optimizer)
+    finally:
+        flambeau.set_num_threads(before)
+    # The first call makes gradients and states; the second finds them.
+    assert Runs.count <= 3
+    for mine, theirs in zip(replay, eager):
+        for a, b in zip(mine, theirs):
+            assert_equal(a, b)
+
+
+def test_gradients_that_add_up() -> None:
+    weight = nn.Parameter(flambeau.ones(3))
+
+    def accumulate(x: Any) -> None:
+        (x * weight).sum().backward()
+
+    f = counted(accumulate)
+    for i in range(1, 6):
+        f(flambeau.full((3,), 2.0))
+        assert weight.grad.tolist() == [2.0 * i] * 3
+    assert Runs.count == 2
+    weight.grad = None
+    f(flambeau.full((3,), 2.0))
+    assert weight.grad.tolist() == [2.0] * 3
+
+
+def test_a_learning_rate_that_changes() -> None:
+    def losses(replay: bool) -> list[float]:
+        flambeau.manual_seed(1)
+        weight = nn.Parameter(flambeau.randn(3))
+        opt = flambeau.optim.SGD([weight], lr=0.1)
+        schedule = flambeau.optim.lr_scheduler.StepLR(opt, 2, 0.5)
+
+        def step() -> Any:
+            opt.zero_grad()
+            loss = weight.square().sum()
+            loss.backward()
+            opt.step()
+            return loss.detach()
+
+        run = flambeau.compile(step, replay=True) if replay else step
+        values = []
+        for _ in range(8):
+            values.append(run().item())
+            schedule.step()
+        return values
+
+    assert losses(True) == losses(False)
+
+
+def test_modules_and_their_state() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5), nn.BatchNorm1d(3))
+    compiled = flambeau.compile(model, replay=True)
+    x = flambeau.randn(4, 3)
+    with flambeau.no_grad():
+        for training in (True, False, True, False):
+            model.train(training)
+            for _ in range(3):
+                state = {name: value.clone() for name, value in model.state_dict().items()}
+                flambeau.manual_seed(2)
+                expected = model(x)
+                after = {name: value.clone() for name, value in model.state_dict().items()}
+                model.load_state_dict(state)
+                flambeau.manual_seed(2)
+                assert_equal(compiled(x), expected)
+                for name, value in model.state_dict().items():
+                    assert_equal(value, after[name])
+        # Other parameters, other memory, another module.
+        model[0].weight = nn.Parameter(flambeau.randn(3, 3))
+        assert_equal(compiled(x), model(x))
+        model[0].weight.data = flambeau.randn(3, 3)
+        assert_equal(compiled(x), model(x))
+        model[1] = nn.ReLU()
+        assert_equal(compiled(x), model(x))
+
+
+def test_grad_mode_is_part_of_the_signature() -> None:
+    weight = nn.Parameter(flambeau.ones(2))
+    f = counted(lambda: weight * 2)
+    for _ in range(2):
+        assert f().requires_grad
+        with flambeau.no_grad():
+            assert not f().requires_grad
+    assert Runs.count == 2
+
+
+def test_backward_of_a_result_says_what_to_do() -> None:
+    weight = nn.Parameter(flambeau.ones(2))
+    f = flambeau.compile(lambda: (weight * 2).sum(), replay=True)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"replay=True keeps no tape; call backward\(\)"):
+            f().backward()
+
+
+def test_dropout_draws_anew() -> None:
+    f = flambeau.compile(lambda x: F.dropout(F.dropout(x, 0.5), 0.5), replay=True)
+    x = flambeau.ones(64)
+    flambeau.manual_seed(3)
+    expected = [F.dropout(F.dropout(x, 0.5), 0.5) for _ in range(4)]
+    flambeau.manual_seed(3)
+    results = [f(x) for _ in range(4)]
+    for result, value in zip(results, expected):
+        assert_equal(result, value)
+    assert results[1].tolist() != results[2].tolist()
+
+
+def test_numpy_memory_is_read_at_each_call() -> None:
+    array = numpy.zeros(3, numpy.float32)
+    tensor = flambeau.from_numpy(array)
+    f = flambeau.compile(lambda: tensor + 1, replay=True)
+    for value in range(4):
+        array[:] = value
+        assert f().tolist() == [value + 1.0] * 3
+
+
+def read(x: Any) -> Any:
+    return x * x.sum().item()
+
+
+def test_reading_a_value_is_refused_where_it_happens() -> None:
+    f = flambeau.compile(read, replay=True)
+    with pytest.raises(RuntimeError, match="replay=True cannot be had here: a value is read") as e:
+        f(flambeau.ones(2))
+    assert e.traceback[-1].name == "read"
+    for reader in (
+        lambda x: x.numpy(),
+        lambda x: x + 1 if x[0] > 0 else x,
+        lambda x: (x + 1).tolist(),
+        lambda x: print(x * 2),
+        lambda x: flambeau.sort(x),
+    ):
+        with pytest.raises(RuntimeError, match="replay=True cannot be had here"):
+            flambeau.compile(reader, replay=True)(flambeau.ones(2))
+    # What was refused was recorded as any other work.
+    x = flambeau.ones(2)
+    with pytest.raises(RuntimeError, match="replay=True"):
+        flambeau.compile(lambda x: x.add_(1).sum().item(), replay=True)(x)
+    assert x.tolist() == [2.0, 2.0]
+
+
+def test_values_that_no_argument_changes_may_be_read() -> None:
+    def positions(x: Any) -> Any:
+        index = flambeau.arange(4)
+        return x + index * int(index.max().item())
+
+    f = counted(positions)
+    for _ in range(3):
+        x = flambeau.randn(4)
+        assert_equal(f(x), positions(x))
+    assert Runs.count == 1
+
+
+def test_indices_are_checked_at_each_call() -> None:
+    table = flambeau.randn(5, 2)
+    f = counted(lambda index: F.embedding(index, table) + F.embedding(flambeau.arange(2), table))
+    for values in ([0, 4], [1, 1]):
+        index = flambeau.tensor(values)
+        expected = F.embedding(index, table) + F.embedding(flambeau.arange(2), table)
+        assert_equal(f(index), expected)
+    with pytest.raises(IndexError):
+        f(flambeau.tensor([0, 5]))
+    assert Runs.count == 1
+
+
+def test_random_numbers_of_python_and_numpy_are_refused() -> None:
+    for draw in (
+        random.random,
+        lambda: random.choice([1, 2]),
+        random.Random(3).random,
+        numpy.random.rand,
+        numpy.random.default_rng(0).random,
+    ):
+        f = flambeau.compile(lambda x, draw=draw: x * float(draw()), replay=True)
+        with pytest.raises(RuntimeError, match="draws from a generator of (Python|NumPy)"):
+            f(flambeau.ones(2))
+    with pytest.raises(RuntimeError, match="rand draws its numbers outside of the program"):
+        flambeau.compile(lambda x: x + flambeau.rand(2), replay=True)(flambeau.ones(2))
+
+
+class Model:
+    def __init__(self) -> None:
+        self.steps = 0
+        self.last: Any = None
+        self.scale = 2.0
+
+    def count(self, x: Any) -> Any:
+        self.steps += 1
+        return x * self.scale
+
+    def keep(self, x: Any) -> Any:
+        self.last = x * 2
+        return self.last + 1
+
+
+KEPT: list[Any] = []
+
+
+def test_changing_python_is_refused_and_named() -> None:
+    model = Model()
+    f = flambeau.compile(model.count, replay=True)
+    for _ in range(2):
+        assert f(flambeau.ones(2)).tolist() == [2.0, 2.0]
+    with pytest.raises(RuntimeError, match=r"\['steps'\] is 3, was 2"):
+        f(flambeau.ones(2))
+    f = flambeau.compile(model.keep, replay=True)
+    for _ in range(2):
+        assert f(flambeau.ones(2)).tolist() == [3.0, 3.0]
+    with pytest.raises(RuntimeError, match=r"\['last'\]"):
+        f(flambeau.ones(2))
+
+    def hide(x: Any) -> Any:
+        threading.current_thread().hidden = y = x * 3  # type: ignore[attr-defined]
+        return y + 1
+
+    f = flambeau.compile(hide, replay=True)
+    for _ in range(2):
+        assert f(flambeau.ones(2)).tolist() == [4.0, 4.0]
+    with pytest.raises(
+        RuntimeError, match=r"something outside holds what mul computed, float32\[2\]"
+    ):
+        f(flambeau.ones(2))
+
+
+def test_attributes_that_change_between_calls() -> None:
+    model = Model()
+    f = flambeau.compile(lambda x: x * model.scale, replay=True)
+    for scale in (1.0, 2.0, 1.0, -0.0, 0.0):
+        model.scale = scale
+        for _ in range(2):
+            x = flambeau.ones(2)
+            assert_equal(f(x), x * scale)
+
+
+def test_results_of_other_types_are_refused() -> None:
+    f = flambeau.compile(lambda x: {x * 2}, replay=True)
+    with pytest.raises(RuntimeError, match="the function returns a set"):
+        f(flambeau.ones(2))
+
+
+def test_an_argument_with_a_history_is_refused() -> None:
+    x = nn.Parameter(flambeau.ones(2)) * 2
+    with pytest.raises(RuntimeError, match=r"has a history \(grad_fn\)"):
+        flambeau.compile(lambda x: x * 2, replay=True)(x)
+
+
+def test_an_exception_half_way() -> None:
+    def fail(x: Any) -> Any:
+        x.mul_(2)
+        raise KeyError("no")
+
+    f = flambeau.compile(fail, replay=True)
+    x = flambeau.ones(2)
+    for i in range(1, 4):
+        with pytest.raises(KeyError):
+            f(x)
+        assert x.tolist() == [2.0**i] * 2
+
+
+def test_inside_another_compiled_function() -> None:
+    inner = flambeau.compile(lambda x: x * 2 + 1, replay=True)
+    outer = flambeau.compile(lambda x: inner(inner(x + 1)) - 1)
+    whole = flambeau.compile(lambda x: inner(inner(x + 1)) - 1, replay=True)
+    for _ in range(3):
+        x = flambeau.randn(5)
+        expected = ((x + 1) * 2 + 1) * 2 + 1 - 1
+        assert_equal(outer(x), expected)
+        assert_equal(whole(x), expected)
+
+
+def test_threads_share_what_was_recorded() -> None:
+    weight = flambeau.randn(8, 8)
+    f = flambeau.compile(lambda x: (x @ weight).tanh().sum(1), replay=True)
+    wrong = []
+
+    def work(seed: int) -> None:
+        for i in range(200):
+            x = flambeau.full((4, 8), float(seed * 1000 + i)) / 5000
+            if f(x).tolist() != (x @ weight).tanh().sum(1).tolist():
+                wrong.append((seed, i))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_nothing_is_kept_alive() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.weight = flambeau.randn(3)
+            self.step = flambeau.compile(lambda x: x * self.weight, replay=True)
+
+    owner = Owner()
+    for _ in range(3):
+        owner.step(flambeau.ones(3))
+    gone = weakref.ref(owner)
+    del owner
+    gc.collect()
+    assert gone() is None
+
+
+def test_as_a_decorator() -> None:
+    @flambeau.compile(replay=True)
+    def double(x: Any) -> Any:
+        """Twice."""
+        return x * 2
+
+    assert double.__doc__ == "Twice." and double(flambeau.ones(2)).tolist() == [2.0, 2.0]
