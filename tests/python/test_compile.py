@@ -539,3 +539,42 @@ def test_a_disabled_function_leaves_nothing_pending() -> None:
     result = step(torch.ones(2))
     assert torch.compiler.stats()["runs"] == before + 1
     assert result.tolist() == [3.0, 3.0]
+
+
+def test_gradients_are_summed_in_place() -> None:
+    table = torch.randn(4096, 32, requires_grad=True)
+    index = torch.arange(64)
+
+    def backward() -> None:
+        table.grad = None
+        embedding = nn.functional.embedding
+        (embedding(index, table).sin().sum() + embedding(index + 5, table).sum()).backward()
+
+    backward()
+    expected = table.grad.clone()
+    explanation = torch.compiler.explain(backward)()
+    held = max(r["live_bytes"] for p in explanation.programs for r in p["regions"])
+    assert held < 2.5 * 4 * table.numel()  # the sum has no memory of its own
+    assert torch.equal(table.grad, expected)
+
+
+def test_a_gradient_that_somebody_holds_is_not_summed_into() -> None:
+    x = torch.ones(4, requires_grad=True)
+    held = []
+
+    class Hold(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:
+            held.append(gradient * 3)
+            return held[-1]
+
+    shared = torch.full((4,), 5.0)
+    y = Hold.apply(x)
+    z = Hold.apply(x)
+    (y.sum() + 2 * z.sum() + (x * shared).sum()).backward()
+    assert sorted(h.tolist()[0] for h in held) == [3.0, 6.0]
+    assert shared.tolist() == [5.0] * 4 and x.grad.tolist() == [14.0] * 4
