@@ -15,6 +15,7 @@
 #include "bind/registry_dump.h"
 #include "bind/replay.h"
 #include "bind/storage_type.h"
+#include "bind/torch_file.h"
 #include "compile/program.h"
 #include "compile/recorder.h"
 #include "compile/report.h"
@@ -199,5 +200,6 @@ NB_MODULE(_C, module) {
   add_autograd(module);
   add_registry_dump(module);
   add_io(module);
+  add_torch_file(module);
   name_types_after_package(module);
 }
