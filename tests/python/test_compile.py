@@ -139,6 +139,32 @@ def test_what_is_written_where_it_was_read() -> None:
     same(program)
 
 
+@pytest.mark.parametrize("columns", [100, 5000])
+def test_a_chain_is_normalised_where_it_was_read(columns: int) -> None:
+    # The passes over a row share what the first one computes, and the row is read again at the end.
+    def program(wrap: Callable[..., Any]) -> Any:
+        @wrap
+        def chain(x: Any, y: Any) -> None:
+            hidden = F.dropout(F.gelu(x) + y, 0.1)
+            x.copy_(F.layer_norm(hidden, (columns,)) + x)
+
+        x, y = torch.randn(6, columns), torch.randn(columns)
+        for _ in range(4):
+            chain(x, y)
+            x.sum().item()
+        return x
+
+    same(program)
+
+
+def test_a_chain_joins_the_kernel_of_its_normalisation() -> None:
+    def chain(x: Any, y: Any) -> Any:
+        return F.layer_norm(F.dropout(F.gelu(x), 0.1) + y, x.shape[1:])
+
+    text = str(torch.compiler.explain(chain)(torch.randn(512, 1024), torch.randn(512, 1024)))
+    assert "4 runs (0 unneeded) in 1 regions, 1 launches" in text, text
+
+
 def test_two_views_of_one_storage_are_written_in_order() -> None:
     def program(wrap: Callable[..., Any]) -> Any:
         @wrap
