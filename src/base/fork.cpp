@@ -28,6 +28,8 @@ void wait_while(Condition condition) {
 }
 
 void before_fork() {
+  for (const Entry* entry = entries.load(); entry != nullptr; entry = entry->next)
+    if (entry->handlers.finish != nullptr) entry->handlers.finish();
   wait_while([] { return forking.exchange(true); });
   const int own = depth > 0 ? 1 : 0;
   wait_while([own] { return threads_inside.load() > own; });

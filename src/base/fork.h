@@ -6,6 +6,8 @@ namespace flambeau {
 
 /// What one part does: before the fork, and after it in each process. Null for nothing.
 struct ForkHandlers {
+  /// Work that must not be left to the child: before all else, while other threads still run.
+  void (*finish)() = nullptr;
   void (*before)() = nullptr;
   void (*in_parent)() = nullptr;
   void (*in_child)() = nullptr;

@@ -101,7 +101,7 @@ void set_wait_hook(WaitHook hook) { wait_hook.store(hook, std::memory_order_rele
 Recorder& Recorder::of_thread() {
   // A child of fork() inherits nothing that is pending.
   [[maybe_unused]] static const bool registered = [] {
-    on_fork({.before = [] { Recorder::of_thread().flush_or_keep(); }});
+    on_fork({.finish = [] { Recorder::of_thread().flush_or_keep(); }});
     return true;
   }();
   static thread_local RecorderOfThread mine;

@@ -28,7 +28,6 @@ CompileQueue& CompileQueue::global() {
       static_cast<void>(instance().release());
       instance() = std::make_unique<CompileQueue>();
     }});
-    std::atexit([] { instance()->stop(); });
   });
   return *instance();
 }
@@ -60,6 +59,8 @@ void CompileQueue::work() {
       run();
     } catch (...) {  // NOLINT(bugprone-empty-catch): see add()
     }
+    // The end of the process destroys what a job has made for good after what came after it.
+    std::atexit([] { instance()->stop(); });
     lock.lock();
     if (!jobs_.empty()) jobs_.pop_front();
     changed_.notify_all();

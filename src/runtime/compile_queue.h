@@ -24,6 +24,8 @@ class CompileQueue {
   void add(const Hash128& name, std::function<void()> job);
   /// Waits until there is nothing left.
   void wait();
+  /// Waits for the job that runs, and drops the others and those to come.
+  void stop();
 
  private:
   struct Job {
@@ -31,7 +33,6 @@ class CompileQueue {
     std::function<void()> run;
   };
   void work();
-  void stop();
 
   ForkSafe<std::mutex> mutex_;
   std::condition_variable_any changed_;

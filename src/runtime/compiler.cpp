@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <mutex>
@@ -47,6 +48,9 @@ const codegen::Api& open_compiler() {
     void* entry = dlsym(library, "flambeau_codegen_api");
     check<EnvironmentError>(entry != nullptr,
                             [&] { return concat("compiler: ", path, " is not of this version"); });
+    // The end of the process destroys what the library holds after what was registered after it.
+    static_cast<void>(CompileQueue::global());
+    std::atexit([] { CompileQueue::global().stop(); });
     return reinterpret_cast<decltype(&flambeau_codegen_api)>(entry)();
   }();
   return *api;

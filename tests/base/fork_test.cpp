@@ -25,6 +25,16 @@ int in_child(Body body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+TEST(Fork, FinishesWorkBeforeAnyLockIsTaken) {
+  static std::atomic<int> before{0};
+  static std::atomic<int> seen{-1};
+  on_fork({.finish = [] { seen = before.load(); }});
+  on_fork(
+      {.before = [] { ++before; }, .in_parent = [] { --before; }, .in_child = [] { --before; }});
+  EXPECT_EQ(in_child([] { return seen.load(); }), 0);
+  EXPECT_EQ(seen, 0);
+}
+
 TEST(Fork, WaitsForThreadsInsideTheShield) {
   std::atomic<bool> inside{false};
   std::atomic<bool> done{false};
@@ -85,8 +95,8 @@ TEST(Fork, HandlersRunInOrder) {
   static const auto note = [](int digit) {
     if (watching) order = order * 10 + digit;
   };
-  on_fork({[] { note(2); }, [] { note(3); }, [] { note(5); }});
-  on_fork({[] { note(1); }, [] { note(4); }, [] { note(6); }});
+  on_fork({nullptr, [] { note(2); }, [] { note(3); }, [] { note(5); }});
+  on_fork({nullptr, [] { note(1); }, [] { note(4); }, [] { note(6); }});
   EXPECT_EQ(in_child([] { return order == 1256 ? 9 : 0; }), 9);
   EXPECT_EQ(order, 1234);
   watching = false;
