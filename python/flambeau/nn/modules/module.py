@@ -258,11 +258,29 @@ class Module(State, Traversal):
             or _global_hooks.forward_pre
             or _global_hooks.backward
             or _global_hooks.backward_pre
+            or self._compiled_call is not None
         ):
             return self.forward(*args, **kwargs)
+        if self._compiled_call is not None:
+            return self._compiled_call(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
 
     __call__: Callable[..., Any] = _call_impl
+
+    _compiled_call: Callable[..., Any] | None = None  # what compile() made
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Has the calls of this module compiled, hooks included, as flambeau.compile does with these
+        arguments. Copies of the module are not."""
+        from ..._compile import compile
+
+        self.__dict__["_compiled_call"] = compile(self._call_uncompiled, *args, **kwargs)
+
+    def _call_uncompiled(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call_with_hooks(args, kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_compiled_call"}
 
     def _optimized(self, wrap: Callable[..., Any]) -> Module:
         """What flambeau.compile makes of the module, whose calls `wrap` wraps."""
