@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from . import _C
@@ -11,8 +12,9 @@ from ._compile import compile
 from ._explain import Explanation, explain
 
 __all__ = [
-    "Explanation", "allow_in_graph", "assume_constant_result", "compile",
-    "cudagraph_mark_step_begin", "disable", "explain", "flush", "is_compiling", "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
+    "Difference", "Explanation", "allow_in_graph", "assume_constant_result", "bisect", "compile",
+    "cudagraph_mark_step_begin", "disable", "explain", "flush", "interpreted", "is_compiling",
+    "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
     "set_stance", "stats", "synchronize",
 ]  # fmt: skip
 
@@ -55,6 +57,58 @@ def stats() -> dict[str, int]:
     `geometries_bound`, sets of sizes that were new to their program; `regions_merged`, runs of
     several operations as one program, and `regions_one_by_one`, while that was being compiled."""
     return _C._compile_stats()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a compiled program and its operations one by one differ. `region` are the operations that
+    ran as one program, `smallest` the fewest neighbours of them whose program differs by itself:
+    names with the user's lines. `what` says which element differs and both values, `program` is
+    the tensor program of `smallest`."""
+
+    region: list[tuple[str, str]]
+    smallest: list[tuple[str, str]]
+    what: str
+    program: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def bisect(function: Callable[..., Any]) -> Callable[..., Difference | None]:
+    """`bisect(function)(*args)` calls `function` compiled while everything that runs as one program
+    is also run op by op, and gives the first difference, or None: there should be none."""
+    compiled = compile(function)
+
+    def bisected(*args: Any, **kwargs: Any) -> Difference | None:
+        flush()
+        _C._compile_begin_differences()
+        try:
+            result = compiled(*args, **kwargs)
+            flush()
+        finally:
+            found = _C._compile_end_differences()
+        del result
+        return Difference(**found[0]) if found else None
+
+    return bisected
+
+
+def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` with its operations computed by the interpreter, which is slow and defines what
+    they mean. Its results are those of eager and of compiled calls, to the bit."""
+
+    @functools.wraps(function)
+    def interpret(*args: Any, **kwargs: Any) -> Any:
+        flush()
+        _C._interpreted_begin()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _C._interpreted_end()
+
+    return interpret
 
 
 def allow_in_graph(fn: Any) -> Any:

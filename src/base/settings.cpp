@@ -26,7 +26,8 @@ constexpr std::array kTable{
             "File of the kernels that ship with the package; by default "
             "kernels.pack beside its libraries."},
     Setting{"FLAMBEAU_CHECK", "0",
-            "1 verifies every tensor program and every kernel before it is compiled."},
+            "1 verifies every tensor program and every kernel before it is compiled, runs what is "
+            "compiled op by op, too, and raises an error where one bit differs."},
     Setting{"FLAMBEAU_DUMP", "",
             "Folder into which programs, kernels and assembly are written as "
             "text."},

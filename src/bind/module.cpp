@@ -15,12 +15,14 @@
 #include "bind/registry_dump.h"
 #include "bind/replay.h"
 #include "bind/storage_type.h"
-#include "bind/torch_file.h"
+#include "compile/check.h"
+#include "compile/interpret.h"
 #include "compile/program.h"
 #include "compile/recorder.h"
 #include "compile/report.h"
 #include "ops/registry.h"
 #include "runtime/allocator.h"
+#include "runtime/compile_queue.h"
 #include "runtime/compiler.h"
 #include "runtime/thread_pool.h"
 #include "tensor/print.h"
@@ -80,6 +82,8 @@ void run_without_lock(FunctionRef<void()> work) {
 
 void add_compile(nb::module_& module) {
   compiler::set_wait_hook(run_without_lock);
+  // Before the end of the process destroys what the code generator has made meanwhile.
+  Py_AtExit([] { CompileQueue::global().stop(); });
   module.def("_compile_enter", [] { compiler::Recorder::of_thread().enter(); });
   module.def("_compile_leave", [] { compiler::Recorder::of_thread().leave(); });
   module.def("_compile_flush", compiler::flush);
@@ -114,6 +118,36 @@ void add_compile(nb::module_& module) {
     }
     return programs;
   });
+  module.def("_compile_begin_differences", compiler::begin_differences);
+  module.def("_compile_end_differences", [] {
+    const auto lines = [](const std::vector<compiler::RunName>& runs) {
+      nb::list list;
+      for (const compiler::RunName& run : runs)
+        list.append(nb::make_tuple(run.label, run.line ? run.line->text() : std::string()));
+      return list;
+    };
+    nb::list list;
+    for (const compiler::Difference& difference : compiler::end_differences()) {
+      nb::dict row;
+      row["region"] = lines(difference.region);
+      row["smallest"] = lines(difference.smallest);
+      row["what"] = difference.what;
+      row["program"] = difference.program;
+      row["text"] = compiler::text_of(difference);
+      list.append(row);
+    }
+    return list;
+  });
+  module.def("_compile_break_merges", [](const nb::list& ops) {
+    std::vector<std::string> names;
+    for (const nb::handle op : ops) names.push_back(nb::cast<std::string>(op));
+    compiler::break_merges(std::move(names));
+  });
+  // Of this thread; they nest.
+  static thread_local std::vector<std::unique_ptr<compiler::Interpreted>> interpreted;
+  module.def("_interpreted_begin",
+             [] { interpreted.push_back(std::make_unique<compiler::Interpreted>()); });
+  module.def("_interpreted_end", [] { interpreted.pop_back(); });
   module.def("_compile_stats", [] {
     const compiler::ProgramStats stats = compiler::program_stats();
     nb::dict result;
@@ -200,6 +234,5 @@ NB_MODULE(_C, module) {
   add_autograd(module);
   add_registry_dump(module);
   add_io(module);
-  add_torch_file(module);
   name_types_after_package(module);
 }

@@ -11,6 +11,7 @@
 #include "codegen/contraction.h"
 #include "codegen/image.h"
 #include "codegen/loop_codegen.h"
+#include "codegen/share_row_values.h"
 #include "codegen/target.h"
 
 namespace flambeau::codegen {
@@ -32,7 +33,7 @@ KernelImage compile(const ir::LoopProgram& program, Isa isa) {
   llvm::Module module("flambeau", context);
   const auto machine = make_target_machine(isa);
   prepare_module(module, *machine);
-  LoopCodegen(program, isa, module).generate(entry);
+  LoopCodegen(share_row_values(program), isa, module).generate(entry);
 
   const std::string folder = setting("FLAMBEAU_DUMP");
   if (folder.empty()) return build_image(module, *machine, {&entry, 1});

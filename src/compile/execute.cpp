@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "compile/check.h"
 #include "compile/program.h"
 #include "compile/report.h"
 #include "eager/bound_run.h"
@@ -29,6 +30,7 @@ class Execution {
           run_group(begin, end);
         else
           for (size_t i = begin; i < end; ++i) run(i);
+        for (size_t i = begin; check_ != nullptr && i < end; ++i) check_->region_has_run(i);
         for (size_t i = begin; i < end; ++i)
           for (const int32_t slot : program_->last_uses[i]) let_go(slot);
         begin = end;
@@ -48,6 +50,7 @@ class Execution {
       ready_.bound = std::move(fresh_);
     }
     if (report_) add_report(std::move(*report_));
+    if (check_ != nullptr) end_check();
   }
 
  private:
@@ -72,6 +75,7 @@ class Execution {
     bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
     if (reporting()) begin_report();
+    if (checking()) check_ = std::make_unique<Check>(recording_, *program_, frame_);
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
@@ -132,6 +136,16 @@ class Execution {
     if (frame_.marked)
       for (const Ref<Storage>& storage : frame_.storages)
         if (storage) storage->set_pending(nullptr, 0);
+    throw RunFailed(std::move(failure));
+  }
+
+  void end_check() {
+    check_->end();
+    std::optional<Difference>& found = check_->difference();
+    if (!found) return;
+    if (collecting_differences()) return add_difference(std::move(*found));
+    RunFailed failure;
+    failure.difference = std::make_shared<const Difference>(std::move(*found));
     throw RunFailed(std::move(failure));
   }
 
@@ -215,7 +229,8 @@ class Execution {
   /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: kernels
   /// write in place only where one kernel is all there is.
   bool run_merged(const Region& region, std::shared_ptr<const BoundRun>& bound) try {
-    const CompileLater never_wait;
+    std::optional<CompileLater> never_wait;
+    if (check_ == nullptr) never_wait.emplace();  // what is checked has to be there
     run_into(region, bound);
     return true;
   } catch (const KernelMissing&) {
@@ -338,6 +353,7 @@ class Execution {
   bool fail_outputs_;                    // after a failure
   std::shared_ptr<BoundProgram> fresh_;  // what becomes bound by this run
   bool merged_ = false;                  // the region that ran last ran as one program
+  std::unique_ptr<Check> check_;         // null: nobody asked for it
   std::optional<ProgramReport> report_;
   std::vector<bool> made_;  // per slot: the program makes its memory; only for the report
 };
@@ -345,6 +361,8 @@ class Execution {
 }  // namespace
 
 void raise(const RunFailed& failure, const Recording& recording) {
+  if (failure.difference != nullptr)
+    throw InternalError(concat("compile: ", text_of(*failure.difference)));
   // What failed: operations and lines, each once.
   const auto joined = [&](const char* separator, const auto& text_of) {
     std::vector<std::string> texts;

@@ -8,6 +8,8 @@
 
 namespace flambeau::compiler {
 
+struct Difference;
+
 /// Runs of a recording that have failed; there is no memory, as a rule.
 class RunFailed final : public std::exception {
  public:
@@ -16,6 +18,8 @@ class RunFailed final : public std::exception {
   std::vector<int32_t> entries;          ///< one of them failed; none: before any ran
   std::vector<bool> left;                ///< per entry: it has not happened
   std::vector<Ref<Storage>> never_made;  ///< fail when used
+  /// All has run, and FLAMBEAU_CHECK has found this.
+  std::shared_ptr<const Difference> difference;
 };
 /// Throws the cause as an error that names the operations and the user's lines, which those that
 /// ask for what was never made get, too. `recording` is what was run. With no lock held.

@@ -1,6 +1,7 @@
 #include "compile/merge.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <unordered_map>
 
@@ -62,6 +63,9 @@ Region region_of(const Recording& recording, int32_t number) {
 namespace {
 
 constexpr size_t kMaxNodes = 600;
+
+/// What break_merges() was given; null for nothing.
+std::atomic<const std::vector<std::string>*> broken_ops = nullptr;
 
 /// Some runs under construction as one program.
 class Merger {
@@ -194,6 +198,7 @@ class Merger {
       hasher.add(reinterpret_cast<uintptr_t>(entry(number).program));
       hasher.add(entry(number).integers.size());
     }
+    hasher.add(is_broken());
     hasher.add(wiring_.size());
     for (const int32_t wire : wiring_) hasher.add(wire);
     for (const int32_t same : region_.facts->classes()) hasher.add(same);
@@ -259,7 +264,22 @@ class Merger {
         if (kind == 1) results.push_back(value);
       }
     }
+    if (is_broken() && results[0].dtype() == DType::Float32) {
+      const Expr more = prim::constant(builder, DType::Float32, 1.0000001192092896);
+      using namespace prim;  // NOLINT(google-build-using-namespace): operators
+      results[0] = results[0] * broadcast_to(more, results[0].shape());
+    }
     return builder.finish(results);
+  }
+
+  bool is_broken() const {
+    const std::vector<std::string>* const ops = broken_ops.load();
+    if (ops == nullptr) return false;
+    const auto is_label = [&](int32_t number, const std::string& op) {
+      return entry(number).label == op;
+    };
+    return std::search(region_.entries.begin(), region_.entries.end(), ops->begin(), ops->end(),
+                       is_label) != region_.entries.end();
   }
 
   /// The nodes of `program`, its extents replaced by `bound`; false if they do not fit.
@@ -304,6 +324,11 @@ class Merger {
 };
 
 }  // namespace
+
+void break_merges(std::vector<std::string> ops) {
+  // Leaked: merges may be under way.
+  broken_ops = ops.empty() ? nullptr : new std::vector<std::string>(std::move(ops));
+}
 
 std::optional<Region> merge(const Recording& recording, const Flow& flow,
                             std::vector<int32_t> entries, const std::vector<bool>& is_stored) {

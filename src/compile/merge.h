@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -55,5 +56,9 @@ Region region_of(const Recording& recording, int32_t entry);
 /// they cannot be.
 std::optional<Region> merge(const Recording& recording, const Flow& flow,
                             std::vector<int32_t> entries, const std::vector<bool>& is_stored);
+
+/// For tests of what finds wrong programs: those merged from now on that hold these operations in a
+/// row give a float32 result that is an ulp off. Empty: no more.
+void break_merges(std::vector<std::string> ops);
 
 }  // namespace flambeau::compiler

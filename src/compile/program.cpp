@@ -95,7 +95,10 @@ void find_groups(Program& program, const Recording& recording) {
 
 std::shared_ptr<const Program> make_program(const Recording& recording) {
   auto program = std::make_shared<Program>();
-  program->regions = fuse(recording, flow_of(recording));
+  program->flow = flow_of(recording);
+  for (size_t slot = 0; slot < recording.slots.size(); ++slot)
+    program->seen.push_back(recording.is_seen(slot));
+  program->regions = fuse(recording, program->flow);
   find_last_uses(*program, recording);
   find_groups(*program, recording);
   return program;

@@ -19,6 +19,8 @@ struct BoundProgram {
 };
 
 struct Program {
+  Flow flow;
+  std::vector<bool> seen;  ///< per slot: somebody sees it afterwards
   std::vector<Region> regions;
   std::vector<SmallVector<int32_t, 4>> last_uses;  ///< per region: slots that no later one touches
   std::vector<int32_t> unused;                     ///< slots that no region touches

@@ -6,7 +6,10 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import flambeau as torch
@@ -139,6 +142,24 @@ def test_an_error_before_a_fork_reaches_who_reads_in_both_processes() -> None:
     assert is_right()
     with pytest.raises(RuntimeError, match="never computed"):
         huge.numpy()
+
+
+EXIT = """
+import flambeau as torch
+torch._C._compile_wait()  # before anything was compiled
+def step(x):
+    for i in range(30):
+        x = torch.relu(x * 1.5 + 2).exp() if i % 2 else (x.sin() - 3).abs()
+    return x
+y = torch.compile(step)(torch.ones(64))
+torch.compiler.flush()
+"""
+
+
+def test_a_process_may_end_while_kernels_compile(tmp_path: Path) -> None:
+    for i in range(8):
+        environment = os.environ | {"FLAMBEAU_CACHE_DIR": str(tmp_path / str(i))}
+        subprocess.run([sys.executable, "-c", EXIT], env=environment, timeout=60, check=True)
 
 
 def test_places_are_given_back() -> None:
