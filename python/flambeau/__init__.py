@@ -128,4 +128,6 @@ if __name__ == "torch":
 legacy_contiguous_format = _C.contiguous_format
 
 # Submodules load when they are first named, so that importing Flambeau stays cheap.
-__getattr__ = _absent.attribute(__name__, {"autocast": "amp"})
+__getattr__ = _absent.attribute(
+    __name__, {"autocast": "amp", "load": "serialization", "save": "serialization"}
+)

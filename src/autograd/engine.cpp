@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
@@ -68,6 +69,17 @@ bool has_nan(const Tensor& tensor) {
     if (std::isnan(value.to_double()) || std::isnan(value.imag())) return true;
   }
   return false;
+}
+
+/// True if sums of gradients are values of their own.
+bool recorded_on_tape() { return grad_enabled() || carries_tangents() || gradient_batch() >= 0; }
+
+/// True if the gradient and its memory are the engine's alone, so that a sum may be written there.
+bool is_nobody_elses(const Tensor& gradient) {
+  return gradient.impl()->use_count() == 1 && gradient.impl()->wrapper() == nullptr &&
+         gradient->storage->owners() == 1 && gradient->storage->wrapper() == nullptr &&
+         !gradient->storage->is_exported() && !gradient->storage->read_only() &&
+         gradient.is_contiguous();
 }
 
 class Engine;
@@ -242,7 +254,17 @@ class Engine {
     state.buffer.resize(std::max(edge.node->outputs.size(), static_cast<size_t>(edge.index) + 1));
     if (!gradient.defined()) return;
     Tensor& slot = state.buffer[static_cast<size_t>(edge.index)];
-    slot = slot.defined() ? add_gradients(slot, gradient) : gradient;
+    if (!slot.defined()) {
+      slot = gradient;
+      return;
+    }
+    const RunLabel label("accumulated gradient");
+    if (recorded_on_tape() || !(is_nobody_elses(slot) || is_nobody_elses(gradient)))
+      slot = add_gradients(slot, gradient);
+    else if (is_nobody_elses(slot))
+      sum_gradients(slot, gradient, slot);
+    else
+      slot = sum_gradients(slot, gradient, gradient);
   }
 
   void run_tensor_hooks(Node& node, TensorList& buffer) {

@@ -211,9 +211,14 @@ Tensor add_gradients(const Tensor& a, const Tensor& b) {
                       [] { return std::string("AddBackward0"); })[0];
 }
 
-void add_in_place(const Tensor& a, const Tensor& b) {
+const Tensor& sum_gradients(const Tensor& a, const Tensor& b, const Tensor& place) {
   const Tensor parameters[] = {a, b};
-  run(*sum_program(a.dtype(), a.dim()), parameters, {}, sizes_of(a), {&a, 1});
+  run(*sum_program(a.dtype(), a.dim()), parameters, {}, sizes_of(a), {&place, 1});
+  return place;
+}
+
+void add_in_place(const Tensor& a, const Tensor& b) {
+  sum_gradients(a, b, a);
   a.bump_version("add_");
 }
 

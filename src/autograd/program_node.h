@@ -46,6 +46,8 @@ Results run_on_gradients(const std::shared_ptr<const Executable>& program,
 
 /// Elementwise sum of two tensors of one type; recorded in grad mode.
 Tensor add_gradients(const Tensor& a, const Tensor& b);
+/// The same written to `place`, which is `a` or `b` and nobody else's; not recorded.
+const Tensor& sum_gradients(const Tensor& a, const Tensor& b, const Tensor& place);
 /// a += b, not recorded; counts as a write of `a`.
 void add_in_place(const Tensor& a, const Tensor& b);
 /// Zeros (or ones) of a type.

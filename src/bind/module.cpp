@@ -15,6 +15,7 @@
 #include "bind/registry_dump.h"
 #include "bind/replay.h"
 #include "bind/storage_type.h"
+#include "bind/torch_file.h"
 #include "compile/check.h"
 #include "compile/interpret.h"
 #include "compile/program.h"
@@ -234,5 +235,6 @@ NB_MODULE(_C, module) {
   add_autograd(module);
   add_registry_dump(module);
   add_io(module);
+  add_torch_file(module);
   name_types_after_package(module);
 }

@@ -1,6 +1,7 @@
 #include "bind/object_state.h"
 
-#include <cstring>
+#include <bit>
+#include <cstdint>
 
 #include "base/error.h"
 #include "bind/tensor_type.h"
@@ -33,7 +34,7 @@ bool is_same_value(PyObject* a, PyObject* b) {
   if (PyFloat_CheckExact(a)) {
     const double x = PyFloat_AS_DOUBLE(a);
     const double y = PyFloat_AS_DOUBLE(b);
-    return std::memcmp(&x, &y, sizeof x) == 0;
+    return std::bit_cast<uint64_t>(x) == std::bit_cast<uint64_t>(y);
   }
   if (!PyLong_CheckExact(a) && !PyUnicode_CheckExact(a) && !PyBytes_CheckExact(a)) return false;
   const int equal = PyObject_RichCompareBool(a, b, Py_EQ);

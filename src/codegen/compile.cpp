@@ -11,7 +11,6 @@
 #include "codegen/contraction.h"
 #include "codegen/image.h"
 #include "codegen/loop_codegen.h"
-#include "codegen/share_row_values.h"
 #include "codegen/target.h"
 
 namespace flambeau::codegen {
@@ -33,7 +32,7 @@ KernelImage compile(const ir::LoopProgram& program, Isa isa) {
   llvm::Module module("flambeau", context);
   const auto machine = make_target_machine(isa);
   prepare_module(module, *machine);
-  LoopCodegen(share_row_values(program), isa, module).generate(entry);
+  LoopCodegen(program, isa, module).generate(entry);
 
   const std::string folder = setting("FLAMBEAU_DUMP");
   if (folder.empty()) return build_image(module, *machine, {&entry, 1});

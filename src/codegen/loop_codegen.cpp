@@ -22,16 +22,20 @@ constexpr int64_t kWrittenOut = 32;
 /// A body of more core operations than this is computed in one masked vector rather than in
 /// several whole ones.
 constexpr int kCheapBody = 24;
+/// Elements of a row that are kept on the stack between its passes.
+constexpr int64_t kPlaceElements = 4096;
+constexpr uint64_t kCacheLine = 64;
 
 }  // namespace
 
-LoopCodegen::LoopCodegen(ir::LoopProgram program, Isa isa, llvm::Module& module)
-    : program_(std::move(program)),
+LoopCodegen::LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module)
+    : shared_(share_row_values(program)),
+      program_(shared_.program),
       isa_(isa),
       module_(module),
       analysis_(analyse(program_)),
       builder_(module.getContext()),
-      emitter_(builder_) {}
+      emitter_(builder_, isa_) {}
 
 void LoopCodegen::generate(const std::string& name) {
   llvm::Type* i64 = builder_.getInt64Ty();
@@ -41,7 +45,8 @@ void LoopCodegen::generate(const std::string& name) {
   function_ = add_function(module_, type, name);
   builder_.SetInsertPoint(new_block("entry"));
   // Slots and bases are read once: nothing that a kernel writes can change them.
-  for (size_t i = 0; i < program_.buffers.size(); ++i)
+  const size_t given = program_.buffers.size() - shared_.places.size();
+  for (size_t i = 0; i < given; ++i)
     buffers_.push_back(builder_.CreateLoad(
         pointer, builder_.CreateConstGEP1_64(pointer, function_->getArg(0), i)));
   for (int i = 0; i < program_.slot_count; ++i)
@@ -49,6 +54,13 @@ void LoopCodegen::generate(const std::string& name) {
         i64, builder_.CreateConstGEP1_64(i64, function_->getArg(1), static_cast<uint64_t>(i))));
   values_.resize(static_cast<size_t>(program_.value_count));
   variables_.resize(static_cast<size_t>(program_.variable_count));
+  for (size_t i = given; i < program_.buffers.size(); ++i) {
+    llvm::AllocaInst* place =
+        stack_slot(emitter_.memory_type(program_.buffers[i].dtype), kPlaceElements);
+    place->setAlignment(llvm::Align(kCacheLine));
+    places_.push_back(place);
+    buffers_.push_back(place);
+  }
   // The entry block stays open at its end for stack slots.
   llvm::BasicBlock* start = new_block("start");
   builder_.CreateBr(start);
@@ -147,10 +159,21 @@ void LoopCodegen::emit_loop(const Statement& s) {
     if (parallel) {
       row_variable_ = s.variable;
       row_prefetched_.assign(program_.buffers.size(), false);
+      place_row();
     }
     emit_body(s.body);
     if (parallel) row_variable_ = -1;
   });
+}
+
+void LoopCodegen::place_row() {
+  const size_t given = program_.buffers.size() - places_.size();
+  for (size_t i = 0; i < places_.size(); ++i) {
+    const SharedRows::Place& place = shared_.places[i];
+    buffers_[given + i] =
+        builder_.CreateSelect(builder_.CreateICmpSLE(operand(place.extent), number(kPlaceElements)),
+                              places_[i], element_pointer(place.home, address(place.row).scalar));
+  }
 }
 
 void LoopCodegen::write_out(const Statement& s, int64_t extent) {

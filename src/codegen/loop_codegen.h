@@ -12,13 +12,14 @@
 
 #include "base/cpu_features.h"
 #include "codegen/loop_analysis.h"
+#include "codegen/share_row_values.h"
 #include "codegen/vector_emitter.h"
 
 namespace flambeau::codegen {
 
 class LoopCodegen {
  public:
-  LoopCodegen(ir::LoopProgram program, Isa isa, llvm::Module& module);
+  LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module);
   /// Adds the program as function `name`, of type ir::KernelFunction, to the module.
   void generate(const std::string& name);
 
@@ -54,6 +55,8 @@ class LoopCodegen {
   Value* slot_value(const Statement& s);
   Value* emit_compute(const Statement& s);
   void emit_loop(const Statement& s);
+  /// Says where the values are that passes over this row share.
+  void place_row();
   /// A vector loop of constant extent as vectors of falling lengths.
   void write_out(const Statement& s, int64_t extent);
   void emit_vector_loop(const Statement& s, Value* begin, Value* end);
@@ -118,7 +121,8 @@ class LoopCodegen {
   DType dtype_of(ir::ValueId id) const { return analysis_.dtypes[static_cast<size_t>(id)]; }
   bool varies(ir::ValueId id) const { return analysis_.varying[static_cast<size_t>(id)]; }
 
-  const ir::LoopProgram program_;
+  const SharedRows shared_;
+  const ir::LoopProgram& program_;
   const Isa isa_;
   llvm::Module& module_;
   LoopAnalysis analysis_;
@@ -126,6 +130,7 @@ class LoopCodegen {
   VectorEmitter emitter_;
   llvm::Function* function_ = nullptr;
   std::vector<Value*> buffers_;
+  std::vector<llvm::AllocaInst*> places_;  ///< on the stack, for the last buffers
   std::vector<Value*> slots_;
   std::vector<Value*> values_;     ///< by ValueId, of the code that is being emitted
   std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_

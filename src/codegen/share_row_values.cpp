@@ -47,6 +47,13 @@ class BodyValues {
     for (size_t i = 0; i < loop.body.size(); ++i) visit(loop.body[i], i, analysis);
   }
   const std::unordered_map<ValueId, Info>& infos() const { return infos_; }
+  /// The first value that is `content`, or -1.
+  ValueId find(const Hash128& content) const {
+    ValueId found = -1;
+    for (const auto& [id, info] : infos_)
+      if (info.content == content && (found < 0 || id < found)) found = id;
+    return found;
+  }
 
  private:
   void add(Hasher& hasher, Info& info, ValueId id) const {
@@ -98,9 +105,9 @@ bool is_straight(const std::vector<Statement>& body) {
   return std::all_of(body.begin(), body.end(), [](const Statement& s) { return s.body.empty(); });
 }
 
-/// Statements that lead to a store; in order.
-std::vector<Statement> without_dead_code(const std::vector<Statement>& body) {
-  std::vector<ValueId> used;
+/// Statements that lead to a store or the value `yield`; in order.
+std::vector<Statement> without_dead_code(const std::vector<Statement>& body, ValueId yield) {
+  std::vector<ValueId> used{yield};
   std::vector<Statement> kept;
   for (size_t i = body.size(); i-- > 0;) {
     const Statement& s = body[i];
@@ -116,99 +123,136 @@ std::vector<Statement> without_dead_code(const std::vector<Statement>& body) {
   return kept;
 }
 
-bool reads_a_row(const std::vector<Statement>& body, LoopVar row) {
+bool loads(const std::vector<Statement>& body, int buffer) {
   return std::any_of(body.begin(), body.end(), [&](const Statement& s) {
-    return (s.kind == StatementKind::Load &&
-            (has_term(s.index, row) || !s.index.dynamic.empty())) ||
-           reads_a_row(s.body, row);
+    return (s.kind == StatementKind::Load && s.buffer == buffer) || loads(s.body, buffer);
   });
 }
 
-/// Rewrites `reduce` and `write`, consecutive passes over a row, if that pays and is safe.
-void share(Statement& reduce, Statement& write, LoopVar row, const LoopAnalysis& analysis,
-           const ir::LoopProgram& program) {
-  const Statement* store = nullptr;
-  for (const Statement& s : write.body)
-    if (s.kind == StatementKind::Store && s.mask < 0 &&
-        is_row_element(s.index, row, write.variable))
-      store = &s;
-  if (store == nullptr) return;
-  const DType dtype = program.buffers[static_cast<size_t>(store->buffer)].dtype;
-  for (const Statement& s : reduce.body)
-    if (s.kind == StatementKind::Load && (has_term(s.index, row) || !s.index.dynamic.empty()) &&
-        !is_row_element(s.index, row, reduce.variable))
-      return;
-
-  const BodyValues first(reduce, analysis);
-  const BodyValues second(write, analysis);
-  ValueId source = -1, target = -1;
-  int best = kCostly - 1;
-  for (const auto& [id, info] : second.infos()) {
-    if (info.cost <= best || !info.moves || is_half(dtype) ||
-        analysis.dtypes[static_cast<size_t>(id)] != dtype)
-      continue;
-    for (const auto& [other, other_info] : first.infos()) {
-      if (other_info.content != info.content) continue;
-      source = other;
-      target = id;
-      best = info.cost;
-      break;
-    }
+/// The passes over a row, of which the last one writes it, and one place that holds a value of
+/// each element between them.
+class RowPasses {
+ public:
+  RowPasses(SharedRows& out, const LoopAnalysis& analysis)
+      : out_(out), rows_(out.program.body[0]), analysis_(analysis) {
+    for (Statement& s : rows_.body)
+      if (is_pass(s)) passes_.push_back(&s);
   }
-  if (target < 0) return;
 
-  std::vector<Statement> body = write.body;
-  Statement& computed = body[second.infos().at(target).statement];
-  Statement load;
-  load.kind = StatementKind::Load;
-  load.result = target;
-  load.dtype = dtype;
-  load.buffer = store->buffer;
-  load.index = store->index;
-  Statement early = *store;
-  // While it is still unused, the row's place is free of the loads that `body` no longer makes.
-  computed = Statement{};
-  computed.kind = StatementKind::Constant;
-  computed.result = target;
-  computed.dtype = dtype;
-  std::vector<Statement> rest = without_dead_code(body);
-  if (reads_a_row(rest, row)) return;
-  for (Statement& s : rest)
-    if (s.result == target) s = load;
-  write.body = std::move(rest);
+  void share() {
+    if (passes_.size() < 2 || passes_.back() != &rows_.body.back() ||
+        passes_.back()->kind != StatementKind::Loop)
+      return;
+    for (const Statement& s : passes_.back()->body)
+      if (s.kind == StatementKind::Store && s.mask < 0 &&
+          is_row_element(s.index, rows_.variable, passes_.back()->variable) &&
+          !loads(rows_.body, s.buffer))
+        home_ = s;
+    if (home_.kind != StatementKind::Store) return;
+    dtype_ = out_.program.buffers[static_cast<size_t>(home_.buffer)].dtype;
+    if (is_half(dtype_)) return;
+    for (size_t first = 0; first + 1 < passes_.size(); ++first) share_from(first);
+  }
 
-  for (auto& term : early.index.terms)
-    if (term.variable == write.variable) term.variable = reduce.variable;
-  early.arguments = {source};
-  reduce.body.push_back(std::move(early));
-}
+ private:
+  bool is_pass(const Statement& s) const {
+    const Statement& last = rows_.body.back();
+    const bool reduces = s.kind == StatementKind::Reduce && s.order == ir::ReduceOrder::Blocks;
+    return (reduces || &s == &last) && s.mark == LoopMark::Vector && is_straight(s.body) &&
+           s.extent_value < 0 && s.extent == last.extent;
+  }
+
+  /// Keeps the value of pass `first` that saves most in the passes after it.
+  void share_from(size_t first) {
+    std::vector<BodyValues> values;
+    for (size_t p = first; p < passes_.size(); ++p) values.emplace_back(*passes_[p], analysis_);
+    ValueId source = -1;
+    int best = 0;
+    for (const auto& [id, info] : values[0].infos()) {
+      if (info.cost < kCostly || !info.moves || dtype_of(id) != dtype_) continue;
+      int saved = 0;
+      for (size_t p = 1; p < values.size(); ++p)
+        if (values[p].find(info.content) >= 0) saved += info.cost;
+      // Of equal ones the first, so that the result does not depend on the order of a table.
+      if (saved < best || saved == 0 || (saved == best && id > source)) continue;
+      best = saved;
+      source = id;
+    }
+    if (source < 0) return;
+    const Hash128 content = values[0].infos().at(source).content;
+    std::vector<std::vector<Statement>> bodies;
+    for (size_t p = 1; p < values.size(); ++p) {
+      const Statement& pass = *passes_[first + p];
+      const ValueId target = values[p].find(content);
+      std::vector<Statement> body = pass.body;
+      if (target >= 0) {
+        Statement& computed = body[values[p].infos().at(target).statement];
+        computed = Statement{};
+        computed.kind = StatementKind::Constant;
+        computed.result = target;
+        computed.dtype = dtype_;
+        body = without_dead_code(body, pass.kind == StatementKind::Reduce ? pass.yield : -1);
+        // What the place held before is gone.
+        if (place_ >= 0 && loads(body, place_)) return;
+        for (Statement& s : body)
+          if (s.result == target) s = load_of(pass, target);
+      } else if (place_ >= 0 && loads(body, place_)) {
+        return;
+      }
+      bodies.push_back(std::move(body));
+    }
+    if (place_ < 0) {
+      place_ = static_cast<int>(out_.program.buffers.size());
+      out_.program.buffers.push_back({dtype_, true});
+      for (auto& body : bodies)
+        for (Statement& s : body)
+          if (s.kind == StatementKind::Load && s.buffer < 0) s.buffer = place_;
+      SharedRows::Place place{home_.buffer, {}, passes_.back()->extent};
+      place.row.offset = home_.index.offset;
+      for (const auto& term : home_.index.terms)
+        if (term.variable == rows_.variable) place.row.terms.push_back(term);
+      out_.places.push_back(std::move(place));
+    }
+    for (size_t p = 1; p < values.size(); ++p) passes_[first + p]->body = std::move(bodies[p - 1]);
+    Statement store = load_of(*passes_[first], -1);
+    store.kind = StatementKind::Store;
+    store.arguments = {source};
+    passes_[first]->body.push_back(std::move(store));
+  }
+
+  DType dtype_of(ValueId id) const { return analysis_.dtypes[static_cast<size_t>(id)]; }
+
+  Statement load_of(const Statement& pass, ValueId result) const {
+    Statement s;
+    s.kind = StatementKind::Load;
+    s.result = result;
+    s.dtype = dtype_;
+    s.buffer = place_;
+    s.index.terms.push_back({pass.variable, ir::IntOperand::constant(1)});
+    s.index.offset = ir::IntOperand::constant(0);
+    return s;
+  }
+
+  SharedRows& out_;
+  Statement& rows_;
+  const LoopAnalysis& analysis_;
+  std::vector<Statement*> passes_;
+  Statement home_;  ///< the store of the row
+  DType dtype_ = DType::Float32;
+  int place_ = -1;
+};
 
 }  // namespace
 
-ir::LoopProgram share_row_values(const ir::LoopProgram& program) {
+SharedRows share_row_values(const ir::LoopProgram& program) {
+  SharedRows out{program, {}};
   const bool is_row_kernel = program.body.size() == 1 &&
                              program.body[0].kind == StatementKind::Loop &&
                              program.body[0].mark == LoopMark::Parallel;
-  if (!is_row_kernel) return program;
-  ir::LoopProgram out = program;
-  Statement& rows = out.body[0];
-  if (rows.body.empty()) return program;
-  Statement& write = rows.body.back();
-  const auto is_pass = [](const Statement& s, StatementKind kind) {
-    return s.kind == kind && s.mark == LoopMark::Vector && is_straight(s.body);
-  };
-  if (!is_pass(write, StatementKind::Loop)) return program;
-  // The last pass before it; between them only what reads no row.
-  for (size_t i = rows.body.size() - 1; i-- > 0;) {
-    Statement& s = rows.body[i];
-    if (is_pass(s, StatementKind::Reduce) && s.order == ir::ReduceOrder::Blocks &&
-        s.extent == write.extent && s.extent_value == write.extent_value) {
-      share(s, write, rows.variable, analyse(program), program);
-      return out;
-    }
-    if (s.kind > StatementKind::Compute) return program;
-  }
-  return program;
+  if (!is_row_kernel || program.body[0].body.empty()) return out;
+  const LoopAnalysis analysis = analyse(program);
+  RowPasses(out, analysis).share();
+  return out;
 }
 
 }  // namespace flambeau::codegen

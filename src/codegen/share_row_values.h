@@ -1,18 +1,28 @@
 #pragma once
-// Rewrites row kernels that compute a costly value twice, in a reduction and again in the loop that
-// writes the row:
+// Rewrites row kernels that compute a costly value in several of their passes over a row:
 //
 //   %s = reduce_sum v1 in n vector { %1 = exp(x[v1] - %m); yield %1 }
 //   vector v2 in n { %2 = exp(x[v2] - %m); out[v2] = %2 / %s }
 //
-// The reduction stores the value where the row will be written, and the loop loads it from there:
-// the row is still in the first-level cache. No bit changes. Done only where it is safe if `out` is
-// an input too (buffers alias exactly or not at all): nothing after the reduction may read a row.
+// The first of these passes stores the value in a place of one row, which stays in the first-level
+// cache, and the others load it from there. No bit changes. Such a kernel's outputs are none of its
+// inputs, so that a row that is too long for the place can be kept where `out` will be.
 
 #include "codegen/loop_analysis.h"
 
 namespace flambeau::codegen {
 
-ir::LoopProgram share_row_values(const ir::LoopProgram& program);
+struct SharedRows {
+  /// With a buffer more at its end for each place.
+  ir::LoopProgram program;
+  struct Place {
+    int home;           ///< the output whose row has this dtype and extent
+    ir::LoopIndex row;  ///< where that row begins
+    ir::IntOperand extent;
+  };
+  std::vector<Place> places;
+};
+
+SharedRows share_row_values(const ir::LoopProgram& program);
 
 }  // namespace flambeau::codegen

@@ -225,6 +225,8 @@ Value* VectorEmitter::emit_float(CoreOp op, Values a) {
       return float_min_max(false, a[0], a[1]);
     case CoreOp::Max:
       return float_min_max(true, a[0], a[1]);
+    case CoreOp::Scale:
+      return scale(a[0], a[1]);
     default:
       return nullptr;
   }

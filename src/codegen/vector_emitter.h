@@ -9,6 +9,7 @@
 
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "base/scalar.h"
 #include "ir/core_function.h"
 #include "ir/emitter.h"
@@ -18,7 +19,7 @@ namespace flambeau::codegen {
 class VectorEmitter final : public ir::Emitter {
  public:
   /// Emits at the insertion point of `builder`, which some operations move to a new block.
-  explicit VectorEmitter(llvm::IRBuilder<>& builder) : builder_(builder) {}
+  VectorEmitter(llvm::IRBuilder<>& builder, Isa isa) : builder_(builder), isa_(isa) {}
 
   ir::Operand constant(DType dtype, double value) override;
   ir::Operand constant_bits(DType dtype, uint64_t bits) override;
@@ -63,6 +64,9 @@ class VectorEmitter final : public ir::Emitter {
   // vector_emitter_math.cpp
   Value* float_min_max(bool is_max, Value* a, Value* b);
   Value* float_remainder(Value* x, Value* y);
+  /// a * 2^n rounded once, also where the result is denormal.
+  Value* scale(Value* a, Value* n);
+  Value* scale_by_factors(Value* a, Value* n);
   Value* integer_divide(DType type, Value* a, Value* b, bool remainder);
   Value* divide_as_real(Value* a, Value* b, bool is_signed);
   Value* divide_wide(Value* a, Value* b);
@@ -87,6 +91,7 @@ class VectorEmitter final : public ir::Emitter {
   Value* float_of(Value* bits);
 
   llvm::IRBuilder<>& builder_;
+  Isa isa_;
   std::vector<llvm::Value*> values_;
 };
 

@@ -1,8 +1,12 @@
 // The core operations that x86 has no instruction for.
 
 #include <llvm/IR/Constants.h>
+#include <llvm/IR/IntrinsicsX86.h>
+
+#include <algorithm>
 
 #include "base/error.h"
+#include "base/small_vector.h"
 #include "codegen/vector_emitter.h"
 
 namespace flambeau::codegen {
@@ -30,6 +34,70 @@ Value* VectorEmitter::float_min_max(bool is_max, Value* a, Value* b) {
   Value* both = builder_.CreateAnd(bits_of(first), bits_of(second));
   Value* nan = builder_.CreateSExt(builder_.CreateFCmpUNO(a, b), both->getType());
   return float_of(builder_.CreateOr(both, nan));
+}
+
+Value* VectorEmitter::scale(Value* a, Value* n) {
+  // AVX-512 has an instruction, which unlike a product takes no longer for denormal results.
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(a->getType());
+  const unsigned bits = a->getType()->getScalarSizeInBits();
+  if (isa_ < Isa::Avx512 || vector == nullptr || vector->getNumElements() * bits < 128)
+    return scale_by_factors(a, n);
+  const unsigned lanes = vector->getNumElements();
+  const unsigned piece = std::min(lanes, 512 / bits);
+  llvm::Intrinsic::ID intrinsic = 0;
+  switch (piece * bits) {
+    case 128:
+      intrinsic = bits == 32 ? llvm::Intrinsic::x86_avx512_mask_scalef_ps_128
+                             : llvm::Intrinsic::x86_avx512_mask_scalef_pd_128;
+      break;
+    case 256:
+      intrinsic = bits == 32 ? llvm::Intrinsic::x86_avx512_mask_scalef_ps_256
+                             : llvm::Intrinsic::x86_avx512_mask_scalef_pd_256;
+      break;
+    default:
+      intrinsic = bits == 32 ? llvm::Intrinsic::x86_avx512_mask_scalef_ps_512
+                             : llvm::Intrinsic::x86_avx512_mask_scalef_pd_512;
+  }
+  constexpr uint64_t kRoundAsEver = 4;
+  Value* result = llvm::PoisonValue::get(a->getType());
+  for (unsigned first = 0; first < lanes; first += piece) {
+    const auto part = [&](Value* whole) -> Value* {
+      if (piece == lanes) return whole;
+      return builder_.CreateExtractVector(
+          llvm::FixedVectorType::get(vector->getElementType(), piece), whole,
+          builder_.getInt64(first));
+    };
+    Value* x = part(a);
+    llvm::Type* mask = builder_.getIntNTy(std::max(piece, 8U));
+    SmallVector<Value*, 5> arguments{x, part(n), x, llvm::Constant::getAllOnesValue(mask)};
+    if (piece * bits == 512) arguments.push_back(builder_.getInt32(kRoundAsEver));
+    Value* scaled =
+        builder_.CreateIntrinsic(intrinsic, {}, llvm::ArrayRef(arguments.data(), arguments.size()));
+    result = piece == lanes ? scaled
+                            : builder_.CreateInsertVector(a->getType(), result, scaled,
+                                                          builder_.getInt64(first));
+  }
+  return result;
+}
+
+Value* VectorEmitter::scale_by_factors(Value* a, Value* n) {
+  // Two factors, since 2^n alone can be out of range.
+  const bool single = a->getType()->getScalarSizeInBits() == 32;
+  const uint64_t mantissa = single ? 23 : 52;
+  llvm::Type* type = a->getType();
+  Value* shifted =
+      builder_.CreateFAdd(n, llvm::ConstantFP::get(type, single ? 0x1.8p23 : 0x1.8p52));
+  // The bits of what was added leave at the top.
+  Value* bits = bits_of(shifted);
+  Value* half = builder_.CreateLShr(bits, uint64_t{1});
+  const auto power = [&](Value* exponent) {
+    return float_of(builder_.CreateAdd(builder_.CreateShl(exponent, mantissa),
+                                       integer(bits, single ? 0x3f800000 : 0x3ff0000000000000)));
+  };
+  // What rounds to zero does not become denormal on its way: that would be slow.
+  Value* vanishes = builder_.CreateFCmpOLT(n, llvm::ConstantFP::get(type, single ? -160 : -1085));
+  Value* first = builder_.CreateSelect(vanishes, llvm::Constant::getNullValue(type), power(half));
+  return builder_.CreateFMul(builder_.CreateFMul(a, first), power(builder_.CreateSub(bits, half)));
 }
 
 Value* VectorEmitter::integer_divide(DType type, Value* a, Value* b, bool remainder) {

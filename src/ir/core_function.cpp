@@ -128,6 +128,7 @@ constexpr bool kIsDefined = [] {
       return kIsInteger<T> || kIsFloat<T>;
     case CoreOp::Fma:
     case CoreOp::Sqrt:
+    case CoreOp::Scale:
       return kIsFloat<T>;
     case CoreOp::And:
     case CoreOp::Or:
@@ -199,6 +200,8 @@ Container run(Container ca, Container cb, Container cc) {
         return static_cast<int64_t>(ca) < 0 ? pack<T>(wrapped<T>(0 - wide(a))) : ca;
     } else if constexpr (op == CoreOp::Fma) {
       return pack<T>(std::fma(a, b, unpack<T>(cc)));
+    } else if constexpr (op == CoreOp::Scale) {
+      return pack<T>(std::isnan(a) ? a : std::ldexp(a, static_cast<int>(b)));
     } else if constexpr (op == CoreOp::Sqrt) {
       return pack<T>(std::sqrt(a));
     } else if constexpr (op == CoreOp::Floor || op == CoreOp::Ceil || op == CoreOp::Trunc ||
@@ -290,6 +293,7 @@ CoreFunction find_function(CoreOp op, DType result, DType operand) {
     FLAMBEAU_CORE(Ge)
     FLAMBEAU_CORE(Select)
     FLAMBEAU_CORE(MulHigh)
+    FLAMBEAU_CORE(Scale)
 #undef FLAMBEAU_CORE
     default:
       return nullptr;

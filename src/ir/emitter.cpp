@@ -68,6 +68,8 @@ const char* name_of(CoreOp op) {
       return "bitcast";
     case CoreOp::MulHigh:
       return "mul_high";
+    case CoreOp::Scale:
+      return "scale";
   }
   return "unknown";
 }

@@ -48,6 +48,8 @@ enum class CoreOp : uint8_t {
             // anything -> Bool is != 0; narrowing integers wrap; to halves: nearest even
   Bitcast,  // the same bits in a dtype of the same size
   MulHigh,  // the high half of the unsigned product of two Int32 or Int64 taken as unsigned
+  Scale,    // floats; a * 2^b rounded once, for |a| in [2^-10, 2^10] and an integral b of at most
+            // 3/2 of the largest exponent; NaN if a is, for any b
 };
 
 /// A value of the machine: one scalar to the primitive, an array or a vector to the backend.

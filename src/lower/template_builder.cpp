@@ -297,11 +297,17 @@ ValueId TemplateBuilder::in_range(const AxisIndex& index, const Dim& extent, Val
 
 ValueId TemplateBuilder::eval(NodeId id, const IndexEnv& env) {
   const int scope = scopes_.empty() ? 0 : scopes_.back().id;
-  for (const Memo& memo : memo_)
-    if (memo.node == id && (memo.scope == 0 || memo.scope == scope) && memo.env == env)
-      return memo.value;
+  bool was_computed = false;
+  for (const Memo& memo : memo_) {
+    if (memo.node != id || !(memo.env == env)) continue;
+    if (memo.scope == 0 || memo.scope == scope) return memo.value;
+    was_computed = true;
+  }
+  const int cost = kernel_.cost;
   const ValueId value = eval_new(id, env);
   if (value < 0) return value;
+  // What an earlier pass over the row computed is kept, if it is costly.
+  if (was_computed) kernel_.cost = cost + 1;
   memo_.push_back({id, env, value, scope_of_[static_cast<size_t>(value)]});
   return value;
 }

@@ -38,6 +38,7 @@ Value expm1_quotient(const Value& r) {
 /// x = n ln 2 + r.
 struct Reduced {
   Value shifted;  ///< n + shifter
+  Value n;
   Value r;
 };
 
@@ -45,20 +46,19 @@ Reduced reduce(const Value& x) {
   const double shifter = format_of(x).shifter;
   const Value shifted = fma(x, std::numbers::log2e, shifter);
   const Value n = shifted - shifter;
-  return {shifted, fma(n, -ln2_low(x), fma(n, -ln2_high(x), x))};
+  return {shifted, n, fma(n, -ln2_low(x), fma(n, -ln2_high(x), x))};
 }
 
 /// x cut to where e^x overflows and vanishes.
 Value clamp_exponent(const Value& x) {
-  return at_least(at_most(x, pick(x, 89, 710)), pick(x, -104.5, -746));
+  return at_least(at_most(x, pick(x, 89, 710)), pick(x, -112, -754));
 }
 
 Value exp2_value(const Value& x) {
   const double shifter = format_of(x).shifter;
-  const Value clamped = at_least(at_most(x, pick(x, 129, 1025)), pick(x, -151, -1076));
-  const Value shifted = clamped + shifter;
-  const Value r = (clamped - (shifted - shifter)) * kLn2;
-  return scale(expm1_kernel(r) + 1, shifted);
+  const Value clamped = at_least(at_most(x, pick(x, 129, 1025)), pick(x, -162, -1088));
+  const Value n = (clamped + shifter) - shifter;
+  return scale(expm1_kernel((clamped - n) * kLn2) + 1, n);
 }
 
 Value expm1_value(const Value& x) {
@@ -122,17 +122,17 @@ LogParts log_parts(const Value& x) {
 }
 
 Value exp_value(const Value& x) {
-  const auto [shifted, r] = reduce(clamp_exponent(x));
-  return scale(expm1_kernel(r) + 1, shifted);
+  const Reduced reduced = reduce(clamp_exponent(x));
+  return scale(expm1_kernel(reduced.r) + 1, reduced.n);
 }
 
 Value exp_times(const Value& x, const Value& tail, const Value& factor) {
-  const auto [shifted, r] = reduce(clamp_exponent(x));
-  return scale(fma(factor, expm1_kernel(r + tail), factor), shifted);
+  const Reduced reduced = reduce(clamp_exponent(x));
+  return scale(fma(factor, expm1_kernel(reduced.r + tail), factor), reduced.n);
 }
 
 Value expm1_scaled(const Value& x, int divisor) {
-  const auto [shifted, r] = reduce(x);
+  const auto [shifted, n, r] = reduce(x);
   const Value power = power_of_two(shifted, -divisor);
   // r and the rest of the kernel apart: near |r| = ln(2)/2 their sum's rounding would be doubled.
   const Value main = fma(power, r, power - (divisor == 1 ? 0.5 : 0.25));
@@ -142,7 +142,7 @@ Value expm1_scaled(const Value& x, int divisor) {
 Value half_expm1(const Value& x) { return expm1_scaled(at_most(x, pick(x, 89.7, 710.7)), 2) * 2; }
 
 Value half_exp(const Value& x) {
-  const auto [shifted, r] = reduce(at_most(x, pick(x, 89.7, 710.7)));
+  const auto [shifted, n, r] = reduce(at_most(x, pick(x, 89.7, 710.7)));
   return power_of_two(shifted, -2) * (expm1_kernel(r) + 1) * 2;
 }
 

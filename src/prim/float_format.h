@@ -48,19 +48,8 @@ inline Value power_of_two(const Value& shifted, int offset = 0) {
                               integer(bits, exponent));
 }
 
-/// p * 2^n rounded once, for p in [2^-10, 2^10] and `shifted` = n + shifter; overflow and denormal
-/// results included.
-inline Value scale(const Value& p, const Value& shifted) {
-  const FloatFormat& format = format_of(p);
-  const Value bits = bits_of(shifted);
-  const Value width = integer(bits, static_cast<uint64_t>(format.mantissa));
-  // Two factors, since 2^n alone can be out of range. The shifter's own bits leave at the top.
-  const Value half = bits >> integer(bits, 1);
-  const Value one = integer(bits, format.one);
-  const Value first = float_of(format, (half << width) + one);
-  const Value second = float_of(format, ((bits - half) << width) + one);
-  return p * first * second;
-}
+/// p * 2^n rounded once, n integral; overflow and denormal results included.
+inline Value scale(const Value& p, const Value& n) { return p.apply(CoreOp::Scale, n); }
 
 /// x = significand * 2^exponent, significand in [sqrt(1/2), sqrt(2)).
 struct Parts {

@@ -129,6 +129,15 @@ TEST(CoreFunction, ShiftsAreModuloTheWidth) {
   EXPECT_EQ(run_int(CoreOp::Shl, DType::UInt8, 255, -7), 254);
 }
 
+TEST(CoreFunction, ScaleRoundsOnce) {
+  expect_same(run_float(CoreOp::Scale, 1.5f, 3), 12);
+  expect_same(run_float(CoreOp::Scale, -1.5f, 130), -kInf);
+  expect_same(run_float(CoreOp::Scale, 1 + 0x1p-23f, -149), 0x1p-149f);
+  expect_same(run_float(CoreOp::Scale, 1, -150), 0);
+  expect_same(run_float(CoreOp::Scale, 1 + 0x1p-23f, -150), 0x1p-149f);
+  EXPECT_TRUE(std::isnan(run_float(CoreOp::Scale, kNaN, kNaN)));
+}
+
 TEST(CoreFunction, MulHighIsUnsigned) {
   EXPECT_EQ(run_int(CoreOp::MulHigh, DType::Int32, -1, -1), -2);
   EXPECT_EQ(run_int(CoreOp::MulHigh, DType::Int64, -1, 2), 1);

@@ -180,17 +180,20 @@ TEST(Elementwise, HalvesComputeInFloat32AndRoundOnce) {
 }
 
 TEST(Elementwise, PhiloxGivesTheKnownAnswers) {
-  // First words of Random123's kat_vectors for philox4x32-10.
-  on_longs("philox", {0}, {0}, {0x6627e8d5});
+  // Second words of Random123's kat_vectors for philox2x32-7; the upper word of its counter is here
+  // the exclusive or of the counter's and the key's.
+  on_longs("philox", {0}, {0}, {0xcd26be2a});
+  on_longs("philox", {0xffffffff}, {-1}, {0x3dc9d239});
+  on_longs("philox", {0x13198a2e}, {static_cast<int64_t>(0x85a308d3243f6a88)}, {0xe4c770b3});
   // Key and counter in halves: another counter or key changes the word.
   const ArrayValue keys = array_of<int64_t>(DType::Int64, {1, int64_t{1} << 32, 0, 0});
-  const ArrayValue counters = array_of<int64_t>(DType::Int64, {0, 0, 1, int64_t{1} << 32});
+  const ArrayValue counters = array_of<int64_t>(DType::Int64, {0, 0, 1, int64_t{1} << 33});
   const ArrayValue words = apply("philox", {keys, counters});
   for (int64_t i = 0; i < 4; ++i) {
     const int64_t word = words.as<int64_t>()[i];
     EXPECT_GE(word, 0);
     EXPECT_LT(word, int64_t{1} << 32);
-    EXPECT_NE(word, 0x6627e8d5);
+    EXPECT_NE(word, 0xcd26be2a);
     for (int64_t j = 0; j < i; ++j) EXPECT_NE(word, words.as<int64_t>()[j]);
   }
 }

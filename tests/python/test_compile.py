@@ -141,6 +141,32 @@ def test_what_is_written_where_it_was_read() -> None:
     same(program)
 
 
+@pytest.mark.parametrize("columns", [100, 5000])
+def test_a_chain_is_normalised_where_it_was_read(columns: int) -> None:
+    # The passes over a row share what the first one computes, and the row is read again at the end.
+    def program(wrap: Callable[..., Any]) -> Any:
+        @wrap
+        def chain(x: Any, y: Any) -> None:
+            hidden = F.dropout(F.gelu(x) + y, 0.1)
+            x.copy_(F.layer_norm(hidden, (columns,)) + x)
+
+        x, y = torch.randn(6, columns), torch.randn(columns)
+        for _ in range(4):
+            chain(x, y)
+            x.sum().item()
+        return x
+
+    same(program)
+
+
+def test_a_chain_joins_the_kernel_of_its_normalisation() -> None:
+    def chain(x: Any, y: Any) -> Any:
+        return F.layer_norm(F.dropout(F.gelu(x), 0.1) + y, x.shape[1:])
+
+    text = str(torch.compiler.explain(chain)(torch.randn(512, 1024), torch.randn(512, 1024)))
+    assert "4 runs (0 unneeded) in 1 regions, 1 launches" in text, text
+
+
 def test_two_views_of_one_storage_are_written_in_order() -> None:
     def program(wrap: Callable[..., Any]) -> Any:
         @wrap
@@ -569,3 +595,42 @@ def test_a_disabled_function_leaves_nothing_pending() -> None:
     result = step(torch.ones(2))
     assert torch.compiler.stats()["runs"] == before + 1
     assert result.tolist() == [3.0, 3.0]
+
+
+def test_gradients_are_summed_in_place() -> None:
+    table = torch.randn(4096, 32, requires_grad=True)
+    index = torch.arange(64)
+
+    def backward() -> None:
+        table.grad = None
+        embedding = nn.functional.embedding
+        (embedding(index, table).sin().sum() + embedding(index + 5, table).sum()).backward()
+
+    backward()
+    expected = table.grad.clone()
+    explanation = torch.compiler.explain(backward)()
+    held = max(r["live_bytes"] for p in explanation.programs for r in p["regions"])
+    assert held < 2.5 * 4 * table.numel()  # the sum has no memory of its own
+    assert torch.equal(table.grad, expected)
+
+
+def test_a_gradient_that_somebody_holds_is_not_summed_into() -> None:
+    x = torch.ones(4, requires_grad=True)
+    held = []
+
+    class Hold(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Any) -> Any:
+            held.append(gradient * 3)
+            return held[-1]
+
+    shared = torch.full((4,), 5.0)
+    y = Hold.apply(x)
+    z = Hold.apply(x)
+    (y.sum() + 2 * z.sum() + (x * shared).sum()).backward()
+    assert sorted(h.tolist()[0] for h in held) == [3.0, 6.0]
+    assert shared.tolist() == [5.0] * 4 and x.grad.tolist() == [14.0] * 4
