@@ -12,18 +12,23 @@ import flambeau as torch
 # Their results are memory that nobody wrote.
 UNDEFINED = {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty"}
 UNDEFINED |= {"new_empty_strided", "resize"}
-DTYPES = (
-    "float32",
-    "float64",
-    "bfloat16",
-    "float16",
-    "int64",
-    "int32",
-    "uint8",
-    "bool",
-    "complex64",
+
+
+def can_hold(dtype: Any) -> bool:
+    """False for dtypes that are names only."""
+    try:
+        torch.zeros(2, dtype=dtype) + torch.zeros(2, dtype=dtype)
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+ALL_DTYPES = sorted(
+    {v for v in vars(torch).values() if isinstance(v, torch.dtype) and can_hold(v)}, key=str
 )
-DTYPE_WEIGHTS = (60, 6, 6, 4, 6, 4, 2, 3, 3)
+LIKELY = {"float32": 60, "float64": 6, "bfloat16": 6, "float16": 4, "int64": 6, "int32": 4}
+DTYPES = [str(dtype)[6:] for dtype in ALL_DTYPES]
+DTYPE_WEIGHTS = [LIKELY.get(name, 2) for name in DTYPES]
 
 
 def _path(entry: dict[str, Any]) -> str | None:
@@ -151,9 +156,9 @@ class CallMaker:
         wanted = str(sample["dtype"] or dtype).split(".")[-1]
         text = self.shaped(shape, wanted, sample["dtype"] is None)
         if sample["dtype"] is None:
-            if (low, high) == (-2.0, 2.0) or wanted in ("bool", "complex64"):
+            if (low, high) == (-2.0, 2.0) or wanted == "bool" or wanted.startswith("complex"):
                 return text
-            return f"{text}.clamp({max(low, 0) if wanted == 'uint8' else low:g}, {high:g})"
+            return f"{text}.clamp({max(low, 0) if wanted.startswith('uint') else low:g}, {high:g})"
         if wanted == "bool":
             return f"({text} > 0)"
         if "int" in wanted:
@@ -178,7 +183,7 @@ class CallMaker:
         name = self.rng.choice(sources[-6:])
         source = self.values[name]
         text = name if exact else finite(name, source)
-        if source.is_complex() and exact and dtype != "complex64":
+        if source.is_complex() and exact and not dtype.startswith("complex"):
             text = f"{text}.real"
         if list(source.shape) != shape:
             count = 1

@@ -133,19 +133,24 @@ def is_whole(observed: Any) -> bool:
     return "NameError" not in repr(observed) and "UnboundLocalError" not in repr(observed)
 
 
-def check(program: Program, runner: Runner) -> str:
-    """What differs between the program as it is and inside `runner`."""
+def check(program: Program, *runners: Runner) -> str:
+    """What differs first between the program as it is and inside one of `runners`."""
     wanted = run(program, lambda function: function)
-    return difference(wanted, run(program, runner)) if is_whole(wanted) else ""
+    if not is_whole(wanted):
+        return ""
+    for runner in runners:
+        if found := difference(wanted, run(program, runner)):
+            return f"{getattr(runner, '__name__', runner)}: {found}"
+    return ""
 
 
-def shrink(program: Program, runner: Runner) -> Program:
+def shrink(program: Program, *runners: Runner) -> Program:
     """A smaller program that still differs: lines, calls and results are taken away while it does."""
 
     def differs(**changes: Any) -> Program | None:
         smaller = Program(**{**program.__dict__, **changes})
         try:
-            return smaller if check(smaller, runner) else None
+            return smaller if check(smaller, *runners) else None
         except SyntaxError:
             return None
 

@@ -1,8 +1,11 @@
-"""Random programs run as they are and compiled: what can be seen must be the same, to the bit.
+"""Random programs run as they are, compiled and by the interpreter of tensor programs: what can be
+seen must be the same, to the bit.
 
     fuzz_compile.py --seed 1 --count 1000             prints each difference, shrunk, and a table
+    fuzz_compile.py --runner compile                  compiled only
     fuzz_compile.py --runner identity                 as is both times: tests the fuzzer
     fuzz_compile.py --runner some.module:function     that wraps the program
+    fuzz_compile.py --whole                           fails where something was in no program
     fuzz_compile.py --seed 17 --count 1 --show        the text of a program
 
 Programs run in child processes, so that one that crashes or hangs is reported like the others.
@@ -23,9 +26,9 @@ import warnings
 from pathlib import Path
 
 import flambeau as torch
-from calls import OPERATIONS
+from calls import ALL_DTYPES, OPERATIONS
 from compare import Runner, check, shrink
-from kinds import GENERAL, IN_PLACE, KINDS, RANDOM, READS, VIEWS
+from kinds import AUTOGRAD, BRANCHES, GENERAL, IN_PLACE, KINDS, RANDOM, READS, VIEWS
 from programs import Program, ProgramMaker
 
 SECONDS = 120  # for one program
@@ -40,6 +43,8 @@ def runner_of(name: str) -> Runner:
         return lambda function: function
     if name == "compile":
         return torch.compile
+    if name == "interpreter":
+        return torch.compiler.interpreted
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
@@ -50,22 +55,37 @@ def describe(program: Program, found: str) -> str:
     return f"# seed {program.seed}: {found}\n# {how}\n{inputs}\n{program.text()}"
 
 
-def run_seeds(first: int, count: int, runner: Runner) -> None:
+def run_seeds(first: int, count: int, runners: list[Runner]) -> None:
     """As a child: a line of JSON before and after each program."""
     warnings.simplefilter("ignore")
     for seed in range(first, first + count):
         print(json.dumps({"begin": seed}), flush=True)
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         program = make_program(seed)
-        found = check(program, runner)
+        found = check(program, *runners)
         text = ""
         if found:
             faulthandler.dump_traceback_later(5 * SECONDS, exit=True)
-            small = shrink(program, runner)
-            text = describe(small, check(small, runner) or found)
+            small = shrink(program, *runners)
+            text = describe(small, check(small, *runners) or found)
         faulthandler.cancel_dump_traceback_later()
         report = {"seed": seed, "size": program.statements(), "tags": program.tags, "text": text}
         print(json.dumps(report), flush=True)
+
+
+# What has to be in some program: every operation of the registry and its in-place form, every dtype,
+# and every kind of line.
+KNOWN: dict[str, set[str]] = {
+    "operation": {operation.tag for operation in OPERATIONS},
+    "operation in place": {operation.name + "_" for operation in OPERATIONS if operation.in_place},
+    "dtype": {str(dtype)[6:] for dtype in ALL_DTYPES},
+    "view": {name for name, _ in VIEWS},
+    "in place": {name for name, _ in IN_PLACE},
+    "read": {name for name, _ in READS},
+    "random": {name for name, _ in RANDOM},
+    "branch": set(BRANCHES),
+    "autograd": set(AUTOGRAD),
+}
 
 
 class Coverage:
@@ -83,35 +103,33 @@ class Coverage:
             self.tables[table][name] += 1
 
     def text(self) -> str:
-        known = {
-            "operation": {operation.tag for operation in OPERATIONS},
-            "view": {name for name, _ in VIEWS},
-            "in place": {name for name, _ in IN_PLACE},
-            "read": {name for name, _ in READS},
-            "random": {name for name, _ in RANDOM},
-        }
         lines = [f"{len(self.sizes)} programs, median {statistics.median(self.sizes or [0])} lines"]
-        for table, counts in sorted(self.tables.items()):
-            names = known.get(table, set())
-            missing = sorted(names - counts.keys())
+        for table in sorted(KNOWN.keys() | self.tables.keys()):
+            counts = self.tables[table]
+            names = KNOWN.get(table, set())
+            missing = self.missing(table)
             of = f" of {len(names)}" if names else ""
             lines.append(
                 f"{table}: {len(counts.keys() & names) if names else len(counts)}{of} kinds"
             )
-            if table != "operation":
+            if table not in ("operation", "operation in place"):
                 lines.append("    " + ", ".join(f"{n} {c}" for n, c in counts.most_common()))
             if missing:
                 lines.append("    in no program: " + ", ".join(missing))
         return "\n".join(lines)
 
+    def missing(self, table: str) -> list[str]:
+        """What was in no program."""
+        return sorted(KNOWN.get(table, set()) - self.tables[table].keys())
 
-def fuzz(first: int, count: int, runner: str) -> int:
-    """Programs that differ or crash."""
+
+def fuzz(first: int, count: int, runners: list[str], whole: bool) -> int:
+    """Programs that differ or crash; with `whole`, what was in no program counts, too."""
     coverage = Coverage()
     failures = 0
     seed = first
     while seed < first + count:
-        command = [sys.executable, "-W", "ignore", __file__, "--child", "--runner", runner]
+        command = [sys.executable, "-W", "ignore", __file__, "--child", "--runner", *runners]
         command += ["--seed", str(seed), "--count", str(min(500, first + count - seed))]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
@@ -132,14 +150,15 @@ def fuzz(first: int, count: int, runner: str) -> int:
         seed += 1
     print(coverage.text())
     print(f"{count} programs from seed {first}: {failures} differ")
-    return failures
+    return failures + (sum(len(coverage.missing(table)) for table in KNOWN) if whole else 0)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--runner", default="compile" if hasattr(torch, "compile") else "identity")
+    parser.add_argument("--runner", nargs="+", default=["compile", "interpreter"])
+    parser.add_argument("--whole", action="store_true", help="fail if the table has gaps")
     parser.add_argument("--show", action="store_true", help="print the programs, run nothing")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -149,9 +168,9 @@ def main() -> int:
             print(describe(make_program(seed), ""))
         return 0
     if options.child:
-        run_seeds(options.seed, options.count, runner_of(options.runner))
+        run_seeds(options.seed, options.count, [runner_of(name) for name in options.runner])
         return 0
-    return 1 if fuzz(options.seed, options.count, options.runner) else 0
+    return 1 if fuzz(options.seed, options.count, options.runner, options.whole) else 0
 
 
 if __name__ == "__main__":

@@ -114,6 +114,9 @@ AUTOGRAD = (
 ).split("|")
 
 
+BRANCHES = ("if", "if any", "if nan", "for", "while", "early", "conditional")
+
+
 def anything(t: object) -> bool:
     return True
 
@@ -230,7 +233,7 @@ def inner(maker: ProgramMaker) -> str:
 
 def branch(maker: ProgramMaker) -> str:
     a = maker.float()
-    form = maker.rng.choice(("if", "if any", "if nan", "for", "while", "early", "conditional"))
+    form = maker.rng.choice(BRANCHES)
     maker.tag("branch", form)
     one, other = indented(inner(maker)), indented(inner(maker))
     if form == "if":

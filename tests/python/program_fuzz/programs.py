@@ -53,7 +53,8 @@ class Input:
         if dtype == torch.bool:
             numbers: list[Any] = [rng.random() < 0.5 for _ in range(count)]
         elif not (dtype.is_floating_point or dtype.is_complex):
-            numbers = [rng.randrange(0 if self.dtype == "uint8" else -9, 10) for _ in range(count)]
+            low = 0 if self.dtype.startswith("uint") else -9
+            numbers = [rng.randrange(low, 10) for _ in range(count)]
         else:
             numbers = [rng.choice((rng.uniform(-2, 2), rng.gauss(0, 1))) for _ in range(count)]
         x = torch.tensor(numbers, dtype=torch.float64 if dtype.is_floating_point else dtype)
@@ -246,7 +247,7 @@ class ProgramMaker:
         text = CallMaker(self.rng, self.values()).call(operation, in_place)
         self.tag("operation", operation.tag)
         if in_place:
-            self.tag("in place form", operation.name + "_")
+            self.tag("operation in place", operation.name + "_")
         return self.assigned(text)
 
     def assigned(self, call: str) -> str:
