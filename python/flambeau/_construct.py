@@ -67,6 +67,9 @@ def asarray(
     _check_device("asarray", device)
     if isinstance(obj, _C.Tensor):
         result = obj if dtype is None else obj.to(dtype)
+    elif isinstance(obj, _C.UntypedStorage):  # Its bytes as elements, as of any buffer.
+        kind = _C.get_default_dtype() if dtype is None else dtype
+        result = _C._from_storage(obj, 0, (obj.nbytes() // kind.itemsize,), (1,), kind)
     elif hasattr(obj, "__dlpack__") and type(obj).__module__ != "numpy":
         result = from_dlpack(obj)
     else:

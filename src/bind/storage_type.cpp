@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "bind/constants.h"
+#include "io/file.h"
 
 namespace flambeau::bind {
 namespace {
@@ -35,6 +36,14 @@ PyObject* device(PyObject* /*self*/, void* /*unused*/) {
   return guarded([] { return device_object("cpu").release(); });
 }
 
+/// A part of a storage as a storage of its own, on the same memory.
+Ref<Storage> window(const Ref<Storage>& whole, size_t start, size_t count) {
+  const Sharing sharing = whole->read_only() ? Sharing::ReadOnly : Sharing::Private;
+  if (count == 0) return make_ref<Storage>(nullptr, size_t{0}, [] {}, sharing);
+  auto* data = static_cast<std::byte*>(whole->data()) + start;
+  return make_ref<Storage>(data, count, [whole] {}, sharing);
+}
+
 /// A storage with a copy of the bytes.
 PyObject* from_bytes(PyObject* /*type*/, PyObject* bytes) {
   return guarded([&] {
@@ -44,6 +53,56 @@ PyObject* from_bytes(PyObject* /*type*/, PyObject* bytes) {
     if (view.len > 0) std::memcpy(storage->data(), view.buf, storage->bytes());
     PyBuffer_Release(&view);
     return wrap_storage(storage);
+  });
+}
+
+/// A private mapping of a file: what is written stays in this process.
+PyObject* from_file(PyObject* /*type*/, PyObject* args, PyObject* kwargs) {
+  return guarded([&] {
+    static const char* const names[] = {"filename", "shared", "nbytes", nullptr};
+    PyObject* path = nullptr;
+    int shared = 0;
+    Py_ssize_t bytes = 0;
+    if (PyArg_ParseTupleAndKeywords(args, kwargs, "O&|pn:from_file", const_cast<char**>(names),
+                                    PyUnicode_FSConverter, &path, &shared, &bytes) == 0)
+      throw PythonError();
+    const Object encoded = Object::steal(path);
+    check<NotImplementedError>(shared == 0, [] {
+      return std::string(
+          "UntypedStorage.from_file: Flambeau does not have shared=True yet, in which writes reach "
+          "the file");
+    });
+    const Ref<Storage> file = io::map_file(PyBytes_AsString(path), false);
+    check(bytes >= 0 && static_cast<size_t>(bytes) <= file->bytes(), [&] {
+      return concat("UntypedStorage.from_file: the file has ", file->bytes(), " bytes, fewer than ",
+                    bytes);
+    });
+    return wrap_storage(window(file, 0, bytes == 0 ? file->bytes() : static_cast<size_t>(bytes)));
+  });
+}
+
+/// storage[2:5], the same memory; storage[2], a byte.
+PyObject* get_item(PyObject* self, PyObject* key) {
+  return guarded([&] {
+    const Ref<Storage> storage(storage_of(self));
+    const auto size = static_cast<Py_ssize_t>(storage->bytes());
+    if (PySlice_Check(key) != 0) {
+      Py_ssize_t start = 0;
+      Py_ssize_t stop = 0;
+      Py_ssize_t step = 0;
+      checked(PySlice_Unpack(key, &start, &stop, &step));
+      const Py_ssize_t count = PySlice_AdjustIndices(size, &start, &stop, step);
+      check(step == 1,
+            [&] { return concat("UntypedStorage: the step of a slice must be 1, got ", step); });
+      return wrap_storage(window(storage, static_cast<size_t>(start), static_cast<size_t>(count)));
+    }
+    Py_ssize_t place = PyNumber_AsSsize_t(key, PyExc_IndexError);
+    if (place == -1 && PyErr_Occurred() != nullptr) throw PythonError();
+    check<IndexError>(place >= -size && place < size, [&] {
+      return concat("UntypedStorage: index ", place, " is out of range for ", size, " bytes");
+    });
+    if (place < 0) place += size;
+    return PyLong_FromLong(static_cast<const unsigned char*>(storage->readable_data())[place]);
   });
 }
 
@@ -60,10 +119,19 @@ PyObject* reduce(PyObject* self, PyObject* /*unused*/) {
   });
 }
 
-std::array<PyMethodDef, 5> methods{{
+PyObject* itself(PyObject* self, PyObject* /*unused*/) {
+  Py_INCREF(self);
+  return self;
+}
+
+std::array<PyMethodDef, 7> methods{{
     {"nbytes", byte_count, METH_NOARGS, "The number of bytes."},
     {"data_ptr", data_pointer, METH_NOARGS, "The address."},
     {"_from_bytes", from_bytes, METH_O | METH_STATIC, "A storage with a copy of the bytes."},
+    {"from_file", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(from_file)),
+     METH_VARARGS | METH_KEYWORDS | METH_STATIC,
+     "from_file(filename, shared=False, nbytes=0): a file as memory, by mapping."},
+    {"untyped", itself, METH_NOARGS, "The storage itself."},
     {"__reduce__", reduce, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 }};
@@ -76,11 +144,12 @@ std::array<PyGetSetDef, 2> attributes{{
 
 void add_storage_type(PyObject* module) {
   const auto slot = [](auto function) { return reinterpret_cast<void*>(function); };
-  std::array<PyType_Slot, 6> slots{{
+  std::array<PyType_Slot, 7> slots{{
       {Py_tp_dealloc, slot(dealloc)},
       {Py_tp_methods, methods.data()},
       {Py_tp_getset, attributes.data()},
       {Py_sq_length, slot(length)},
+      {Py_mp_subscript, slot(get_item)},
       {Py_tp_doc, const_cast<char*>("A block of memory that tensors share.")},
       {0, nullptr},
   }};

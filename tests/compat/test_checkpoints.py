@@ -208,3 +208,20 @@ if os.environ.get("FLAMBEAU_LARGE_TESTS"):
             "assert found['a'].numel() == 2**32 + 8 and found['a'][-1] == 1 and found['b'].sum() == 3\n",
             tmp_path / "x.pt",
         )
+
+
+def test_the_safetensors_library_reads_into_our_tensors(tmp_path: Path) -> None:
+    run(
+        "import checkpoints, safetensors, safetensors.torch\n"
+        "tensors = {name: value for name, value in checkpoints.make()['dtypes'].items() if name != 'complex128'}\n"
+        "tensors |= {'matrix': torch.arange(6.0).view(2, 3), 'empty': torch.empty(0, 3), 'scalar': torch.tensor(2.5)}\n"
+        "safetensors.torch.save_file(tensors, sys.argv[1])\n"
+        "found = safetensors.torch.load_file(sys.argv[1])\n"
+        "assert found.keys() == tensors.keys()\n"
+        "for name in tensors: checkpoints.assert_equal(found[name], tensors[name], name)\n"
+        "found['matrix'][0, 0] = 7\n"
+        "assert safetensors.torch.load_file(sys.argv[1])['matrix'][0, 0] == 0\n"
+        "with safetensors.safe_open(sys.argv[1], 'pt') as file:\n"
+        "    assert file.get_slice('matrix')[:, 1].tolist() == [1, 4]\n",
+        tmp_path / "x.safetensors",
+    )

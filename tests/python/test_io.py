@@ -171,3 +171,33 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
         save_file({"t": flambeau.ones(3)}, tmp_path / "x")
     assert len(os.listdir("/proc/self/fd")) == before
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > before
+
+
+def test_a_file_as_a_storage(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(bytes(range(16)))
+    storage = flambeau.UntypedStorage.from_file(str(path), False, 12)
+    assert storage.nbytes() == 12
+    assert storage[-1] == 11
+    part = storage[4:8]
+    assert part.nbytes() == 4
+    assert part.data_ptr() == storage.data_ptr() + 4
+    elements = flambeau.asarray(part, dtype=flambeau.uint8)
+    assert elements.tolist() == [4, 5, 6, 7]
+    elements[0] = 99
+    assert storage[4] == 99
+    del storage, part
+    assert elements.tolist() == [99, 5, 6, 7]
+    assert path.read_bytes() == bytes(range(16))
+    storage = flambeau.UntypedStorage.from_file(path)
+    assert (storage.nbytes(), storage[20:].nbytes(), storage.untyped()) == (16, 0, storage)
+    with pytest.raises(IndexError, match="index 16 is out of range for 16 bytes"):
+        storage[16]
+    with pytest.raises(RuntimeError, match="step of a slice must be 1, got 2"):
+        storage[::2]
+    with pytest.raises(RuntimeError, match="the file has 16 bytes, fewer than 17"):
+        flambeau.UntypedStorage.from_file(path, nbytes=17)
+    with pytest.raises(NotImplementedError, match="shared=True"):
+        flambeau.UntypedStorage.from_file(path, shared=True)
+    with pytest.raises(OSError, match="no.such"):
+        flambeau.UntypedStorage.from_file(tmp_path / "no.such")
