@@ -5,8 +5,6 @@
 namespace flambeau {
 namespace {
 
-/// Rows and columns of a tile of a transposed operand.
-constexpr int64_t kTile = 32;
 /// Launches that cost less than this together are one task.
 constexpr int64_t kTaskCost = 8'000;
 

@@ -11,6 +11,9 @@ namespace flambeau {
 
 /// Calls of one kernel, cut into chunks that shape and cost fix.
 struct BoundLaunch {
+  /// Rows and columns of a tile, where chunks are walked in tiles.
+  static constexpr int64_t kTile = 32;
+
   /// A pointer of the kernel: so many bytes into a buffer of the launch.
   struct Pointer {
     int buffer;

@@ -24,9 +24,13 @@ using lower::StrideClass;
 
 namespace {
 
-/// Elements below which a kernel runs on the caller alone, and the size of one chunk, both for a
-/// body of about four instructions.
-constexpr int64_t kChunkWork = 1 << 17;
+/// A launch is cut into about this many chunks, so that threads end together ...
+constexpr int64_t kChunks = 64;
+/// ... of at least and at most this many elements, for a body of about four instructions.
+constexpr int64_t kMinChunkWork = 1 << 14;
+constexpr int64_t kMaxChunkWork = 1 << 17;
+/// Work, in the same measure, that pays for a call of the kernel.
+constexpr int64_t kWalkWork = 1 << 11;
 /// Pieces of the inner loop start at multiples of this many elements.
 constexpr int64_t kInnerPiece = 256;
 /// Many rows that are this short get a kernel of their length, if their body is simple: what a loop
@@ -38,6 +42,15 @@ constexpr int kSimpleBody = 16;
 constexpr int kCostlyScan = 24;
 
 using Numbers = SmallVector<int64_t, 16>;
+
+int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// Work of one chunk of a launch. It depends on shape and cost alone.
+int64_t chunk_work(int64_t work) {
+  return std::clamp(work / kChunks, kMinChunkWork, kMaxChunkWork);
+}
 
 }  // namespace
 
@@ -220,13 +233,30 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     inner = walked.back();
     walked.pop_back();
   };
-  const auto take_longest = [&] {
+  // Whether an operand is contiguous along `across` and not along the vectors.
+  const auto is_transposed = [&](const Bound::Level& along, const Bound::Level& across) {
+    for (size_t a = 0; a < access_count; ++a)
+      if (k.accesses[a].buffer >= 0 && class_of(along.strides[a]) == StrideClass::Other &&
+          across.strides[a] == 1)
+        return true;
+    return false;
+  };
+  const auto take_outer = [&] {
     if (walked.empty()) return;
-    size_t longest = 0;
-    for (size_t i = 1; i < walked.size(); ++i)
-      if (walked[i]->extent > walked[longest]->extent) longest = i;
-    outer = walked[longest];
-    walked.erase(longest);
+    // Memory is walked in order, if what the two loops do pays for a call of the kernel; but where
+    // an operand is transposed, small tiles let every cache line that is fetched serve several rows.
+    const auto work = [&](const Bound::Level* level) {
+      return level->extent * (inner == nullptr ? 1 : inner->extent) * bound.reduced_count * k.cost /
+             4;
+    };
+    size_t best = walked.size() - 1;
+    if (work(walked[best]) < kWalkWork)
+      for (size_t i = 0; i < walked.size(); ++i)
+        if (walked[i]->extent > walked[best]->extent) best = i;
+    for (size_t i = 0; i < walked.size() && inner != nullptr; ++i)
+      if (walked[i]->extent >= BoundLaunch::kTile && is_transposed(*inner, *walked[i])) best = i;
+    outer = walked[best];
+    walked.erase(best);
   };
 
   if (!k.has_reduced()) {
@@ -254,7 +284,7 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
         static_cast<uint8_t>(bound.reduced.size() > 1 ? bound.reduced.size() : 1);
     if (column) take_inner();
   }
-  take_longest();
+  take_outer();
 
   const auto strides_of = [&](const Bound::Level* level, size_t a) {
     return level == nullptr ? int64_t{0} : level->strides[a];
@@ -367,7 +397,9 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     BoundLaunch blocks = bind_to(variant(layout));
     add_partial(blocks);
     blocks.rows = block_count;
-    blocks.row_step = std::max<int64_t>(1, kChunkWork / (ir::kReduceBlock * k.cost / 4 + 1));
+    const int64_t block_work = ir::kReduceBlock * k.cost / 4 + 1;
+    blocks.row_step = std::max<int64_t>(
+        1, chunk_work(blocks.walk_count * block_count * block_work) / block_work);
     blocks.cost = blocks.walk_count * bound.reduced_count * k.cost / 8;
     layout.kind = KernelKind::Tree;
     const Variant& tree_variant = variant(layout);
@@ -389,24 +421,21 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
   BoundLaunch launch = bind_to(variant(layout));
   launch.rows = outer == nullptr ? 1 : outer->extent;
   launch.columns = inner == nullptr ? 1 : inner->extent;
+  launch.tiled = inner != nullptr && outer != nullptr && is_transposed(*inner, *outer);
   const int64_t row_work = launch.columns * std::max<int64_t>(bound.reduced_count, 1) * k.cost / 4;
-  // Chunks depend on the shape alone: pieces of rows if a row is long, else some rows together.
-  launch.column_step = launch.columns;
-  if (row_work > kChunkWork && inner != nullptr) {
-    const int64_t pieces = (row_work + kChunkWork - 1) / kChunkWork;
-    launch.column_step =
-        ((launch.columns + pieces - 1) / pieces + kInnerPiece - 1) / kInnerPiece * kInnerPiece;
-  } else if (row_work < kChunkWork) {
-    launch.row_step = kChunkWork / std::max<int64_t>(row_work, 1);
-  }
-  // Where an operand is contiguous along the rows and not along the vectors, as in a transposed
-  // copy, small tiles let every cache line that is fetched serve several rows.
-  for (size_t a = 0; a < access_count; ++a)
-    launch.tiled |= layout.inner[a] == StrideClass::Other && strides_of(outer, a) == 1;
-  // Short walks run several at a time.
   const int64_t walk_work = std::max<int64_t>(row_work * launch.rows, 1);
+  const int64_t wanted = chunk_work(walk_work * launch.walk_count);
+  // Pieces of rows if a row is long, else some rows together, else some walks.
+  launch.column_step = launch.columns;
+  if (row_work > wanted && inner != nullptr) {
+    const int64_t pieces = (row_work + wanted - 1) / wanted;
+    launch.column_step = round_up((launch.columns + pieces - 1) / pieces, kInnerPiece);
+  } else if (row_work < wanted) {
+    launch.row_step = wanted / std::max<int64_t>(row_work, 1);
+    if (launch.tiled) launch.row_step = round_up(launch.row_step, BoundLaunch::kTile);
+  }
   if (launch.pieces() == 1)
-    launch.walks_together = std::clamp<int64_t>(kChunkWork / walk_work, 1, launch.walk_count);
+    launch.walks_together = std::clamp<int64_t>(wanted / walk_work, 1, launch.walk_count);
   launch.cost = launch.walk_count * walk_work / 4;
   result.launches.push_back(std::move(launch));
   return result;
