@@ -244,7 +244,8 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
   const auto take_outer = [&] {
     if (walked.empty()) return;
     // Memory is walked in order, if what the two loops do pays for a call of the kernel; but where
-    // an operand is transposed, small tiles let every cache line that is fetched serve several rows.
+    // an operand is transposed, small tiles let every cache line that is fetched serve several
+    // rows.
     const auto work = [&](const Bound::Level* level) {
       return level->extent * (inner == nullptr ? 1 : inner->extent) * bound.reduced_count * k.cost /
              4;
@@ -398,8 +399,8 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     add_partial(blocks);
     blocks.rows = block_count;
     const int64_t block_work = ir::kReduceBlock * k.cost / 4 + 1;
-    blocks.row_step = std::max<int64_t>(
-        1, chunk_work(blocks.walk_count * block_count * block_work) / block_work);
+    blocks.row_step =
+        std::max<int64_t>(1, chunk_work(blocks.walk_count * block_count * block_work) / block_work);
     blocks.cost = blocks.walk_count * bound.reduced_count * k.cost / 8;
     layout.kind = KernelKind::Tree;
     const Variant& tree_variant = variant(layout);
