@@ -12,15 +12,16 @@ namespace flambeau {
 enum class Isa : uint8_t {
   Avx2,        ///< AVX2, FMA, F16C, BMI2
   Avx512,      ///< these and AVX-512 F, BW, DQ, VL
-  Avx512Bf16,  ///< these and AVX512-BF16, dot products of bfloat16 pairs
+  Avx512Bf16,  ///< these and AVX512-BF16: conversions to bfloat16, dot products of its pairs
 };
 
 inline constexpr Isa kAllIsas[] = {Isa::Avx2, Isa::Avx512, Isa::Avx512Bf16};
 
-/// Whether products of bfloat16 values are summed in pairs: ir/order.h says how. Nothing else
-/// differs between Avx512 and Avx512Bf16.
+/// Whether products of bfloat16 values are summed in pairs: ir/order.h says how. No other bit
+/// differs between levels.
 constexpr bool has_pair_products(Isa isa) { return isa >= Isa::Avx512Bf16; }
-constexpr Isa without_pair_products(Isa isa) { return isa < Isa::Avx512 ? isa : Isa::Avx512; }
+/// The level that serves code without a use for bfloat16 instructions.
+constexpr Isa without_bfloat16(Isa isa) { return isa < Isa::Avx512 ? isa : Isa::Avx512; }
 
 /// "avx2", "avx512" or "avx512_bf16".
 std::string_view isa_name(Isa isa);

@@ -2,6 +2,7 @@
 
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/IntrinsicInst.h>
+#include <llvm/IR/PatternMatch.h>
 
 #include <array>
 
@@ -110,8 +111,15 @@ Value* VectorEmitter::to_memory(Value* value, DType dtype) {
             wide != nullptr && wide->getSrcTy() == type)
           return wide->getOperand(0);
       return builder_.CreateFPTrunc(value, type);
-    case DType::BFloat16:
+    case DType::BFloat16: {
+      // What is one already, as from_memory() gives it.
+      using namespace llvm::PatternMatch;  // NOLINT
+      Value* half = nullptr;
+      if (match(value, m_BitCast(m_Shl(m_ZExt(m_Value(half)), m_SpecificInt(16)))) &&
+          half->getType() == type)
+        return half;
       return high_halves(bits_of(value));
+    }
     default:
       return value;
   }

@@ -7,6 +7,7 @@
 
 #include <llvm/IR/IRBuilder.h>
 
+#include <utility>
 #include <vector>
 
 #include "base/cpu_features.h"
@@ -18,7 +19,8 @@ namespace flambeau::codegen {
 
 class VectorEmitter final : public ir::Emitter {
  public:
-  /// Emits at the insertion point of `builder`, which some operations move to a new block.
+  /// Emits for `isa` at the insertion point of `builder`, which some operations move to a new
+  /// block.
   VectorEmitter(llvm::IRBuilder<>& builder, Isa isa) : builder_(builder), isa_(isa) {}
 
   ir::Operand constant(DType dtype, double value) override;
@@ -74,6 +76,14 @@ class VectorEmitter final : public ir::Emitter {
   Value* float_to_integer(Value* value, DType to);
   Value* integer_to_half(Value* value, DType from, DType half);
   Value* round_to_half(Value* value, DType half);
+  /// Bits of Float32 whose upper halves are those of BFloat16.
+  Value* rounded_bits(Value* value);
+  /// The same as BFloat16 in memory, by the CPU's instruction.
+  Value* to_bfloat16(Value* value);
+  /// Denormal numbers become zeros.
+  Value* to_bfloat16_or_zero(Value* value);
+  /// The lower and the upper lanes of a vector.
+  std::pair<Value*, Value*> split_lanes(Value* value);
   /// The float `value` as a wider `type`. LLVM may not look through it: it would compare the
   /// narrow values instead, and then takes zeros of either sign for the same.
   Value* widened(Value* value, llvm::Type* type);

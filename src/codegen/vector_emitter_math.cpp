@@ -2,6 +2,7 @@
 
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/IntrinsicsX86.h>
+#include <llvm/IR/MDBuilder.h>
 
 #include <algorithm>
 
@@ -14,6 +15,9 @@ namespace flambeau::codegen {
 using llvm::Value;
 
 namespace {
+
+/// Float32 numbers that an instruction makes BFloat16.
+constexpr unsigned kConvertedLanes = 16;
 
 llvm::Constant* integer(const Value* like, uint64_t value) {
   return llvm::ConstantInt::get(like->getType(), value);
@@ -278,13 +282,68 @@ Value* VectorEmitter::round_to_half(Value* value, DType half) {
   const unsigned lanes = vector != nullptr ? vector->getNumElements() : 1;
   if (half == DType::Float16)
     return widened(builder_.CreateFPTrunc(value, memory_type(half, lanes)), value->getType());
+  if (isa_ >= Isa::Avx512Bf16 && lanes >= kConvertedLanes)
+    return from_memory(to_bfloat16(value), half);
+  Value* bits = rounded_bits(value);
+  return float_of(builder_.CreateAnd(bits, integer(bits, 0xffff0000)));
+}
+
+Value* VectorEmitter::rounded_bits(Value* value) {
   Value* bits = bits_of(value);
   Value* last = builder_.CreateAnd(builder_.CreateLShr(bits, uint64_t{16}), integer(bits, 1));
   Value* rounded = builder_.CreateAdd(bits, builder_.CreateAdd(last, integer(bits, 0x7fff)));
   // Rounding could carry a NaN's mantissa to infinity.
   Value* quiet = builder_.CreateOr(bits, integer(bits, 0x400000));
-  Value* chosen = builder_.CreateSelect(builder_.CreateFCmpUNO(value, value), quiet, rounded);
-  return float_of(builder_.CreateAnd(chosen, integer(bits, 0xffff0000)));
+  return builder_.CreateSelect(builder_.CreateFCmpUNO(value, value), quiet, rounded);
+}
+
+Value* VectorEmitter::to_bfloat16(Value* value) {
+  // The instruction rounds as rounded_bits() does, but makes denormal numbers zeros. So where
+  // there is a zero, all are rounded again.
+  Value* converted = to_bfloat16_or_zero(value);
+  // Without signs; the least of two, for LLVM would make a comparison of each one of floats.
+  const auto [low, high] = split_lanes(builder_.CreateShl(converted, uint64_t{1}));
+  Value* is_zero = builder_.CreateIsNull(binary(llvm::Intrinsic::umin, low, high));
+  llvm::BasicBlock* const before = builder_.GetInsertBlock();
+  llvm::LLVMContext& context = builder_.getContext();
+  auto* again = llvm::BasicBlock::Create(context, "zero", before->getParent());
+  auto* after = llvm::BasicBlock::Create(context, "rounded", before->getParent());
+  builder_.CreateCondBr(builder_.CreateOrReduce(is_zero), again, after,
+                        llvm::MDBuilder(context).createUnlikelyBranchWeights());
+  builder_.SetInsertPoint(again);
+  Value* exact = high_halves(rounded_bits(value));
+  builder_.CreateBr(after);
+  builder_.SetInsertPoint(after);
+  llvm::PHINode* const result = builder_.CreatePHI(converted->getType(), 2);
+  result->addIncoming(converted, before);
+  result->addIncoming(exact, again);
+  return result;
+}
+
+Value* VectorEmitter::to_bfloat16_or_zero(Value* value) {
+  const unsigned lanes = llvm::cast<llvm::FixedVectorType>(value->getType())->getNumElements();
+  llvm::Type* type = memory_type(DType::BFloat16, lanes);
+  const auto convert = [&](llvm::Intrinsic::ID instruction, llvm::ArrayRef<Value*> numbers) {
+    return builder_.CreateBitCast(builder_.CreateIntrinsic(instruction, {}, numbers), type);
+  };
+  if (lanes == kConvertedLanes)
+    return convert(llvm::Intrinsic::x86_avx512bf16_cvtneps2bf16_512, {value});
+  const auto [low, high] = split_lanes(value);
+  if (lanes == 2 * kConvertedLanes)
+    return convert(llvm::Intrinsic::x86_avx512bf16_cvtne2ps2bf16_512, {high, low});
+  SmallVector<int, 64> all;
+  for (unsigned lane = 0; lane < lanes; ++lane) all.push_back(static_cast<int>(lane));
+  return builder_.CreateShuffleVector(to_bfloat16_or_zero(low), to_bfloat16_or_zero(high),
+                                      llvm::ArrayRef(all.data(), all.size()));
+}
+
+std::pair<Value*, Value*> VectorEmitter::split_lanes(Value* value) {
+  const unsigned lanes = llvm::cast<llvm::FixedVectorType>(value->getType())->getNumElements();
+  SmallVector<int, 64> all;
+  for (unsigned lane = 0; lane < lanes; ++lane) all.push_back(static_cast<int>(lane));
+  const llvm::ArrayRef<int> numbers(all.data(), all.size());
+  return {builder_.CreateShuffleVector(value, numbers.take_front(lanes / 2)),
+          builder_.CreateShuffleVector(value, numbers.drop_front(lanes / 2))};
 }
 
 Value* VectorEmitter::float_remainder(Value* x, Value* y) {

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -153,8 +154,7 @@ class CachedContractionLoader final : public ContractionLoader {
                                                                                  Isa)) {
     return [given, compile](Isa isa) {
       const Part part = given.at(isa);
-      return CodeRequest{part.hash(),
-                         part.operand == DType::BFloat16 ? isa : without_pair_products(isa),
+      return CodeRequest{part.hash(), part.operand == DType::BFloat16 ? isa : without_bfloat16(isa),
                          [part, compile](const codegen::Api& api, Isa level) {
                            return (api.*compile)(part, level);
                          }};
@@ -216,8 +216,12 @@ const CodeEntry* get_code(const RequestForIsa& request) {
 }
 
 ir::KernelFunction get_kernel(const ir::LoopProgram& program) {
-  const CodeEntry* entries = get_code([program](Isa isa) {
-    return CodeRequest{program.hash(), without_pair_products(isa),
+  const bool writes_bfloat16 =
+      std::any_of(program.buffers.begin(), program.buffers.end(), [](const ir::BufferInfo& buffer) {
+        return buffer.is_output && buffer.dtype == DType::BFloat16;
+      });
+  const CodeEntry* entries = get_code([program, writes_bfloat16](Isa isa) {
+    return CodeRequest{program.hash(), writes_bfloat16 ? isa : without_bfloat16(isa),
                        [program](const codegen::Api& api, Isa level) {
                          return api.compile_loops(program, level);
                        }};

@@ -18,8 +18,9 @@ namespace flambeau::test {
 
 /// The levels that this CPU can run.
 inline std::vector<Isa> runnable_isas() {
-  std::vector<Isa> out{Isa::Avx2};
-  if (cpu_features().isa >= Isa::Avx512) out.push_back(Isa::Avx512);
+  std::vector<Isa> out;
+  for (const Isa isa : kAllIsas)
+    if (isa <= cpu_features().isa) out.push_back(isa);
   return out;
 }
 

@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "codegen/image.h"
 #include "ir/order.h"
 #include "tests/codegen/kernel_run.h"
@@ -95,6 +97,36 @@ TEST(Order, OfColumnsIsTheInterpretersAtEverySize) {
                   ir::reduce_in_order(CoreOp::Add, kF32, 0, containers))
             << isa_name(isa) << ' ' << size << ' ' << column;
       }
+    }
+  }
+}
+
+// The CPU's conversion to bfloat16 makes zeros of denormal numbers; ours does not.
+TEST(Arithmetic, EveryFloatRoundsToBFloat16) {
+  LoopBuilder b;
+  const int x = b.buffer(kF32), out = b.buffer(DType::BFloat16, true);
+  b.loop(LoopMark::ParallelInner, c(0),
+         [&](LoopVar v) { b.store(out, {at(v)}, b.convert(DType::BFloat16, b.load(x, {at(v)}))); });
+  // Neighbours of every bfloat16 number, of halfway values and of numbers in between: normal,
+  // denormal and mixed vectors, and a rest.
+  std::vector<float> values;
+  for (const uint32_t low : {0x0000u, 0x0001u, 0x1234u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu})
+    for (uint32_t high = 0; high < 0x10000; ++high)
+      values.push_back(std::bit_cast<float>(high << 16 | low));
+  for (uint32_t i = 0; i < 999; ++i)
+    values.push_back(std::bit_cast<float>(i % 97 == 0 ? i << 14 : 0x3f800000 + (i << 12)));
+  for (const Isa isa : runnable_isas()) {
+    const auto kernel = load_kernel(codegen::compile(b.finish(), isa));
+    GuardedBuffer in = guarded(values), result(values.size() * sizeof(uint16_t));
+    void* const buffers[] = {in.data(), result.data()};
+    kernel(buffers, nullptr, 0, 1, 0, static_cast<int64_t>(values.size()));
+    for (size_t i = 0; i < values.size(); ++i) {
+      uint16_t got;
+      std::memcpy(&got, result.data() + i * sizeof got, sizeof got);
+      if (std::isnan(values[i]))
+        ASSERT_TRUE(std::isnan(bfloat16_to_float(got))) << isa_name(isa) << ' ' << values[i];
+      else
+        ASSERT_EQ(got, float_to_bfloat16(values[i])) << isa_name(isa) << ' ' << values[i];
     }
   }
 }
