@@ -141,6 +141,18 @@ def measure_rows(rows: Rows) -> None:
             rows.report.single(f"{what} / copy limit", times, "", 1.25)
 
 
+def measure_recording(report: Report, only: str) -> None:
+    what = "recording from C++"
+    if only not in what:
+        return
+    program = ROOT / "build" / "release" / "bin" / "recording_cost"
+    done = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True)
+    eager, recorded, found, _ = (float(word) for word in done.stdout.split())
+    report.single(f"{what}: an operation run at once", eager, "ns")
+    report.single(f"{what}: an operation", recorded, "ns", 300)
+    report.single(f"{what}: a program of 500 found again", found * 500 / 1e3, "us", 300)
+
+
 def measure_fresh(report: Report, only: str, threads: int, inductor: bool) -> None:
     for name in ("BERT", "GPT-2", "GPT"):
         what = f"{name}: rise of peak memory"
@@ -197,6 +209,7 @@ def main() -> int:
         rows = Rows(report, options.only, options.rounds, options.threads, options.inductor)
         measure_rows(rows)
     del rows
+    measure_recording(report, options.only)
     measure_fresh(report, options.only, options.threads, options.inductor)
     print(f"{len(report.missed)} bars missed" + "".join(f"\n  {name}" for name in report.missed))
     if options.json:
