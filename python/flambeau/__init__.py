@@ -129,5 +129,12 @@ legacy_contiguous_format = _C.contiguous_format
 
 # Submodules load when they are first named, so that importing Flambeau stays cheap.
 __getattr__ = _absent.attribute(
-    __name__, {"autocast": "amp", "load": "serialization", "save": "serialization"}
+    __name__,
+    {
+        "autocast": "amp",
+        "load": "serialization",
+        "pca_lowrank": "_lowrank",
+        "save": "serialization",
+        "svd_lowrank": "_lowrank",
+    },
 )

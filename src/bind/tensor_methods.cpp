@@ -66,7 +66,8 @@ PyObject* requires_grad_(PyObject* self, PyObject* const* args, Py_ssize_t count
       return concat("requires_grad_(): argument 'requires_grad' must be bool, not ",
                     type_name(value));
     });
-    set_requires_grad(tensor_of(self), wanted);
+    // To ask for what a computed tensor has is no change.
+    if (!wanted || is_leaf(tensor_of(self))) set_requires_grad(tensor_of(self), wanted);
     return Object::borrow(self).release();
   });
 }

@@ -144,3 +144,24 @@ def test_errors() -> None:
         flambeau.linalg.cholesky(-flambeau.eye(2))
     with pytest.raises(RuntimeError, match="float"):
         flambeau.linalg.svd(flambeau.zeros(2, 2, dtype=flambeau.int64))
+
+
+def test_a_few_singular_values() -> None:
+    flambeau.manual_seed(0)
+    # Of rank 3, which so many random columns span.
+    matrix = flambeau.randn(2, 9, 3, dtype=flambeau.float64) @ flambeau.randn(
+        2, 3, 6, dtype=flambeau.float64
+    )
+    exact = flambeau.linalg.svd(matrix).S
+    for given in (matrix, matrix.mT):
+        u, s, v = flambeau.svd_lowrank(given, q=4)
+        assert u.shape == (2, given.shape[1], 4)
+        assert flambeau.allclose(s[..., :3], exact[..., :3])
+        assert flambeau.allclose((u * s.unsqueeze(-2)) @ v.mT, given)
+    mean = flambeau.ones(9, 6, dtype=flambeau.float64)
+    assert flambeau.allclose(flambeau.svd_lowrank(matrix + mean, q=3, M=mean)[1], exact[..., :3])
+    centred = matrix - matrix.mean(-2, keepdim=True)
+    _, s, _ = flambeau.pca_lowrank(matrix + 5, q=3)
+    assert flambeau.allclose(s, flambeau.linalg.svd(centred).S[..., :3])
+    with pytest.raises(ValueError, match=r"q\(=7\) must be non-negative integer"):
+        flambeau.pca_lowrank(matrix, q=7)

@@ -308,3 +308,24 @@ def test_constraints() -> None:
     assert not constraints.positive_definite.check(-torch.eye(2)).item()
     assert constraints.real_vector.check(torch.tensor([[1.0, float("nan")]])).tolist() == [False]
     assert constraints.real_vector.event_dim == 1
+
+
+def test_a_cycle_of_profiled_steps() -> None:
+    action = torch.profiler.schedule(wait=1, warmup=1, active=2, repeat=1, skip_first=1)
+    names = [action(step).name for step in range(6)]
+    assert names == ["NONE", "NONE", "WARMUP", "RECORD", "RECORD_AND_SAVE", "NONE"]
+    with torch.profiler.record_function("block"):
+        assert torch.ones(1).item() == 1
+    with pytest.raises(NotImplementedError, match=r"torch\.profiler\.profile"):
+        torch.profiler.profile()
+
+
+def test_computed_tensors_keep_their_gradient() -> None:
+    leaf = torch.ones(1, requires_grad=True)
+    computed = leaf * 2
+    assert computed.requires_grad_() is computed
+    assert computed.requires_grad_(True).grad_fn is not None
+    with pytest.raises(RuntimeError, match="only change requires_grad flags of leaf variables"):
+        computed.requires_grad = True
+    with pytest.raises(RuntimeError, match=r"use var_no_grad = var\.detach"):
+        computed.requires_grad_(False)
