@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const io::RebuiltTensor& rebuilt : file.tensors) {
     const Tensor& tensor = rebuilt.tensor;
     if (tensor.numel() == 0) continue;
-    int64_t last = tensor.storage_offset();
+    int64_t last = tensor->offset;
     for (size_t axis = 0; axis < tensor.sizes().size(); ++axis)
       last += (tensor.sizes()[axis] - 1) * tensor.strides()[axis];
     require(static_cast<uint64_t>(last + 1) * size_of(tensor.dtype()) <= tensor->storage->bytes(),
