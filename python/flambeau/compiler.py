@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from . import _C
@@ -14,7 +17,7 @@ from ._explain import Explanation, explain
 __all__ = [
     "Difference", "Explanation", "allow_in_graph", "assume_constant_result", "bisect", "compile",
     "cudagraph_mark_step_begin", "disable", "explain", "flush", "interpreted", "is_compiling",
-    "is_dynamo_compiling", "is_exporting", "list_backends", "reset",
+    "is_dynamo_compiling", "is_exporting", "list_backends", "load_cache", "reset", "save_cache",
     "set_stance", "stats", "synchronize",
 ]  # fmt: skip
 
@@ -93,6 +96,39 @@ def bisect(function: Callable[..., Any]) -> Callable[..., Difference | None]:
         return Difference(**found[0]) if found else None
 
     return bisected
+
+
+def save_cache(path: str | os.PathLike[str]) -> str:
+    """Writes all programs that are cached and all kernels that this process has used to one file, for
+    load_cache() in processes of the same version on processors with the same instruction set.
+    Returns the SHA-256 of the file, which load_cache() asks for."""
+    flush()
+    _C._compile_wait()
+    data = _C._compile_save()
+    file = Path(path)
+    fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
+    try:
+        fresh.write_bytes(data)
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_cache(path: str | os.PathLike[str], hash: str) -> dict[str, int]:
+    """Takes over what save_cache() wrote: programs then cost no passes and kernels no compilation.
+    Returns how many `programs` and `kernels` there were.
+
+    The file holds machine code. To load it is to run it, so `hash` says which file is meant: the
+    SHA-256 that save_cache() returned. ValueError, and nothing is loaded, if the file has another
+    one, is damaged, or was saved by another version or for another instruction set.
+    """
+    data = Path(path).read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != hash.lower():
+        raise ValueError(f"load_cache: the SHA-256 of {path} is {found}, expected {hash}")
+    programs, kernels = _C._compile_load(data)
+    return {"programs": programs, "kernels": kernels}
 
 
 def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:

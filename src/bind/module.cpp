@@ -21,6 +21,7 @@
 #include "compile/program.h"
 #include "compile/recorder.h"
 #include "compile/report.h"
+#include "compile/saved.h"
 #include "ops/registry.h"
 #include "runtime/allocator.h"
 #include "runtime/compile_queue.h"
@@ -138,6 +139,15 @@ void add_compile(nb::module_& module) {
       list.append(row);
     }
     return list;
+  });
+  module.def("_compile_save", [] {
+    const std::vector<std::byte> bytes = compiler::save_programs();
+    return nb::bytes(bytes.data(), bytes.size());
+  });
+  module.def("_compile_load", [](const nb::bytes& bytes) {
+    const auto* const first = static_cast<const std::byte*>(bytes.data());
+    const compiler::Loaded loaded = compiler::load_programs({first, first + bytes.size()});
+    return nb::make_tuple(loaded.programs, loaded.kernels);
   });
   module.def("_compile_break_merges", [](const nb::list& ops) {
     std::vector<std::string> names;

@@ -24,6 +24,9 @@ class IntegerFacts {
  public:
   /// Takes the present values as facts.
   IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources);
+  /// What sources() and classes() of another say.
+  IntegerFacts(std::vector<IntegerSource> sources, std::vector<int32_t> classes)
+      : sources_(std::move(sources)), classes_(std::move(classes)) {}
   /// True if all that was equal or 1 is so here.
   bool hold(const Recording& recording) const;
   const std::vector<IntegerSource>& sources() const { return sources_; }

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "compile/fuse.h"
+#include "eager/executable_hash.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -18,7 +19,9 @@ constexpr size_t kMaxGeometries = 64;  // of a program
 Hash128 key_of(const Recording& recording) {
   SmallVector<int64_t, 1024> words;
   for (const Entry& entry : recording.entries) {
-    words.push_back(static_cast<int64_t>(reinterpret_cast<uintptr_t>(entry.program)));
+    // Not its address: keys are saved for other processes.
+    words.push_back(static_cast<int64_t>(hash_of(*entry.program).low));
+    words.push_back(static_cast<int64_t>(hash_of(*entry.program).high));
     for (const Range range : {entry.parameters, entry.blocks, entry.outputs, entry.results,
                               entry.numbers, entry.integers})
       words.push_back(range.end);
@@ -95,6 +98,10 @@ void find_groups(Program& program, const Recording& recording) {
 
 std::shared_ptr<const Program> make_program(const Recording& recording) {
   auto program = std::make_shared<Program>();
+  for (const size_t extent :
+       {recording.entries.size(), recording.windows.size(), recording.slots.size(),
+        recording.numbers.size(), recording.integers.size()})
+    program->extents.push_back(static_cast<int32_t>(extent));
   program->flow = flow_of(recording);
   for (size_t slot = 0; slot < recording.slots.size(); ++slot)
     program->seen.push_back(recording.is_seen(slot));
@@ -118,6 +125,11 @@ class ProgramCache {
     return nullptr;
   }
 
+  std::vector<CachedProgram> all() {
+    const std::lock_guard lock(mutex_);
+    return {recent_.rbegin(), recent_.rend()};
+  }
+
   void clear() {
     const std::lock_guard lock(mutex_);
     by_key_.clear();
@@ -139,13 +151,9 @@ class ProgramCache {
   }
 
  private:
-  struct Entry {
-    Hash128 key;
-    std::shared_ptr<const Program> program;
-  };
   ForkSafe<std::mutex> mutex_;
-  std::list<Entry> recent_;
-  std::unordered_multimap<Hash128, std::list<Entry>::iterator> by_key_;
+  std::list<CachedProgram> recent_;
+  std::unordered_multimap<Hash128, std::list<CachedProgram>::iterator> by_key_;
 };
 
 ProgramCache& cache() {
@@ -199,6 +207,10 @@ ProgramStats program_stats() { return {runs, made, bound, merged_regions, divide
 
 void count_region(bool merged) { ++(merged ? merged_regions : divided_regions); }
 
+std::vector<CachedProgram> cached_programs() { return cache().all(); }
+void add_program(const Hash128& key, std::shared_ptr<const Program> program) {
+  cache().add(key, std::move(program));
+}
 void forget_programs() { cache().clear(); }
 
 }  // namespace flambeau::compiler

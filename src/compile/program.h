@@ -19,6 +19,8 @@ struct BoundProgram {
 };
 
 struct Program {
+  /// How many entries, windows, slots, numbers and integers its recordings have.
+  std::vector<int32_t> extents;
   Flow flow;
   std::vector<bool> seen;  ///< per slot: somebody sees it afterwards
   std::vector<Region> regions;
@@ -52,6 +54,14 @@ struct ProgramStats {
 };
 ProgramStats program_stats();
 void count_region(bool merged);
+/// The programs that are cached, the least recently used first; and one more, as if it was made
+/// here.
+struct CachedProgram {
+  Hash128 key;
+  std::shared_ptr<const Program> program;
+};
+std::vector<CachedProgram> cached_programs();
+void add_program(const Hash128& key, std::shared_ptr<const Program> program);
 void forget_programs();  ///< the next recordings are as the first
 
 /// All extents, strides, offsets and integers.

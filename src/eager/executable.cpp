@@ -11,6 +11,7 @@
 #include "eager/block_scan.h"
 #include "eager/bound_run.h"
 #include "eager/copy.h"
+#include "eager/executable_hash.h"
 #include "ir/complex.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
@@ -29,6 +30,7 @@ class Executable {
  public:
   explicit Executable(ir::Program p)
       : program(std::move(p)),
+        hash(program.hash()),
         is_complex(ir::has_complex(program)),
         plan(lower::make_plan(is_complex ? ir::split_complex(program) : program)) {
     for (const lower::Step& step : plan.steps) {
@@ -49,6 +51,7 @@ class Executable {
   }
 
   ir::Program program;
+  Hash128 hash;
   bool is_complex;  ///< the plan is of the program with complex values split
   lower::Plan plan;
   std::vector<std::unique_ptr<LaunchTemplate>> launches;           // per step
@@ -426,6 +429,7 @@ std::shared_ptr<const Executable> make_executable(ir::Program program) {
 }
 
 const ir::Program& program_of(const Executable& executable) { return executable.program; }
+const Hash128& hash_of(const Executable& executable) { return executable.hash; }
 const lower::Plan& plan_of(const Executable& executable) { return executable.plan; }
 
 bool is_alias(const Executable& executable, size_t result) {

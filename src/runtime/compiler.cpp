@@ -19,6 +19,7 @@
 #include "runtime/cpu/contraction_driver.h"
 #include "runtime/kernel_cache.h"
 #include "runtime/kernel_pack.h"
+#include "runtime/saved_kernels.h"
 
 namespace flambeau {
 
@@ -119,12 +120,27 @@ class LoadedImages {
   struct Image {
     ForkSafe<std::mutex> mutex;      ///< held while the code is compiled
     std::vector<CodeEntry> entries;  ///< empty until it is loaded
+    Hash128 key;                     ///< of the caches, from when somebody asked for it
   };
   Image& image(const Hash128& content) {
     const std::lock_guard lock(mutex_);
     std::unique_ptr<Image>& slot = images_[content];
     if (slot == nullptr) slot = std::make_unique<Image>();
     return *slot;
+  }
+  /// Keys of those that are loaded.
+  std::vector<Hash128> keys() {
+    std::vector<Image*> list;
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [content, image] : images_) list.push_back(image.get());
+    }
+    std::vector<Hash128> keys;
+    for (Image* image : list) {
+      const std::lock_guard lock(image->mutex);
+      if (!image->entries.empty()) keys.push_back(image->key);
+    }
+    return keys;
   }
   /// Leaked: kernels may run while static objects are destroyed.
   static LoadedImages& global() {
@@ -136,6 +152,27 @@ class LoadedImages {
   ForkSafe<std::mutex> mutex_;
   std::unordered_map<Hash128, std::unique_ptr<Image>> images_;
 };
+
+/// What add_saved_kernels() was given.
+struct SavedKernels {
+  ForkSafe<std::mutex> mutex;
+  std::unordered_map<Hash128, std::vector<std::byte>> bytes;  // never removed
+  static SavedKernels& global() {
+    static auto* const kernels = new SavedKernels;
+    return *kernels;
+  }
+  std::span<const std::byte> find(const Hash128& key) {
+    const std::lock_guard lock(mutex);
+    const auto found = bytes.find(key);
+    return found == bytes.end() ? std::span<const std::byte>() : found->second;
+  }
+};
+
+/// From the pack of the package, or from another process.
+std::span<const std::byte> given_kernel(const Hash128& key) {
+  const std::span<const std::byte> shipped = shipped_pack().find(key);
+  return shipped.empty() ? SavedKernels::global().find(key) : shipped;
+}
 
 class CachedContractionLoader final : public ContractionLoader {
  public:
@@ -182,6 +219,7 @@ const CodeEntry* get_code(const RequestForIsa& request) {
   else if (!lock.try_lock())
     throw KernelMissing();
   if (!image.entries.empty()) return image.entries.data();
+  image.key = key_of(wanted);
   if (Recorder::global().is_on) {
     const codegen::Api& api = open_compiler();
     std::unordered_map<Hash128, std::future<std::vector<std::byte>>> compiled;
@@ -200,7 +238,7 @@ const CodeEntry* get_code(const RequestForIsa& request) {
     return image.entries.data();
   }
   const Hash128 key = key_of(wanted);
-  if (const std::span<const std::byte> packed = shipped_pack().find(key); !packed.empty()) {
+  if (const std::span<const std::byte> packed = given_kernel(key); !packed.empty()) {
     image.entries = load_image(packed);
     return image.entries.data();
   }
@@ -227,6 +265,23 @@ ir::KernelFunction get_kernel(const ir::LoopProgram& program) {
                        }};
   });
   return reinterpret_cast<ir::KernelFunction>(entries[0]);
+}
+
+std::vector<SavedKernel> saved_kernels() {
+  std::vector<SavedKernel> list;
+  for (const Hash128& key : LoadedImages::global().keys()) {
+    if (const std::span<const std::byte> given = given_kernel(key); !given.empty())
+      list.push_back({key, {given.begin(), given.end()}});
+    else if (const CachedBytes compiled = KernelCache::global().find(key))
+      list.push_back({key, *compiled});
+  }
+  return list;
+}
+
+void add_saved_kernels(std::vector<SavedKernel> kernels) {
+  SavedKernels& saved = SavedKernels::global();
+  const std::lock_guard lock(saved.mutex);
+  for (SavedKernel& kernel : kernels) saved.bytes.emplace(kernel.key, std::move(kernel.bytes));
 }
 
 void record_kernels() { Recorder::global().is_on = true; }

@@ -48,7 +48,11 @@ class Observer:
         if isinstance(value, torch.Tensor):
             return self.tensor(value)
         if isinstance(value, np.ndarray):
-            return ("array", value.shape, np.array_equal(value, value), value.tobytes())
+            same = value.copy()
+            if same.dtype.kind in "fc":
+                parts = same.reshape(-1).view(same.real.dtype)
+                parts[np.isnan(parts)] = np.nan  # every NaN is the same one
+            return ("array", value.shape, same.tobytes())
         if isinstance(value, dict):
             return {key: self.seen(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
