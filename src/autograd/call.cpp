@@ -6,6 +6,7 @@
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
+#include "autograd/recompute.h"
 #include "base/error.h"
 #include "eager/items.h"
 
@@ -286,6 +287,8 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
     }
   }
   save_results(*node, results, saved);
+  note_recomputation(prepared, *node, results);
+  note_saved(node);
   return results;
 }
 

@@ -259,12 +259,14 @@ class Engine {
       return;
     }
     const RunLabel label("accumulated gradient");
-    if (recorded_on_tape() || !(is_nobody_elses(slot) || is_nobody_elses(gradient)))
+    const bool into_slot = is_nobody_elses(slot);
+    if (recorded_on_tape() || !(into_slot || is_nobody_elses(gradient))) {
       slot = add_gradients(slot, gradient);
-    else if (is_nobody_elses(slot))
-      sum_gradients(slot, gradient, slot);
-    else
-      slot = sum_gradients(slot, gradient, gradient);
+      return;
+    }
+    const Tensor place = into_slot ? slot : gradient;
+    sum_gradients(slot, gradient, place);
+    slot = place;
   }
 
   void run_tensor_hooks(Node& node, TensorList& buffer) {

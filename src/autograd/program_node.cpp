@@ -141,6 +141,26 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
 
 void ProgramNode::release() { release_all(saved, mutex_); }
 
+bool ProgramNode::give_up_memory(size_t index) {
+  Tensor tensor;
+  {
+    const std::lock_guard lock(mutex_);
+    if (index < saved.size()) tensor = saved[index].peek();
+  }
+  if (!tensor.defined() || !tensor->storage->is_derived()) return true;
+  bool done = false;
+  // Other threads reach it through `saved` alone.
+  const auto give_up = [&] {
+    const std::lock_guard lock(mutex_);
+    done = tensor->use_count() == 2 && tensor->storage->give_up_memory();
+  };
+  if (void* const wrapper = tensor->wrapper())
+    wrapper_hooks.if_unused(wrapper, give_up);
+  else
+    give_up();
+  return done;
+}
+
 Results run_recorded(const std::shared_ptr<const Executable>& program,
                      std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                      std::span<const int64_t> integers, FunctionRef<std::string()> name) {
@@ -211,10 +231,9 @@ Tensor add_gradients(const Tensor& a, const Tensor& b) {
                       [] { return std::string("AddBackward0"); })[0];
 }
 
-const Tensor& sum_gradients(const Tensor& a, const Tensor& b, const Tensor& place) {
+void sum_gradients(const Tensor& a, const Tensor& b, const Tensor& place) {
   const Tensor parameters[] = {a, b};
   run(*sum_program(a.dtype(), a.dim()), parameters, {}, sizes_of(a), {&place, 1});
-  return place;
 }
 
 void add_in_place(const Tensor& a, const Tensor& b) {

@@ -15,6 +15,9 @@ class ProgramNode final : public Node {
   std::string name() const override { return name_; }
   bool takes_batches() const override { return true; }
   void release() override;
+  /// Gives up the memory of saved tensor number `index` if nothing else holds it (and it can be
+  /// computed again). False if it may be tried again later.
+  bool give_up_memory(size_t index);
 
   std::shared_ptr<const void> owner;  ///< keeps `derivative` and `integers` alive
   const Derivative* derivative = nullptr;
@@ -47,7 +50,7 @@ Results run_on_gradients(const std::shared_ptr<const Executable>& program,
 /// Elementwise sum of two tensors of one type; recorded in grad mode.
 Tensor add_gradients(const Tensor& a, const Tensor& b);
 /// The same written to `place`, which is `a` or `b` and nobody else's; not recorded.
-const Tensor& sum_gradients(const Tensor& a, const Tensor& b, const Tensor& place);
+void sum_gradients(const Tensor& a, const Tensor& b, const Tensor& place);
 /// a += b, not recorded; counts as a write of `a`.
 void add_in_place(const Tensor& a, const Tensor& b);
 /// Zeros (or ones) of a type.

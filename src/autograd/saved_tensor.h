@@ -40,6 +40,11 @@ class SavedTensor {
   void register_hooks(const std::shared_ptr<const SavedTensorHooks>& hooks);
   bool has_hooks() const { return packed_ != nullptr; }
 
+  /// True if the memory can be computed again.
+  bool is_derived() const { return data_.defined() && data_->storage->is_derived(); }
+  /// The tensor as it is, unchecked; undefined if it is not there.
+  const Tensor& peek() const { return data_; }
+
  private:
   struct Packed {
     std::shared_ptr<const SavedTensorHooks> hooks;

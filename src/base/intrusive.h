@@ -9,12 +9,16 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/function_ref.h"
+
 namespace flambeau {
 
-/// What the bindings install: how to change the reference count of a wrapper, from any thread.
+/// What the bindings install: how to change the reference count of a wrapper, from any thread, and
+/// how to do something while Python has no reference to it but the one that stands for C++'s.
 struct WrapperHooks {
   void (*increase)(void* wrapper) noexcept = nullptr;
   void (*decrease)(void* wrapper) noexcept = nullptr;
+  void (*if_unused)(void* wrapper, FunctionRef<void()> action) = nullptr;
 };
 extern WrapperHooks wrapper_hooks;
 

@@ -34,6 +34,12 @@ void decrease(void* wrapper) noexcept {
   }
 }
 
+void if_unused(void* wrapper, FunctionRef<void()> action) {
+  if (Py_IsInitialized() == 0) return;
+  const AcquireLock lock;
+  if (Py_REFCNT(static_cast<PyObject*>(wrapper)) == 1) action();
+}
+
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(cast(self)->dict);
@@ -109,7 +115,7 @@ void add_tensor_type(PyObject* module) {
   tensor_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)).release());
   tensor_type->tp_name = "Tensor";  // As messages name it.
   checked(PyObject_SetAttrString(module, "Tensor", reinterpret_cast<PyObject*>(tensor_type)));
-  wrapper_hooks = {.increase = increase, .decrease = decrease};
+  wrapper_hooks = {.increase = increase, .decrease = decrease, .if_unused = if_unused};
 }
 
 PyObject* wrap_as(const Tensor& tensor, PyTypeObject* type) {

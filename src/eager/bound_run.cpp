@@ -36,13 +36,15 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
       fresh[step.index] = Tensor();
     } else {
       const Made& m = made[step.index];
+      void*& place = memory[given_end + step.index];
       if (m.window_of < 0) {
         fresh.push_back(Tensor::empty_strided(m.info.sizes, m.info.strides, m.info.dtype));
+        place = fresh.back().data_ptr();
       } else {
         const Tensor& source = tensor(m.window_of);
         fresh.push_back(source.window(m.info, source->offset + m.offset));
+        place = const_cast<void*>(fresh.back().readable_data_ptr());  // nothing writes windows
       }
-      memory[given_end + step.index] = fresh.back().data_ptr();
     }
   }
   for (size_t i = 0; i < given.size(); ++i)

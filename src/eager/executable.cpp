@@ -248,10 +248,11 @@ class Run {
     return value;
   }
 
-  /// Its memory. Steps write no parameter but as a result.
+  /// Its memory. Steps write no parameter but as a result, and no window.
   void* memory_of(int v) {
     const Tensor& value = ensure(v);
-    const bool reads = executable_.plan.values[static_cast<size_t>(v)].parameter >= 0;
+    const PlannedValue& planned = executable_.plan.values[static_cast<size_t>(v)];
+    const bool reads = planned.parameter >= 0 || planned.alias_of >= 0;
     return reads ? const_cast<void*>(value.readable_data_ptr()) : value.data_ptr();
   }
 

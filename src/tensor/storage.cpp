@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fork.h"
@@ -24,7 +26,19 @@ std::unordered_map<const Storage*, std::string>& failures() {
   return *map;
 }
 
+/// Held while links between storages change and while memory that was given up is computed again.
+ForkSafe<std::mutex>& links_mutex() {
+  static ForkSafe<std::mutex> mutex;
+  return mutex;
+}
+
 }  // namespace
+
+/// What a storage can be computed from, and what can be computed from it.
+struct Storage::Links {
+  std::shared_ptr<const Recomputation> how;
+  std::vector<const Storage*> dependents;
+};
 
 Storage::Storage(size_t bytes) : bytes_(bytes) {
   if (memory_deferred && bytes > 0)
@@ -39,6 +53,12 @@ Storage::Storage(void* data, size_t bytes, std::function<void()> release, Sharin
 }
 
 Storage::~Storage() {
+  if (links_ != nullptr) {
+    const std::unique_ptr<Links> links(links_);
+    std::shared_ptr<const Recomputation> dropped;
+    const std::lock_guard lock(links_mutex());
+    dropped = unlink();
+  }
   if (release_)
     release_();
   else if (data_ != nullptr)
@@ -65,6 +85,7 @@ void Storage::set_pending(PendingWork* work, int slot) const {
 void Storage::make_ready(bool write) const {
   if (PendingWork* work = pending(); work != nullptr && !pending_ignored)
     work->settle(*this, write);
+  if ((state_.load(std::memory_order_acquire) & (kDerived | kSource)) != 0) follow_links(write);
   if ((state_.load(std::memory_order_acquire) & (kDeferred | kFailed)) == 0) return;
   const std::lock_guard lock(state_mutex());
   const uint8_t state = state_.load(std::memory_order_relaxed);
@@ -75,6 +96,73 @@ void Storage::make_ready(bool write) const {
   if ((state & kDeferred) == 0) return;
   data_ = allocate(bytes_, "Tensor");
   state_.fetch_and(static_cast<uint8_t>(~kDeferred), std::memory_order_release);
+}
+
+Storage::Links& Storage::links() const {
+  if (links_ == nullptr) links_ = new Links;
+  return *links_;
+}
+
+void Storage::set_recomputation(std::shared_ptr<const Recomputation> how) const {
+  const auto usable = [](const Storage& storage) {
+    return !storage.is_exported() && (storage.state_.load() & ~(kDerived | kSource)) == kReady;
+  };
+  const std::lock_guard lock(links_mutex());
+  if (release_ || data_ == nullptr || state_.load() != kReady || !usable(*this)) return;
+  for (const Storage* source : how->sources())
+    if (source == this || !usable(*source)) return;
+  for (const Storage* source : how->sources()) {
+    source->links().dependents.push_back(this);
+    source->state_.fetch_or(kSource, std::memory_order_release);
+  }
+  links().how = std::move(how);
+  state_.fetch_or(kDerived, std::memory_order_release);
+}
+
+bool Storage::give_up_memory() const {
+  const std::lock_guard lock(links_mutex());
+  if ((state_.load() & ~kSource) != kDerived || is_exported() || wrapper() != nullptr ||
+      use_count() != 1 + links_->dependents.size())
+    return false;
+  deallocate(std::exchange(data_, nullptr), bytes_);
+  state_.fetch_or(kGivenUp, std::memory_order_release);
+  return true;
+}
+
+/// Before the memory is used: where it was given up it is computed again, and a write ends what
+/// was known of this storage and of those that can be computed from it.
+void Storage::follow_links(bool write) const {
+  std::vector<std::shared_ptr<const Recomputation>> dropped;  // dies without the lock
+  const std::lock_guard lock(links_mutex());
+  if (has_given_up_memory()) compute_again();
+  if (!write || links_ == nullptr) return;
+  const std::vector<const Storage*> dependents = links_->dependents;
+  for (const Storage* dependent : dependents)
+    if (dependent->has_given_up_memory()) dependent->compute_again();
+  for (const Storage* dependent : dependents)  // more than once where it has several references
+    if (dependent->is_derived()) dropped.push_back(dependent->unlink());
+  dropped.push_back(unlink());
+}
+
+void Storage::compute_again() const {
+  for (const Storage* source : links_->how->sources())
+    if (source->has_given_up_memory()) source->compute_again();
+  const PendingIgnored as_it_is;  // a pending write of a source has to come after this
+  const Ref<Storage> fresh = links_->how->compute();
+  data_ = std::exchange(fresh->data_, nullptr);
+  remove(kGivenUp);
+}
+
+/// Forgets how to compute this storage, and gives that to be destroyed without the lock.
+std::shared_ptr<const Recomputation> Storage::unlink() const {
+  if (links_->how == nullptr) return nullptr;
+  for (const Storage* source : links_->how->sources()) {
+    std::vector<const Storage*>& dependents = source->links_->dependents;
+    dependents.erase(std::remove(dependents.begin(), dependents.end(), this), dependents.end());
+    if (dependents.empty()) source->remove(kSource);
+  }
+  remove(kDerived);
+  return std::move(links_->how);
 }
 
 void Storage::fail(const std::string& reason) const {

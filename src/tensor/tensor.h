@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "base/intrusive.h"
 #include "base/scalar.h"
@@ -24,6 +25,16 @@ class PendingWork {
   virtual ~PendingWork() = default;
   /// Runs what has to run before somebody else reads `storage` or, with `write`, writes it.
   virtual void settle(const Storage& storage, bool write) = 0;
+};
+
+/// How the contents of a storage are computed again (autograd/recompute.h).
+class Recomputation {
+ public:
+  virtual ~Recomputation() = default;
+  /// The contents in memory of their own, from the sources as they are, at once.
+  virtual Ref<Storage> compute() const = 0;
+  /// What it reads: one entry for each reference that it holds.
+  virtual std::span<const Storage* const> sources() const = 0;
 };
 
 /// Who but this process's tensors sees memory that belongs to somebody else.
@@ -54,7 +65,7 @@ class Storage final : public Intrusive {
   }
   /// The memory, to read only: what is recorded and only reads it need not run first.
   const void* readable_data() const {
-    if (state_.load(std::memory_order_acquire) != kReady) [[unlikely]]
+    if ((state_.load(std::memory_order_acquire) & ~(kDerived | kSource)) != kReady) [[unlikely]]
       make_ready(false);
     return data_;
   }
@@ -78,6 +89,17 @@ class Storage final : public Intrusive {
   /// the reason. May be called again to say more.
   void fail(const std::string& reason) const;
   bool is_deferred() const { return (state_.load(std::memory_order_acquire) & kDeferred) != 0; }
+  /// Whoever fills this storage says how that is done again. It holds until this storage, or one
+  /// that is read for it, is written. Nothing for memory that others see or that is not ready.
+  void set_recomputation(std::shared_ptr<const Recomputation> how) const;
+  bool is_derived() const { return (state_.load(std::memory_order_acquire) & kDerived) != 0; }
+  /// Gives the memory back if it can be computed again, which the next use does, and what writes a
+  /// storage that is read for it. False, and nothing, where others than the caller's one reference
+  /// and recomputations hold the storage.
+  bool give_up_memory() const;
+  bool has_given_up_memory() const {
+    return (state_.load(std::memory_order_acquire) & kGivenUp) != 0;
+  }
   /// References but the one of pending work.
   uint64_t owners() const { return use_count() - (pending() != nullptr ? 1 : 0); }
 
@@ -86,8 +108,19 @@ class Storage final : public Intrusive {
   static constexpr uint8_t kDeferred = 1;  // memory is taken at the first use
   static constexpr uint8_t kPending = 2;
   static constexpr uint8_t kFailed = 4;
+  static constexpr uint8_t kDerived = 8;   // can be computed again
+  static constexpr uint8_t kGivenUp = 16;  // derived, and has no memory until it is
+  static constexpr uint8_t kSource = 32;   // others can be computed again from it
+  struct Links;
 
   void make_ready(bool write) const;
+  void follow_links(bool write) const;
+  void compute_again() const;
+  std::shared_ptr<const Recomputation> unlink() const;
+  Links& links() const;
+  void remove(uint8_t flags) const {
+    state_.fetch_and(static_cast<uint8_t>(~flags), std::memory_order_release);
+  }
 
   mutable void* data_ = nullptr;
   size_t bytes_ = 0;
@@ -96,6 +129,7 @@ class Storage final : public Intrusive {
   mutable std::atomic<int32_t> exports_{0};
   mutable std::atomic<PendingWork*> pending_{nullptr};
   mutable int32_t pending_slot_ = 0;
+  mutable Links* links_ = nullptr;  // owned
   std::function<void()> release_;
 };
 
