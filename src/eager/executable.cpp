@@ -61,14 +61,28 @@ class Executable {
 
 namespace {
 
+/// True if the one kernel of the plan reads parameter `p`, if at all, before it writes result `i`
+/// of the same element: its buffers are in the order in which it comes to them.
+bool is_read_before(const lower::Plan& plan, size_t p, size_t i) {
+  for (const int v : std::get<KernelStep>(plan.steps.front()).kernel->buffer_values) {
+    if (plan.values[static_cast<size_t>(v)].parameter == static_cast<int>(p)) return true;
+    if (v == plan.results[i]) break;
+  }
+  const std::vector<int>& all = std::get<KernelStep>(plan.steps.front()).kernel->buffer_values;
+  return std::none_of(all.begin(), all.end(), [&](int v) {
+    return plan.values[static_cast<size_t>(v)].parameter == static_cast<int>(p);
+  });
+}
+
 /// True if kernels may write result `i` to its output while they read the parameters.
-bool is_safe_output(const lower::Plan& plan, std::span<const Tensor> parameters,
+bool is_safe_output(const lower::Plan& plan, std::span<const Tensor> parameters, size_t i,
                     const Tensor& output) {
   for (size_t p = 0; p < parameters.size(); ++p) {
     const Tensor& t = parameters[p];
     if (!(t->storage == output->storage)) continue;
     if (!plan.overwritable[p] || t->offset != output->offset || t.dtype() != output.dtype() ||
-        t.sizes() != output.sizes() || t.strides() != output.strides())
+        t.sizes() != output.sizes() || t.strides() != output.strides() ||
+        !is_read_before(plan, p, i))
       return false;
   }
   return true;
@@ -171,7 +185,7 @@ class Run {
       if (holder < 0) continue;
       const auto v = static_cast<size_t>(holder);
       if (plan.values[v].parameter >= 0 || values_[v].defined()) continue;
-      if (!is_safe_output(plan, parameters, results_[i])) continue;
+      if (!is_safe_output(plan, parameters, i, results_[i])) continue;
       if (holder == plan.results[i]) {
         values_[v] = results_[i];
       } else {
@@ -387,9 +401,9 @@ class Run {
 /// True if kernels may write every given result to its place.
 bool are_safe(const lower::Plan& plan, std::span<const Tensor> parameters,
               std::span<const Tensor> results) {
-  return std::all_of(results.begin(), results.end(), [&](const Tensor& result) {
-    return !result.defined() || is_safe_output(plan, parameters, result);
-  });
+  for (size_t i = 0; i < results.size(); ++i)
+    if (results[i].defined() && !is_safe_output(plan, parameters, i, results[i])) return false;
+  return true;
 }
 
 /// All that decides a run with safe results but memory and numbers.

@@ -401,6 +401,26 @@ TEST(Executable, ARepeatedRunMindsMemoryThatOverlaps) {
   }
 }
 
+TEST(Executable, AResultIsNotWrittenOverWhatIsReadAfterIt) {
+  // The zeros are there before the second parameter is read.
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr p = b.parameter(DType::Float32, {Dim::size(0, 0)});
+  const Expr zeros = broadcast_to(constant(b, DType::Float32, 0.0), p.shape());
+  const Expr g = b.parameter(DType::Float32, {Dim::size(0, 0)});
+  const Expr results[] = {p - g, zeros};
+  const auto program = make_executable(b.finish(results));
+  for (int round = 0; round < 2; ++round) {
+    const Tensor x = random_tensor({70}, DType::Float32, 3);
+    const Tensor y = random_tensor({70}, DType::Float32, 4);
+    const Tensor both[] = {x, y};
+    const Results wanted = run(*program, both, {}, {});
+    run(*program, both, {}, {}, both);
+    EXPECT_EQ(array_of(x).data, array_of(wanted[0]).data);
+    EXPECT_EQ(array_of(y).data, array_of(wanted[1]).data);
+  }
+}
+
 TEST(Executable, WritesOverAnInputOnlyWhereThatIsSafe) {
   const Tensor x = random_tensor({40, 40}, DType::Float32, 7);
   Builder b;
