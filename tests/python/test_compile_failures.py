@@ -55,7 +55,7 @@ def test_the_line_is_the_users_where_the_package_calls_itself() -> None:
         torch.compile(lambda: layer(x).exp())().sum().item()
     text = str(error.value)
     assert "linear" in text
-    assert "/flambeau/" not in text.split("recorded at")[1]
+    assert str(Path(torch.__file__).parent) not in text.split("recorded at")[1]
     assert re.search(r"recorded at \S*test_compile_failures.py:\d+", text)
 
 
