@@ -5,6 +5,7 @@
 
 #include "autograd/forward.h"
 #include "eager/recipe.h"
+#include "eager/run_at_once.h"
 #include "lower/plan.h"
 
 namespace flambeau {
@@ -19,19 +20,6 @@ constexpr int kMaxCost = 50;
 /// Saved values that are looked at again; older ones keep their memory.
 constexpr size_t kCandidates = 16;
 
-/// While one lives, runs of this thread happen at once.
-class RunNow {
- public:
-  RunNow() : sink_(run_sink()) { set_run_sink(nullptr); }
-  ~RunNow() { set_run_sink(sink_); }
-  RunNow(const RunNow&) = delete;
-  RunNow& operator=(const RunNow&) = delete;
-
- private:
-  RunSink* sink_;
-  MemoryDeferral memory_{false};
-};
-
 /// A call without its tape.
 class RepeatedCall final : public Recomputation {
  public:
@@ -44,7 +32,7 @@ class RepeatedCall final : public Recomputation {
   }
 
   Ref<Storage> compute() const override {
-    const RunNow now;
+    const RunAtOnce now;
     Tensor result = Tensor::empty_strided(plan_->results[0].sizes, plan_->results[0].strides,
                                           plan_->results[0].dtype);
     run(program_, {inputs_.data(), inputs_.size()}, {numbers_.data(), numbers_.size()},

@@ -1,6 +1,7 @@
 #pragma once
 // What a thread's recorder keeps of a call that is to be replayed (compile/replay.h), and refuses.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ struct Capture {
   const PreparedCall* checking = nullptr;
 };
 
-/// True if `number` is a key that the call drew.
-bool is_draw(const Capture& capture, const Scalar& number);
+/// Which of the call's draws gave `number`, if one did.
+std::optional<size_t> draw_of(const Capture& capture, const Scalar& number);
 
 }  // namespace flambeau::compiler

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/settings.h"
-#include "ir/array.h"
+#include "compile/interpret.h"
 #include "runtime/allocator.h"
 
 namespace flambeau::compiler {
@@ -21,24 +21,6 @@ struct Differences {
     return *differences;
   }
 };
-
-/// The bytes of the elements in row-major order.
-ir::ArrayValue array_of(const Tensor& tensor) {
-  ir::ArrayValue array(tensor.dtype(), tensor.sizes());
-  const size_t size = size_of(tensor.dtype());
-  const auto* first = static_cast<const std::byte*>(tensor.readable_data_ptr());
-  if (tensor.is_contiguous()) {
-    if (!array.data.empty()) std::memcpy(array.data.data(), first, array.data.size());
-    return array;
-  }
-  std::byte* to = array.data.data();
-  ir::for_each_index(tensor.sizes(), [&](const Ints& index) {
-    std::memcpy(to, first + ir::offset_of(index, tensor.strides()) * static_cast<int64_t>(size),
-                size);
-    to += size;
-  });
-  return array;
-}
 
 /// Complex numbers as pairs.
 ir::ArrayValue as_reals(ir::ArrayValue array) {

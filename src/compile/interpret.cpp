@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ir/array.h"
+#include "eager/run_at_once.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -15,17 +15,6 @@ void for_elements(const Tensor& tensor, void* first, const Visit& visit) {
   ir::for_each_index(tensor.sizes(), [&](const Ints& index) {
     visit(static_cast<std::byte*>(first) + ir::offset_of(index, tensor.strides()) * size);
   });
-}
-
-ir::ArrayValue array_of(const Tensor& tensor) {
-  ir::ArrayValue array(tensor.dtype(), tensor.sizes());
-  const size_t size = size_of(tensor.dtype());
-  std::byte* to = array.data.data();
-  for_elements(tensor, const_cast<void*>(tensor.readable_data_ptr()), [&](const std::byte* from) {
-    std::memcpy(to, from, size);
-    to += size;
-  });
-  return array;
 }
 
 void store(const ir::ArrayValue& array, const Tensor& tensor) {
@@ -48,7 +37,7 @@ class Interpreter final : public RunSink {
     const std::vector<ir::ArrayValue> values =
         ir::interpret(program_of(executable), arrays, numbers, integers);
     {
-      const Off at_once;
+      const RunAtOnce now;
       results = run(executable, parameters, numbers, integers, outputs);
     }
     for (size_t i = 0; i < results.size(); ++i) {
@@ -61,21 +50,25 @@ class Interpreter final : public RunSink {
     }
     return true;
   }
-
- private:
-  class Off {
-   public:
-    Off() : sink_(run_sink()) { set_run_sink(nullptr); }
-    ~Off() { set_run_sink(sink_); }
-    Off(const Off&) = delete;
-    Off& operator=(const Off&) = delete;
-
-   private:
-    RunSink* sink_;
-  };
 };
 
 }  // namespace
+
+ir::ArrayValue array_of(const Tensor& tensor) {
+  ir::ArrayValue array(tensor.dtype(), tensor.sizes());
+  void* const first = const_cast<void*>(tensor.readable_data_ptr());
+  if (tensor.is_contiguous()) {
+    if (!array.data.empty()) std::memcpy(array.data.data(), first, array.data.size());
+    return array;
+  }
+  const size_t size = size_of(tensor.dtype());
+  std::byte* to = array.data.data();
+  for_elements(tensor, first, [&](const std::byte* from) {
+    std::memcpy(to, from, size);
+    to += size;
+  });
+  return array;
+}
 
 Interpreted::Interpreted() : before_(run_sink()) {
   static Interpreter interpreter;

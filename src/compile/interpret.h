@@ -3,8 +3,12 @@
 // beside kernels one by one and compiled programs, that must give the same bits.
 
 #include "eager/executable.h"
+#include "ir/array.h"
 
 namespace flambeau::compiler {
+
+/// The elements in row-major order, as the interpreter takes them.
+ir::ArrayValue array_of(const Tensor& tensor);
 
 /// While one lives, the runs of this thread give what the interpreter says, slowly.
 class Interpreted {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "eager/copy.h"
+#include "eager/run_at_once.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -68,21 +69,8 @@ Tensor snapshot(const Tensor& tensor) {
   return copy;
 }
 
-/// While one lives, runs of this thread happen at once.
-class SinkOff {
- public:
-  SinkOff() : sink_(run_sink()) { set_run_sink(nullptr); }
-  ~SinkOff() { set_run_sink(sink_); }
-  SinkOff(const SinkOff&) = delete;
-  SinkOff& operator=(const SinkOff&) = delete;
-
- private:
-  RunSink* sink_;
-  MemoryDeferral memory_{false};
-};
-
 void run(Recording& recording, OnFailure on_failure) {
-  const SinkOff now;
+  const RunAtOnce now;
   const PendingIgnored settled;
   execute(recording, on_failure);
 }
@@ -196,7 +184,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   for (const Tensor& parameter : parameters) {
     if (capture_ == nullptr && parameter->storage->is_exported() &&
         !parameter->storage->read_only()) {
-      const SinkOff now;
+      const RunAtOnce now;
       inputs.push_back(snapshot(parameter));
     } else {
       inputs.push_back(parameter);
@@ -319,7 +307,7 @@ void Recorder::end_capture(FunctionRef<void(Recording&)> take) {
     recording_ = std::move(spare_);
     spare_ = {};
     slice_work_ = 0;
-    const SinkOff now;
+    const RunAtOnce now;
     const PendingIgnored settled;
     take(done);
   });
@@ -344,7 +332,7 @@ bool Recorder::depends_on_call(int32_t slot) const {
     if (!slice.entries[i]) continue;
     const Range range = recording_.entries[i].numbers;
     for (int32_t n = range.begin; n < range.end; ++n)
-      if (is_draw(*capture_, recording_.numbers[static_cast<size_t>(n)])) return true;
+      if (draw_of(*capture_, recording_.numbers[static_cast<size_t>(n)])) return true;
   }
   return false;
 }
@@ -408,7 +396,7 @@ void Recorder::draws_on_host(std::string_view op) {
 
 void run_now(FunctionRef<void()> work) {
   wait_outside([&] {
-    const SinkOff now;
+    const RunAtOnce now;
     work();
   });
 }

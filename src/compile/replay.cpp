@@ -55,9 +55,10 @@ Tensor unread(const TensorInfo& info) {
 
 }  // namespace
 
-bool is_draw(const Capture& capture, const Scalar& number) {
-  return std::any_of(capture.draws.begin(), capture.draws.end(),
-                     [&](const Draw& draw) { return Scalar(draw.key) == number; });
+std::optional<size_t> draw_of(const Capture& capture, const Scalar& number) {
+  for (size_t i = 0; i < capture.draws.size(); ++i)
+    if (Scalar(capture.draws[i].key) == number) return i;
+  return std::nullopt;
 }
 
 bool Replay::fits(std::span<const Tensor> sources) const {
@@ -250,7 +251,6 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
     for (size_t slot = 0; slot < recording.slots.size(); ++slot) {
       Replay::Place& place = kept->places_[slot];
       const Ref<Storage>& storage = recording.storages[slot];
-      place.written = recording.slots[slot].written;
       place.source = source_of(sources, storage.get());
       kept->bytes_.push_back(storage->bytes());
       kept->seen_apart_[slot] = storage->is_deferred() ? nullptr : storage.get();
@@ -261,23 +261,21 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       } else {
         place.kind = Replay::Place::Kind::Constant;
         place.constant = storage;
-        if (place.written && why.empty())
+        if (recording.slots[slot].written && why.empty())
           why =
               "it writes to a tensor that is neither reachable from its arguments and what it "
               "uses, nor computed by it";
       }
     }
+    std::map<int32_t, std::vector<int32_t>> by_slot;
     for (size_t i = 0; i < sources.size(); ++i) {
-      const bool used = sources[i]->storage->pending() == &Recorder::of_thread();
-      const int32_t slot = used ? sources[i]->storage->pending_slot() : -1;
-      kept->slots_.push_back(slot);
       kept->offsets_.push_back(sources[i]->offset);
-      if (slot >= 0 && kept->places_[static_cast<size_t>(slot)].written)
+      if (sources[i]->storage->pending() != &Recorder::of_thread()) continue;
+      const int32_t slot = sources[i]->storage->pending_slot();
+      by_slot[slot].push_back(static_cast<int32_t>(i));
+      if (recording.slots[static_cast<size_t>(slot)].written)
         kept->written_.push_back(static_cast<int32_t>(i));
     }
-    std::map<int32_t, std::vector<int32_t>> by_slot;
-    for (size_t i = 0; i < sources.size(); ++i)
-      if (kept->slots_[i] >= 0) by_slot[kept->slots_[i]].push_back(static_cast<int32_t>(i));
     for (auto& [slot, group] : by_slot)
       if (group.size() > 1) kept->shared_.push_back(std::move(group));
     for (size_t i = 0; i < results_.size(); ++i) {
@@ -300,8 +298,8 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       }
     }
     for (size_t n = 0; n < recording.numbers.size(); ++n)
-      for (size_t d = 0; d < capture_.draws.size(); ++d)
-        if (Scalar(capture_.draws[d].key) == recording.numbers[n]) kept->drawn_.push_back({n, d});
+      if (const auto draw = draw_of(capture_, recording.numbers[n]))
+        kept->drawn_.push_back({n, *draw});
     for (const Draw& draw : capture_.draws)
       if (draw.generator != &default_generator() && why.empty())
         why = "it draws from a generator other than the default one";

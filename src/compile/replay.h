@@ -39,7 +39,6 @@ class Replay {
     int32_t source = -1;  ///< the first one on it
     size_t bytes = 0;     ///< of one that is made
     Ref<Storage> constant{};
-    bool written = false;
   };
   /// A tensor among the arguments of a call whose values are checked; neither of a source nor a
   /// constant if it is not looked at.
@@ -65,7 +64,6 @@ class Replay {
 
   Recording recording_;
   std::vector<Place> places_;                 // per slot
-  std::vector<int32_t> slots_;                // per source: its slot, or -1
   std::vector<int64_t> offsets_;              // per source: its offset in the call
   std::vector<std::vector<int32_t>> shared_;  // sources of one slot, where there are several
   std::vector<int32_t> written_;              // sources that are written
