@@ -3,8 +3,8 @@
 #include <array>
 #include <cstring>
 #include <unordered_map>
-#include <unordered_set>
 
+#include "autograd/program_node.h"
 #include "base/cpu_features.h"
 #include "base/error.h"
 #include "base/version.h"
@@ -94,14 +94,6 @@ class Reader {
   }
   std::span<const std::byte> rest_;
 };
-
-/// Texts that regions point to.
-std::string_view kept_text(std::string_view text) {
-  static ForkSafe<std::mutex> mutex;
-  static auto* const texts = new std::unordered_set<std::string>;
-  const std::lock_guard lock(mutex);
-  return *texts->emplace(text).first;
-}
 
 /// How many of each thing a program's recordings have: the bounds of what it refers to.
 struct Bounds {
@@ -197,7 +189,7 @@ std::shared_ptr<const Program> read_program(
       Reader::require_whole(classes.size() == sources.size());
       region.facts.emplace(std::move(sources), std::move(classes));
     }
-    region.apart = kept_text(in.text());
+    region.apart = lasting_name(std::string(in.text()));
     program->regions.push_back(std::move(region));
   }
   for (size_t i = 0; i < program->regions.size(); ++i)

@@ -64,14 +64,11 @@ namespace {
 /// True if the one kernel of the plan reads parameter `p`, if at all, before it writes result `i`
 /// of the same element: its buffers are in the order in which it comes to them.
 bool is_read_before(const lower::Plan& plan, size_t p, size_t i) {
-  for (const int v : std::get<KernelStep>(plan.steps.front()).kernel->buffer_values) {
-    if (plan.values[static_cast<size_t>(v)].parameter == static_cast<int>(p)) return true;
-    if (v == plan.results[i]) break;
-  }
-  const std::vector<int>& all = std::get<KernelStep>(plan.steps.front()).kernel->buffer_values;
-  return std::none_of(all.begin(), all.end(), [&](int v) {
+  const std::vector<int>& values = std::get<KernelStep>(plan.steps.front()).kernel->buffer_values;
+  const auto read = std::find_if(values.begin(), values.end(), [&](int v) {
     return plan.values[static_cast<size_t>(v)].parameter == static_cast<int>(p);
   });
+  return read == values.end() || read <= std::find(values.begin(), values.end(), plan.results[i]);
 }
 
 /// True if kernels may write result `i` to its output while they read the parameters.
