@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ import pytest
 FOLDER = Path(__file__).parent / "program_fuzz"
 sys.path.insert(0, str(FOLDER))
 
+from calls import OPERATIONS, CallMaker, Operation  # noqa: E402
 from compare import check, run, shrink  # noqa: E402
 from fuzz_compile import make_program  # noqa: E402
 
@@ -40,6 +42,21 @@ def test_a_program_is_made_and_runs_the_same_twice() -> None:
         program = make_program(seed)
         assert program.text() == make_program(seed).text()
         assert run(program, lambda f: f) == run(program, lambda f: f)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.tag)
+def test_every_operation_can_be_written(operation: Operation) -> None:
+    errors = []
+    for seed in range(40):
+        torch.manual_seed(seed)
+        values = {"x0": torch.randn(3, 4), "x1": torch.rand(2, 3), "x2": torch.arange(5)}
+        text = CallMaker(random.Random(seed), values).call(operation, in_place=False)
+        try:
+            exec(text, {"torch": torch, **values})
+            return
+        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+            errors.append(f"{text}: {error}")
+    raise AssertionError("\n".join(errors))
 
 
 def last_bit_wrong(function: Callable[..., Any]) -> Callable[..., Any]:

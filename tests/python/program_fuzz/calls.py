@@ -48,6 +48,14 @@ def _path(entry: dict[str, Any]) -> str | None:
     )
 
 
+def takes_any_number(path: str) -> bool:
+    """True for `atleast_1d(*tensors)` and the like."""
+    function = eval(path) if path.startswith("torch.") else None
+    return inspect.isfunction(function) and any(
+        p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
+    )
+
+
 class Operation:
     """A row of the registry that can be called."""
 
@@ -61,12 +69,7 @@ class Operation:
         self.written = {p["name"] for p in entry["parameters"] if p["written"]}
         # A single number stands for all of a list.
         self.spread = {p["name"] for p in entry["parameters"] if p["list_length"] > 1}
-        self.unpacks = False
-        if path.startswith("torch."):
-            function = eval(path)
-            self.unpacks = inspect.isfunction(function) and any(
-                p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
-            )
+        self.unpacks = entry["parameters"][0]["type"] == "Tensor[]" and takes_any_number(path)
         self.name = entry["name"]
 
 

@@ -6,6 +6,7 @@ seen must be the same, to the bit.
     fuzz_compile.py --runner identity                 as is both times: tests the fuzzer
     fuzz_compile.py --runner some.module:function     that wraps the program
     fuzz_compile.py --whole                           fails where something was in no program
+    fuzz_compile.py --jobs 2                          in two processes at a time
     fuzz_compile.py --seed 17 --count 1 --show        the text of a program
 
 Programs run in child processes, so that one that crashes or hangs is reported like the others.
@@ -22,7 +23,9 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import flambeau as torch
@@ -32,6 +35,7 @@ from kinds import AUTOGRAD, BRANCHES, GENERAL, IN_PLACE, KINDS, RANDOM, READS, V
 from programs import Program, ProgramMaker
 
 SECONDS = 120  # for one program
+SEEDS_A_CHILD = 250
 
 
 def make_program(seed: int) -> Program:
@@ -123,34 +127,56 @@ class Coverage:
         return sorted(KNOWN.get(table, set()) - self.tables[table].keys())
 
 
-def fuzz(first: int, count: int, runners: list[str], whole: bool) -> int:
-    """Programs that differ or crash; with `whole`, what was in no program counts, too."""
-    coverage = Coverage()
-    failures = 0
-    seed = first
-    while seed < first + count:
-        command = [sys.executable, "-W", "ignore", __file__, "--child", "--runner", *runners]
-        command += ["--seed", str(seed), "--count", str(min(500, first + count - seed))]
+class Fuzzer:
+    """Runs the programs of some seeds in `jobs` processes at a time and collects what they report."""
+
+    def __init__(self, seeds: range, runners: list[str], jobs: int) -> None:
+        self.coverage = Coverage()
+        self.failures = 0  # programs that differ or end their process
+        self.runners = runners
+        self.lock = threading.Lock()
+        parts = [seeds[i : i + SEEDS_A_CHILD] for i in range(0, len(seeds), SEEDS_A_CHILD)]
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(self.run_part, parts))
+
+    def run_part(self, seeds: range) -> None:
+        while seeds:
+            seeds = self.run_child(seeds)
+
+    def fail(self, text: str) -> None:
+        with self.lock:
+            self.failures += 1
+            print(text, flush=True)
+
+    def run_child(self, seeds: range) -> range:
+        """The seeds that are left: those after one that ended the process."""
+        command = [sys.executable, "-W", "ignore", __file__, "--child", "--runner", *self.runners]
+        command += ["--seed", str(seeds[0]), "--count", str(len(seeds))]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
-        finished = seed - 1
+        begun = seeds[0]
+        finished = False
         for line in child.stdout:
             report = json.loads(line)
-            if "begin" in report:
-                seed = report["begin"]
-                continue
-            finished = report["seed"]
-            coverage.add(report["size"], report["tags"])
-            if report["text"]:
-                failures += 1
-                print(report["text"], flush=True)
-        if child.wait() != 0 or finished < seed:
-            failures += 1
-            print(f"# seed {seed}: the process ended with {child.returncode}", flush=True)
-        seed += 1
-    print(coverage.text())
-    print(f"{count} programs from seed {first}: {failures} differ")
-    return failures + (sum(len(coverage.missing(table)) for table in KNOWN) if whole else 0)
+            if finished := "begin" not in report:
+                with self.lock:
+                    self.coverage.add(report["size"], report["tags"])
+                if report["text"]:
+                    self.fail(report["text"])
+            else:
+                begun = report["begin"]
+        if child.wait() == 0 and finished and begun == seeds[-1]:
+            return range(0)
+        self.fail(f"# seed {begun}: the process ended with {child.returncode}")
+        return range(begun + 1, seeds.stop)
+
+
+def fuzz(first: int, count: int, runners: list[str], jobs: int, whole: bool) -> int:
+    """Programs that differ or crash; with `whole`, what was in no program counts, too."""
+    done = Fuzzer(range(first, first + count), runners, jobs)
+    print(done.coverage.text())
+    print(f"{count} programs from seed {first}: {done.failures} differ")
+    return done.failures + (sum(len(done.coverage.missing(t)) for t in KNOWN) if whole else 0)
 
 
 def main() -> int:
@@ -158,6 +184,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--runner", nargs="+", default=["compile", "interpreter"])
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--whole", action="store_true", help="fail if the table has gaps")
     parser.add_argument("--show", action="store_true", help="print the programs, run nothing")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -170,7 +197,8 @@ def main() -> int:
     if options.child:
         run_seeds(options.seed, options.count, [runner_of(name) for name in options.runner])
         return 0
-    return 1 if fuzz(options.seed, options.count, options.runner, options.whole) else 0
+    found = fuzz(options.seed, options.count, options.runner, options.jobs, options.whole)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
