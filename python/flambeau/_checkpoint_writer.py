@@ -260,6 +260,8 @@ class _PickleWriter:
         self.out += b"R"
 
     def _write_arguments(self, value: Any, requires_grad: bool) -> None:
+        if value.is_meta:
+            raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         value = value.resolve_conj().resolve_neg()
         self.out += b"("
         self._write_storage(value.untyped_storage(), value.dtype)

@@ -18,12 +18,18 @@ __all__ = [
 ]
 
 
-def _check_device(function: str, device: Any) -> None:
+def device_of(function: str, device: Any) -> _C.device:
+    """The device of a factory's argument; the default one for None. RuntimeError if it is not there."""
     if device is None:
-        return
+        return _C._get_default_device()
     kind = device if isinstance(device, _C.device) else _C.device(device)
-    if kind.type != "cpu":
+    if kind.type not in ("cpu", "meta"):
         raise RuntimeError(f"{function}: device '{kind}' is not available in this build")
+    return kind
+
+
+def _placed(function: str, made: _C.Tensor, device: Any) -> _C.Tensor:
+    return made.to(device_of(function, device))
 
 
 def tensor(
@@ -35,8 +41,8 @@ def tensor(
     pin_memory: bool = False,
 ) -> _C.Tensor:
     """A copy of `data`: nested sequences of numbers, a NumPy array, a number."""
-    _check_device("tensor", device)
     if isinstance(data, _C.Tensor):
+        device = data.device if device is None else device
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() "
             "or sourceTensor.detach().clone().requires_grad_(True), rather than "
@@ -44,15 +50,18 @@ def tensor(
             UserWarning,
             stacklevel=2,
         )
-    return _C._tensor(data, dtype, requires_grad)
+        if data.is_meta and device_of("tensor", device).type == "meta":
+            return data.detach().clone().to(dtype or data.dtype).requires_grad_(requires_grad)
+    made = _placed("tensor", _C._tensor(data, dtype, False), device)
+    return made.requires_grad_() if requires_grad else made
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> _C.Tensor:
     """`data` as a tensor, on the same memory where it is a tensor or an array of this dtype."""
-    _check_device("as_tensor", device)
     if isinstance(data, _C.Tensor):
-        return data if dtype is None else data.to(dtype)
-    return _C._as_tensor(data, dtype)
+        placed = data if device is None else _placed("as_tensor", data, device)
+        return placed if dtype is None else placed.to(dtype)
+    return _placed("as_tensor", _C._as_tensor(data, dtype), device)
 
 
 def asarray(
@@ -64,7 +73,6 @@ def asarray(
     requires_grad: bool = False,
 ) -> _C.Tensor:
     """`obj` as a tensor; `copy` says whether memory is shared (None: where possible)."""
-    _check_device("asarray", device)
     if isinstance(obj, _C.Tensor):
         result = obj if dtype is None else obj.to(dtype)
     elif isinstance(obj, _C.UntypedStorage):  # Its bytes as elements, as of any buffer.
@@ -74,6 +82,8 @@ def asarray(
         result = from_dlpack(obj)
     else:
         result = _C._as_tensor(obj, dtype)
+    if device is not None or not isinstance(obj, _C.Tensor):
+        result = _placed("asarray", result, device)
     shared = result is obj or not isinstance(obj, (list, tuple, int, float, bool))
     if copy and shared:
         result = result.clone()

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 from . import _C
-from ._absent import feature
 
 __all__ = [
     "Event", "Stream", "are_deterministic_algorithms_enabled", "clear_autocast_cache", "compiled_with_cxx11_abi", "get_autocast_cpu_dtype",
@@ -114,14 +113,13 @@ def typename(obj: Any) -> str:
 
 
 def get_default_device() -> _C.device:
-    """Where tensors are made."""
-    return _C.device("cpu")
+    """Where factories make tensors unless they are told."""
+    return _C._get_default_device()
 
 
 def set_default_device(device: Any) -> None:
-    """Where tensors are made: on the CPU. RuntimeError for another device."""
-    if device is not None and _C.device(device).type != "cpu":
-        raise feature(f"set_default_device('{device}')")
+    """Where factories make tensors from now on: "cpu" or "meta". RuntimeError for another device."""
+    _C._set_default_device(device)
 
 
 def get_device_module(device: Any = None) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from . import _C, _functional
 from ._C import Tensor
-from ._construct import _check_device, tensor
+from ._construct import device_of, tensor
 from .autograd.hooks import RemovableHandle
 
 
@@ -138,7 +138,7 @@ _TYPE_NAMES = {
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     if dtype is None:
-        return "torch." + _TYPE_NAMES[self.dtype]
+        return ("torch.meta." if self.is_meta else "torch.") + _TYPE_NAMES[self.dtype]
     if isinstance(dtype, str):
         names = {"torch." + name: known for known, name in _TYPE_NAMES.items()}
         if dtype not in names:
@@ -201,7 +201,7 @@ def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, b
             "False)\n * (Tensor other, bool non_blocking = False, bool copy = False)"
         )
     if device is not None:
-        _check_device("to", device)
+        device = device_of("to", device)
     return device, dtype, non_blocking, memory_format
 
 
@@ -212,15 +212,18 @@ def _to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         *args, copied = args  # type: ignore[assignment]
     if "other" in kwargs:
         kwargs["tensor"] = kwargs.pop("other")
-    _, dtype, _, memory_format = parse_to(tuple(args), kwargs)
-    if dtype in (None, self.dtype) and not copied and memory_format is None:
+    device, dtype, _, memory_format = parse_to(tuple(args), kwargs)
+    stays = device is None or (device.type == "meta") == self.is_meta
+    if stays and dtype in (None, self.dtype) and not copied and memory_format is None:
         return self
     _warn_of_lost_part(self, dtype)
-    return _to_copy(self, dtype=dtype, memory_format=memory_format)
+    return _to_copy(
+        self, dtype=dtype, device=None if stays else device, memory_format=memory_format
+    )
 
 
 def _cpu(self: Tensor, memory_format: Any = None) -> Tensor:
-    return self
+    return _to(self, "cpu")
 
 
 _to_copy = _C._functions["_to_copy"]
@@ -301,7 +304,13 @@ def _new_tensor(
     return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
+def _is_pinned(self: Tensor, device: Any = None) -> bool:
+    """False: memory is pinned for devices that are not there."""
+    return False
+
+
 _METHODS: dict[str, Any] = {
+    "is_pinned": _is_pinned,
     "type_as": _type_as,
     "new_tensor": _new_tensor,
     "to": _to,

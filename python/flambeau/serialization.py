@@ -15,6 +15,7 @@ from typing import Any, Callable
 import flambeau
 from flambeau import _C
 from flambeau._absent import attribute, feature
+from flambeau.utils._pytree import tree_map_only
 
 __all__ = [
     "add_safe_globals", "clear_safe_globals", "get_default_load_endianness", "get_default_mmap_options", "get_safe_globals",
@@ -127,6 +128,8 @@ def load(
         cause = None if type(error) is ValueError else error
         raise pickle.UnpicklingError(str(error)) from cause
     _check_devices(devices, map_location)
+    if isinstance(map_location, (str, _C.device)) and _C.device(map_location).type == "meta":
+        return tree_map_only(_C.Tensor, lambda tensor: tensor.to("meta"), result)
     return result
 
 
@@ -135,7 +138,7 @@ def _check_devices(devices: set[str], map_location: Any) -> None:
     if callable(map_location) or isinstance(map_location, dict):
         return
     if map_location is not None:
-        if _C.device(map_location).type != "cpu":
+        if _C.device(map_location).type not in ("cpu", "meta"):
             raise feature(f"load(map_location='{map_location}')")
         return
     absent = sorted(device for device in devices if not device.startswith(("cpu", "meta")))

@@ -254,6 +254,7 @@ Tensor filled(const Ints& sizes, DType dtype, double value) {
 }
 
 Tensor clone_data(const Tensor& tensor) {
+  const WithoutMemory as_the_source(tensor.is_meta());
   Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
   copy_elements(tensor, copy);
   return copy;

@@ -207,7 +207,7 @@ bool bind_fitting(const Overload& overload, size_t index, PyObject* value, Bound
       return true;
     }
     case ArgumentType::Device:
-      return bind_word(value, device_from, bound);
+      return bind_word(value, device_from, bound) && (device_from(value, bound.device), true);
     case ArgumentType::Layout:
       return bind_word(value, layout_from, bound);
     case ArgumentType::MemoryFormat:
@@ -251,7 +251,7 @@ bool bind_option(const std::string& option, PyObject* value, BoundArguments& bou
   std::string word;
   bool flag = false;
   if (option == "requires_grad") return bool_from(value, bound.requires_grad);
-  if (option == "device") return device_from(value, word);
+  if (option == "device") return device_from(value, bound.device);
   return option == "layout" ? layout_from(value, word) : bool_from(value, flag);
 }
 
@@ -345,6 +345,7 @@ Overload::Overload(const ops::Definition& definition, CallForm call_form, bool i
     if (!parameter.keyword_only) order.push_back(positional++);
     makes_tensors = makes_tensors || (parameter.type == ArgumentType::DType &&
                                       parameter.keyword_only && !definition.differentiable);
+    takes_device = takes_device || makes_tensors || parameter.type == ArgumentType::Device;
     const bool input = !method && parameter.name == "self";
     names.push_back(interned(input ? "input" : std::string_view(parameter.name)));
   }
@@ -395,6 +396,8 @@ void BoundArguments::clear() {
   alive.clear();
   out.clear();
   requires_grad = false;
+  device.clear();
+  twins.clear();
 }
 
 bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t count,

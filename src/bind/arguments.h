@@ -18,7 +18,8 @@ struct Overload {
   bool reflected = false;  ///< __radd__: numbers stand for tensors
   /// A factory takes layout=, device=, pin_memory= and requires_grad= where its schema does not.
   bool makes_tensors = false;
-  int positional = 0;  ///< parameters that are not keyword-only
+  bool takes_device = false;  ///< as such a keyword or by its schema
+  int positional = 0;         ///< parameters that are not keyword-only
   /// The parameter that each positional argument is for: a method's first one is for `self`.
   std::vector<int> order = {};
   /// The only positional parameter (but self) is int[]: x.view(2, 3).
@@ -38,6 +39,8 @@ struct BoundArguments {
   SmallVector<HeldTensor, 4> alive;  ///< every tensor among them
   SmallVector<Tensor, 1> out;
   bool requires_grad = false;
+  std::string device = {};       ///< what was asked for; empty for nothing
+  SmallVector<Tensor, 1> twins;  ///< what stands for arguments
 
   void clear();
 };

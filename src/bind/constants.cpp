@@ -251,8 +251,50 @@ PyObject* device_reduce(PyObject* self, PyObject* /*unused*/) {
   return Py_BuildValue("(O(OO))", device_type, device(self)->type, device(self)->index);
 }
 
-std::array<PyMethodDef, 2> device_methods{{
+/// The default devices of this thread, the innermost last: `with` adds one.
+std::vector<std::string>& default_devices() {
+  static thread_local std::vector<std::string> devices{"cpu"};
+  return devices;
+}
+
+PyObject* device_enter(PyObject* self, PyObject* /*unused*/) {
+  return guarded([&] {
+    std::string type;
+    device_from(self, type);
+    default_devices().push_back(type);
+    return Object::borrow(self).release();
+  });
+}
+PyObject* device_exit(PyObject* /*self*/, PyObject* /*unused*/) {
+  if (default_devices().size() > 1) default_devices().pop_back();
+  Py_RETURN_NONE;
+}
+PyObject* set_default_device(PyObject* /*module*/, PyObject* device) {
+  return guarded([&] {
+    std::string type = "cpu";
+    check<TypeError>(device == Py_None || device_from(device, type), [&] {
+      return concat("set_default_device(): argument 'device' must be torch.device, not ",
+                    type_name(device));
+    });
+    default_devices().back() = type;
+    return Object::borrow(Py_None).release();
+  });
+}
+PyObject* get_default_device(PyObject* /*module*/, PyObject* /*unused*/) {
+  return guarded([] { return device_object(default_device()).release(); });
+}
+
+std::array<PyMethodDef, 3> device_functions{{
+    {"_set_default_device", set_default_device, METH_O,
+     "Where tensors are made from now on; None for the CPU."},
+    {"_get_default_device", get_default_device, METH_NOARGS, "Where tensors are made."},
+    {nullptr, nullptr, 0, nullptr},
+}};
+
+std::array<PyMethodDef, 4> device_methods{{
     {"__reduce__", device_reduce, METH_NOARGS, nullptr},
+    {"__enter__", device_enter, METH_NOARGS, "Tensors are made there until __exit__."},
+    {"__exit__", device_exit, METH_VARARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 }};
 std::array<PyMemberDef, 3> device_members{{
@@ -277,6 +319,7 @@ void add_device_type(PyObject* module) {
   PyType_Spec spec{"flambeau.device", sizeof(DeviceObject), 0, Py_TPFLAGS_DEFAULT, slots.data()};
   device_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)).release());
   checked(PyObject_SetAttrString(module, "device", reinterpret_cast<PyObject*>(device_type)));
+  checked(PyModule_AddFunctions(module, device_functions.data()));
 }
 
 bool word_from(PyObject* object, PyTypeObject* type, std::string& word) {
@@ -351,11 +394,13 @@ bool device_from(PyObject* object, std::string& type) {
     type = parse_device(text_of(object)).type;
   else
     return false;
-  check(type == "cpu", [&] {
+  check(type == "cpu" || type == "meta", [&] {
     return concat("device: '", type, "' is not available: this build of Flambeau runs on the CPU");
   });
   return true;
 }
+
+const std::string& default_device() { return default_devices().back(); }
 
 bool layout_from(PyObject* object, std::string& word) {
   if (!word_from(object, layout_type, word)) return false;

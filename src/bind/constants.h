@@ -26,6 +26,8 @@ bool is_device(PyObject* object);
 /// The type of a device given as object or text ("cpu"). False if `object` is neither;
 /// RuntimeError for a text that names no device and for a device that this build does not have.
 bool device_from(PyObject* object, std::string& type);
+/// Where factories of this thread make tensors unless they are told: "cpu" or "meta".
+const std::string& default_device();
 
 /// The word of a layout or memory format object ("strided"); false if it is none.
 bool layout_from(PyObject* object, std::string& word);

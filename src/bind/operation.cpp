@@ -6,9 +6,11 @@
 #include <array>
 #include <cstddef>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "bind/arguments.h"
+#include "bind/constants.h"
 #include "bind/operators.h"
 #include "bind/results.h"
 #include "bind/tensor_type.h"
@@ -53,9 +55,32 @@ const Operation& operation_of(PyObject* self) {
   throw TypeError(text);
 }
 
+/// Gives meta tensors memory, for calls that make tensors elsewhere and read no values of theirs.
+void give_memory(const Overload& overload, BoundArguments& bound) {
+  for (ops::Argument& argument : bound.arguments) {
+    auto* const one = std::get_if<const TensorInfo*>(&argument);
+    if (one == nullptr || *one == nullptr) continue;
+    const TensorInfo& info = **one;
+    if (!static_cast<const TensorImpl&>(info).storage->is_meta()) continue;
+    check<NotImplementedError>(!overload.op->differentiable, [] {
+      return std::string("Cannot copy out of meta tensor; no data!");
+    });
+    const MemoryDeferral at_first_use(true);
+    const Tensor twin = Tensor::empty_strided(info.sizes, info.strides, info.dtype);
+    *one = bound.twins.emplace_back(twin).impl();
+  }
+}
+
 Object run(const Overload& overload, BoundArguments& bound) {
   const Results results = [&] {
     const ReleaseLock others_may_run;
+    std::optional<WithoutMemory> place;
+    if (overload.takes_device) {
+      const bool said = !bound.device.empty();
+      if (said && bound.device != "meta") give_memory(overload, bound);
+      if (said || bound.alive.empty())
+        place.emplace((said ? bound.device : default_device()) == "meta");
+    }
     Results made = call(*overload.op, {bound.arguments.data(), bound.arguments.size()},
                         bound.out.empty() ? overload.form : CallForm::Out,
                         {bound.out.data(), bound.out.size()});

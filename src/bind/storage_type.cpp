@@ -30,10 +30,23 @@ PyObject* byte_count(PyObject* self, PyObject* /*unused*/) {
 }
 Py_ssize_t length(PyObject* self) { return static_cast<Py_ssize_t>(storage_of(self)->bytes()); }
 PyObject* data_pointer(PyObject* self, PyObject* /*unused*/) {
-  return PyLong_FromVoidPtr(storage_of(self)->data());
+  return guarded([&] {
+    const Storage& storage = *storage_of(self);
+    return PyLong_FromVoidPtr(storage.is_meta() ? nullptr : storage.data());
+  });
 }
-PyObject* device(PyObject* /*self*/, void* /*unused*/) {
-  return guarded([] { return device_object("cpu").release(); });
+PyObject* device(PyObject* self, void* /*unused*/) {
+  return guarded(
+      [&] { return device_object(storage_of(self)->is_meta() ? "meta" : "cpu").release(); });
+}
+/// A storage of this many bytes without memory.
+PyObject* meta(PyObject* /*type*/, PyObject* bytes) {
+  return guarded([&] {
+    const size_t count = PyLong_AsSize_t(bytes);
+    if (PyErr_Occurred() != nullptr) throw PythonError();
+    const WithoutMemory size_alone;
+    return wrap_storage(make_ref<Storage>(count));
+  });
 }
 
 /// A part of a storage as a storage of its own, on the same memory.
@@ -111,6 +124,12 @@ PyObject* get_item(PyObject* self, PyObject* key) {
 PyObject* reduce(PyObject* self, PyObject* /*unused*/) {
   return guarded([&] {
     const Storage* storage = storage_of(self);
+    if (storage->is_meta()) {
+      const Object make =
+          checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(storage_type), "_meta"));
+      return checked(Py_BuildValue("(O(n))", make.get(), static_cast<Py_ssize_t>(storage->bytes())))
+          .release();
+    }
     const Object bytes = checked(PyBytes_FromStringAndSize(
         static_cast<const char*>(storage->data()), static_cast<Py_ssize_t>(storage->bytes())));
     const Object make =
@@ -124,10 +143,11 @@ PyObject* itself(PyObject* self, PyObject* /*unused*/) {
   return self;
 }
 
-std::array<PyMethodDef, 7> methods{{
+std::array<PyMethodDef, 8> methods{{
     {"nbytes", byte_count, METH_NOARGS, "The number of bytes."},
     {"data_ptr", data_pointer, METH_NOARGS, "The address."},
     {"_from_bytes", from_bytes, METH_O | METH_STATIC, "A storage with a copy of the bytes."},
+    {"_meta", meta, METH_O | METH_STATIC, "A storage of so many bytes that has no memory."},
     {"from_file", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(from_file)),
      METH_VARARGS | METH_KEYWORDS | METH_STATIC,
      "from_file(filename, shared=False, nbytes=0): a file as memory, by mapping."},

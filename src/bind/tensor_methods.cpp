@@ -85,6 +85,11 @@ PyObject* numpy(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObjec
     bool force = false;
     if (forced != nullptr) bool_from(forced, force);
     Tensor tensor = tensor_of(self);
+    check<TypeError>(!tensor.is_meta(), [] {
+      return std::string(
+          "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+          "host memory first.");
+    });
     if (force)
       tensor = tensor.detach();
     else
@@ -239,7 +244,7 @@ std::array methods{
     PyMethodDef{"storage_offset", no_arguments<[](const Tensor& t) { return integer(t->offset); }>,
                 METH_NOARGS, "Place of the first element in the storage, in elements."},
     PyMethodDef{"data_ptr", no_arguments<[](const Tensor& t) {
-                  return int_from_pointer(t.numel() > 0 ? t.data_ptr() : nullptr);
+                  return int_from_pointer(t.numel() > 0 && !t.is_meta() ? t.data_ptr() : nullptr);
                 }>,
                 METH_NOARGS, "Address of the first element."},
     PyMethodDef{"untyped_storage",
@@ -297,8 +302,10 @@ std::array attributes{
     PyGetSetDef{"dtype",
                 borrowed_attribute<[](const Tensor& t) { return dtype_object(t.dtype()); }>,
                 nullptr, "The element type.", nullptr},
-    PyGetSetDef{"device", attribute<[](const Tensor&) { return device_object("cpu"); }>, nullptr,
-                "Where the memory is.", nullptr},
+    PyGetSetDef{"device", attribute<[](const Tensor& tensor) {
+                  return device_object(tensor.is_meta() ? "meta" : "cpu");
+                }>,
+                nullptr, "Where the memory is.", nullptr},
     PyGetSetDef{"layout", borrowed_attribute<[](const Tensor&) { return layout_object(); }>,
                 nullptr, "torch.strided", nullptr},
     PyGetSetDef{"ndim", attribute<[](const Tensor& t) { return integer(t.dim()); }>, nullptr,
@@ -322,11 +329,13 @@ std::array attributes{
         "_version",
         attribute<[](const Tensor& t) { return integer(static_cast<int64_t>(t.version())); }>,
         nullptr, "How often it was written in place.", nullptr},
-    PyGetSetDef{"is_cpu", attribute<[](const Tensor&) { return boolean(true); }>, nullptr, nullptr,
-                nullptr},
+    PyGetSetDef{"is_cpu",
+                attribute<[](const Tensor& tensor) { return boolean(!tensor.is_meta()); }>, nullptr,
+                nullptr, nullptr},
     PyGetSetDef{"is_cuda", attribute<[](const Tensor&) { return boolean(false); }>, nullptr,
                 nullptr, nullptr},
-    PyGetSetDef{"is_meta", attribute<[](const Tensor&) { return boolean(false); }>, nullptr,
+    PyGetSetDef{"is_meta",
+                attribute<[](const Tensor& tensor) { return boolean(tensor.is_meta()); }>, nullptr,
                 nullptr, nullptr},
     PyGetSetDef{"is_sparse", attribute<[](const Tensor&) { return boolean(false); }>, nullptr,
                 nullptr, nullptr},

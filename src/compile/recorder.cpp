@@ -143,33 +143,10 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   // Memory of blocks is needed where a result is not written elsewhere.
   SmallVector<Tensor, 4> blocks;
   blocks.resize(shape->blocks.size());
-  bool exported = false;
-  for (size_t i = 0; i < shape->results.size(); ++i) {
-    const RunShape::Place& place = shape->results[i];
-    if (i < outputs.size() && outputs[i].defined()) {
-      results.push_back(outputs[i]);
-      exported |= outputs[i]->storage->is_exported();
-      continue;
-    }
-    const auto source = static_cast<size_t>(place.source);
-    if (place.kind == RunShape::Place::Kind::Parameter) {
-      results.push_back(parameters[source]);
-    } else if (place.kind == RunShape::Place::Kind::Window) {
-      const Tensor& whole = parameters[source];
-      results.push_back(
-          whole.alias(place.info.sizes, place.info.strides, whole->offset + place.offset));
-    } else {
-      Tensor& block = blocks[source];
-      if (!block.defined()) {
-        const TensorInfo& info = shape->blocks[source].info;
-        block = Tensor::empty_strided(info.sizes, info.strides, info.dtype);
-      }
-      const bool whole = place.offset == 0 && place.info.sizes == block.sizes() &&
-                         place.info.strides == block.strides();
-      results.push_back(whole ? block
-                              : block.alias(place.info.sizes, place.info.strides, place.offset));
-    }
-  }
+  results = place_results(*shape, parameters, outputs, {blocks.data(), blocks.size()});
+  const bool exported = std::any_of(outputs.begin(), outputs.end(), [](const Tensor& output) {
+    return output.defined() && output->storage->is_exported();
+  });
   const auto is_defined = [](const Tensor& tensor) { return tensor.defined(); };
   if (std::none_of(blocks.begin(), blocks.end(), is_defined) &&
       std::none_of(outputs.begin(), outputs.end(), is_defined))

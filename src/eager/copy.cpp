@@ -66,6 +66,7 @@ bool copy_by_program(const Tensor& from, const Tensor& to) {
 
 void copy_elements(const Tensor& from, const Tensor& to) {
   require(from.sizes() == to.sizes() && from.dtype() == to.dtype(), "copy: tensors differ in type");
+  if (to.is_meta()) return;
   if (from.numel() == 0) return;
   if (run_sink() != nullptr && copy_by_program(from, to)) return;
   if (from.is_contiguous() && to.is_contiguous() && from.numel() < 4096) {
@@ -106,6 +107,7 @@ void copy_elements(const Tensor& from, const Tensor& to) {
 
 Tensor row_major(const Tensor& tensor) {
   if (tensor.is_contiguous()) return tensor;
+  const WithoutMemory as_the_source(tensor.is_meta());
   Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
   copy_elements(tensor, copy);
   return copy;

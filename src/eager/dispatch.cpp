@@ -226,7 +226,25 @@ Results finish_written(const PreparedCall& prepared) {
   return results;
 }
 
+/// What a host kernel would make, from the types alone.
+Results host_results(const PreparedCall& prepared) {
+  if (!prepared.outputs.empty()) return finish_written(prepared);
+  Results results;
+  for (size_t i = 0; i < prepared.plan->results.size(); ++i) {
+    const Ints& sizes = prepared.plan->results[i].sizes;
+    check<NotImplementedError>(
+        std::all_of(sizes.begin(), sizes.end(), [](int64_t size) { return size >= 0; }), [&] {
+          return concat(prepared.op->parsed.name,
+                        ": the shape of its result depends on values, which "
+                        "meta tensors do not have");
+        });
+    results.push_back(fresh_result(*prepared.plan, i));
+  }
+  return results;
+}
+
 Results run_host(const PreparedCall& prepared) {
+  if (prepared.without_memory) return host_results(prepared);
   HostCallOnTensors host(prepared);
   prepared.op->kernel(host);
   Results results = host.take_outputs();
@@ -267,7 +285,7 @@ std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
     check_window(prepared, *plan->window);
   }
   prepared.plan = plan;
-  if (op.checks != nullptr) {
+  if (op.checks != nullptr && !prepared.without_memory) {
     const auto check_arguments = [&] {
       HostCallOnTensors host(prepared);
       op.checks(host);
@@ -306,6 +324,20 @@ void check_writable(const Definition& op, const TensorImpl& output) {
   });
 }
 
+/// Refuses meta tensors beside others; but numbers and indices may be anywhere.
+void check_devices(const PreparedCall& prepared) {
+  const auto name_of = [](const Tensor& tensor) { return tensor.is_meta() ? "meta" : "cpu"; };
+  const Tensor* first = nullptr;
+  for (const Tensor& input : prepared.inputs) {
+    if (input.dim() == 0 || !(input.is_meta() || is_inexact(input.dtype()))) continue;
+    if (first == nullptr) first = &input;
+    check(!prepared.outputs.empty() || input.is_meta() == first->is_meta(), [&] {
+      return concat(prepared.op->parsed.name, ": Tensor on device ", name_of(input),
+                    " is not on the expected device ", name_of(*first), "!");
+    });
+  }
+}
+
 PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, CallForm form,
                      std::span<const Tensor> out) {
   PreparedCall prepared;
@@ -324,12 +356,20 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
   } else if (form == CallForm::InPlace || op.returns == Returns::Self) {
     find_written(prepared, arguments);
   }
+  const auto span_of = [](const auto& list) {
+    return std::span<const Tensor>(list.data(), list.size());
+  };
+  if (runs_without_memory(span_of(prepared.inputs), span_of(prepared.outputs))) [[unlikely]] {
+    prepared.without_memory = true;
+    if (!WithoutMemory::current()) check_devices(prepared);
+  }
   if (!may_repeat(op, form)) {
     prepared.plan = make_plan(prepared, arguments);
     prepared.numbers = prepared.plan->numbers;
     if (op.random != nullptr) {
       const Call call(op, {prepared.arguments.data(), prepared.arguments.size()});
-      prepared.numbers.push_back(Scalar(op.random(call) ? random_key(call) : int64_t{0}));
+      prepared.numbers.push_back(
+          Scalar(!prepared.without_memory && op.random(call) ? random_key(call) : int64_t{0}));
     }
     return prepared;
   }
@@ -366,6 +406,10 @@ std::span<const int64_t> backward_integers(const PreparedCall& prepared,
 
 Results execute(const PreparedCall& prepared, const Derivative* derivative,
                 std::vector<Tensor>* saved) try {
+  if (prepared.without_memory && !WithoutMemory::current()) {
+    const WithoutMemory shapes_alone;
+    return execute(prepared, derivative, saved);
+  }
   const Definition& op = *prepared.op;
   if (op.kernel != nullptr) return run_host(prepared);
   const auto& recipe = static_cast<const CallRecipe&>(*prepared.plan->recipe);

@@ -95,6 +95,7 @@ struct PreparedCall {
   SmallVector<Tensor, 4> inputs;   ///< every tensor argument, lists flattened, None skipped
   SmallVector<Scalar, 2> numbers;  ///< the dynamic numbers
   SmallVector<Tensor, 2> outputs;  ///< InPlace, Out: what is written
+  bool without_memory = false;     ///< tensors are meta, or fresh ones are: shapes alone
 };
 
 /// Checks the arguments, infers the results and finds the recipe; the user's errors come from

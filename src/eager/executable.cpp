@@ -610,6 +610,44 @@ std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
   return slot.value;
 }
 
+Results place_results(const RunShape& shape, std::span<const Tensor> parameters,
+                      std::span<const Tensor> outputs, std::span<Tensor> blocks) {
+  Results results;
+  for (size_t i = 0; i < shape.results.size(); ++i) {
+    const RunShape::Place& place = shape.results[i];
+    const auto source = static_cast<size_t>(place.source);
+    if (i < outputs.size() && outputs[i].defined()) {
+      results.push_back(outputs[i]);
+    } else if (place.kind == RunShape::Place::Kind::Parameter) {
+      results.push_back(parameters[source]);
+    } else if (place.kind == RunShape::Place::Kind::Window) {
+      const Tensor& whole = parameters[source];
+      results.push_back(
+          whole.alias(place.info.sizes, place.info.strides, whole->offset + place.offset));
+    } else {
+      Tensor& block = blocks[source];
+      if (!block.defined()) {
+        const TensorInfo& info = shape.blocks[source].info;
+        block = Tensor::empty_strided(info.sizes, info.strides, info.dtype);
+      }
+      const bool whole = place.offset == 0 && place.info.sizes == block.sizes() &&
+                         place.info.strides == block.strides();
+      results.push_back(whole ? block
+                              : block.alias(place.info.sizes, place.info.strides, place.offset));
+    }
+  }
+  return results;
+}
+
+bool runs_without_memory(std::span<const Tensor> parameters, std::span<const Tensor> results) {
+  if (WithoutMemory::current()) return true;
+  for (const Tensor& parameter : parameters)
+    if (parameter.is_meta()) return true;
+  for (const Tensor& result : results)
+    if (result.defined() && result.is_meta()) return true;
+  return false;
+}
+
 Results run_in_blocks(const Executable& executable, const RunShape& shape,
                       std::span<const Tensor> blocks, std::span<const Tensor> parameters,
                       std::span<const Scalar> numbers, std::span<const int64_t> integers,
@@ -628,6 +666,24 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
   return results;
 }
 
+namespace {
+
+/// What a run gives, without the values.
+void run_shapes(const Executable& executable, std::span<const Tensor> parameters,
+                std::span<const int64_t> integers, std::span<Tensor> results) {
+  for (const Tensor& result : results)
+    if (result.defined() && !result.is_meta())  // nothing to write there
+      for (const Tensor& parameter : parameters) static_cast<void>(parameter.readable_data_ptr());
+  const WithoutMemory shapes_alone;
+  const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
+  SmallVector<Tensor, 4> blocks;
+  blocks.resize(shape->blocks.size());
+  Results placed = place_results(*shape, parameters, results, {blocks.data(), blocks.size()});
+  std::move(placed.begin(), placed.end(), results.begin());
+}
+
+}  // namespace
+
 thread_local constinit std::string_view RunLabel::innermost;
 
 RunSink* run_sink() { return sink_of_thread; }
@@ -636,6 +692,8 @@ void set_run_sink(RunSink* sink) { sink_of_thread = sink; }
 void run_into(std::shared_ptr<const BoundRun>& bound, const Executable& executable,
               std::span<const Tensor> parameters, std::span<const Scalar> numbers,
               std::span<const int64_t> integers, std::span<Tensor> results) {
+  if (runs_without_memory(parameters, results)) [[unlikely]]
+    return run_shapes(executable, parameters, integers, results);
   if (sink_of_thread != nullptr) [[unlikely]] {
     Results taken;
     if (sink_of_thread->take(executable, parameters, numbers, integers, results, taken)) {

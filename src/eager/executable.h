@@ -68,6 +68,10 @@ struct RunShape {
 std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
                                              std::span<const Tensor> parameters,
                                              std::span<const int64_t> integers);
+/// The results of such a run before it runs: `outputs` that are defined, windows of parameters, and
+/// fresh memory, which `blocks` (one per block of the shape) receives where it is needed.
+Results place_results(const RunShape& shape, std::span<const Tensor> parameters,
+                      std::span<const Tensor> outputs, std::span<Tensor> blocks);
 /// As run(), with the memory of the shape's blocks given (an undefined one is the run's own).
 Results run_in_blocks(const Executable& executable, const RunShape& shape,
                       std::span<const Tensor> blocks, std::span<const Tensor> parameters,
@@ -107,6 +111,10 @@ class RunSink {
 /// The sink of this thread, null for none.
 RunSink* run_sink();
 void set_run_sink(RunSink* sink);
+
+/// True where a run computes shapes alone: a tensor that it reads or writes is meta, or fresh ones
+/// are.
+bool runs_without_memory(std::span<const Tensor> parameters, std::span<const Tensor> results);
 
 /// As run(): results that are defined are written, the others become what it gives, saved values
 /// included. Keeps in `bound` what calls of the same geometry repeat.

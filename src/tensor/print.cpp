@@ -214,7 +214,11 @@ std::string text_of(const Tensor& tensor, const PrintOptions& options,
   const std::string dtype = concat("dtype=torch.", info(tensor.dtype()).name);
   const size_t indent = context.prefix.size();
   std::string text = context.prefix;
-  if (tensor.numel() == 0) {
+  if (tensor.is_meta()) {
+    suffixes = {"device='meta'", "size=" + tuple_text(tensor.sizes())};
+    if (tensor.dtype() != context.default_dtype) suffixes.push_back(dtype);
+    text += "...";
+  } else if (tensor.numel() == 0) {
     if (tensor.dim() != 1) suffixes.push_back("size=" + tuple_text(tensor.sizes()));
     if (tensor.dtype() != context.default_dtype) suffixes.push_back(dtype);
     text += "[]";

@@ -41,7 +41,9 @@ struct Storage::Links {
 };
 
 Storage::Storage(size_t bytes) : bytes_(bytes) {
-  if (memory_deferred && bytes > 0)
+  if (WithoutMemory::current())
+    state_.store(kMeta, std::memory_order_relaxed);
+  else if (memory_deferred && bytes > 0)
     state_.store(kDeferred, std::memory_order_relaxed);
   else
     data_ = allocate(bytes, "Tensor");
@@ -83,6 +85,8 @@ void Storage::set_pending(PendingWork* work, int slot) const {
 }
 
 void Storage::make_ready(bool write) const {
+  check<NotImplementedError>(
+      !is_meta(), [] { return std::string("Cannot copy out of meta tensor; no data!"); });
   if (PendingWork* work = pending(); work != nullptr && !pending_ignored)
     work->settle(*this, write);
   if ((state_.load(std::memory_order_acquire) & (kDerived | kSource)) != 0) follow_links(write);
@@ -180,5 +184,9 @@ MemoryDeferral::MemoryDeferral(bool deferred) : before_(memory_deferred) {
 MemoryDeferral::~MemoryDeferral() { memory_deferred = before_; }
 
 void set_memory_deferred(bool deferred) { memory_deferred = deferred; }
+
+thread_local constinit bool WithoutMemory::innermost = false;
+WithoutMemory::WithoutMemory(bool without) : before_(innermost) { innermost = without; }
+WithoutMemory::~WithoutMemory() { innermost = before_; }
 
 }  // namespace flambeau

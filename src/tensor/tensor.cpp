@@ -142,6 +142,7 @@ Scalar Tensor::item() const {
   check(numel() == 1, [&] {
     return concat("item: a Tensor with ", numel(), " elements cannot be converted to Scalar");
   });
+  check(!is_meta(), [] { return std::string("Tensor.item() cannot be called on meta tensors"); });
   return load_element(readable_data_ptr(), dtype());
 }
 

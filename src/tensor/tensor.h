@@ -49,7 +49,7 @@ enum class Sharing : uint8_t {
 class Storage final : public Intrusive {
  public:
   /// `bytes` of uninitialised memory from the caching allocator; taken at the first use while
-  /// MemoryDeferral lives on this thread.
+  /// MemoryDeferral lives on this thread, and never while WithoutMemory does.
   explicit Storage(size_t bytes);
   /// Memory of somebody else (a NumPy array, a mapped file): `release` runs when the last tensor
   /// is gone.
@@ -71,6 +71,9 @@ class Storage final : public Intrusive {
   }
   size_t bytes() const { return bytes_; }
   bool read_only() const { return sharing_ == Sharing::ReadOnly; }
+  /// True for storages of the device "meta", which have a size alone: who asks for their memory
+  /// gets a NotImplementedError.
+  bool is_meta() const { return (state_.load(std::memory_order_relaxed) & kMeta) != 0; }
   /// True while others may look at the memory (NumPy arrays, DLPack capsules, buffers).
   bool is_exported() const {
     return exports_.load(std::memory_order_relaxed) != 0 ||
@@ -111,6 +114,7 @@ class Storage final : public Intrusive {
   static constexpr uint8_t kDerived = 8;   // can be computed again
   static constexpr uint8_t kGivenUp = 16;  // derived, and has no memory until it is
   static constexpr uint8_t kSource = 32;   // others can be computed again from it
+  static constexpr uint8_t kMeta = 64;     // has no memory, and never will
   struct Links;
 
   void make_ready(bool write) const;
@@ -147,6 +151,21 @@ class MemoryDeferral {
 };
 /// The same without end.
 void set_memory_deferred(bool deferred);
+
+/// While the innermost one of this thread says so, fresh storages are meta, and what runs computes
+/// shapes alone.
+class WithoutMemory {
+ public:
+  explicit WithoutMemory(bool without = true);
+  ~WithoutMemory();
+  WithoutMemory(const WithoutMemory&) = delete;
+  WithoutMemory& operator=(const WithoutMemory&) = delete;
+  static bool current() { return innermost; }
+
+ private:
+  bool before_;
+  static thread_local constinit bool innermost;
+};
 
 /// While one lives, this thread takes memory as it is, pending or not: it runs the pending work.
 class PendingIgnored {
@@ -230,6 +249,7 @@ class Tensor {
   TensorImpl* impl() const { return impl_.get(); }
   TensorImpl* operator->() const { return impl_.get(); }
   const TensorInfo& info() const { return *impl_; }
+  bool is_meta() const { return impl_->storage->is_meta(); }
 
   DType dtype() const { return impl_->dtype; }
   const Ints& sizes() const { return impl_->sizes; }

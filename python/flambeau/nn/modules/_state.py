@@ -252,6 +252,14 @@ class State:
         try:
             with flambeau.no_grad():
                 if not assign:
+                    if target.is_meta and not source.is_meta:
+                        warnings.warn(
+                            f"for {key}: copying from a non-meta parameter in the checkpoint to a "
+                            "meta parameter in the current model, which is a no-op. (Did you mean to "
+                            "pass `assign=True` to assign items in the state dictionary to their "
+                            "corresponding key in the module instead of copying them in place?)",
+                            stacklevel=2,
+                        )
                     target.copy_(source)
                     return
                 if isinstance(target, Parameter):
