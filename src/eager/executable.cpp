@@ -64,6 +64,7 @@ namespace {
 /// True if the one kernel of the plan reads parameter `p`, if at all, before it writes result `i`
 /// of the same element: its buffers are in the order in which it comes to them.
 bool is_read_before(const lower::Plan& plan, size_t p, size_t i) {
+  if (plan.steps.size() > 1) return true;  // a copy is scattered into
   const std::vector<int>& values = std::get<KernelStep>(plan.steps.front()).kernel->buffer_values;
   const auto read = std::find_if(values.begin(), values.end(), [&](int v) {
     return plan.values[static_cast<size_t>(v)].parameter == static_cast<int>(p);
@@ -127,7 +128,7 @@ class Run {
     const lower::Plan& plan = executable_.plan;
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       if (const auto* kernel = std::get_if<KernelStep>(&plan.steps[i])) {
-        launch(*kernel->kernel, *executable_.launches[i]);
+        launch(*kernel, *executable_.launches[i]);
       } else if (const auto* contract = std::get_if<ContractStep>(&plan.steps[i])) {
         this->contract(*contract, *executable_.contractions[i]);
       } else if (const auto* scan = std::get_if<ScanStep>(&plan.steps[i])) {
@@ -267,7 +268,8 @@ class Run {
     return reads ? const_cast<void*>(value.readable_data_ptr()) : value.data_ptr();
   }
 
-  void launch(const lower::KernelTemplate& kernel, const LaunchTemplate& launch_template) {
+  void launch(const KernelStep& step, const LaunchTemplate& launch_template) {
+    const lower::KernelTemplate& kernel = *step.kernel;
     SmallVector<const int64_t*, 8> strides;
     SmallVector<void*, 8> memory;
     SmallVector<int, 8> places;
@@ -276,6 +278,8 @@ class Run {
       memory.push_back(memory_of(v));
       places.push_back(places_[static_cast<size_t>(v)]);
     }
+    const bool is_copy = step.is_copy && ensure(kernel.buffer_values[0]).strides() ==
+                                             ensure(kernel.buffer_values[1]).strides();
     BoundLaunches bound = launch_template.bind({strides.data(), strides.size()}, bindings_);
     Tensor scratch;
     if (bound.scratch_bytes > 0) {
@@ -284,6 +288,7 @@ class Run {
       places.push_back(note({.info = scratch.info()}));
     }
     for (BoundLaunch& launch : bound.launches) {
+      launch.is_copy = is_copy;
       launch.run(memory.data(), numbers_);
       if (record_ == nullptr) continue;
       for (BoundLaunch::Pointer& pointer : launch.pointers)

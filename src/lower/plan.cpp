@@ -395,8 +395,10 @@ class Planner {
   bool plan_scatter(NodeId id) {
     const Node& n = node(id);
     const int value = new_value(id);
+    const bool is_copy = value_of_[index(n.arguments[0])] >= 0;
     if (!store_part(n.arguments[0], value, [](const SmallVector<AxisIndex, 5>& a) { return a; }))
       return false;
+    std::get<KernelStep>(plan_.steps.back()).is_copy = is_copy;
     const ScatterSpace scatter = scatter_space(program_, id);
     TemplateBuilder builder(program_, value_of_, scatter.space);
     if (!builder.store_scatter(id, value, scatter.axes)) return refuse(builder.offender());
@@ -683,7 +685,8 @@ class Planner {
 
   void find_overwritable() {
     plan_.overwritable.assign(program_.parameters.size(), false);
-    if (plan_.steps.size() != 1) return;
+    if (plan_.steps.size() > 1) return find_updated();
+    if (plan_.steps.empty()) return;
     const auto* step = std::get_if<KernelStep>(&plan_.steps.front());
     if (step == nullptr) return;
     const KernelTemplate& kernel = *step->kernel;
@@ -698,6 +701,32 @@ class Planner {
       for (const Access& access : kernel.accesses)
         identity &= access.buffer != static_cast<int>(b) || access.axes == loops_of(value.shape);
       if (!identity) forbid(value);
+    }
+  }
+
+  /// The parameter of which the last two steps make a copy and scatter into it.
+  void find_updated() {
+    const auto* copy = std::get_if<KernelStep>(&plan_.steps[plan_.steps.size() - 2]);
+    const auto* scatter = std::get_if<KernelStep>(&plan_.steps.back());
+    if (copy == nullptr || !copy->is_copy || scatter == nullptr || plan_.results.size() != 1)
+      return;
+    const auto has = [](const KernelStep& step, int value) {
+      const std::vector<int>& values = step.kernel->buffer_values;
+      return std::find(values.begin(), values.end(), value) != values.end();
+    };
+    if (!has(*copy, plan_.results[0])) return;
+    for (const int v : copy->kernel->buffer_values) {
+      const int parameter = plan_.values[static_cast<size_t>(v)].parameter;
+      if (parameter < 0) continue;
+      // Windows of it are read there as well.
+      bool read = false;
+      for (size_t other = 0; other < plan_.values.size(); ++other) {
+        int holder = static_cast<int>(other);
+        while (holder >= 0 && holder != v)
+          holder = plan_.values[static_cast<size_t>(holder)].alias_of;
+        read |= holder == v && has(*scatter, static_cast<int>(other));
+      }
+      plan_.overwritable[static_cast<size_t>(parameter)] = !read;
     }
   }
 

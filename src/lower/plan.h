@@ -16,6 +16,8 @@ namespace flambeau::lower {
 /// Runs a kernel.
 struct KernelStep {
   std::shared_ptr<const KernelTemplate> kernel;
+  /// Its two buffers become equal: nothing is to be done where they are the same memory.
+  bool is_copy = false;
 };
 
 /// result = a @ b over strided windows of materialised values, or what `epilogue` makes of it.
@@ -86,8 +88,9 @@ struct Plan {
   std::vector<PlannedValue> values;
   std::vector<Step> steps;
   std::vector<int> results;  ///< value number per program result
-  /// Per parameter: true if one kernel does it all and reads the parameter nowhere, or is pointwise
-  /// and reads it only at the position that it writes, so that a result may take its place.
+  /// Per parameter: true if a result may take its place. One kernel does it all and reads the
+  /// parameter nowhere, or is pointwise and reads it only at the position that it writes; or the
+  /// last step scatters into a copy of the parameter and reads it nowhere else.
   std::vector<bool> overwritable;
 };
 

@@ -39,7 +39,8 @@ struct BoundLaunch {
   // The kernel's loops, and how much of them a chunk has.
   int64_t rows = 1, columns = 1;
   int64_t row_step = 1, column_step = 1;
-  bool tiled = false;  ///< a chunk is walked in small tiles
+  bool tiled = false;    ///< a chunk is walked in small tiles
+  bool is_copy = false;  ///< between equal places of its buffers: of one memory it is done already
   int64_t walk_count = 1;
   int64_t walks_together = 1;  ///< that a chunk has; more than 1 only where each is one piece
   int64_t cost = 0;            ///< of all chunks, in nanoseconds

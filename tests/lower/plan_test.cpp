@@ -233,5 +233,15 @@ TEST(Plan, AResultMayTakeThePlaceOfWhatIsReadWhereItIsWrittenOrNowhere) {
             (std::vector<bool>{true, false}));
 }
 
+TEST(Plan, AScatterMayUpdateItsTargetInPlaceIfItReadsItNowhereElse) {
+  const std::string index = "  %2 = iota {axes=[0], dims=[s0.0]} : i64[s0.0]\n";
+  EXPECT_EQ(overwritable(index + "  %3 = scatter_add %0, %2, %1 : f32[s0.0]\n  return %3\n"),
+            (std::vector<bool>{true, false}));
+  EXPECT_EQ(overwritable(index + "  %3 = scatter_add %0, %2, %0 : f32[s0.0]\n  return %3\n")[0],
+            false);
+  EXPECT_EQ(overwritable(index + "  %3 = scatter_add %0, %2, %1 : f32[s0.0]\n  return %3, %0\n")[0],
+            false);
+}
+
 }  // namespace
 }  // namespace flambeau::testing

@@ -203,3 +203,33 @@ def test_views_of_equal_tensors_on_different_storages() -> None:
     for part, first in ((parts[:4], 0.0), (parts[4:], 4.0), (parts[:4], 0.0)):
         assert part.view(2, 2)[1].tolist() == [first + 2, first + 3]
         assert part[1:].storage_offset() == first + 1
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x, i, rows: x.index_add_(0, i, rows),
+        lambda x, i, rows: x.index_copy_(0, i, rows),
+        lambda x, i, rows: x.index_fill_(0, i, 2.0),
+        lambda x, i, rows: x.scatter_(0, i[:, None], 2.0),
+        lambda x, i, rows: x.__setitem__(i, rows),
+        lambda x, i, rows: x.index_put_((i,), rows, accumulate=True),
+    ],
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_writes_at_indices_copy_nothing(write, compiled) -> None:
+    table = flambeau.arange(2.0**20).view(-1, 16)
+    want = table.numpy().copy()
+    i, rows = flambeau.tensor([3, 65535, 0]), flambeau.ones(3, 16)
+    small = flambeau.zeros(65536, 16)
+    write(small, i, rows)  # as a program of its own
+    stats = flambeau._C._memory_stats()
+    filler = flambeau.empty(stats["peak_bytes"] - stats["allocated_bytes"], dtype=flambeau.uint8)
+    before = flambeau._C._memory_stats()["peak_bytes"]
+    (flambeau.compile(write) if compiled else write)(table, i, rows)
+    table[0, 0].item()
+    assert flambeau._C._memory_stats()["peak_bytes"] - before < 2**20
+    del filler
+    others = [r for r in range(65536) if r not in (3, 65535, 0)]
+    assert (table.numpy()[others] == want[others]).all()
+    assert (table.numpy()[[3, 65535, 0]] != want[[3, 65535, 0]]).any()

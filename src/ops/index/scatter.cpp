@@ -141,8 +141,10 @@ const Register kIndexFill({
         },
     .lower =
         [](Lowering& l) {
-          // Where an index occurs twice, the value is still written, and has its gradient, once.
           const Expr value = convert(l.number("value"), l["self"].dtype());
+          if (std::holds_alternative<Scalar>(l.call()["value"]))
+            return l.result(scatter_slices(l, scatter_set, value));
+          // Where an index occurs twice, a tensor has its gradient once.
           l.result(scatter_slices(
               l,
               [&](const Expr& x, std::span<const Expr> places, const Expr& source) {
