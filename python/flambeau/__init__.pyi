@@ -7,6 +7,8 @@ from typing import Any, overload
 
 from . import _C as _C
 from ._C import Device, Number, __version__
+from ._C import DisableTorchFunction as DisableTorchFunction
+from ._C import DisableTorchFunctionSubclass as DisableTorchFunctionSubclass
 from ._C import Generator as Generator
 from ._C import Node as Node
 from ._C import SavedTensor as SavedTensor

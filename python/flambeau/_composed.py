@@ -13,6 +13,7 @@ from typing import Any
 
 from . import _C
 from ._C import Tensor
+from ._overridable import add_to_tensor, make_overridable
 
 __all__ = [
     "allclose",
@@ -501,8 +502,8 @@ def masked_median(
 def add_methods() -> None:
     """Gives Tensor the methods."""
     named = {**globals(), "index_put_": _index_put_}
-    for name in METHODS:
-        setattr(Tensor, name, named[name])
+    add_to_tensor({name: named[name] for name in METHODS})
 
 
+make_overridable(globals(), __all__)
 add_methods()

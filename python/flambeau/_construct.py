@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 from . import _C
+from ._overridable import make_overridable
 
 __all__ = [
     "as_tensor",
@@ -131,3 +132,7 @@ def set_printoptions(
     chosen = [old if new is None else new for old, new in zip(current, given)]
     chosen[1] = min(chosen[1], 2**62)
     _C._set_print_options(*(int(value) for value in chosen), sci_mode)
+
+
+make_overridable(globals(), ["numel"])
+make_overridable(globals(), ["as_tensor", "asarray", "tensor"], modes_only=True)

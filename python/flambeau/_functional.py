@@ -6,6 +6,7 @@ from typing import Any
 
 from . import _C
 from ._C import Size, Tensor
+from ._overridable import make_overridable
 
 __all__ = [
     "broadcast_shapes",
@@ -197,3 +198,6 @@ def normal(
         result.normal_(generator=generator).mul_(std.detach())
         result.add_(mean.detach() if isinstance(mean, Tensor) else mean)
     return result if out is None else out
+
+
+make_overridable(globals(), __all__)

@@ -51,6 +51,7 @@ from ._linear_algebra_factors import (
     svdvals,
     triangular_solve,
 )
+from ._overridable import add_to_tensor, make_overridable
 
 _Lstsq = _result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 
@@ -456,5 +457,6 @@ LINALG = {
     )
 }
 
-for _name in set(TOP) - {"lu_unpack", "lu"}:
-    setattr(Tensor, _name, TOP[_name])
+make_overridable(TOP, list(TOP))
+make_overridable(LINALG, list(LINALG))
+add_to_tensor({name: TOP[name] for name in set(TOP) - {"lu_unpack", "lu"}})

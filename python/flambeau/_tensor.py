@@ -10,6 +10,7 @@ from typing import Any, Callable
 from . import _C, _functional
 from ._C import Tensor
 from ._construct import device_of, tensor
+from ._overridable import DisableTorchFunctionSubclass, add_to_tensor
 from .autograd.hooks import RemovableHandle
 
 
@@ -148,7 +149,11 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 
 def _as_subclass(self: Tensor, cls: type) -> Tensor:
-    return Tensor._make_subclass(cls, self, self.requires_grad)
+    """The tensor as an instance of a subclass, with its history and on its memory."""
+    with DisableTorchFunctionSubclass():
+        result = _C._functions["_ops.alias"](self)
+    result.__class__ = cls
+    return result
 
 
 def _convert(self: Tensor, dtype: Any, memory_format: Any = None) -> Tensor:
@@ -243,7 +248,7 @@ for _name, _dtype in {
     "cfloat": _C.complex64,
     "cdouble": _C.complex128,
 }.items():
-    setattr(Tensor, _name, _conversion(_dtype))
+    add_to_tensor({_name: _conversion(_dtype)})
 
 
 def _part(name: str, doc: str) -> property:
@@ -316,7 +321,6 @@ _METHODS: dict[str, Any] = {
     "to": _to,
     "cpu": _cpu,
     "type": _type,
-    "as_subclass": _as_subclass,
     "nonzero": _nonzero,
     "equal": _equal,
     "is_nonzero": _is_nonzero,
@@ -341,10 +345,11 @@ _METHODS: dict[str, Any] = {
     "mH": property(_C._functions["adjoint"], doc="The last two axes exchanged, and conjugated."),
     "real": _part("real", "The real part, a view; self for real dtypes."),
     "imag": _part("imag", "The imaginary part, a view."),
+    "_grad": property(lambda self: self.grad, doc="The gradient, or None."),
     "grad_fn": property(_C._grad_fn, doc="The node that made the tensor, or None."),
     "_base": property(_C._base, doc="The tensor that this is a view of, or None."),
     "retains_grad": property(_C._retains_grad, doc="True after retain_grad()."),
     "output_nr": property(_C._output_number, doc="Which output of grad_fn this is."),
 }
-for _name, _method in _METHODS.items():
-    setattr(Tensor, _name, _method)
+add_to_tensor(_METHODS)
+Tensor.as_subclass = _as_subclass  # type: ignore[method-assign]

@@ -6,6 +6,7 @@
 #include "bind/constants.h"
 #include "bind/convert.h"
 #include "bind/generator_type.h"
+#include "bind/overrides.h"
 #include "bind/tensor_type.h"
 
 namespace flambeau::bind {
@@ -95,6 +96,7 @@ int find_parameter(const Overload& overload, PyObject* name) {
 
 bool add_tensor(PyObject* value, BoundArguments& bound, const TensorInfo*& info) {
   if (!is_tensor(value)) return false;
+  bound.subclass |= Py_TYPE(value) != tensor_type;
   info = bound.alive.emplace_back(value).impl();
   return true;
 }
@@ -106,6 +108,7 @@ bool bind_tensor_list(const Parameter& parameter, PyObject* value, BoundArgument
     PyObject* item = PySequence_Fast_GET_ITEM(value, i);
     const TensorInfo* info = nullptr;
     const bool none = item == Py_None && parameter.optional_items;
+    if (!none && !is_tensor(item) && overrides(item)) return false;
     check<TypeError>(none || add_tensor(item, bound, info), [&] {
       return concat("expected Tensor as element ", i, " in argument '", parameter.name,
                     "', but got ", type_name(item));
@@ -148,6 +151,7 @@ bool bind_number(PyObject* value, bool (*from)(PyObject*, T&), BoundArguments& b
 bool bind_fitting(const Overload& overload, size_t index, PyObject* value, BoundArguments& bound) {
   const Parameter& parameter = overload.op->parsed.parameters[index];
   if (parameter.type == ArgumentType::Tensor && is_tensor(value)) {
+    bound.subclass |= Py_TYPE(value) != tensor_type;
     bound.arguments.emplace_back(bound.alive.emplace_back(value).impl());
     return true;
   }
@@ -225,6 +229,7 @@ bool bind_fitting(const Overload& overload, size_t index, PyObject* value, Bound
 bool bind_out(PyObject* value, BoundArguments& bound) {
   if (value == Py_None) return true;
   if (is_tensor(value)) {
+    bound.subclass |= Py_TYPE(value) != tensor_type;
     bound.out.push_back(tensor_of(value));
     return true;
   }
@@ -398,6 +403,7 @@ void BoundArguments::clear() {
   requires_grad = false;
   device.clear();
   twins.clear();
+  subclass = false;
 }
 
 bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t count,

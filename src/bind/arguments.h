@@ -41,6 +41,7 @@ struct BoundArguments {
   bool requires_grad = false;
   std::string device = {};       ///< what was asked for; empty for nothing
   SmallVector<Tensor, 1> twins;  ///< what stands for arguments
+  bool subclass = false;         ///< a tensor among them is not of the class Tensor itself
 
   void clear();
 };

@@ -12,6 +12,7 @@
 #include "bind/generator_type.h"
 #include "bind/io.h"
 #include "bind/operation.h"
+#include "bind/overrides.h"
 #include "bind/registry_dump.h"
 #include "bind/replay.h"
 #include "bind/storage_type.h"
@@ -235,6 +236,7 @@ NB_MODULE(_C, module) {
   module.attr("__version__") = nb::str(flambeau::version().data(), flambeau::version().size());
   add_constants(module.ptr());
   add_storage_type(module.ptr());
+  add_overrides(module.ptr());
   add_tensor_type(module.ptr());
   add_operations(module.ptr());
   add_construction(module);

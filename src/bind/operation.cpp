@@ -12,6 +12,7 @@
 #include "bind/arguments.h"
 #include "bind/constants.h"
 #include "bind/operators.h"
+#include "bind/overrides.h"
 #include "bind/results.h"
 #include "bind/tensor_type.h"
 
@@ -25,6 +26,10 @@ struct Operation {
   std::vector<Overload> overloads;
   bool method = false;
   bool is_operator = false;  ///< gives NotImplemented for operands of foreign types
+  /// The callable that overrides are asked about: an operator's is the method of its name.
+  PyObject* reported = nullptr;
+  /// Of a reflected operator: what the plain one is reported as.
+  PyObject* plain = nullptr;
 };
 
 struct OperationObject {
@@ -109,13 +114,26 @@ PyObject* call_operation(PyObject* self, PyObject* const* args, size_t flagged_c
       throw TypeError(concat("descriptor '", operation.name,
                              "' for 'Tensor' objects needs a Tensor, got ",
                              count == 0 ? "nothing" : type_name(args[0])));
+    PyObject* answer = nullptr;
+    const auto answered = [&] {
+      if (operation.plain != nullptr && count == 2 && is_tensor(args[1])) {
+        // Python asks a subclass on the right first; the call is that of the left operand.
+        const std::array<PyObject*, 2> in_order{args[1], args[0]};
+        return overridden(operation.plain, in_order.data(), 2, nullptr, answer);
+      }
+      return overridden(operation.reported != nullptr ? operation.reported : self, args, count,
+                        keywords, answer);
+    };
     BoundArguments bound;
     Mismatch mismatch;
     for (const Overload& overload : operation.overloads) {
-      if (bind_arguments(overload, args, count, keywords, bound, mismatch))
+      if (bind_arguments(overload, args, count, keywords, bound, mismatch)) {
+        if ((bound.subclass || override_state.modes) && answered()) return answer;
         return run(overload, bound).release();
+      }
       bound.clear();
     }
+    if (answered()) return answer;
     if (operation.is_operator) Py_RETURN_NOTIMPLEMENTED;
     no_overload_fits(operation, args, count, keywords);
   });
@@ -243,11 +261,38 @@ bool names_in_place(std::string_view name) {
                      [&](std::string_view plain) { return name == operator_form(plain, 'i'); });
 }
 
+bool is_reflected(std::string_view name) {
+  return std::any_of(kOperators.begin(), kOperators.end(),
+                     [&](std::string_view plain) { return name == operator_form(plain, 'r'); });
+}
+
 bool is_operator(std::string_view name) {
-  if (contains(kComparisons, name) || contains(kOperators, name)) return true;
-  return std::any_of(kOperators.begin(), kOperators.end(), [&](std::string_view plain) {
-    return name == operator_form(plain, 'r') || name == operator_form(plain, 'i');
-  });
+  if (contains(kComparisons, name) || contains(kOperators, name) || is_reflected(name)) return true;
+  return std::any_of(kOperators.begin(), kOperators.end(),
+                     [&](std::string_view plain) { return name == operator_form(plain, 'i'); });
+}
+
+/// Operators that PyTorch reports as themselves; the others are reported as the method that they
+/// call: a + b as Tensor.add.
+constexpr std::array<std::string_view, 9> kReportedAsThemselves{
+    "__eq__",  "__and__",    "__or__",     "__xor__",      "__lshift__",
+    "__pow__", "__rshift__", "__invert__", "__floordiv__",
+};
+constexpr std::array<std::string_view, 5> kCommutative{"__radd__", "__rmul__", "__rand__",
+                                                       "__ror__", "__rxor__"};
+
+/// The name of the method that the operator `operation` is reported as; empty: itself.
+std::string reported_name(const Operation& operation) {
+  if (!operation.method || !operation.name.starts_with("__")) return {};
+  const std::string& method = operation.overloads[0].op->parsed.name;
+  const std::string& name = operation.name;
+  if (is_reflected(name)) return contains(kCommutative, name) ? method : "";
+  if (names_in_place(name)) {
+    const std::string plain = "__" + name.substr(3);
+    const bool itself = contains(kReportedAsThemselves, plain) && plain != "__floordiv__";
+    return itself ? "" : method + "_";
+  }
+  return contains(kReportedAsThemselves, name) ? "" : method;
 }
 
 using Paths = std::map<std::string, Operation, std::less<>>;
@@ -314,6 +359,20 @@ void add_operations(PyObject* module) {
                                      operation.name.c_str(), callable.get()));
     else
       checked(PyDict_SetItemString(functions.get(), path.c_str(), callable.get()));
+  }
+  auto* const type = reinterpret_cast<PyObject*>(tensor_type);
+  for (auto& [path, operation] : *paths) {
+    const std::string name = reported_name(operation);
+    if (!name.empty() && PyObject_HasAttrString(type, name.c_str()) != 0)
+      operation.reported = PyObject_GetAttrString(type, name.c_str());
+  }
+  for (auto& [path, operation] : *paths) {
+    if (!operation.method || !is_reflected(operation.name)) continue;
+    const auto plain = paths->find(concat(kMethodPrefix, "__", operation.name.substr(3)));
+    if (plain == paths->end()) continue;
+    operation.plain = plain->second.reported != nullptr
+                          ? plain->second.reported
+                          : PyObject_GetAttrString(type, plain->second.name.c_str());
   }
   checked(PyObject_SetAttrString(module, "_functions", functions.get()));
   install_operators();

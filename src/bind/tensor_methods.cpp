@@ -6,6 +6,7 @@
 #include "bind/convert.h"
 #include "bind/dlpack.h"
 #include "bind/keywords.h"
+#include "bind/overrides.h"
 #include "bind/storage_type.h"
 #include "bind/tensor_type.h"
 #include "ops/registry.h"
@@ -346,8 +347,8 @@ std::array attributes{
 
 }  // namespace
 
-PyMethodDef* tensor_methods() { return methods.data(); }
-PyGetSetDef* tensor_attributes() { return attributes.data(); }
+PyMethodDef* tensor_methods() { return overridable_methods<methods>(); }
+PyGetSetDef* tensor_attributes() { return overridable_attributes<attributes>(); }
 
 PyObject* tensor_repr(PyObject* self) {
   return guarded([&] {

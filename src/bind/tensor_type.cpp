@@ -2,10 +2,12 @@
 
 #include <structmember.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
 #include "bind/construct.h"
+#include "bind/overrides.h"
 #include "bind/tensor_methods.h"
 
 namespace flambeau::bind {
@@ -75,6 +77,57 @@ PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   return guarded([&] { return wrap_as(construct_legacy(args, kwargs), type); });
 }
 
+/// A slot's name as a template argument.
+template <size_t size>
+struct Name {
+  consteval Name(const char (&literal)[size]) { std::copy(literal, literal + size, text); }
+  char text[size]{};
+};
+
+/// The slot `function`, asking first; `name` is Python's for it.
+template <Name name, auto function, class... Args>
+PyObject* asking(PyObject* self, Args... args) {
+  if (may_be_overridden(self)) {
+    const std::array<PyObject*, 1 + sizeof...(Args)> all{self, args...};
+    if (PyObject* result = nullptr; overridden(
+            name.text, nullptr, all.data(), static_cast<Py_ssize_t>(all.size()), nullptr, result))
+      return result;
+  }
+  return function(self, args...);
+}
+
+template <Name name>
+int asking_bool(PyObject* self) {
+  PyObject* result = nullptr;
+  if (!may_be_overridden(self) || !overridden(name.text, nullptr, &self, 1, nullptr, result))
+    return tensor_bool(self);
+  const int value = result == nullptr ? -1 : PyObject_IsTrue(result);
+  Py_XDECREF(result);
+  return value;
+}
+
+template <Name name>
+Py_ssize_t asking_length(PyObject* self) {
+  PyObject* result = nullptr;
+  if (!may_be_overridden(self) || !overridden(name.text, nullptr, &self, 1, nullptr, result))
+    return tensor_length(self);
+  const Py_ssize_t value = result == nullptr ? -1 : PyLong_AsSsize_t(result);
+  Py_XDECREF(result);
+  return value;
+}
+
+template <Name name>
+int asking_set_item(PyObject* self, PyObject* key, PyObject* value) {
+  if (value == nullptr || (!may_be_overridden(self) && Py_TYPE(value) == tensor_type))
+    return tensor_set_item(self, key, value);
+  const std::array<PyObject*, 3> all{self, key, value};
+  PyObject* result = nullptr;
+  if (!overridden(name.text, nullptr, all.data(), 3, nullptr, result))
+    return tensor_set_item(self, key, value);
+  Py_XDECREF(result);
+  return result == nullptr ? -1 : 0;
+}
+
 // The offsets' names are how a heap type's specification gives them.
 std::array<PyMemberDef, 3> members{{
     {"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, nullptr},
@@ -97,16 +150,16 @@ void add_tensor_type(PyObject* module) {
   add(Py_tp_members, members.data());
   add(Py_tp_methods, tensor_methods());
   add(Py_tp_getset, tensor_attributes());
-  add(Py_tp_repr, slot(tensor_repr));
-  add(Py_tp_iter, slot(tensor_iterator));
-  add(Py_mp_length, slot(tensor_length));
-  add(Py_mp_subscript, slot(tensor_get_item));
-  add(Py_mp_ass_subscript, slot(tensor_set_item));
+  add(Py_tp_repr, slot(asking<"__repr__", tensor_repr>));
+  add(Py_tp_iter, slot(asking<"__iter__", tensor_iterator>));
+  add(Py_mp_length, slot(asking_length<"__len__">));
+  add(Py_mp_subscript, slot(asking<"__getitem__", tensor_get_item, PyObject*>));
+  add(Py_mp_ass_subscript, slot(asking_set_item<"__setitem__">));
   add(Py_sq_item, slot(item));
-  add(Py_nb_bool, slot(tensor_bool));
-  add(Py_nb_int, slot(tensor_int));
-  add(Py_nb_float, slot(tensor_float));
-  add(Py_nb_index, slot(tensor_index));
+  add(Py_nb_bool, slot(asking_bool<"__bool__">));
+  add(Py_nb_int, slot(asking<"__int__", tensor_int>));
+  add(Py_nb_float, slot(asking<"__float__", tensor_float>));
+  add(Py_nb_index, slot(asking<"__index__", tensor_index>));
   add(Py_bf_getbuffer, slot(tensor_get_buffer));
   add(Py_bf_releasebuffer, slot(tensor_release_buffer));
   add(Py_tp_doc, const_cast<char*>("A multi-dimensional array of one dtype with autograd."));

@@ -10,6 +10,7 @@ from typing import Any
 
 import flambeau
 from flambeau import Tensor
+from flambeau._overridable import make_overridable
 
 __all__ = [
     "calculate_gain",
@@ -218,3 +219,6 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
         for column in range(columns):
             tensor[flambeau.randperm(rows)[:zeros], column] = 0
     return tensor
+
+
+make_overridable(globals(), __all__)

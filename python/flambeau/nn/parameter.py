@@ -22,6 +22,8 @@ class _ParameterMeta(type(flambeau.Tensor)):  # type: ignore[misc, override]
 class Parameter(flambeau.Tensor, metaclass=_ParameterMeta):
     """A tensor that is a module's parameter: `Parameter(data, requires_grad=True)` shares `data`."""
 
+    __torch_function__ = flambeau._C._disabled_torch_function_impl
+
     def __new__(cls, data: flambeau.Tensor | None = None, requires_grad: bool = True) -> Parameter:
         if data is None:
             data = flambeau.empty(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flambeau._overridable import make_overridable
 from flambeau.nn.functional import (
     _activation,
     _attention,
@@ -21,6 +22,9 @@ from flambeau.nn.functional import (
 from flambeau.nn.functional._operations import OPERATIONS as _OPERATIONS
 
 globals().update(_OPERATIONS)
+_PARTS = (_activation, _attention, _distance, _dropout, _embedding, _loss, _normalization, _pooling)
+for _part in _PARTS:
+    make_overridable(vars(_part), _part.__all__)
 
 from flambeau.nn.functional._activation import *  # noqa: E402, F403
 from flambeau.nn.functional._attention import *  # noqa: E402, F403
@@ -35,8 +39,6 @@ from flambeau.nn.functional._embedding import *  # noqa: E402, F403
 from flambeau.nn.functional._loss import *  # noqa: E402, F403
 from flambeau.nn.functional._normalization import *  # noqa: E402, F403
 from flambeau.nn.functional._pooling import *  # noqa: E402, F403
-
-_PARTS = (_activation, _attention, _distance, _dropout, _embedding, _loss, _normalization, _pooling)
 
 if TYPE_CHECKING:
 
