@@ -305,7 +305,7 @@ class Engine {
         TensorList replaced = each_member(buffer, hook);
         if (!replaced.empty()) buffer = std::move(replaced);
       }
-      outputs = apply(*node, buffer);
+      if (!apply_onto(*node, buffer)) outputs = apply(*node, buffer);
     }
     for (size_t i = 0; i < node->edges.size(); ++i) {
       const Edge& edge = node->edges[i];
@@ -320,6 +320,24 @@ class Engine {
       }
       if (--next.waiting == 0) push(edge.node);
     }
+  }
+
+  /// True if the node added its only gradient to what is at its edge already, and is done.
+  bool apply_onto(Node& node, const TensorList& buffer) {
+    if (node.edges.size() != 1 || batch_ >= 0 || anomaly_enabled() ||
+        !node.post_hooks.snapshot().empty())
+      return false;
+    const Edge& edge = node.edges[0];
+    if (edge.node == nullptr) return false;
+    State& next = states_[edge.node.get()];
+    const auto index = static_cast<size_t>(edge.index);
+    if (!next.needed || index >= next.buffer.size() || !next.buffer[index].defined()) return false;
+    Tensor& slot = next.buffer[index];
+    Tensor sum = node.apply_onto(buffer, slot, !recorded_on_tape() && is_nobody_elses(slot));
+    if (!sum.defined()) return false;
+    slot = std::move(sum);
+    if (!options_.retain_graph) node.release();
+    return true;
   }
 
   TensorList apply(Node& node, const TensorList& buffer) {

@@ -52,6 +52,12 @@ class Node : public std::enable_shared_from_this<Node> {
   /// Gradients of the inputs, one per edge, from those of the outputs (undefined: zero). Runs in
   /// grad mode where create_graph is set; what it calls is recorded then.
   virtual TensorList apply(const TensorList& gradients) = 0;
+  /// The only gradient of apply() added to `sum`, in its memory if `in_place`; undefined if the
+  /// node does not do that better than its caller. Not for batches.
+  virtual Tensor apply_onto(const TensorList& /*gradients*/, const Tensor& /*sum*/,
+                            bool /*in_place*/) {
+    return {};
+  }
   /// "AddBackward0"
   virtual std::string name() const = 0;
   /// Whether apply() heeds gradient_batch(). Of others, it is called for each member of a batch.

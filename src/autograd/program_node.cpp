@@ -110,18 +110,25 @@ const std::string& lasting_name(std::string name) {
   return *names->insert(std::move(name)).first;
 }
 
-TensorList ProgramNode::apply(const TensorList& gradients) {
-  if (std::none_of(gradients.begin(), gradients.end(), [](const Tensor& g) { return g.defined(); }))
-    return TensorList(edges.size());
-  const RunLabel label(name_);
-  const std::shared_ptr<Node> self = shared_from_this();
-  const auto& program = grad_enabled() && derivative->recorded_backward != nullptr
-                            ? derivative->recorded_backward
-                            : derivative->backward;
-  SmallVector<Tensor, 6> parameters;
-  const size_t count = program_of(*program).parameters.size();
-  unpack_all(saved, count, mutex_, self, parameters);
-  SmallVector<bool, 8> batched(count, false);
+namespace {
+
+bool has_any(const TensorList& gradients) {
+  return std::any_of(gradients.begin(), gradients.end(),
+                     [](const Tensor& g) { return g.defined(); });
+}
+
+}  // namespace
+
+const std::shared_ptr<const Executable>& ProgramNode::backward() const {
+  return grad_enabled() && derivative->recorded_backward != nullptr ? derivative->recorded_backward
+                                                                    : derivative->backward;
+}
+
+void ProgramNode::gather(const TensorList& gradients, SmallVector<Tensor, 6>& parameters,
+                         SmallVector<bool, 8>& batched) {
+  const size_t count = program_of(*backward()).parameters.size();
+  unpack_all(saved, count, mutex_, shared_from_this(), parameters);
+  batched.resize(count, false);
   for (size_t i = 0; i < count; ++i) {
     const Derivative::Source& source = derivative->sources[i];
     batched[i] =
@@ -132,11 +139,33 @@ TensorList ProgramNode::apply(const TensorList& gradients) {
                         ? gradients[output]
                         : filled(outputs[output].sizes, outputs[output].dtype, 0);
   }
+}
+
+TensorList ProgramNode::apply(const TensorList& gradients) {
+  if (!has_any(gradients)) return TensorList(edges.size());
+  const RunLabel label(name_);
+  SmallVector<Tensor, 6> parameters;
+  SmallVector<bool, 8> batched;
+  gather(gradients, parameters, batched);
+  const Results results = run_on_gradients(
+      backward(), {parameters.data(), parameters.size()}, {batched.data(), batched.size()},
+      {numbers.data(), numbers.size()}, integers, [&] { return name_ + "Backward"; });
+  return TensorList(results.begin(), results.end());
+}
+
+Tensor ProgramNode::apply_onto(const TensorList& gradients, const Tensor& sum, bool in_place) {
+  const std::shared_ptr<const Executable>& program = derivative->backward_onto;
+  if (program == nullptr || backward() != derivative->backward || !has_any(gradients)) return {};
+  const RunLabel label(name_);
+  SmallVector<Tensor, 6> parameters;
+  SmallVector<bool, 8> batched;
+  gather(gradients, parameters, batched);
+  parameters.push_back(sum);
   const std::span<const Tensor> inputs(parameters.data(), parameters.size());
   const std::span<const Scalar> number_span(numbers.data(), numbers.size());
-  const Results results = run_on_gradients(program, inputs, {batched.data(), count}, number_span,
-                                           integers, [&] { return name_ + "Backward"; });
-  return TensorList(results.begin(), results.end());
+  if (in_place) return run(*program, inputs, number_span, integers, {&sum, 1})[0];
+  return run_recorded(program, inputs, number_span, integers,
+                      [&] { return name_ + "Backward"; })[0];
 }
 
 void ProgramNode::release() { release_all(saved, mutex_); }

@@ -12,6 +12,7 @@ class ProgramNode final : public Node {
   /// `name` lives for ever (lasting_name).
   explicit ProgramNode(const std::string& name) : name_(name) {}
   TensorList apply(const TensorList& gradients) override;
+  Tensor apply_onto(const TensorList& gradients, const Tensor& sum, bool in_place) override;
   std::string name() const override { return name_; }
   bool takes_batches() const override { return true; }
   void release() override;
@@ -27,6 +28,11 @@ class ProgramNode final : public Node {
   std::span<const int64_t> integers;
 
  private:
+  const std::shared_ptr<const Executable>& backward() const;
+  /// The backward's parameters; which of them have the axis of a batch of gradients.
+  void gather(const TensorList& gradients, SmallVector<Tensor, 6>& parameters,
+              SmallVector<bool, 8>& batched);
+
   const std::string& name_;
   std::mutex mutex_;  // guards `saved` once the node is on the tape
 };

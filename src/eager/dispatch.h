@@ -38,6 +38,9 @@ struct Derivative {
   /// The same for runs that are recorded (create_graph): saved values have no history, so this one
   /// computes them again. Null if `backward` reads none.
   std::shared_ptr<const Executable> recorded_backward;
+  /// `backward` added to one more parameter, the last. Null unless the only gradient is a scatter
+  /// into zeros, so that only elements which are met need to be touched.
+  std::shared_ptr<const Executable> backward_onto;
   /// One per parameter of `recorded_backward`; those of `backward` are the first of them.
   std::vector<Source> sources;
   std::vector<int> targets;  ///< the inputs that get a gradient; others get none

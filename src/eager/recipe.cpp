@@ -107,6 +107,29 @@ NodeId unrounded(const Expr& result) {
   return result.id();
 }
 
+/// True if all elements are zero.
+bool is_zero(const ir::Program& program, NodeId id) {
+  const ir::Node* node = &program.nodes[static_cast<size_t>(id)];
+  while (node->primitive->cls == ir::PrimitiveClass::View)
+    node = &program.nodes[static_cast<size_t>(node->arguments[0])];
+  return node->primitive->name == "constant" && !node->attributes.value.to_bool();
+}
+
+/// Derivative::backward_onto.
+std::shared_ptr<const Executable> onto(const Executable& backward) {
+  const ir::Program& program = program_of(backward);
+  if (program.results.size() != 1) return nullptr;
+  const ir::Node& scatter = program.nodes[static_cast<size_t>(program.results[0])];
+  if (scatter.primitive->name != "scatter_add" || !is_zero(program, scatter.arguments[0]))
+    return nullptr;
+  Builder builder(program);
+  std::vector<Expr> operands = {builder.parameter(scatter.type.dtype, scatter.type.shape)};
+  for (size_t i = 1; i < scatter.arguments.size(); ++i)
+    operands.push_back(builder.expr(scatter.arguments[i]));
+  const Expr sum = builder.add(scatter.primitive, operands);
+  return make_executable(builder.finish({&sum, 1}));
+}
+
 }  // namespace
 
 CallRecipe::CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes)
@@ -206,6 +229,7 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
   Extraction extraction(builder, cuts, first_size);
   derivative->backward = make_executable(
       extraction.run(kept, static_cast<int>(lowered.numbers.size()), derivative->sources));
+  derivative->backward_onto = onto(*derivative->backward);
 
   bool needs_saved = false;
   for (const Source& source : derivative->sources)
@@ -280,6 +304,7 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
   Extraction extraction(builder, cuts, {});
   derivative->backward = make_executable(
       extraction.run(kept, static_cast<int>(forward.numbers.size()), derivative->sources));
+  derivative->backward_onto = onto(*derivative->backward);
   const std::lock_guard lock(mutex);
   return cache.emplace(key, std::move(derivative)).first->second;
 }
