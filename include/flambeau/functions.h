@@ -1198,6 +1198,9 @@ Tensor pixel_shuffle(const Tensor& self, int64_t upscale_factor);
 /// Pixels [C, H * r, W * r] as channels [C * r^2, H, W].
 Tensor pixel_unshuffle(const Tensor& self, int64_t downscale_factor);
 
+/// Poisson variates, whose rates self holds.
+Tensor poisson(const Tensor& self, Generator* generator = nullptr);
+
 /// exp(input) - target * input, or input - target * log(input + eps) without log_input; `full` adds Stirling's term for targets above 1.
 Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_input = true, bool full = false, const std::optional<bool>& size_average = std::nullopt, double eps = 1e-08, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
 

@@ -325,7 +325,7 @@ void check_writable(const Definition& op, const TensorImpl& output) {
 }
 
 /// Refuses meta tensors beside others; but numbers and indices may be anywhere.
-void check_devices(const PreparedCall& prepared) {
+static void check_devices(const PreparedCall& prepared) {
   const auto name_of = [](const Tensor& tensor) { return tensor.is_meta() ? "meta" : "cpu"; };
   const Tensor* first = nullptr;
   for (const Tensor& input : prepared.inputs) {

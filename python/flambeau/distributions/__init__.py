@@ -1,8 +1,73 @@
-"""Probability distributions: so far the sets that their parameters and values are in."""
+"""Probability distributions: samples with and without gradients, densities, divergences."""
 
 from flambeau._absent import attribute
-from flambeau.distributions import constraints
 
-__all__ = ["constraints"]
+# Where each name is; modules load when they are first used.
+_MODULES = {
+    "biject_to": "constraint_registry",
+    "transform_to": "constraint_registry",
+    "AbsTransform": "transforms",
+    "AffineTransform": "transforms",
+    "Bernoulli": "bernoulli",
+    "Beta": "beta",
+    "Binomial": "binomial",
+    "CatTransform": "transforms",
+    "Categorical": "categorical",
+    "Cauchy": "cauchy",
+    "Chi2": "chi2",
+    "ComposeTransform": "transforms",
+    "CorrCholeskyTransform": "transforms",
+    "CumulativeDistributionTransform": "transforms",
+    "Dirichlet": "dirichlet",
+    "Distribution": "distribution",
+    "ExpRelaxedCategorical": "relaxed_categorical",
+    "ExpTransform": "transforms",
+    "Exponential": "exponential",
+    "ExponentialFamily": "exp_family",
+    "Gamma": "gamma",
+    "Geometric": "geometric",
+    "Gumbel": "gumbel",
+    "HalfCauchy": "half_cauchy",
+    "HalfNormal": "half_normal",
+    "Independent": "independent",
+    "IndependentTransform": "transforms",
+    "InverseGamma": "inverse_gamma",
+    "Laplace": "laplace",
+    "LogNormal": "log_normal",
+    "LogisticNormal": "logistic_normal",
+    "LogitRelaxedBernoulli": "relaxed_bernoulli",
+    "LowerCholeskyTransform": "transforms",
+    "MixtureSameFamily": "mixture_same_family",
+    "Multinomial": "multinomial",
+    "MultivariateNormal": "multivariate_normal",
+    "NegativeBinomial": "negative_binomial",
+    "Normal": "normal",
+    "OneHotCategorical": "one_hot_categorical",
+    "OneHotCategoricalStraightThrough": "one_hot_categorical",
+    "Pareto": "pareto",
+    "Poisson": "poisson",
+    "PositiveDefiniteTransform": "transforms",
+    "PowerTransform": "transforms",
+    "RelaxedBernoulli": "relaxed_bernoulli",
+    "RelaxedOneHotCategorical": "relaxed_categorical",
+    "ReshapeTransform": "transforms",
+    "SigmoidTransform": "transforms",
+    "SoftmaxTransform": "transforms",
+    "SoftplusTransform": "transforms",
+    "StackTransform": "transforms",
+    "StickBreakingTransform": "transforms",
+    "StudentT": "studentT",
+    "TanhTransform": "transforms",
+    "Transform": "transforms",
+    "TransformedDistribution": "transformed_distribution",
+    "Uniform": "uniform",
+    "Weibull": "weibull",
+    "Wishart": "wishart",
+    "identity_transform": "transforms",
+    "kl_divergence": "kl",
+    "register_kl": "kl",
+}
 
-__getattr__ = attribute(__name__)
+__all__ = list(_MODULES)  # noqa: PLE0605
+
+__getattr__ = attribute(__name__, _MODULES)

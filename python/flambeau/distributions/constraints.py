@@ -40,7 +40,9 @@ class _Where(Constraint):
         test: Callable[[Tensor], Tensor],
         event_dim: int = 0,
         is_discrete: bool = False,
+        **bounds: Any,
     ) -> None:
+        self.__dict__.update(bounds)  # lower_bound, upper_bound
         self._text = text
         self._test = test
         self.event_dim = event_dim
@@ -126,6 +128,9 @@ class independent(Constraint):
             raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
         return result.reshape(*result.shape[: result.dim() - count], -1).all(-1)
 
+    def __repr__(self) -> str:
+        return f"IndependentConstraint({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
+
 
 class cat(Constraint):
     """Parts along an axis, each in a set of its own."""
@@ -158,21 +163,33 @@ class stack(Constraint):
 
 
 def greater_than(lower_bound: Any) -> Constraint:
-    return _Where(f"GreaterThan(lower_bound={lower_bound})", lambda v: v > lower_bound)
+    return _Where(
+        f"GreaterThan(lower_bound={lower_bound})",
+        lambda v: v > lower_bound,
+        lower_bound=lower_bound,
+    )
 
 
 def greater_than_eq(lower_bound: Any) -> Constraint:
-    return _Where(f"GreaterThanEq(lower_bound={lower_bound})", lambda v: v >= lower_bound)
+    return _Where(
+        f"GreaterThanEq(lower_bound={lower_bound})",
+        lambda v: v >= lower_bound,
+        lower_bound=lower_bound,
+    )
 
 
 def less_than(upper_bound: Any) -> Constraint:
-    return _Where(f"LessThan(upper_bound={upper_bound})", lambda v: v < upper_bound)
+    return _Where(
+        f"LessThan(upper_bound={upper_bound})", lambda v: v < upper_bound, upper_bound=upper_bound
+    )
 
 
 def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     return _Where(
         f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})",
         lambda v: (v >= lower_bound) & (v <= upper_bound),
+        lower_bound=lower_bound,
+        upper_bound=upper_bound,
     )
 
 
@@ -180,6 +197,8 @@ def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
     return _Where(
         f"HalfOpenInterval(lower_bound={lower_bound}, upper_bound={upper_bound})",
         lambda v: (v >= lower_bound) & (v < upper_bound),
+        lower_bound=lower_bound,
+        upper_bound=upper_bound,
     )
 
 
@@ -192,6 +211,8 @@ def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
         f"IntegerInterval(lower_bound={lower_bound}, upper_bound={upper_bound})",
         lambda v: _is_whole(v) & (v >= lower_bound) & (v <= upper_bound),
         is_discrete=True,
+        lower_bound=lower_bound,
+        upper_bound=upper_bound,
     )
 
 
@@ -200,6 +221,7 @@ def _integer_greater_than_eq(lower_bound: int) -> Constraint:
         f"IntegerGreaterThan(lower_bound={lower_bound})",
         lambda v: _is_whole(v) & (v >= lower_bound),
         is_discrete=True,
+        lower_bound=lower_bound,
     )
 
 
@@ -209,6 +231,7 @@ def multinomial(upper_bound: Any) -> Constraint:
         lambda v: (v >= 0).all(-1) & (v.sum(-1) <= upper_bound),
         event_dim=1,
         is_discrete=True,
+        upper_bound=upper_bound,
     )
 
 

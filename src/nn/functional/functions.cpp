@@ -3586,6 +3586,12 @@ Tensor pixel_unshuffle(const Tensor& self, int64_t downscale_factor) {
   return call(op, arguments)[0];
 }
 
+Tensor poisson(const Tensor& self, Generator* generator) {
+  static const ops::Definition& op = ops::find_definition("poisson");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(generator)};
+  return call(op, arguments)[0];
+}
+
 Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_input, bool full, const std::optional<bool>& size_average, double eps, const std::optional<bool>& reduce, const std::string& reduction) {
   static const ops::Definition& op = ops::find_definition("poisson_nll_loss");
   const std::array<ops::Argument, 8> arguments{argument(input), argument(target), argument(log_input), argument(full), argument(size_average), argument(eps), argument(reduce), argument(reduction)};
