@@ -25,4 +25,4 @@ __all__ = [
 ]
 
 # Submodules load when they are first named.
-__getattr__ = attribute(__name__)
+__getattr__ = attribute(__name__, {"DataParallel": "parallel"})

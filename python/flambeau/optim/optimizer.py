@@ -88,10 +88,11 @@ class Optimizer:
             for place in ("pre", "post"):
                 self.__dict__.setdefault(f"_optimizer_{moment}_{place}_hooks", OrderedDict())
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "step" in cls.__dict__:
-            cls.step = _with_hooks(cls.__dict__["step"])  # type: ignore[method-assign]
+        # Of a class that has instances, so that one which only wraps another optimiser, and never
+        # calls __init__, keeps its step().
+        cls = type(self)
+        if not getattr(cls.step, "hooked", False):
+            cls.step = _with_hooks(cls.step)  # type: ignore[method-assign]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -319,6 +320,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             hook(self, args, kwargs)
         return result
 
+    wrapped.hooked = True  # type: ignore[attr-defined]
     return wrapped
 
 
