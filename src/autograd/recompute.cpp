@@ -1,7 +1,7 @@
 #include "autograd/recompute.h"
 
 #include <algorithm>
-#include <array>
+#include <vector>
 
 #include "autograd/forward.h"
 #include "eager/recipe.h"
@@ -76,7 +76,7 @@ struct Candidates {
     std::weak_ptr<ProgramNode> node;
     size_t index = 0;
   };
-  std::array<Entry, kCandidates> entries;
+  std::vector<Entry> entries = std::vector<Entry>(kCandidates);
   size_t next = 0;
 
   void review() {

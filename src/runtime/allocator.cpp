@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -90,24 +91,25 @@ class Central {
 
 struct ThreadGuard {
   ThreadGuard() {
-    Central::get().add_thread(&cache);
-    thread_cache = &cache;
+    Central::get().add_thread(cache.get());
+    thread_cache = cache.get();
   }
   ~ThreadGuard() {
     thread_cache = nullptr;
     thread_ended = true;
-    Central::get().remove_thread(&cache);
+    Central::get().remove_thread(cache.get());
   }
   ThreadGuard(const ThreadGuard&) = delete;
   ThreadGuard& operator=(const ThreadGuard&) = delete;
-  ThreadCache cache;
+  // Apart: a process has less than 2 KiB of static blocks for all libraries that it loads late.
+  std::unique_ptr<ThreadCache> cache = std::make_unique<ThreadCache>();
 };
 
 /// The calling thread's cache, made at its first use; nullptr while the thread ends.
 ThreadCache* own_cache() {
   if (thread_cache != nullptr || thread_ended) return thread_cache;
   thread_local ThreadGuard guard;
-  return &guard.cache;
+  return guard.cache.get();
 }
 
 Central& Central::get() {
