@@ -57,6 +57,7 @@ from . import _composed as _composed  # noqa: E402  (adds methods to Tensor)
 from . import _linear_algebra as _linear_algebra  # noqa: E402
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
 from . import autograd  # noqa: E402
+from ._autocast import *  # noqa: E402
 from ._compile import compile as compile  # noqa: E402
 from ._composed import (  # noqa: E402
     allclose,

@@ -20,6 +20,7 @@ from ._C import bool as bool
 from ._C import can_cast as can_cast
 from ._C import channels_last as channels_last
 from ._C import channels_last_3d as channels_last_3d
+from ._C import clear_autocast_cache as clear_autocast_cache
 from ._C import complex128 as complex128
 from ._C import complex32 as complex32
 from ._C import complex64 as complex64

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _C
 from ._C import Tensor
-from ._overridable import add_to_tensor, make_overridable
+from ._overridable import add_to_tensor, autocasts, make_overridable
 
 __all__ = [
     "allclose",
@@ -453,6 +453,7 @@ def _quantile(
     return result[0] if q.dim() == 0 else result
 
 
+@autocasts("float32")
 def quantile(
     input: Tensor,
     q: Any,
@@ -467,6 +468,7 @@ def quantile(
     return result if out is None else out.copy_(result)
 
 
+@autocasts("float32")
 def nanquantile(
     input: Tensor,
     q: Any,

@@ -51,7 +51,7 @@ from ._linear_algebra_factors import (
     svdvals,
     triangular_solve,
 )
-from ._overridable import add_to_tensor, make_overridable
+from ._overridable import add_to_tensor, autocasts, make_overridable
 
 _Lstsq = _result("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 
@@ -120,11 +120,13 @@ def pinv(
     return _store(right.mT @ (inverse.unsqueeze(-1) * left.mT), out)
 
 
+@autocasts("float32")
 def _pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """linalg.pinv."""
     return pinv(input, rcond)
 
 
+@autocasts("float32")
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """X of least |A X - B|, of least norm among them; residuals, rank, singular values."""
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
@@ -338,6 +340,7 @@ def matrix_exp(A: Tensor) -> Tensor:
     return result
 
 
+@autocasts("lower_precision")
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
     """The sum of products along dim, broadcast."""
     return _store((x * y).sum(dim), out)
@@ -371,6 +374,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Tensor | None = None) -> Tensor:
     return _store(inv(A.reshape(n, n)).reshape(last + first), out)
 
 
+@autocasts("float32")
 def tensorsolve(
     A: Tensor, B: Tensor, dims: Sequence[int] | None = None, *, out: Tensor | None = None
 ) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import _C
 from ._C import Tensor
+from ._overridable import autocasts
 
 _operations = _C._functions
 
@@ -143,11 +144,13 @@ def solve_ex(
     return _store(_Solve(x.squeeze(-1) if vector else x, info), out)
 
 
+@autocasts("float32")
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Tensor | None = None) -> Tensor:
     """X with A X = B (X A = B unless left)."""
     return _store(solve_ex(A, B, left=left, check_errors=True).result, out)
 
 
+@autocasts("float32")
 def solve_triangular(
     A: Tensor,
     B: Tensor,
@@ -168,6 +171,7 @@ def solve_triangular(
     return _store(inverse @ B if left else B @ inverse, out)
 
 
+@autocasts("float32")
 def triangular_solve(
     b: Tensor,
     A: Tensor,
@@ -222,6 +226,7 @@ def _factor_inverse(name: str, factor: Tensor, upper: bool) -> Tensor:
     return _operation("triangular_inverse")(factor.mT if upper else factor, False)
 
 
+@autocasts("float32")
 def cholesky_solve(
     B: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | None = None
 ) -> Tensor:
@@ -234,6 +239,7 @@ def cholesky_solve(
     return _store(inverse.mT @ (inverse @ B), out)
 
 
+@autocasts("float32")
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The inverse of the matrix of this Cholesky factor."""
     inverse = _factor_inverse("cholesky_inverse", L, upper)
@@ -320,6 +326,7 @@ def lu_unpack(
     return _store(_Lu(permutation, lower, upper), out)
 
 
+@autocasts("float32")
 def lu_solve(
     LU: Tensor,
     pivots: Tensor,
@@ -448,6 +455,7 @@ def _qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
     return qr(input, "reduced" if some else "complete", out=out)
 
 
+@autocasts("float32")
 def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The first columns of the product of the reflections I - tau v v^T whose v are A's columns."""
     if A.dim() < 2 or A.shape[-2] < A.shape[-1]:
@@ -474,6 +482,7 @@ def _reflections(a: Tensor, tau: Tensor) -> Tensor:
     return product
 
 
+@autocasts("float32")
 def ormqr(
     input: Tensor,
     tau: Tensor,

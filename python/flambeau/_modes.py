@@ -8,11 +8,10 @@ from typing import Any
 from . import _C
 
 __all__ = [
-    "Event", "Stream", "are_deterministic_algorithms_enabled", "clear_autocast_cache", "compiled_with_cxx11_abi", "get_autocast_cpu_dtype",
-    "get_autocast_dtype", "get_autocast_gpu_dtype", "get_default_device",
+    "Event", "Stream", "are_deterministic_algorithms_enabled", "compiled_with_cxx11_abi", "get_default_device",
     "get_deterministic_debug_mode", "get_device_module", "get_float32_matmul_precision",
-    "get_num_interop_threads", "is_autocast_cache_enabled",
-    "is_autocast_cpu_enabled", "is_autocast_enabled", "is_deterministic_algorithms_warn_only_enabled", "is_storage", "is_vulkan_available",
+    "get_num_interop_threads",
+    "is_deterministic_algorithms_warn_only_enabled", "is_storage", "is_vulkan_available",
     "is_warn_always_enabled", "set_default_device", "set_deterministic_debug_mode",
     "set_float32_matmul_precision", "set_flush_denormal", "set_num_interop_threads", "set_warn_always",
     "typename", "use_deterministic_algorithms",
@@ -132,35 +131,6 @@ def get_device_module(device: Any = None) -> Any:
         raise RuntimeError(
             f"Device '{kind}' does not have a corresponding module registered as 'torch.{kind}'."
         ) from None
-
-
-def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    return False
-
-
-def is_autocast_cpu_enabled() -> bool:
-    return False
-
-
-def is_autocast_cache_enabled() -> bool:
-    return True
-
-
-def clear_autocast_cache() -> None:
-    """Nothing: no cast is kept."""
-
-
-def get_autocast_dtype(device_type: str) -> Any:
-    """The dtype of autocast where none is given."""
-    return _C.float16 if device_type in ("cuda", "xpu", "mps") else _C.bfloat16
-
-
-def get_autocast_cpu_dtype() -> Any:
-    return get_autocast_dtype("cpu")
-
-
-def get_autocast_gpu_dtype() -> Any:
-    return get_autocast_dtype("cuda")
 
 
 class Stream:

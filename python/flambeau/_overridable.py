@@ -72,6 +72,18 @@ def _named(function: Any, name: str, owner: str = "") -> Any:
     return _C._overridable(function)
 
 
+def autocasts(policy: str) -> Any:
+    """A decorator: how autocast converts a function's tensors. For functions of several operations that PyTorch
+    lists as one; operations say it in their definition.
+    """
+
+    def mark(function: Any) -> Any:
+        function._autocast = policy
+        return function
+
+    return mark
+
+
 def add_to_tensor(attributes: dict[str, Any]) -> None:
     """Gives Tensor these methods, properties and values; the first two ask first."""
     for name, value in attributes.items():

@@ -66,6 +66,8 @@ def _record(function: Callable[..., Any], arguments: tuple[Any, Any]) -> tuple[A
     """What the call returns; what replays it, or None and the reason."""
     used = _used(function, arguments)
     capture = _C._Capture(arguments, used.holders, list(used.tensors.values()))
+    autocast = _C._autocast_state()
+    _C._set_autocast_state(*autocast[:2], False)  # What a region keeps would outlive the call.
     try:
         with _RandomWatch(used.generators):
             box = [function(*arguments[0], **arguments[1])]
@@ -77,6 +79,8 @@ def _record(function: Callable[..., Any], arguments: tuple[Any, Any]) -> tuple[A
     except BaseException:
         capture.abort()
         raise
+    finally:
+        _C._set_autocast_state(*autocast)
     result, program, why = capture.finish()
     if changes:
         return result, None, "; ".join(changes[:3])

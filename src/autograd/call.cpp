@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "autograd/autocast.h"
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
@@ -224,6 +225,10 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
              std::span<const Tensor> out) {
   const RunLabel label(op.parsed.name);
   if (op.per_item) return call_items(op, arguments);
+  if (autocast_state.enabled && !op.autocast.empty() && form == CallForm::Function) [[unlikely]] {
+    const AutocastArguments cast(op.autocast, arguments);
+    return call(op, cast.arguments());
+  }
   const PreparedCall prepared = prepare(op, arguments, form, out);
   uint64_t wanted = 0;
   if (grad_enabled() && !inference_mode_enabled() && op.differentiable)

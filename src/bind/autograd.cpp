@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "autograd/autocast.h"
 #include "autograd/engine.h"
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
@@ -67,6 +68,15 @@ void add_autograd(nb::module_& module) {
   module.def("_set_grad_enabled", set_grad_enabled);
   module.def("is_inference_mode_enabled", inference_mode_enabled);
   module.def("_set_inference_mode", set_inference_mode);
+  module.def("_autocast_state", [] {
+    const AutocastState& state = autocast_state;
+    return nb::make_tuple(state.enabled, state.dtype, state.caches);
+  });
+  module.def("_set_autocast_state", [](bool enabled, DType dtype, bool caches) {
+    autocast_state = {.enabled = enabled, .caches = caches, .dtype = dtype};
+  });
+  module.def("clear_autocast_cache", clear_autocast_cache,
+             "Forgets the parameters that autocast has converted on this thread.");
   module.def("is_anomaly_enabled", anomaly_enabled);
   module.def("is_anomaly_check_nan_enabled", anomaly_checks_nan);
   module.def("_set_anomaly_enabled", set_anomaly_enabled, "enabled"_a, "check_nan"_a = true);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "autograd/autocast.h"
 #include "base/error.h"
 
 namespace flambeau::bind {
@@ -180,11 +181,42 @@ PyObject* answer(PyObject* function, PyObject* const* args, Py_ssize_t count, Py
 struct OverridableObject {
   PyObject_HEAD vectorcallfunc vectorcall;
   PyObject* function;
-  PyObject* reported;  ///< what is asked about; null: the object itself
-  bool modes_only;     ///< types are not asked (tensor() of a subclass is a Tensor)
+  PyObject* reported;    ///< what is asked about; null: the object itself
+  bool modes_only;       ///< types are not asked (tensor() of a subclass is a Tensor)
+  const char* autocast;  ///< the policy, if it is not its operations that have one
 };
 
 OverridableObject* cast(PyObject* self) { return reinterpret_cast<OverridableObject*>(self); }
+
+/// An argument as `policy` wants it.
+Object autocast_argument(PyObject* object, DType dtype) {
+  if (is_tensor(object)) return checked(wrap(autocast(tensor_of(object), dtype)));
+  if (!PyList_CheckExact(object) && !PyTuple_CheckExact(object)) return Object::borrow(object);
+  Object list = checked(PySequence_List(object));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list.get()); ++i) {
+    Object item = autocast_argument(PyList_GET_ITEM(list.get(), i), dtype);
+    checked(PyList_SetItem(list.get(), i, item.release()));
+  }
+  return PyTuple_CheckExact(object) ? checked(PyList_AsTuple(list.get())) : list;
+}
+
+/// The function on converted arguments; nothing in it converts again.
+PyObject* call_converted(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                         PyObject* keywords) {
+  return guarded([&] {
+    const DType dtype = autocast_dtype(cast(self)->autocast, {});
+    const Py_ssize_t named = keywords != nullptr ? PyTuple_GET_SIZE(keywords) : 0;
+    std::vector<Object> kept;
+    std::vector<PyObject*> all;
+    for (Py_ssize_t i = 0; i < count + named; ++i)
+      all.push_back(kept.emplace_back(autocast_argument(args[i], dtype)).get());
+    autocast_state.enabled = false;
+    PyObject* const result =
+        PyObject_Vectorcall(cast(self)->function, all.data(), static_cast<size_t>(count), keywords);
+    autocast_state.enabled = true;
+    return result;
+  });
+}
 
 PyObject* call_overridable(PyObject* self, PyObject* const* args, size_t flagged_count,
                            PyObject* keywords) {
@@ -193,6 +225,8 @@ PyObject* call_overridable(PyObject* self, PyObject* const* args, size_t flagged
                                   overridden(reported != nullptr ? reported : self, args,
                                              PyVectorcall_NARGS(flagged_count), keywords, result))
     return result;
+  if (cast(self)->autocast != nullptr && autocast_state.enabled)
+    return call_converted(self, args, PyVectorcall_NARGS(flagged_count), keywords);
   return PyObject_Vectorcall(cast(self)->function, args, flagged_count, keywords);
 }
 
@@ -203,6 +237,10 @@ PyObject* make_overridable(PyObject* /*module*/, PyObject* function) {
     Object object = checked(overridable_type->tp_alloc(overridable_type, 0));
     cast(object.get())->vectorcall = call_overridable;
     cast(object.get())->function = Object::borrow(function).release();
+    if (const Object policy = Object::steal(PyObject_GetAttrString(function, "_autocast")))
+      cast(object.get())->autocast = PyUnicode_AsUTF8(interned(text_of(policy.get())));
+    else
+      PyErr_Clear();
     return object.release();
   });
 }

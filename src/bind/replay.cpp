@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "autograd/autocast.h"
 #include "autograd/grad_mode.h"
 #include "autograd/node.h"
 #include "base/error.h"
@@ -160,6 +161,7 @@ struct Modes {
   bool grad = grad_enabled();
   bool inference = inference_mode_enabled();
   DType dtype = ops::default_dtype();
+  AutocastState autocast = autocast_state;
   friend bool operator==(const Modes&, const Modes&) = default;
 };
 

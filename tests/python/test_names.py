@@ -270,10 +270,8 @@ def test_aten_by_name() -> None:
 def test_a_region_that_is_off_changes_nothing() -> None:
     with torch.autocast("cpu", enabled=False):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
-    with torch.autocast("cuda"):  # A device that is not there.
+    with pytest.warns(UserWarning, match="CUDA is not available"), torch.autocast("cuda"):
         assert not torch.is_autocast_enabled()
-    with pytest.raises(NotImplementedError, match=r"torch\.autocast"):
-        torch.autocast("cpu")
 
 
 def test_scaled_steps() -> None:

@@ -119,6 +119,7 @@ const Register kIndexCopy({
         },
     .lower = [](Lowering& l) { l.result(scatter_slices(l, scatter_set, l["source"])); },
     .checks = slice_checks,
+    .autocast = "promote",
     .samples = [] { return SampleList{{{t({4, 3}), Scalar(0), indices({1}, 4), t({1, 3})}}}; },
     .errors =
         [] {

@@ -117,10 +117,15 @@ const Register kBaddbmm(
             return SampleList{{{t({2, 2, 4}), t({2, 2, 3}), t({2, 3, 4})}},
                               {{t({4}), t({2, 2, 3}), t({2, 3, 4})}, {{"beta", 0.5}}}};
           }));
-const Register kAddmv(
-    added("addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor",
-          "beta * self + alpha * (mat @ vec).", added_shape<2, 1>,
-          [] { return SampleList{{{t({2}), t({2, 3}), t({3})}}}; }));
+Definition addmv_definition() {
+  Definition d = added(
+      "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor",
+      "beta * self + alpha * (mat @ vec).", added_shape<2, 1>,
+      [] { return SampleList{{{t({2}), t({2, 3}), t({3})}}}; });
+  d.autocast = "";
+  return d;
+}
+const Register kAddmv(addmv_definition());
 
 const Register kAddr({
     .schema = "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, Scalar alpha=1) -> "

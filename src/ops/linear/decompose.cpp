@@ -137,6 +137,7 @@ const Register kInverse({
             }
           });
         },
+    .autocast = "float32",
     .samples = [] { return SampleList{{{well({3, 3})}}, {{well({2, 2, 2})}}}; },
     .errors =
         [] { return std::vector<ErrorSample>{{{{t({2, 3})}}, "RuntimeError", "square matrices"}}; },
@@ -193,6 +194,7 @@ const Register kSolve({
             }
           });
         },
+    .autocast = "float32",
     .samples =
         [] { return SampleList{{{well({3, 3}), t({3, 2})}}, {{well({2, 2, 2}), t({2, 2, 1})}}}; },
 });
@@ -239,6 +241,7 @@ const Register kTriangularInverse({
             }
           });
         },
+    .autocast = "float32",
     .samples =
         [] {
           return SampleList{{{t({3, 3}, 0.5, 1.5), Scalar(true)}},
@@ -306,6 +309,7 @@ const Register kCholesky({
           });
         },
     // Random matrices are not positive-definite: tests/python/test_linalg.py has its gradient.
+    .autocast = "float32",
     .samples =
         [] {
           SampleTensor a = t({1, 1}, 0.5, 2);
@@ -366,6 +370,7 @@ const Register kEigh({
         },
     // The sign of a vector is free, the gradient of a triangle is spread over both:
     // tests/python/test_linalg.py compares what is determined.
+    .autocast = "float32",
     .samples =
         [] {
           SampleTensor a = t({3, 3});
@@ -458,6 +463,7 @@ const Register kSvd({
             }
           });
         },
+    .autocast = "float32",
     .samples = [] { return SampleList{{{t({3, 3})}}, {{t({4, 2})}}, {{t({2, 2, 3})}}}; },
 });
 
@@ -548,6 +554,7 @@ const Register kQr({
             }
           });
         },
+    .autocast = "float32",
     .samples =
         [] {
           // The inverse has no gradient of its own.
@@ -588,6 +595,7 @@ const Register kGeqrf({
           });
         },
     .differentiable = false,
+    .autocast = "float32",
     .samples = [] { return SampleList{{{t({3, 3})}}, {{t({2, 3, 2})}}}; },
 });
 const Register kLu({
@@ -699,6 +707,7 @@ const Register kLu({
           });
         },
     // Only the factors have gradients: tests/python/test_linalg.py.
+    .autocast = "float32",
     .samples =
         [] {
           SampleTensor whole = t({3, 3});

@@ -254,7 +254,6 @@ const Register kPdist({
         },
     .by_shape = true,
     .special = {{"p", norm_orders()}},
-    .autocast = "float32",
     .samples = [] { return SampleList{{{t({5, 3})}}, {{t({4, 2}), 1.0}}, {{t({1, 3})}}}; },
 });
 

@@ -285,6 +285,7 @@ Definition transform_definition(std::string_view schema, std::string_view doc, s
       .shape = transform_shape<kKind>,
       .lower = lower,
       .by_shape = true,
+      .autocast = "float32",
       .samples = one_axis ? one_axis_samples : two_axes_samples,
       .errors = one_axis ? std::function<std::vector<ErrorSample>()>(length_errors) : nullptr};
 }

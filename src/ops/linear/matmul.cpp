@@ -132,7 +132,7 @@ Definition product(std::string_view schema, std::string_view doc, Variants varia
       .variants = std::move(variants),
       .shape = product_shape<kRankA, kRankB>,
       .lower = lower_product,
-      .autocast = "lower_precision",
+      .autocast = kRankB == 1 ? "" : "lower_precision",
       .samples = std::move(samples),
       .errors = [] {
         return std::vector<ErrorSample>{{{{t({2, 3, 5, 7, 2}), t({2, 3, 5, 4, 7})}},

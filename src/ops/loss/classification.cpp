@@ -186,6 +186,7 @@ const Register kNllLoss({
     .lower =
         [](Lowering& l) { lower_indices(l, l["input"], class_axis(l.call().tensor("input"))); },
     .checks = check_targets,
+    .autocast = "float32",
     .samples =
         [] {
           SampleTensor weight = t({4}, 0.5, 2);

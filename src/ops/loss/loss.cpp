@@ -68,6 +68,7 @@ Definition pairwise_loss(std::string_view schema, std::string_view doc, void (*l
       .canonical = resolve_reduction,
       .shape = pairwise_loss_shape,
       .lower = lower,
+      .autocast = "float32",
       .samples = samples,
       .errors = [samples] {
         const Sample good = samples().front();

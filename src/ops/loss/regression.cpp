@@ -135,25 +135,32 @@ const Register kMarginRanking(pairwise_loss(
     },
     "nn.functional.margin_ranking_loss",
     [] { return SampleList{{{t({4}), t({4}), t({4}), 0.5}}}; }));
-const Register kGaussianNll(pairwise_loss(
-    "gaussian_nll_loss(Tensor input, Tensor target, Tensor var, bool full=False, float eps=1e-06, "
-    "str reduction=\"mean\") -> Tensor",
-    "(log(v) + (input - target)^2 / v) / 2 for v = max(var, eps), whose clamp has no slope; `full` "
-    "adds log(2 pi) / 2.",
-    [](Lowering& l) {
-      const Expr var = l["var"];
-      const Expr low = lt(var, l["eps"]);
-      // The clamp changes the value alone.
-      const Expr v = var + stop_gradient(select(low, l["eps"] - var, 0.0));
-      Expr loss = (log(v) + square(l["input"] - l["target"]) / v) * 0.5;
-      if (l.call().boolean("full")) loss = loss + 0.5 * std::log(2 * std::numbers::pi);
-      l.result(reduced(l, loss));
-    },
-    "nn.functional.gaussian_nll_loss",
-    [] {
-      return SampleList{{{t({2, 3}), t({2, 3}), t({2, 3}, 0.5, 2)}},
-                        {{t({2, 3}), t({2, 3}), t({2, 1}, 0.5, 2), Scalar(true)}}};
-    }));
+Definition gaussian_definition() {
+  Definition d = pairwise_loss(
+      "gaussian_nll_loss(Tensor input, Tensor target, Tensor var, bool full=False, float "
+      "eps=1e-06, "
+      "str reduction=\"mean\") -> Tensor",
+      "(log(v) + (input - target)^2 / v) / 2 for v = max(var, eps), whose clamp has no slope; "
+      "`full` "
+      "adds log(2 pi) / 2.",
+      [](Lowering& l) {
+        const Expr var = l["var"];
+        const Expr low = lt(var, l["eps"]);
+        // The clamp changes the value alone.
+        const Expr v = var + stop_gradient(select(low, l["eps"] - var, 0.0));
+        Expr loss = (log(v) + square(l["input"] - l["target"]) / v) * 0.5;
+        if (l.call().boolean("full")) loss = loss + 0.5 * std::log(2 * std::numbers::pi);
+        l.result(reduced(l, loss));
+      },
+      "nn.functional.gaussian_nll_loss",
+      [] {
+        return SampleList{{{t({2, 3}), t({2, 3}), t({2, 3}, 0.5, 2)}},
+                          {{t({2, 3}), t({2, 3}), t({2, 1}, 0.5, 2), Scalar(true)}}};
+      });
+  d.autocast = "";  // PyTorch composes it of what is not in its list.
+  return d;
+}
+const Register kGaussianNll(gaussian_definition());
 
 }  // namespace
 }  // namespace flambeau::ops

@@ -103,6 +103,7 @@ Definition adaptive_max(std::string_view schema, std::string alias) {
               },
           .lower = lower_maximum<kRank>,
           .by_shape = true,
+          .autocast = kRank == 3 ? "float32" : "",
           .samples =
               [] {
                 SampleTensor x;

@@ -107,7 +107,6 @@ const Register kLayerNorm({
           l.result(scaled(l, (x - s.mean) * s.rstd));
         },
     .vjp = [](VjpLowering& v) { row_norm_vjp(v, v.saved[0], v.saved[1]); },
-    .autocast = "float32",
     .samples = layer_samples,
     .errors =
         [] {

@@ -117,6 +117,7 @@ Definition average_pool(std::string_view schema, std::vector<std::string> aliase
               },
           .lower = lower_average<kRank>,
           .by_shape = true,
+          .autocast = kRank == 3 ? "float32" : "",
           .samples = std::move(samples)};
 }
 const Register kAvgPool1d(average_pool<1>(
@@ -271,6 +272,7 @@ Definition adaptive_pool(std::string_view schema, std::vector<std::string> alias
                 l.result(x);
               },
           .by_shape = true,
+          .autocast = kRank == 3 ? "float32" : "",
           .samples =
               [] {
                 SampleTensor x;

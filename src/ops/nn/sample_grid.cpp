@@ -295,6 +295,7 @@ const Register kGridSample({
     .shape = grid_shape,
     .lower = lower_grid,
     .by_shape = true,
+    .autocast = "float32",
     .samples =
         [] {
           SampleList list;
@@ -325,6 +326,7 @@ const Register kGridSampler2d({
     .shape = grid_shape,
     .lower = lower_grid,
     .by_shape = true,
+    .autocast = "float32",
     .samples =
         [] {
           return SampleList{

@@ -120,6 +120,7 @@ const Register kCosineEmbedding({
           l.result(reduced(
               l, select(eq(y, 1.0), 1.0 - cosine, 0.0) + select(eq(y, -1.0), negative, 0.0)));
         },
+    .autocast = "float32",
     .samples =
         [] {
           return SampleList{{{t({3, 4}), t({3, 4}), typed({3}, DType::Int64, 1, 1)}},
@@ -176,6 +177,7 @@ const Register kTripletMargin({
           l.result(reduced(l, select(le(loss, 0.0), 0.0, loss)));
         },
     .special = {{"p", norm_orders()}},
+    .autocast = "float32",
     .samples =
         [] {
           return SampleList{{{t({3, 4}), t({3, 4}), t({3, 4}), 2.0}},

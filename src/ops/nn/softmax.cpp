@@ -56,7 +56,6 @@ const Register kSoftmax({
           v.gradients[0] = y * (g - sum(g * y, axes));
         },
     .saves_result = true,
-    .autocast = "float32",
     .samples = row_samples,
     .errors = row_errors,
 });
@@ -80,7 +79,6 @@ const Register kLogSoftmax({
           v.gradients[0] = g - exp(y) * sum(g, axes);
         },
     .saves_result = true,
-    .autocast = "float32",
     .samples = row_samples,
     .errors = row_errors,
 });

@@ -291,6 +291,7 @@ const Register kPrelu({
           }
           l.result(select(gt(x, 0.0), x, x * weight));
         },
+    .autocast = "lower_precision",
     .samples =
         [] { return SampleList{{{t({2, 3}), t({3})}}, {{t({2, 3}), t({1})}}, {{t({}), t({1})}}}; },
 });

@@ -162,6 +162,7 @@ const Register kViewAsComplex({
           });
           alias.offset /= 2;
         },
+    .autocast = "float32",
     .samples =
         [] {
           return SampleList{{{typed({3, 2}, DType::Float64, -2, 2)}},
@@ -216,13 +217,18 @@ Definition of_parts(std::string_view schema, std::string_view doc, void (*lower)
 const Register kComplex(of_parts("complex(Tensor real, Tensor imag) -> Tensor",
                                  "The complex numbers with these parts, broadcast.",
                                  [](Lowering& l) { l.result(complex(l["real"], l["imag"])); }));
-const Register kPolar(of_parts("polar(Tensor abs, Tensor angle) -> Tensor",
-                               "The complex numbers of this absolute value and angle, broadcast.",
-                               [](Lowering& l) {
-                                 const Expr size = l["abs"];
-                                 const Expr angle = l["angle"];
-                                 l.result(complex(size * cos(angle), size * sin(angle)));
-                               }));
+Definition polar_definition() {
+  Definition d =
+      of_parts("polar(Tensor abs, Tensor angle) -> Tensor",
+               "The complex numbers of this absolute value and angle, broadcast.", [](Lowering& l) {
+                 const Expr size = l["abs"];
+                 const Expr angle = l["angle"];
+                 l.result(complex(size * cos(angle), size * sin(angle)));
+               });
+  d.autocast = "float32";
+  return d;
+}
+const Register kPolar(polar_definition());
 
 // ---- conjugates and angles
 // ---------------------------------------------------------------------------

@@ -55,7 +55,6 @@ const Register kSum({
         [](Lowering& l) {
           l.result(sum(sum_input(l), reduced_axes(l.call()), keeps_axes(l.call())));
         },
-    .autocast = "float32",
     .samples = summing_samples,
     .errors = axis_errors,
 });
@@ -124,6 +123,7 @@ const Register kProdDim({
         [](Lowering& l) {
           l.result(prod(sum_input(l), reduced_axes(l.call()), keeps_axes(l.call())));
         },
+    .autocast = "float32",
     .samples =
         [] {
           return SampleList{{{t({2, 3}), Scalar(1)}},
@@ -141,6 +141,7 @@ const Register kProd({
           const Expr x = sum_input(l);
           l.result(prod(x, all_axes(x.rank()), false));
         },
+    .autocast = "float32",
     .samples = [] { return SampleList{{{t({2, 3})}}, {{t({})}}, {{t({0})}}}; },
 });
 

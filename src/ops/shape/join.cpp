@@ -124,6 +124,7 @@ const Register kStack({
           for (const Expr& x : l.tensors("tensors")) parts.push_back(unsqueeze(x, axis));
           l.result(concatenate(parts, axis));
         },
+    .autocast = "promote",
     .samples =
         [] {
           return SampleList{{{std::vector{t({2, 3}), t({2, 3})}}},
@@ -190,6 +191,7 @@ Definition named_stack(std::string_view schema, std::string_view doc,
                 const auto rank = static_cast<size_t>(parts[0].rank());
                 l.result(concatenate(parts, static_cast<int>(axis_for(rank))));
               },
+          .autocast = "promote",
           .samples =
               [] {
                 return SampleList{{{std::vector{t({3}), t({3})}}},

@@ -75,6 +75,7 @@ const Register kTrace({
           const Ints axes{0, 1};
           l.result(sum(select(on_diagonal(x, x), x, 0.0), axes, false));
         },
+    .autocast = "float32",
     .samples = [] { return SampleList{{{t({3, 4})}}}; },
     .errors =
         [] { return std::vector<ErrorSample>{{{{t({3})}}, "RuntimeError", "expected a matrix"}}; },

@@ -8,6 +8,7 @@ from typing import Any
 
 import flambeau
 from flambeau import Tensor
+from flambeau._overridable import autocasts
 from flambeau.nn import _reduction
 from flambeau.nn.functional._operations import OPERATIONS
 
@@ -143,6 +144,7 @@ def multilabel_soft_margin_loss(
     return _reduction.reduced(loss.mean(-1), reduction)
 
 
+@autocasts("float32")
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -182,6 +184,7 @@ def multi_margin_loss(
     return _reduction.reduced(loss.reshape(target.shape), reduction)
 
 
+@autocasts("float32")
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -7,6 +7,7 @@ from typing import Any
 
 import flambeau
 from flambeau import Tensor
+from flambeau._overridable import autocasts
 from flambeau.nn.functional._operations import OPERATIONS
 
 __all__ = [
@@ -191,6 +192,7 @@ def _max_unpool(
     return flat.scatter(-1, indices.flatten(-rank), input.flatten(-rank)).view([*lead, *size])
 
 
+@autocasts("float32")
 def max_unpool1d(
     input: Tensor,
     indices: Tensor,
@@ -203,6 +205,7 @@ def max_unpool1d(
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@autocasts("float32")
 def max_unpool2d(
     input: Tensor,
     indices: Tensor,
@@ -215,6 +218,7 @@ def max_unpool2d(
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@autocasts("float32")
 def max_unpool3d(
     input: Tensor,
     indices: Tensor,
