@@ -274,9 +274,8 @@ bool is_operator(std::string_view name) {
 
 /// Operators that PyTorch reports as themselves; the others are reported as the method that they
 /// call: a + b as Tensor.add.
-constexpr std::array<std::string_view, 9> kReportedAsThemselves{
-    "__eq__",  "__and__",    "__or__",     "__xor__",      "__lshift__",
-    "__pow__", "__rshift__", "__invert__", "__floordiv__",
+constexpr std::array<std::string_view, 8> kReportedAsThemselves{
+    "__eq__", "__and__", "__or__", "__xor__", "__lshift__", "__pow__", "__rshift__", "__floordiv__",
 };
 constexpr std::array<std::string_view, 5> kCommutative{"__radd__", "__rmul__", "__rand__",
                                                        "__ror__", "__rxor__"};

@@ -21,7 +21,7 @@ std::vector<PyObject*>& modes() {
 }
 
 void update_state() {
-  override_state.modes = !modes().empty() && override_state.allowed != Overrides::None;
+  override_state.modes = !modes().empty() && override_state.allowed != Overrides::Nobody;
 }
 
 PyObject* protocol_name() {
@@ -160,7 +160,7 @@ PyObject* answer(PyObject* function, PyObject* const* args, Py_ssize_t count, Py
   return guarded([&] {
     const Py_ssize_t named = keywords != nullptr ? PyTuple_GET_SIZE(keywords) : 0;
     Participants participants;
-    if (override_state.allowed == Overrides::All)
+    if (override_state.allowed == Overrides::Everybody)
       for (Py_ssize_t i = 0; i < count + named; ++i) participants.add(args[i]);
     const PythonCall call = python_call(function, participants, args, count, keywords);
     if (override_state.modes) {
@@ -383,9 +383,9 @@ PyObject* get_allowed(PyObject* /*module*/, PyObject* /*unused*/) {
 }
 /// Whether one of the objects takes part, or a mode does.
 PyObject* has_override(PyObject* /*module*/, PyObject* const* args, Py_ssize_t count) {
-  return PyBool_FromLong(
-      static_cast<long>(override_state.modes ||
-                        (override_state.allowed == Overrides::All && any_overrides(args, count))));
+  return PyBool_FromLong(static_cast<long>(
+      override_state.modes ||
+      (override_state.allowed == Overrides::Everybody && any_overrides(args, count))));
 }
 PyObject* is_overridable(PyObject* /*module*/, PyObject* object) {
   return PyBool_FromLong(static_cast<long>(Py_TYPE(object) == overridable_type));
@@ -420,7 +420,7 @@ std::array functions{
 bool overridden(PyObject* function, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
                 PyObject*& result) {
   if (!override_state.modes) {
-    if (override_state.allowed != Overrides::All) return false;
+    if (override_state.allowed != Overrides::Everybody) return false;
     const Py_ssize_t named = keywords != nullptr ? PyTuple_GET_SIZE(keywords) : 0;
     if (!any_overrides(args, count + named)) return false;
   }
@@ -431,7 +431,7 @@ bool overridden(PyObject* function, PyObject* const* args, Py_ssize_t count, PyO
 bool overridden(const char* name, const char* part, PyObject* const* args, Py_ssize_t count,
                 PyObject* keywords, PyObject*& result) {
   if (!override_state.modes &&
-      (override_state.allowed != Overrides::All || !any_overrides(args, count)))
+      (override_state.allowed != Overrides::Everybody || !any_overrides(args, count)))
     return false;
   Object function =
       Object::steal(PyObject_GetAttrString(reinterpret_cast<PyObject*>(tensor_type), name));

@@ -12,9 +12,9 @@
 namespace flambeau::bind {
 
 /// What this thread lets take part.
-enum class Overrides : uint8_t { All, ModesOnly, None };
+enum class Overrides : uint8_t { Everybody, ModesOnly, Nobody };
 struct OverrideState {
-  Overrides allowed = Overrides::All;
+  Overrides allowed = Overrides::Everybody;
   bool modes = false;  ///< there is a mode, and modes take part
 };
 [[gnu::tls_model("initial-exec")]] extern thread_local constinit OverrideState override_state;
