@@ -314,7 +314,13 @@ def _is_pinned(self: Tensor, device: Any = None) -> bool:
     return False
 
 
+def _to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
+    """The tensor itself: there is one layout."""
+    return self if dtype is None else self.to(dtype)
+
+
 _METHODS: dict[str, Any] = {
+    "to_dense": _to_dense,
     "is_pinned": _is_pinned,
     "type_as": _type_as,
     "new_tensor": _new_tensor,
