@@ -22,8 +22,10 @@ constexpr int64_t kBlock = ir::kContractBlock;
 constexpr int64_t kMultiplyAddsPerChunk = 1024 * 1024;
 // A cautious estimate of one thread's speed, for the cost that the pool is told.
 constexpr int64_t kMultiplyAddsPerNanosecond = 16;
-// To write an element of the output costs as much as so many.
+// To write an element of the output costs as much as so many, to read one of an operand as much as
+// so many: what a product with one row does.
 constexpr int64_t kLeastWork = 16;
+constexpr int64_t kReadWork = 4;
 
 constexpr int64_t kPackedElementsPerNanosecond = 1;
 // A piece of packing work, in elements.
@@ -59,7 +61,8 @@ ContractionRunner::ContractionRunner(ContractionKernel::State& state,
   rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
   columns_ = make_side(!plan_.transposed, true, packs_columns());
   k_ = arguments.k;
-  work_ = arguments.m * arguments.n * std::max(k_, kLeastWork);
+  work_ = std::max(arguments.m * arguments.n * std::max(k_, kLeastWork),
+                   (arguments.m + arguments.n) * k_ * kReadWork);
   size_ = static_cast<int64_t>(size_of(state.accumulator()));
   width_ = tile_.columns();
   height_ = tile_.rows(RowLayout::UnitRow);
