@@ -71,8 +71,6 @@ class ContractionEmitter {
                    llvm::Value* readable);
   /// piece_length() vectors: step r of each lane's row, from element `offset` of `from` on.
   Values load_transposed(const Values& rows, llvm::Value* offset, DType from);
-  /// Transposes the elements of `mixed` in every 128-bit lane.
-  void transpose_pieces(Values& mixed);
   /// One step at a time, from step `first`.
   void emit_pack_elements(const Pack& pack, llvm::Value* first);
   /// A loop over the steps from `first` to the end of pack.k; `body` is emitted once more for an

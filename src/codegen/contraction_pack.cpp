@@ -1,6 +1,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include "codegen/contraction_emit.h"
+#include "codegen/transpose.h"
 
 namespace flambeau::codegen {
 
@@ -123,10 +124,7 @@ ContractionEmitter::Values ContractionEmitter::lane_rows(llvm::Type* type, Value
 
 ContractionEmitter::Values ContractionEmitter::load_transposed(const Values& rows, Value* offset,
                                                                DType from) {
-  // Vectors are put together from 16-byte pieces of rows, so that only the transpose inside
-  // 128-bit lanes is left to shuffles.
   const int piece = piece_length();
-  const int pieces = tile_.lanes / piece;  // per vector
   llvm::Type* type = type_of(from);
   const llvm::Align align(size_of(from));
   const auto load_piece = [&](Value* address) -> Value* {
@@ -145,54 +143,9 @@ ContractionEmitter::Values ContractionEmitter::load_transposed(const Values& row
     return to_steps(builder_.CreateShuffleVector(both, even),
                     builder_.CreateShuffleVector(both, odd), from);
   };
-  // Vector r: piece after piece, the rows r, r + piece, r + 2 * piece, ...
-  Values mixed;
-  for (int r = 0; r < piece; ++r) {
-    Values parts;
-    for (int p = 0; p < pieces; ++p) {
-      parts.push_back(load_piece(at(type, rows[static_cast<size_t>(r + p * piece)], offset)));
-    }
-    while (parts.size() > 1) {
-      Values pairs;
-      for (size_t i = 0; i < parts.size(); i += 2) {
-        const auto length =
-            llvm::cast<llvm::FixedVectorType>(parts[i]->getType())->getNumElements();
-        std::vector<int> indices;
-        for (unsigned j = 0; j < 2 * length; ++j) indices.push_back(static_cast<int>(j));
-        pairs.push_back(builder_.CreateShuffleVector(parts[i], parts[i + 1], indices));
-      }
-      parts = std::move(pairs);
-    }
-    mixed.push_back(parts[0]);
-  }
-  transpose_pieces(mixed);
-  return mixed;
-}
-
-void ContractionEmitter::transpose_pieces(Values& mixed) {
-  const int piece = static_cast<int>(mixed.size());
-  // Transpose of piece x piece elements in every 128-bit lane, halving the distance.
-  for (int distance = 1; distance < piece; distance *= 2) {
-    // Interleaves `distance` elements of vectors that lie `distance` apart.
-    Values next(mixed.size());
-    for (int r = 0; r < piece; ++r) {
-      if ((r & distance) != 0) continue;
-      Value* low = mixed[static_cast<size_t>(r)];
-      Value* high = mixed[static_cast<size_t>(r + distance)];
-      for (int side = 0; side < 2; ++side) {
-        std::vector<int> indices;
-        for (int i = 0; i < tile_.lanes; ++i) {
-          const int base = i / piece * piece, in = i % piece;
-          const int block = in / distance;
-          const int element = (block / 2) * 2 * distance + side * distance + in % distance;
-          indices.push_back(base + element + (block % 2 != 0 ? tile_.lanes : 0));
-        }
-        next[static_cast<size_t>(r + side * distance)] =
-            builder_.CreateShuffleVector(low, high, indices);
-      }
-    }
-    mixed = std::move(next);
-  }
+  return transpose_rows(builder_, tile_.lanes, [&](int lane) {
+    return load_piece(at(type, rows[static_cast<size_t>(lane)], offset));
+  });
 }
 
 void ContractionEmitter::emit_pack_elements(const Pack& pack, Value* first) {

@@ -14,6 +14,9 @@ using ir::ValueId;
 
 namespace {
 
+/// Operands that are read by tiles; more would not stay in the first-level cache together.
+constexpr size_t kMostTiles = 4;
+
 /// Counts core operations.
 class CountingEmitter final : public ir::Emitter {
  public:
@@ -46,7 +49,7 @@ void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& 
       for (const auto& term : s.index.dynamic)
         census.scattered |= analysis.varying[static_cast<size_t>(term.value)];
       for (const auto& term : s.index.terms)
-        if (term.variable == vector)
+        if (term.variable == vector && !analysis.is_transposed(s))
           census.scattered |=
               term.coefficient.is_slot || term.coefficient.value > 2 || term.coefficient.value < 0;
     }
@@ -61,6 +64,10 @@ class Analyser {
     result.dtypes.resize(static_cast<size_t>(program.value_count));
     result.varying.resize(static_cast<size_t>(program.value_count));
     visit(program.body, -1);
+    for (const Statement& outer : program.body)
+      if (outer.kind == StatementKind::Loop && outer.mark == LoopMark::Parallel &&
+          outer.body.size() == 1 && outer.body[0].mark == LoopMark::ParallelInner)
+        find_transposed(outer.variable, outer.body[0]);
   }
 
   void visit(std::span<const Statement> body, LoopVar vector) {
@@ -90,6 +97,21 @@ class Analyser {
   LoopAnalysis result;
 
  private:
+  void find_transposed(LoopVar outer, const Statement& inner) {
+    for (const Statement& s : inner.body) {
+      if (s.kind != StatementKind::Load || s.mask >= 0 || !s.index.dynamic.empty()) continue;
+      bool is_unit = false;
+      bool is_apart = false;
+      for (const auto& term : s.index.terms) {
+        is_unit |=
+            term.variable == outer && !term.coefficient.is_slot && term.coefficient.value == 1;
+        is_apart |= term.variable == inner.variable && term.coefficient.is_slot;
+      }
+      if (is_unit && is_apart && result.transposed.size() < kMostTiles)
+        result.transposed.push_back(&s);
+    }
+  }
+
   bool is_varying(ValueId id) const { return result.varying.at(static_cast<size_t>(id)); }
 };
 
@@ -144,7 +166,10 @@ unsigned choose_lanes(const Statement& loop, const LoopAnalysis& analysis,
   if (census.scattered) return lanes;
   if (census.has_reduce) return census.core_ops <= 24 ? 4 * lanes : lanes;
   // Chains of operations wait for each other: some side by side keep the units busy.
-  return census.core_ops <= 48 ? 4 * lanes : census.core_ops <= 256 ? 2 * lanes : lanes;
+  const unsigned chosen = census.core_ops <= 48    ? 4 * lanes
+                          : census.core_ops <= 256 ? 2 * lanes
+                                                   : lanes;
+  return analysis.transposed.empty() ? chosen : std::min(chosen, static_cast<unsigned>(kTile));
 }
 
 }  // namespace flambeau::codegen

@@ -1,6 +1,7 @@
 #pragma once
 // What code generation must know about a loop program before it emits a loop.
 
+#include <algorithm>
 #include <span>
 #include <vector>
 
@@ -8,10 +9,25 @@
 
 namespace flambeau::codegen {
 
+/// Rows and columns of a tile of an operand that lies across the vectors: rows of four-byte
+/// elements are two cache lines.
+inline constexpr int64_t kTile = 32;
+
 struct LoopAnalysis {
   std::vector<DType> dtypes;  ///< of each SSA value
   /// True for a value that differs between the lanes of the vector loop around it.
   std::vector<bool> varying;
+  /// Loads of a pointwise kernel's inner loop whose elements lie side by side along the loop around
+  /// it, and are apart along the vectors. They are read by tiles (loop_tile.cpp).
+  std::vector<const ir::Statement*> transposed;
+  /// Where `s` is among them; their number if it is none.
+  size_t transposed_number(const ir::Statement& s) const {
+    return static_cast<size_t>(std::find(transposed.begin(), transposed.end(), &s) -
+                               transposed.begin());
+  }
+  bool is_transposed(const ir::Statement& s) const {
+    return transposed_number(s) < transposed.size();
+  }
 };
 
 LoopAnalysis analyse(const ir::LoopProgram& program);

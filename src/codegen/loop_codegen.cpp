@@ -141,6 +141,10 @@ void LoopCodegen::emit_loop(const Statement& s) {
                      s.extent_value >= 0 ? value_of(s.extent_value) : operand(s.extent));
     return;
   }
+  if (s.mark == LoopMark::Parallel && !analysis_.transposed.empty()) {
+    emit_tiles(s);
+    return;
+  }
   const bool parallel = s.mark == LoopMark::Parallel;
   Value* begin = number(0);
   Value* end = nullptr;

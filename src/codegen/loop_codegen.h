@@ -61,6 +61,13 @@ class LoopCodegen {
   void write_out(const Statement& s, int64_t extent);
   void emit_vector_loop(const Statement& s, Value* begin, Value* end);
 
+  // Operands that lie across the vectors (loop_tile.cpp).
+  /// The loops over v0 and v1 of a kernel that has such loads, tile by tile.
+  void emit_tiles(const Statement& outer);
+  /// Fills the tile of a load for v0 in [begin0, end0) and v1 in [begin1, end1).
+  void fill_tile(const Statement& load, Value* begin0, Value* end0, Value* begin1, Value* end1);
+  Value* load_from_tile(const Statement& load);
+
   // Scans (loop_scan.cpp).
   bool open_scans(const Statement& loop);
   void emit_scan_loop(const Statement& s, Value* end);
@@ -87,6 +94,7 @@ class LoopCodegen {
   void store_alternate(DType dtype, Value* value, Value* pointer);
   void scatter(const Statement& s, const Address& address, Value* value, Value* mask);
   void prefetch_next_row(const Statement& s, Value* pointer);
+  void prefetch(Value* address);
   bool has_native_mask(DType dtype) const;
 
   // Reductions (loop_reduce.cpp).
@@ -94,6 +102,8 @@ class LoopCodegen {
   void reduce_across_lanes(const Statement& s, Value* extent, Value* result);
   void reduce_in_lanes(const Statement& s, Value* extent, Value* result);
   void reduce_tree(const Statement& s, Value* extent, Value* result);
+  /// A row of constant extent, up to that of the lanes.
+  Value* reduce_short_row(const Statement& s, int64_t extent);
   Value* halve_lanes(const Statement& s, Value* lanes);
   Value* halve_stack(const Statement& s, Value* accumulators, Value* used);
   Value* combine(const Statement& s, Value* a, Value* b);
@@ -135,6 +145,12 @@ class LoopCodegen {
   std::vector<Value*> values_;     ///< by ValueId, of the code that is being emitted
   std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_
   Lanes lanes_;
+  /// The tiles of analysis_.transposed: rows of v1, one for each v0 from `begin0` on.
+  struct Tiles {
+    std::vector<llvm::AllocaInst*> places;
+    Value *begin0 = nullptr, *begin1 = nullptr;
+    Value* row = nullptr;  ///< v0
+  } tiles_;
   /// What a scan carries from one iteration of its loop to the next, in stack slots.
   struct ScanState {
     llvm::AllocaInst *value, *block, *before;  ///< as in ir::RunningScan

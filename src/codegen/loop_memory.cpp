@@ -100,6 +100,7 @@ llvm::Type* maskable(llvm::IRBuilder<>& builder, llvm::Type* type) {
 // ---------------------------------------------------------------------------------------
 
 Value* LoopCodegen::load(const Statement& s) {
+  if (analysis_.is_transposed(s)) return load_from_tile(s);
   const Address a = address(s.index);
   Value* mask = s.mask >= 0 ? value_of(s.mask) : nullptr;
   if (!a.varies()) return load_uniform(s, a, mask);
@@ -237,12 +238,14 @@ void LoopCodegen::prefetch_next_row(const Statement& s, Value* pointer) {
   Value* next =
       builder_.CreateGEP(emitter_.memory_type(s.dtype), pointer, operand(row->coefficient));
   const uint64_t bytes = size_of(s.dtype) * lanes_.count;
-  for (uint64_t line = 0; line < bytes; line += 64) {
-    Value* target = builder_.CreateConstGEP1_64(builder_.getInt8Ty(), next, line);
-    builder_.CreateIntrinsic(
-        llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
-        {target, builder_.getInt32(0), builder_.getInt32(3), builder_.getInt32(1)});
-  }
+  for (uint64_t line = 0; line < bytes; line += 64)
+    prefetch(builder_.CreateConstGEP1_64(builder_.getInt8Ty(), next, line));
+}
+
+void LoopCodegen::prefetch(Value* address) {
+  builder_.CreateIntrinsic(
+      llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
+      {address, builder_.getInt32(0), builder_.getInt32(3), builder_.getInt32(1)});
 }
 
 // ---- stores

@@ -21,6 +21,10 @@ constexpr int kBlockShift = std::countr_zero(static_cast<uint64_t>(kBlock));
 /// Levels of the tree: enough for 2^64 elements.
 constexpr uint64_t kLevels = 64;
 
+unsigned lanes_of(const Value* vector) {
+  return llvm::cast<llvm::FixedVectorType>(vector->getType())->getNumElements();
+}
+
 }  // namespace
 
 Value* LoopCodegen::combine(const Statement& s, Value* a, Value* b) {
@@ -41,6 +45,9 @@ Value* LoopCodegen::reduce(const Statement& s) {
   if_then(builder_.CreateICmpSGT(extent, number(0)), [&] {
     if (s.order == ir::ReduceOrder::Tree)
       reduce_tree(s, extent, result);
+    else if (s.mark == LoopMark::Vector && !s.extent.is_slot && s.extent_value < 0 &&
+             s.extent.value <= kLanes)
+      builder_.CreateStore(reduce_short_row(s, s.extent.value), result);
     else if (s.mark == LoopMark::Vector)
       reduce_across_lanes(s, extent, result);
     else
@@ -90,8 +97,32 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
   if_then(several, [&] { builder_.CreateStore(fold(s, tree, blocks), result); });
 }
 
+Value* LoopCodegen::reduce_short_row(const Statement& s, int64_t extent) {
+  Statements invariant, rest;
+  split_invariant(s.body, s.variable, invariant, rest);
+  emit_all(invariant);
+  // Lanes without an element hold the identity and change nothing: only the first power of two
+  // that covers the others takes part.
+  const unsigned used = std::bit_ceil(static_cast<unsigned>(extent));
+  Value* identity = emitter_.splat(
+      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype))), used);
+  if (used == 1) {
+    variables_[static_cast<size_t>(s.variable)] = number(0);
+    emit_all(rest);
+    return combine(s, identity, value_of(s.yield));
+  }
+  lanes_ = {used, s.variable, number(0), used > extent ? number(extent) : nullptr};
+  in_first_pass_ = true;
+  emit_all(rest);
+  in_first_pass_ = false;
+  Value* sum = combine(s, identity, emitter_.splat(value_of(s.yield), used));
+  if (lanes_.active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, identity);
+  lanes_ = {};
+  return halve_lanes(s, sum);
+}
+
 Value* LoopCodegen::halve_lanes(const Statement& s, Value* lanes) {
-  for (unsigned half = kLanes / 2; half >= 1; half /= 2) {
+  for (unsigned half = lanes_of(lanes) / 2; half >= 1; half /= 2) {
     SmallVector<int, 16> low, high;
     for (unsigned lane = 0; lane < half; ++lane) {
       low.push_back(static_cast<int>(lane));

@@ -66,6 +66,7 @@ ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
             break;
           case StrideClass::Two:
           case StrideClass::Other:
+          case StrideClass::Transposed:
             s.index.terms.push_back({1, IntOperand::slot(slot({number, true, -1}))});
             break;
         }

@@ -99,17 +99,20 @@ enum class KernelKind : uint8_t {
   Tree,       ///< second half: combines the blocks' results
 };
 
-/// Classes of strides that code depends on.
-enum class StrideClass : uint8_t { Zero, Unit, Two, Other };
+/// Classes of strides that code depends on. Transposed (inner, Pointwise): as Other, where the
+/// stride along the parallel loop is 1.
+enum class StrideClass : uint8_t { Zero, Unit, Two, Other, Transposed };
 
 /// One class of layouts. `inner` and `reduced` give the class of each access along the inner kept
 /// loop (Pointwise, Column) and along the merged reduced loop (all but Pointwise). `reduced_levels`
 /// > 1: the reduced loops do not merge; their indices are computed from the running index.
-/// `inner_extent` > 0 (Pointwise): the inner loop's extent, part of the code.
+/// `inner_extent` > 0 (Pointwise): the inner loop's extent, part of the code; `reduced_extent` > 0
+/// (Row): the reduced loop's.
 struct LayoutClass {
   KernelKind kind = KernelKind::Pointwise;
   uint8_t reduced_levels = 0;
   uint8_t inner_extent = 0;
+  uint8_t reduced_extent = 0;
   SmallVector<StrideClass, 8> inner;
   SmallVector<StrideClass, 8> reduced;
   friend bool operator==(const LayoutClass&, const LayoutClass&) = default;

@@ -96,6 +96,7 @@ class Specialiser {
       case StrideClass::Two:
         return IntOperand::constant(2);
       case StrideClass::Other:
+      case StrideClass::Transposed:
         break;
     }
     return slot(binding);
@@ -112,7 +113,10 @@ class Specialiser {
     LoopIndex index;
     index.offset = access.buffer < 0 ? slot({SlotBinding::Kind::Offset, access_number, 0})
                                      : IntOperand::constant(0);
-    add_term(index, outer_, slot({SlotBinding::Kind::OuterStride, access_number, 0}));
+    add_term(index, outer_,
+             coefficient(layout_.inner[a] == StrideClass::Transposed ? StrideClass::Unit
+                                                                     : StrideClass::Other,
+                         {SlotBinding::Kind::OuterStride, access_number, 0}));
     if (inner_ >= 0)
       add_term(index, inner_,
                coefficient(layout_.inner[a], {SlotBinding::Kind::InnerStride, access_number, 0}));
@@ -204,8 +208,11 @@ class Specialiser {
     level_values_[0] = rest;
   }
 
-  /// The product of the reduced extents: slot level -1.
-  IntOperand reduced_count() { return slot({SlotBinding::Kind::ReducedExtent, 0, -1}); }
+  /// The product of the reduced extents: slot level -1, if it is not known.
+  IntOperand reduced_count() {
+    return layout_.reduced_extent > 0 ? IntOperand::constant(layout_.reduced_extent)
+                                      : slot({SlotBinding::Kind::ReducedExtent, 0, -1});
+  }
 
   Statement reduce_statement(const Section& section, LoopMark mark) {
     Statement s;

@@ -38,6 +38,7 @@ constexpr int64_t kInnerPiece = 256;
 constexpr int64_t kShortRow = 32;
 constexpr int64_t kManyRows = 256;
 constexpr int kSimpleBody = 16;
+constexpr int kSimpleRow = 64;
 /// Cost of a scan's iteration from which vectors that gather pay.
 constexpr int kCostlyScan = 24;
 
@@ -295,6 +296,9 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     layout.inner_extent = static_cast<uint8_t>(inner->extent);
   int64_t rows = outer == nullptr ? 1 : outer->extent;
   for (const Bound::Level* level : walked) rows *= level->extent;
+  if (layout.kind == KernelKind::Row && layout.reduced_levels == 1 && bound.reduced_count > 0 &&
+      bound.reduced_count <= kShortRow && rows >= kManyRows && k.cost <= kSimpleRow)
+    layout.reduced_extent = static_cast<uint8_t>(bound.reduced_count);
 
   // A long reduction with few results runs by blocks on all threads, then combines their results.
   size_t reduce_sections = 0;
@@ -315,6 +319,10 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     const bool uses_inner =
         layout.kind == KernelKind::Pointwise || layout.kind == KernelKind::Column;
     layout.inner.push_back(uses_inner ? class_of(strides_of(inner, a)) : StrideClass::Zero);
+    if (layout.kind == KernelKind::Pointwise && layout.inner.back() == StrideClass::Other &&
+        outer != nullptr && outer->strides[a] == 1 && outer->extent >= BoundLaunch::kTile &&
+        !k.accesses[a].is_store && k.accesses[a].buffer >= 0)
+      layout.inner.back() = StrideClass::Transposed;
     if (!k.has_reduced()) {
       layout.reduced.push_back(StrideClass::Zero);
     } else if (layout.reduced_levels > 1) {

@@ -70,7 +70,8 @@ void check_random_kernel(KernelShape shape, uint64_t seed) {
         static_cast<int64_t>(random() % static_cast<uint64_t>(kernel.outer + 1));
     const int64_t inner_cut =
         static_cast<int64_t>(random() % static_cast<uint64_t>(kernel.inner + 1));
-    const bool has_inner = shape == KernelShape::Pointwise || shape == KernelShape::Column;
+    const bool has_inner = shape == KernelShape::Pointwise || shape == KernelShape::Transposed ||
+                           shape == KernelShape::Column;
     for (const auto& [begin1, end1] :
          {std::pair{int64_t{0}, outer_cut}, {outer_cut, kernel.outer}}) {
       function(pointers.data(), kernel.ints.data(), begin1, end1, 0, has_inner ? inner_cut : 0);
@@ -103,14 +104,15 @@ TEST_P(LoopFuzz, KernelsEqualTheInterpreter) {
 }
 
 std::string shape_name(const testing::TestParamInfo<KernelShape>& info) {
-  static constexpr const char* kNames[] = {"Pointwise", "ShortRows", "Row",
-                                           "Column",    "Nested",    "Tree"};
+  static constexpr const char* kNames[] = {"Pointwise", "Transposed", "ShortRows", "Row",
+                                           "Column",    "Nested",     "Tree"};
   return kNames[static_cast<size_t>(info.param)];
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LoopFuzz,
-                         testing::Values(KernelShape::Pointwise, KernelShape::ShortRows,
-                                         KernelShape::Row, KernelShape::Column, KernelShape::Nested,
+                         testing::Values(KernelShape::Pointwise, KernelShape::Transposed,
+                                         KernelShape::ShortRows, KernelShape::Row,
+                                         KernelShape::Column, KernelShape::Nested,
                                          KernelShape::Tree),
                          shape_name);
 

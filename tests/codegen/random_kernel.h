@@ -22,7 +22,7 @@ struct RandomKernel {
 };
 
 /// The shapes of kernels that the lowering makes, and one of odds and ends.
-enum class KernelShape { Pointwise, ShortRows, Row, Column, Nested, Tree };
+enum class KernelShape { Pointwise, Transposed, ShortRows, Row, Column, Nested, Tree };
 
 class RandomKernelMaker {
  public:
@@ -35,6 +35,12 @@ class RandomKernelMaker {
       case KernelShape::Pointwise:
         inside_parallel([&] { inner_loop(LoopMark::ParallelInner, kernel_.inner, false); });
         break;
+      case KernelShape::Transposed:
+        transposed_ = true;
+        kernel_.outer = 1 + below(80);
+        kernel_.inner = std::min<int64_t>(kernel_.inner, 100);
+        inside_parallel([&] { inner_loop(LoopMark::ParallelInner, kernel_.inner, false); });
+        break;
       case KernelShape::ShortRows:
         inside_parallel([&] {
           const int64_t length = 1 + below(34);
@@ -45,7 +51,8 @@ class RandomKernelMaker {
         break;
       case KernelShape::Row:
         inside_parallel([&] {
-          const int64_t length = extent();
+          constant_rows_ = below(3) == 0;
+          const int64_t length = constant_rows_ ? 1 + below(34) : extent();
           for (int64_t i = below(3); i >= 0; --i) reduce(LoopMark::Vector, length);
           if (below(4) != 0) inner_loop(LoopMark::Vector, length, false);
           store_scalar();
@@ -129,6 +136,13 @@ class RandomKernelMaker {
   /// An index over the open loops. Of outputs no two iterations meet.
   LoopIndex index(bool is_output, int64_t& elements) {
     LoopIndex out;
+    if (transposed_ && !is_output && below(2) == 0) {
+      const int64_t stride = kernel_.outer + below(3);
+      out.terms = {at(open_[0].variable), at(open_[1].variable, slot(stride))};
+      out.offset = c(0);
+      elements = kernel_.inner == 0 ? 0 : kernel_.outer + (kernel_.inner - 1) * stride;
+      return out;
+    }
     int64_t reach = 0;
     int64_t block = 1;
     bool empty = false;
@@ -277,7 +291,7 @@ class RandomKernelMaker {
     const auto op = pick(
         {CoreOp::Add, CoreOp::Add, CoreOp::Max, CoreOp::Min, CoreOp::Mul, CoreOp::And, CoreOp::Or});
     const ValueId result = builder_.reduce(
-        op, mark, slot(extent),
+        op, mark, constant_rows_ ? c(extent) : slot(extent),
         [&](LoopVar v) {
           ValueId yield = -1;
           inside({v, extent}, [&] {
@@ -297,6 +311,8 @@ class RandomKernelMaker {
   std::mt19937_64 random_;
   LoopBuilder builder_;
   RandomKernel kernel_;
+  bool transposed_ = false;     ///< loads may lie across the vectors
+  bool constant_rows_ = false;  ///< the extents of reductions are part of the code
   std::vector<OpenLoop> open_;
   std::vector<ValueId> values_;  ///< in scope
 };

@@ -2,6 +2,7 @@
 
 #include "lower/plan.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -22,11 +23,12 @@ std::string plan_of(std::string_view program) {
 
 /// The loop program of the plan's kernel number `step`, every access of the same stride classes.
 std::string kernel_of(std::string_view program, size_t step, KernelKind kind, StrideClass inner,
-                      StrideClass reduced) {
+                      StrideClass reduced, uint8_t reduced_extent = 0) {
   const Plan plan = lower::make_plan(ir::parse_program(program));
   const KernelTemplate& kernel = *std::get<KernelStep>(plan.steps.at(step)).kernel;
   LayoutClass layout;
   layout.kind = kind;
+  layout.reduced_extent = reduced_extent;
   layout.reduced_levels = kernel.has_reduced() ? 1 : 0;
   for (size_t a = 0; a < kernel.accesses.size(); ++a) {
     layout.inner.push_back(inner);
@@ -196,6 +198,35 @@ TEST(KernelText, RowsOfUnitStride) {
   }
 }
 )");
+}
+
+constexpr const char* kNegated = R"(program(p0: f32[s0.0, s0.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = neg %0 : f32[s0.0, s0.1]
+  return %1
+}
+)";
+
+TEST(KernelText, AnOperandAcrossTheVectorsIsContiguousAlongTheRows) {
+  EXPECT_EQ(
+      kernel_of(kNegated, 0, KernelKind::Pointwise, StrideClass::Transposed, StrideClass::Zero),
+      R"(kernel(b0: f32 in, b1: f32 out) {
+  parallel v0 {
+    parallel_inner v1 {
+      %0 = load b0[v0 * 1 + v1 * i0] : f32
+      %1 = neg %0 : f32
+      store b1[v0 * 1 + v1 * i1], %1
+    }
+  }
+}
+)");
+}
+
+TEST(KernelText, TheExtentOfShortRowsIsPartOfTheCode) {
+  EXPECT_THAT(kernel_of(kSoftmax, 0, KernelKind::Row, StrideClass::Zero, StrideClass::Unit, 10),
+              ::testing::AllOf(::testing::HasSubstr("reduce_max v1 in 10 vector"),
+                               ::testing::HasSubstr("reduce_sum v2 in 10 vector"),
+                               ::testing::HasSubstr("vector v3 in 10 {")));
 }
 
 TEST(KernelText, AScanAlongColumnsCarriesARunningValueALane) {
