@@ -9,13 +9,14 @@ namespace flambeau {
 
 /// `function` with its operations recorded. What follows on its results (backward, clipping, an
 /// optimiser's update) joins; all of it runs as one program when a value is needed, or when a
-/// compiled function is called again. The results are those of eager calls, to the bit.
+/// compiled function is called again. The results are those of eager calls, to the bit; with
+/// Numerics::Fast they may differ in the last ones.
 ///
 ///   const auto forward = flambeau::compile([&](const Tensor& x) { return model(x); });
 template <class Function>
-auto compile(Function function) {
-  return [function = std::move(function)](auto&&... arguments) mutable -> decltype(auto) {
-    const compiler::Scope scope;
+auto compile(Function function, compiler::Numerics numerics = compiler::Numerics::Exact) {
+  return [function = std::move(function), numerics](auto&&... arguments) mutable -> decltype(auto) {
+    const compiler::Scope scope(numerics);
     return function(std::forward<decltype(arguments)>(arguments)...);
   };
 }

@@ -29,8 +29,12 @@ def compile(
 
     The results are those of eager calls, to the bit. Python really runs at every call, so nothing
     is guarded and nothing can break; `fullgraph`, `dynamic`, `backend`, `mode` and `options` are
-    taken as torch.compile takes them and change nothing. `numerics="fast"` allows results that
-    differ in the last bits; none do yet. Usable as a decorator, with or without arguments.
+    taken as torch.compile takes them and change nothing. Usable as a decorator, with or without
+    arguments.
+
+    `numerics="fast"` allows results that differ in the last bits: constants are combined, halves
+    not rounded between operations that run together, divisions and sums of products rounded
+    fewer times. It holds for what follows on the function's results, too.
 
     `replay=True` is for functions so small that Python is most of their time: the program of a
     call is kept, and calls with arguments of the same structure, dtypes and sizes run it without
@@ -64,20 +68,26 @@ def compile(
         raise TypeError(f"compile: expected a function or a Module, got {type(model).__name__}")
     if disable:
         return model
-    wrap = recorded
-    if replay:
-        from ._replay import replayed as wrap
+    fast = numerics == "fast"
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        if not replay:
+            return recorded(function, fast)
+        from ._replay import replayed
+
+        return replayed(recorded(function, fast) if fast else function)
+
     optimized = getattr(type(model), "_optimized", None)  # a Module's
     return wrap(model) if optimized is None else optimized(model, wrap)
 
 
-def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+def recorded(function: Callable[..., Any], fast: bool = False) -> Callable[..., Any]:
     """`function` with its operations recorded."""
     enter, leave = _C._compile_enter, _C._compile_leave
 
     @functools.wraps(function)
     def compiled(*args: Any, **kwargs: Any) -> Any:
-        enter()
+        enter(fast)
         try:
             return function(*args, **kwargs)
         finally:

@@ -75,10 +75,16 @@ class Execution {
     bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
     if (reporting()) begin_report();
-    if (checking()) check_ = std::make_unique<Check>(recording_, *program_, frame_);
+    if (checking() && is_exact()) check_ = std::make_unique<Check>(recording_, *program_, frame_);
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
+  }
+
+  /// True if the program gives the bits of its runs one by one.
+  bool is_exact() const {
+    return std::all_of(recording_.entries.begin(), recording_.entries.end(),
+                       [](const Entry& entry) { return entry.numerics == Numerics::Exact; });
   }
 
   /// Per entry: it has to happen and has not. Without a program nothing has.

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "ir/complex.h"
 #include "prim/build.h"
+#include "prim/relax.h"
 
 namespace flambeau::compiler {
 
@@ -45,11 +46,21 @@ bool IntegerFacts::hold(const Recording& recording) const {
   return true;
 }
 
+namespace {
+
+const Executable* relaxed(const Executable& executable) {
+  const Program& program = program_of(executable);
+  if (ir::has_complex(program)) return &executable;
+  return make_executable(prim::relax(program)).get();
+}
+
+}  // namespace
+
 Region region_of(const Recording& recording, int32_t number) {
   const Entry& entry = recording.entries[static_cast<size_t>(number)];
   Region region;
   region.entries = {number};
-  region.program = entry.program;
+  region.program = entry.numerics == Numerics::Fast ? relaxed(*entry.program) : entry.program;
   const auto parameters = recording.operands_of(entry.parameters);
   region.parameters.assign(parameters.begin(), parameters.end());
   const auto outputs = recording.operands_of(entry.results);
@@ -198,7 +209,7 @@ class Merger {
       hasher.add(reinterpret_cast<uintptr_t>(entry(number).program));
       hasher.add(entry(number).integers.size());
     }
-    hasher.add(is_broken());
+    hasher.add(is_broken()).add(is_fast());
     hasher.add(wiring_.size());
     for (const int32_t wire : wiring_) hasher.add(wire);
     for (const int32_t same : region_.facts->classes()) hasher.add(same);
@@ -269,7 +280,13 @@ class Merger {
       using namespace prim;  // NOLINT(google-build-using-namespace): operators
       results[0] = results[0] * broadcast_to(more, results[0].shape());
     }
-    return builder.finish(results);
+    Program program = builder.finish(results);
+    return is_fast() ? prim::relax(program) : program;
+  }
+
+  bool is_fast() const {
+    return std::all_of(region_.entries.begin(), region_.entries.end(),
+                       [&](int32_t number) { return entry(number).numerics == Numerics::Fast; });
   }
 
   bool is_broken() const {

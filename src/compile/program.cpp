@@ -22,6 +22,7 @@ Hash128 key_of(const Recording& recording) {
     // Not its address: keys are saved for other processes.
     words.push_back(static_cast<int64_t>(hash_of(*entry.program).low));
     words.push_back(static_cast<int64_t>(hash_of(*entry.program).high));
+    words.push_back(static_cast<int64_t>(entry.numerics));
     for (const Range range : {entry.parameters, entry.blocks, entry.outputs, entry.results,
                               entry.numbers, entry.integers})
       words.push_back(range.end);

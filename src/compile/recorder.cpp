@@ -101,16 +101,22 @@ void Recorder::install(bool on) {
   set_memory_deferred(on);
 }
 
-void Recorder::enter() {
+void Recorder::enter(Numerics numerics) {
   if (depth_ == 0) {
     flush();
     install(true);
+  } else {
+    outer_numerics_.push_back(numerics_);
   }
+  numerics_ = numerics;
   ++depth_;
 }
 
 void Recorder::leave() {
-  --depth_;
+  if (--depth_ > 0) {
+    numerics_ = outer_numerics_.back();
+    outer_numerics_.resize(outer_numerics_.size() - 1);
+  }
   uninstall_if_idle();
 }
 
@@ -172,6 +178,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
     recording_.add(executable, shape, {inputs.data(), inputs.size()}, numbers, integers,
                    {blocks.data(), blocks.size()}, outputs, {written.data(), written.size()},
                    *this);
+    recording_.entries.back().numerics = numerics_;
   }
   if (exported && capture_ == nullptr) flush();
   return true;
@@ -266,7 +273,7 @@ void Recorder::run_locked(Recording& done, OnFailure on_failure) {
 void Recorder::begin_capture(Capture& capture) {
   flush();
   install(true);
-  ++depth_;
+  if (depth_++ == 0) numerics_ = Numerics::Exact;
   for (const Tensor& source : capture.sources) static_cast<void>(touches(source));
   const std::lock_guard lock(mutex_);
   for (const Tensor& source : capture.sources) recording_.window_of(source, *this);

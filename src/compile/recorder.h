@@ -17,8 +17,9 @@ class Recorder final : public RunSink, public PendingWork {
  public:
   static Recorder& of_thread();
 
-  /// A compiled function begins or ends. The outermost one runs what an earlier one recorded.
-  void enter();
+  /// A compiled function begins or ends. The outermost one runs what an earlier one recorded. What
+  /// follows it is recorded with its numerics, too.
+  void enter(Numerics numerics = Numerics::Exact);
   void leave();
   /// Runs what is recorded.
   void flush();
@@ -71,14 +72,16 @@ class Recorder final : public RunSink, public PendingWork {
   Recording recording_;
   Recording spare_;  ///< empty; the next recording's arrays
   int depth_ = 0;
-  Capture* capture_ = nullptr;  ///< of the call that is being captured
-  size_t slice_work_ = 0;       ///< runs looked at for slices of the present recording
+  Numerics numerics_ = Numerics::Exact;
+  SmallVector<Numerics, 4> outer_numerics_;  ///< of the functions around the innermost
+  Capture* capture_ = nullptr;               ///< of the call that is being captured
+  size_t slice_work_ = 0;                    ///< runs looked at for slices of the present recording
 };
 
 /// Calls of this thread are recorded while one lives.
 class Scope {
  public:
-  Scope() { Recorder::of_thread().enter(); }
+  explicit Scope(Numerics numerics = Numerics::Exact) { Recorder::of_thread().enter(numerics); }
   ~Scope() { Recorder::of_thread().leave(); }
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;

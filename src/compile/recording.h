@@ -12,6 +12,12 @@
 
 namespace flambeau::compiler {
 
+/// What a program may make of its runs.
+enum class Numerics : uint8_t {
+  Exact,  ///< the bits of the runs one by one
+  Fast,   ///< it is rewritten by prim::relax
+};
+
 /// Elements [begin, end) of one of a recording's arrays.
 struct Range {
   int32_t begin = 0;
@@ -43,6 +49,7 @@ struct Entry {
   Range results;  ///< of `operands`: where each result is written, -1 for windows of parameters
   Range numbers;
   Range integers;
+  Numerics numerics = Numerics::Exact;
   Ref<SourceLine> line = {};  ///< that asked for it; null where it is not known
 };
 

@@ -120,7 +120,8 @@ std::shared_ptr<const Executable> onto(const Executable& backward) {
   const ir::Program& program = program_of(backward);
   if (program.results.size() != 1) return nullptr;
   const ir::Node& scatter = program.nodes[static_cast<size_t>(program.results[0])];
-  if (scatter.primitive->name != "scatter_add" || !is_zero(program, scatter.arguments[0]))
+  if (scatter.primitive->cls != ir::PrimitiveClass::Scatter ||
+      scatter.primitive->combine != ir::CoreOp::Add || !is_zero(program, scatter.arguments[0]))
     return nullptr;
   Builder builder(program);
   std::vector<Expr> operands = {builder.parameter(scatter.type.dtype, scatter.type.shape)};

@@ -634,3 +634,47 @@ def test_a_gradient_that_somebody_holds_is_not_summed_into() -> None:
     (y.sum() + 2 * z.sum() + (x * shared).sum()).backward()
     assert sorted(h.tolist()[0] for h in held) == [3.0, 6.0]
     assert shared.tolist() == [5.0] * 4 and x.grad.tolist() == [14.0] * 4
+
+
+def test_fast_numerics_round_less_and_leave_exact_programs_alone() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(300, 70)
+    halves = x.bfloat16()
+
+    def function(x: torch.Tensor, halves: torch.Tensor) -> torch.Tensor:
+        chain = ((halves * 0.3 + halves) * halves + 1.0).float()
+        return torch.softmax(x * x + x, -1) + chain
+
+    want = function(x, halves)
+    exact, fast = torch.compile(function), torch.compile(function, numerics="fast")
+    replayed = torch.compile(function, numerics="fast", replay=True)
+    for _ in range(3):  # the first may run op by op
+        results = [f(x, halves) for f in (fast, exact, replayed)]
+        [float(result[0, 0]) for result in results]
+        torch._C._compile_wait()
+    assert (results[1] == want).all()
+    for result in (results[0], results[2]):
+        assert (result != want).any()
+        torch.testing.assert_close(result, want, rtol=0.02, atol=0.02)
+    double = function(x.double(), halves.double())
+    assert (results[0] - double).abs().mean() < (want - double).abs().mean()
+
+
+def test_fast_numerics_hold_for_what_follows_but_not_in_an_exact_function_inside() -> None:
+    x = torch.randn(4000)
+
+    def poly(x: torch.Tensor) -> torch.Tensor:
+        return (x * x + 0.1) * x + 0.3
+
+    def bits_differ(step) -> bool:
+        for _ in range(3):
+            result = step()
+            float(result[0])
+            torch._C._compile_wait()
+        return bool((result != poly(x)).any())
+
+    fast = torch.compile(lambda f: f(x), numerics="fast")
+    exact = torch.compile(poly)
+    assert bits_differ(lambda: fast(poly))
+    assert not bits_differ(lambda: fast(exact))
+    assert bits_differ(lambda: poly(fast(lambda x: x + 0.0)))
