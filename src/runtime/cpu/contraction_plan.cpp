@@ -22,8 +22,8 @@ constexpr int64_t kDirectRowColumns = 256;
 // A product of less work than this is one piece of a batch.
 constexpr int64_t kSmallProduct = 16 * 1024 * 1024;  // multiply-adds
 constexpr int64_t kTileRowsInBatch = 256;
-// Up to this many strips a tile has all rows and packs its columns for itself.
-constexpr int64_t kMostOwnStrips = 4;
+// Up to this many rows a tile has all of them and packs its columns for itself.
+constexpr int64_t kMostOwnRows = 56;
 // Rows and columns of a tile of many rows. Its sums and one block of k of its operands fit in a
 // second-level cache with room to spare. Tiles that pack their rows are wider, since each tile
 // packs them again.
@@ -104,7 +104,7 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     plan.column_source = ColumnSource::Direct;
   else if (!columns_convert && column_k == 1 && whole_steps && plan.rows <= tile.low_heights[0])
     plan.column_source = ColumnSource::DirectK;
-  else if (in_batch ? plan.rows <= kTileRowsInBatch : strips <= kMostOwnStrips)
+  else if (in_batch ? plan.rows <= kTileRowsInBatch : plan.rows <= kMostOwnRows)
     plan.column_source = ColumnSource::PackedInTile;
   else
     plan.column_source = ColumnSource::PackedShared;
@@ -119,7 +119,7 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
 
   // Pieces of work.
   if (!plan.pack_rows && plan.column_source == ColumnSource::Direct && plan.direct_output &&
-      shape.k <= kShortK && plan.columns > tile.lanes && strips > kMostOwnStrips) {
+      shape.k <= kShortK && plan.columns > tile.lanes && plan.rows > kMostOwnRows) {
     plan.row_group = kRowGroup;
     plan.tile_columns = std::min(plan.columns, kShortPieceColumns);
     plan.tile_rows = std::min(
@@ -127,7 +127,7 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   } else if (in_batch && !shared) {
     plan.tile_rows = std::min(plan.rows, round_up(kTileRowsInBatch, height));
     plan.tile_columns = plan.columns;
-  } else if (strips > kMostOwnStrips) {
+  } else if (plan.rows > kMostOwnRows) {
     cut_tiles(plan, height, width);
   } else {
     plan.tile_rows = plan.rows;

@@ -19,7 +19,7 @@ namespace {
 
 constexpr int64_t kBlock = ir::kContractBlock;
 // Of work in one piece that a thread takes at a time; less costs more to hand out than to do.
-constexpr int64_t kMultiplyAddsPerChunk = 1024 * 1024;
+constexpr int64_t kMultiplyAddsPerChunk = 64 * 1024;
 // A cautious estimate of one thread's speed, for the cost that the pool is told.
 constexpr int64_t kMultiplyAddsPerNanosecond = 16;
 // To write an element of the output costs as much as so many, to read one of an operand as much as
@@ -28,6 +28,8 @@ constexpr int64_t kLeastWork = 16;
 constexpr int64_t kReadWork = 4;
 
 constexpr int64_t kPackedElementsPerNanosecond = 1;
+// Rows whose sums, two vectors each, are fewer than multiply-adds under way.
+constexpr int64_t kLowStrip = 4;
 // A piece of packing work, in elements.
 constexpr int64_t kPackLength = 1024;
 constexpr int64_t kPackWidth = 32;
@@ -114,8 +116,13 @@ ContractionRunner::Strips ContractionRunner::make_strips(int64_t rows) const {
   Strips strips;
   size_t h = 0;
   for (int64_t first = 0; first < rows;) {
-    const int64_t most = plan_.row_group > 0 ? plan_.row_group : rows;
-    while (heights[h] > std::min(rows - first, most)) ++h;
+    const int64_t left = rows - first;
+    int64_t most = plan_.row_group > 0 ? std::min(left, plan_.row_group) : left;
+    // Strips of few rows wait for their own sums: two of middle height are faster. Panels of packed
+    // rows are not divided.
+    const int64_t tallest = heights[0];
+    if (!plan_.pack_rows && left > tallest && left < tallest + kLowStrip) most = (left + 1) / 2;
+    while (heights[h] > most) ++h;
     strips.push_back({first, h});
     first += heights[h];
   }

@@ -1,0 +1,38 @@
+// How contractions are cut up.
+
+#include "runtime/cpu/contraction_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace flambeau::testing {
+namespace {
+
+/// x @ w.t(), row-major both.
+ContractionPlan plan_of_linear(int64_t m, int64_t n, int64_t k, Isa isa) {
+  return plan_contraction({.m = m,
+                           .n = n,
+                           .k = k,
+                           .a_row = k,
+                           .a_column = 1,
+                           .b_row = 1,
+                           .b_column = k,
+                           .out_row = n,
+                           .out_column = 1},
+                          codegen::contraction_tile(DType::Float32, isa));
+}
+
+TEST(ContractionPlan, SmallBatchesPackWhatATileReads) {
+  for (const Isa isa : {Isa::Avx2, Isa::Avx512}) {
+    const ContractionPlan plan = plan_of_linear(32, 64, 64, isa);
+    EXPECT_EQ(plan.column_source, ColumnSource::PackedInTile) << isa_name(isa);
+    EXPECT_EQ(plan.tile_rows, 32) << isa_name(isa);
+  }
+}
+
+TEST(ContractionPlan, ManyRowsShareThePackedColumns) {
+  for (const Isa isa : {Isa::Avx2, Isa::Avx512})
+    EXPECT_EQ(plan_of_linear(512, 512, 512, isa).column_source, ColumnSource::PackedShared);
+}
+
+}  // namespace
+}  // namespace flambeau::testing
