@@ -6,6 +6,7 @@ import sys as _sys
 import types as _types
 
 from . import _C
+from . import _absent as _absent
 from ._C import *  # noqa: F403
 from ._C import Tensor, UntypedStorage, __version__, device, dtype, layout, memory_format  # noqa: F401
 
@@ -33,6 +34,7 @@ def _folder(path: str) -> _types.ModuleType:
         child = _sys.modules.get(full_name)
         if child is None:
             child = _types.ModuleType(full_name)
+            child.__dict__["__getattr__"] = _absent.attribute(full_name)
             _sys.modules[full_name] = child
             setattr(module, part, child)
         module = child
@@ -52,7 +54,6 @@ chalf = _C.complex32
 cfloat = _C.complex64
 cdouble = _C.complex128
 
-from . import _absent as _absent  # noqa: E402
 from . import _composed as _composed  # noqa: E402  (adds methods to Tensor)
 from . import _linear_algebra as _linear_algebra  # noqa: E402
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
@@ -125,6 +126,8 @@ for _name, _function in _linear_algebra.TOP.items():
 # To programs that import torch it is the PyTorch whose programs run.
 if __name__ == "torch":
     from .version import __version__ as __version__  # noqa: E402
+
+_C.__dict__["__getattr__"] = _absent.attribute(_C.__name__)
 
 legacy_contiguous_format = _C.contiguous_format
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 from typing import Any
@@ -327,3 +328,16 @@ def test_computed_tensors_keep_their_gradient() -> None:
         computed.requires_grad = True
     with pytest.raises(RuntimeError, match=r"use var_no_grad = var\.detach"):
         computed.requires_grad_(False)
+
+
+def test_every_package_names_what_it_lacks() -> None:
+    packages = [torch, torch._C, torch.linalg, torch.special, torch.fft]
+    for found in pkgutil.walk_packages(torch.__path__, torch.__name__ + "."):
+        if found.ispkg and "._script" not in found.name:
+            packages.append(importlib.import_module(found.name))  # noqa: PERF401
+    assert len(packages) > 20
+    for package in packages:
+        name = package.__name__.replace("flambeau", "torch", 1)
+        with pytest.raises(AttributeError, match=rf"^{name}\.no_such_name: Flambeau has no such"):
+            package.no_such_name  # noqa: B018
+        assert not hasattr(package, "__no_such_name__")

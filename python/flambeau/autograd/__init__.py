@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from flambeau._absent import attribute
+
 from .. import _C
 from . import forward_ad, function, graph
 from .function import Function
@@ -114,3 +116,5 @@ def grad(
 # Functions, in the place of the modules of that name.
 from . import functional  # noqa: E402
 from .gradcheck import gradcheck, gradgradcheck  # noqa: E402
+
+__getattr__ = attribute(__name__)

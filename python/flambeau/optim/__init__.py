@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules."""
 
+from flambeau._absent import attribute
 from flambeau.optim import lr_scheduler, optimizer, swa_utils
 from flambeau.optim.adam import Adam, AdamW
 from flambeau.optim.adaptive import Adadelta, Adagrad, Adamax, RMSprop
@@ -27,3 +28,5 @@ __all__ = [
     "optimizer",
     "swa_utils",
 ]
+
+__getattr__ = attribute(__name__)

@@ -8,6 +8,7 @@ from typing import Any
 
 import flambeau as torch
 from flambeau import Tensor
+from flambeau._absent import attribute
 
 __all__ = ["assert_close"]
 
@@ -213,3 +214,6 @@ def assert_close(
         "check_stride": check_stride,
     }
     _Comparison(options, msg).compare(actual, expected, "")
+
+
+__getattr__ = attribute(__name__)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flambeau._absent import attribute
 from flambeau._overridable import make_overridable
 from flambeau.nn.functional import (
     _activation,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any:
         """The operations, which only exist at run time."""
 
+else:
+    __getattr__ = attribute(__name__)
 
 __all__ = [
     *(name for name in _OPERATIONS if not name.startswith("_")),

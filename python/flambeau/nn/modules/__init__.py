@@ -1,5 +1,6 @@
 """The modules of flambeau.nn."""
 
+from flambeau._absent import attribute
 from flambeau.nn.modules import (
     activation,
     attention,
@@ -68,3 +69,5 @@ _PARTS = (
 )
 
 __all__ = ["Module", *(name for part in _PARTS for name in part.__all__)]
+
+__getattr__ = attribute(__name__)

@@ -1,5 +1,6 @@
 """Utilities for training networks."""
 
+from flambeau._absent import attribute
 from flambeau.nn.utils import parametrizations, parametrize, rnn
 from flambeau.nn.utils.clip_grad import (
     clip_grad_norm_,
@@ -23,3 +24,5 @@ __all__ = [
     "vector_to_parameters",
     "weight_norm",
 ]
+
+__getattr__ = attribute(__name__)

@@ -1,5 +1,6 @@
 """Datasets, samplers and the DataLoader."""
 
+from flambeau._absent import attribute
 from flambeau.utils.data.collate import default_collate, default_convert
 from flambeau.utils.data.dataloader import DataLoader
 from flambeau.utils.data.dataset import (
@@ -44,3 +45,5 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+__getattr__ = attribute(__name__)
