@@ -62,7 +62,7 @@ class Planner {
       const PrimitiveClass cls = program_.nodes[i].primitive->cls;
       // A scan with one user runs in that user's kernel.
       materialise_[i] = program_.nodes[i].primitive == rows().parameter ||
-                        cls == PrimitiveClass::Contract || cls == PrimitiveClass::Scatter ||
+                        is_contraction(program_.nodes[i]) || cls == PrimitiveClass::Scatter ||
                         (cls == PrimitiveClass::Scan && uses[i] > 1) ||
                         cls == PrimitiveClass::BlockScan;
     }
@@ -81,6 +81,9 @@ class Planner {
  private:
   static size_t index(NodeId id) { return static_cast<size_t>(id); }
   const Node& node(NodeId id) const { return program_.nodes[index(id)]; }
+  bool is_contraction(const Node& n) const {
+    return n.primitive->cls == PrimitiveClass::Contract && !is_outer_product(program_, n);
+  }
 
   /// Where a product is only read transposed, that is the product of its operands the other way
   /// round: the same bits, row-major.
@@ -90,8 +93,7 @@ class Planner {
       if (n.primitive != rows().permute) continue;
       const size_t product = index(n.arguments[0]);
       const size_t rank = n.type.shape.size();
-      if (program_.nodes[product].primitive->cls != PrimitiveClass::Contract || uses[product] != 1)
-        continue;
+      if (!is_contraction(program_.nodes[product]) || uses[product] != 1) continue;
       SmallVector<int64_t, 5> swapped;
       for (size_t axis = 0; axis < rank; ++axis) swapped.push_back(static_cast<int64_t>(axis));
       std::swap(swapped[rank - 1], swapped[rank - 2]);
@@ -137,7 +139,7 @@ class Planner {
     if (transposes_product_[index(id)]) return plan_contract(id);
     switch (n.primitive->cls) {
       case PrimitiveClass::Contract:
-        return plan_contract(id);
+        return is_contraction(n) ? plan_contract(id) : plan_kernel(id);
       case PrimitiveClass::Scatter:
         return plan_scatter(id);
       case PrimitiveClass::Concatenate:

@@ -21,4 +21,11 @@ const StructuralRows& rows() {
   return kRows;
 }
 
+bool is_outer_product(const ir::Program& program, const ir::Node& node) {
+  if (node.primitive->cls != ir::PrimitiveClass::Contract || node.attributes.index == 1 ||
+      is_half(node.type.dtype))
+    return false;
+  return program.nodes[static_cast<size_t>(node.arguments[0])].type.shape.back().is_one();
+}
+
 }  // namespace flambeau::lower

@@ -14,4 +14,8 @@ struct StructuralRows {
 /// The rows, found once.
 const StructuralRows& rows();
 
+/// True for a product over a single k that is one multiply-add for each element: no contraction is
+/// run for it. Pairs of bfloat16 numbers have a rounding of their own.
+bool is_outer_product(const ir::Program& program, const ir::Node& node);
+
 }  // namespace flambeau::lower

@@ -358,6 +358,8 @@ ValueId TemplateBuilder::eval_new(NodeId id, const IndexEnv& env) {
       return eval_reduce(id, env);
     case PrimitiveClass::Scan:
       return eval_scan(id, env);
+    case PrimitiveClass::Contract:
+      return is_outer_product(program_, node) ? eval_outer_product(node, env) : fail(id);
     default:
       return fail(id);
   }
@@ -395,6 +397,22 @@ ValueId TemplateBuilder::eval_scan(NodeId id, const IndexEnv& env) {
   has_scan_ = true;
   kernel_.cost += combination_cost(node);
   return emit(std::move(s), true);
+}
+
+ValueId TemplateBuilder::eval_outer_product(const Node& node, const IndexEnv& env) {
+  // env has the batch axes, the row and the column; the only k is 0.
+  const size_t row = env.axes.size() - 2;
+  IndexEnv of_a{env.axes, env.mask};
+  IndexEnv of_b = of_a;
+  of_a.axes[row + 1] = {};
+  of_b.axes[row] = {};
+  const ValueId a = eval(node.arguments[0], of_a);
+  if (a < 0) return a;
+  const ValueId b = eval(node.arguments[1], of_b);
+  if (b < 0) return b;
+  const DType dtype = node.type.dtype;
+  if (!is_float(dtype)) return compute("mul", dtype, {a, b});
+  return compute("fma", dtype, {a, b, constant(dtype, 0.0)});
 }
 
 ValueId TemplateBuilder::eval_reduce(NodeId id, const IndexEnv& env) {

@@ -69,6 +69,7 @@ class TemplateBuilder {
   ValueId eval(ir::NodeId id, const IndexEnv& env);
   ValueId eval_new(ir::NodeId id, const IndexEnv& env);
   ValueId eval_reduce(ir::NodeId id, const IndexEnv& env);
+  ValueId eval_outer_product(const ir::Node& node, const IndexEnv& env);
   ValueId eval_scan(ir::NodeId id, const IndexEnv& env);
   /// True if `env`, without axis `skipped` of `shape`, is the position of the kept loops, in order.
   bool is_kept_position(const ir::Shape& shape, const IndexEnv& env, size_t skipped) const;

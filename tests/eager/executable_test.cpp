@@ -240,6 +240,23 @@ TEST(Executable, TransposedProductsAreTheOperandsTheOtherWayRound) {
   }
 }
 
+TEST(Executable, ProductsOverOneK) {
+  for (const DType dtype : {DType::Float32, DType::Float64, DType::Int64}) {
+    const Tensor x = random_tensor({3, 40, 1}, dtype, 4);
+    const Tensor w = random_tensor({3, 1, 50}, dtype, 5);
+    Builder b;
+    using namespace prim;  // NOLINT
+    const Expr a = b.parameter(dtype, shape_of(0, x.sizes()));
+    const Expr c = b.parameter(dtype, shape_of(1, w.sizes()));
+    const Expr product = contract(a, c);
+    // -0.0 * 1.0 + 0.0 is 0.0.
+    const Expr zeros = contract(a * -0.0, abs(c));
+    const Expr results[] = {product, transpose(product, 1, 2) + 1.0, zeros,
+                            sum(product, std::vector<int64_t>{1}, false)};
+    expect_interpreter_bits(b.finish(results), {x, w});
+  }
+}
+
 TEST(Executable, ProductsOfBFloat16Values) {
   for (const int64_t k : {1, 2, 7, 300}) {
     const Tensor x = random_tensor({2, 5, k}, DType::BFloat16, 4);

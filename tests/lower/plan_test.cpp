@@ -222,6 +222,22 @@ TEST(KernelText, AnOperandAcrossTheVectorsIsContiguousAlongTheRows) {
 )");
 }
 
+constexpr const char* kOuterProduct = R"(program(p0: f32[s0.0, 1], p1: f32[1, s1.1]) {
+  %0 = parameter : f32[s0.0, 1]
+  %1 = parameter {index=1} : f32[1, s1.1]
+  %2 = contract %0, %1 : f32[s0.0, s1.1]
+  %3 = exp %2 : f32[s0.0, s1.1]
+  return %3
+}
+)";
+
+TEST(KernelText, AProductOverOneKIsAMultiplyAdd) {
+  EXPECT_EQ(plan_of(kOuterProduct), "kernel kept=2 reduced=0 : v0 v1 ->v2\n");
+  EXPECT_THAT(
+      kernel_of(kOuterProduct, 0, KernelKind::Pointwise, StrideClass::Unit, StrideClass::Zero),
+      ::testing::ContainsRegex("= fma %[0-9]+, %[0-9]+, %[0-9]+ : f32"));
+}
+
 TEST(KernelText, TheExtentOfShortRowsIsPartOfTheCode) {
   EXPECT_THAT(kernel_of(kSoftmax, 0, KernelKind::Row, StrideClass::Zero, StrideClass::Unit, 10),
               ::testing::AllOf(::testing::HasSubstr("reduce_max v1 in 10 vector"),
