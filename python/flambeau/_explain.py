@@ -47,9 +47,10 @@ class Explanation:
             )
             for region in regions:
                 state = "" if region["merged"] or len(region["ops"]) == 1 else " (compiling)"
+                blocks = " in blocks" if "scan" in region["steps"] else ""
                 lines.append(
                     f"  {_time(region['seconds']):>9} {_bytes(region['bytes']):>9}  "
-                    f"{region['launches']} launches  {' + '.join(region['ops'])}{state}"
+                    f"{region['launches']} launches{blocks}  {' + '.join(region['ops'])}{state}"
                 )
                 lines.append(f"{'':23}apart: {region['apart']}")
         return "\n".join(lines)

@@ -12,13 +12,19 @@ constexpr double kBytesPerNanosecond = 12;       // memory to cores and back
 constexpr double kStatementsPerNanosecond = 30;  // of elementwise code, all lanes and threads
 constexpr double kFlopsPerNanosecond = 100;      // of contractions
 
+/// Where a program runs: a step's overhead, and how fast it comes to its memory.
+struct Place {
+  double step;
+  double bytes_per_nanosecond;
+};
+constexpr Place kMain{kStep, kBytesPerNanosecond};
+constexpr Place kCache{kStep / 4, kBytesPerNanosecond * 8};  // a body, on pieces that stay there
+
 class Estimator {
  public:
-  Estimator(const Recording& recording, const Region& region) : plan_(plan_of(*region.program)) {
-    for (const int32_t w : region.parameters)
-      sizes_.push_back(recording.windows[static_cast<size_t>(w)].info.sizes.data());
-    for (const IntegerSource& source : region.integers)
-      integers_.push_back(value_of(recording, source));
+  Estimator(const lower::Plan& plan, std::span<const Ints> sizes, Ints integers, const Place& place)
+      : plan_(plan), integers_(std::move(integers)), place_(place) {
+    for (const Ints& of_parameter : sizes) sizes_.push_back(of_parameter.data());
     bindings_ = {sizes_.data(), integers_.data()};
   }
 
@@ -38,9 +44,7 @@ class Estimator {
         else
           add_step(bytes_of(contract->result), 0);
       } else if (const auto* scan = std::get_if<lower::ScanStep>(&step)) {
-        double bytes = 0;
-        for (const int value : scan->results) bytes += bytes_of(value);
-        add_step(bytes, 0);
+        add_scan(*scan);
       }
     }
     return cost_;
@@ -48,6 +52,47 @@ class Estimator {
 
  private:
   double number(const ir::Dim& dim) const { return static_cast<double>(dim.evaluate(bindings_)); }
+
+  Ints sizes_of(int value) const {
+    Ints sizes;
+    for (const ir::Dim& extent : plan_.values[static_cast<size_t>(value)].shape)
+      sizes.push_back(extent.evaluate(bindings_));
+    return sizes;
+  }
+
+  /// Its operands and results once, and the body as often as it runs: on one member of the batch.
+  void add_scan(const lower::ScanStep& scan) {
+    std::vector<Ints> sizes;
+    double bytes = 0;
+    for (const int value : scan.operands) {
+      sizes.push_back(sizes_of(value));
+      bytes += bytes_read(value);
+    }
+    for (const int value : scan.results) bytes += bytes_of(value);
+    add_step(bytes, 0);
+    const ir::BlockScan::Extents extents = scan.form.extents(sizes);
+    const auto batch = static_cast<size_t>(scan.form.batch);
+    double runs = static_cast<double>(extents.blocks);
+    for (size_t axis = 0; axis < batch; ++axis) runs *= static_cast<double>(sizes[0][axis]);
+    std::vector<Ints> parts;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      const std::span<const int64_t> inner{sizes[i].data() + batch, sizes[i].size() - batch};
+      Ints part(batch, 1);
+      const Ints of_block = scan.form.part(scan.form.operands[i], inner, 0, 0, extents.rows).sizes;
+      part.append(of_block.begin(), of_block.end());
+      parts.push_back(std::move(part));
+    }
+    const Cost body = Estimator(plan_of(*make_executable(*scan.body)), parts, {0, 0}, kCache).run();
+    cost_.time += body.time * runs;
+  }
+
+  /// Of a value that may be a window, and one whose elements are the same along some axes.
+  double bytes_read(int value) const {
+    double bytes = bytes_of(value);
+    while ((value = plan_.values[static_cast<size_t>(value)].alias_of) >= 0)
+      bytes = std::min(bytes, bytes_of(value));
+    return bytes;
+  }
 
   double bytes_of(int value) const {
     const lower::PlannedValue& planned = plan_.values[static_cast<size_t>(value)];
@@ -59,8 +104,8 @@ class Estimator {
   void add_step(double bytes, double statements) {
     cost_.launches += 1;
     cost_.bytes += bytes;
-    cost_.time +=
-        kStep + std::max(bytes / kBytesPerNanosecond, statements / kStatementsPerNanosecond);
+    cost_.time += place_.step + std::max(bytes / place_.bytes_per_nanosecond,
+                                         statements / kStatementsPerNanosecond);
   }
 
   /// `skipped`: a buffer that is not in memory.
@@ -93,15 +138,55 @@ class Estimator {
 
   const lower::Plan& plan_;
   std::vector<const int64_t*> sizes_;
-  std::vector<int64_t> integers_;
+  Ints integers_;
+  Place place_;
   ir::DimBindings bindings_;
   Cost cost_;
 };
 
+/// One more than the greatest number of an integer argument in `dim`.
+size_t slots_in(const ir::Dim& dim) {
+  switch (dim.op()) {
+    case ir::DimOp::Constant:
+    case ir::DimOp::Size:
+      return 0;
+    case ir::DimOp::Integer:
+      return static_cast<size_t>(dim.leaf_slot()) + 1;
+    default:
+      return std::max(slots_in(dim.left()), slots_in(dim.right()));
+  }
+}
+
 }  // namespace
 
 Cost cost_of(const Recording& recording, const Region& region) {
-  return Estimator(recording, region).run();
+  return cost_of(recording, region, *region.program);
+}
+
+Cost cost_of(const Recording& recording, const Region& region, const Executable& form) {
+  std::vector<Ints> sizes;
+  for (const int32_t w : region.parameters)
+    sizes.push_back(recording.windows[static_cast<size_t>(w)].info.sizes);
+  Ints integers;
+  for (const IntegerSource& source : region.integers)
+    integers.push_back(value_of(recording, source));
+  return Estimator(plan_of(form), sizes, std::move(integers), kMain).run();
+}
+
+double bytes_at(const Executable& executable, int64_t extent) {
+  std::vector<Ints> sizes;
+  size_t integers = 0;
+  const ir::Program& program = flambeau::program_of(executable);
+  for (const ir::Type& type : program.parameters) {
+    sizes.emplace_back();
+    for (const ir::Dim& dim : type.shape)
+      sizes.back().push_back(dim.is_constant() ? dim.constant() : extent);
+  }
+  for (const ir::Node& node : program.nodes)
+    for (const ir::Dim& dim : node.attributes.dims) integers = std::max(integers, slots_in(dim));
+  for (const ir::Type& type : program.parameters)
+    for (const ir::Dim& dim : type.shape) integers = std::max(integers, slots_in(dim));
+  return Estimator(plan_of(executable), sizes, Ints(integers, extent), kMain).run().bytes;
 }
 
 }  // namespace flambeau::compiler

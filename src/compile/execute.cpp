@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "compile/block_rows.h"
 #include "compile/check.h"
 #include "compile/program.h"
 #include "compile/report.h"
@@ -79,6 +80,8 @@ class Execution {
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
+    for (const Region& region : program_->regions)
+      fresh_->forms.push_back(region.facts ? &form_of(recording_, region) : nullptr);
   }
 
   /// True if the program gives the bits of its runs one by one.
@@ -195,7 +198,7 @@ class Execution {
     std::shared_ptr<const BoundRun> bound;
     if (!region.facts) {
       run_alone(region, bound);
-    } else if (!run_merged(region, bound)) {
+    } else if (!run_merged(region, *(bound_ ? bound_ : fresh_.get())->forms[number], bound)) {
       // What is compiled by the next time is taken then.
       merged_ = false;
       bound = nullptr;
@@ -234,23 +237,25 @@ class Execution {
 
   /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: kernels
   /// write in place only where one kernel is all there is.
-  bool run_merged(const Region& region, std::shared_ptr<const BoundRun>& bound) try {
+  bool run_merged(const Region& region, const Executable& form,
+                  std::shared_ptr<const BoundRun>& bound) try {
     std::optional<CompileLater> never_wait;
     if (check_ == nullptr) never_wait.emplace();  // what is checked has to be there
-    run_into(region, bound);
+    run_into(region, form, bound);
     return true;
   } catch (const KernelMissing&) {
     return false;
   }
 
-  void run_into(const Region& region, std::shared_ptr<const BoundRun>& bound) {
+  void run_into(const Region& region, const Executable& form,
+                std::shared_ptr<const BoundRun>& bound) {
     const auto parameters = tensors(region.parameters);
     auto outputs = tensors(region.outputs);
     const auto numbers = numbers_of(region);
     Ints integers;
     for (const IntegerSource& source : region.integers)
       integers.push_back(value_of(recording_, source));
-    flambeau::run_into(bound, *region.program, {parameters.data(), parameters.size()},
+    flambeau::run_into(bound, form, {parameters.data(), parameters.size()},
                        {numbers.data(), numbers.size()}, {integers.data(), integers.size()},
                        {outputs.data(), outputs.size()});
   }
@@ -265,7 +270,7 @@ class Execution {
                (place.offset == 0 &&
                 place.info.strides ==
                     entry.shape->blocks[static_cast<size_t>(place.source)].info.strides);
-    if (plain) return run_into(region, bound);
+    if (plain) return run_into(region, *region.program, bound);
     const auto parameters = tensors(recording_.operands_of(entry.parameters));
     const auto blocks = tensors(recording_.operands_of(entry.blocks));
     const auto outputs = tensors(recording_.operands_of(entry.outputs));

@@ -1,7 +1,9 @@
 #include "compile/fuse.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "compile/block_rows.h"
 #include "compile/cost.h"
 
 namespace flambeau::compiler {
@@ -10,9 +12,11 @@ namespace {
 constexpr size_t kMaxEntries = 12;     // of a region
 constexpr size_t kMaxParameters = 24;  // whose buffers a kernel can still stream
 constexpr double kWorthwhile = 0.97;   // of the time of two regions, what one must stay below
+constexpr double kBlocksBytes = 0.9;   // of the bytes of two regions, the same for rows in blocks
+constexpr int64_t kTypicalExtent = 256;
 
-/// Walks over the runs in order; each joins an earlier region that makes what it reads if that
-/// pays, or begins one.
+/// Walks over the runs in order; each joins the earlier region that makes what it reads where that
+/// pays most, or begins one.
 class Fuser {
  public:
   Fuser(const Recording& recording, const Flow& flow)
@@ -83,14 +87,17 @@ class Fuser {
     const double time = cost_of(recording_, alone).time;
     int32_t home = -1;
     apart_ = "it reads no value of an earlier region";
+    std::optional<Joined> best;
     for (const int32_t candidate : candidates(entry)) {
       if (!may_join(entry, candidate, before)) continue;
-      if (join(number, time, candidate, before)) {
-        home = candidate;
-        break;
-      }
+      std::optional<Joined> joined = join(number, alone, time, candidate);
+      if (!joined || (best && best->gain >= joined->gain)) continue;
+      best = std::move(joined);
+      home = candidate;
     }
-    if (home < 0) {
+    if (best) {
+      settle(home, std::move(*best), before);
+    } else {
       alone.apart = apart_;
       home = static_cast<int32_t>(nodes_.size());
       nodes_.push_back({std::move(alone), time, next_order_++});
@@ -130,29 +137,52 @@ class Fuser {
     });
   }
 
-  bool join(int32_t number, double time, int32_t candidate, const std::vector<int32_t>& before) {
-    Node& home = node(candidate);
+  /// A region with one more run, and how much time that saves.
+  struct Joined {
+    Region region;
+    double time, gain;
+  };
+
+  std::optional<Joined> join(int32_t number, const Region& alone, double time, int32_t candidate) {
+    const Node& home = node(candidate);
     std::vector<int32_t> entries = home.region.entries;
     entries.push_back(number);
     for (const int32_t e : entries) mark_stored(e, entries);
     std::optional<Region> merged = merge(recording_, flow_, std::move(entries), is_stored_);
     apart_ = "its program and that of the region before do not fit together";
-    if (!merged) return false;
+    if (!merged) return std::nullopt;
     apart_ = "one kernel would read too many tensors";
-    if (merged->parameters.size() > kMaxParameters) return false;
+    if (merged->parameters.size() > kMaxParameters) return std::nullopt;
     apart_ = "both write one storage, through different views";
-    if (!writes_apart(*merged)) return false;
+    if (!writes_apart(*merged)) return std::nullopt;
     apart_ = "one program would take as long as two";
-    const double together = cost_of(recording_, *merged).time;
-    if (together > (home.time + time) * kWorthwhile) return false;
-    merged->apart = home.region.apart;
-    home.region = std::move(*merged);
-    home.time = together;
+    const Cost whole = cost_of(recording_, *merged);
+    const double apart = home.time + time;
+    if (whole.time > apart * kWorthwhile && !saves_memory(*merged, home.region, alone))
+      return std::nullopt;
+    return Joined{std::move(*merged), whole.time, apart - whole.time};
+  }
+
+  void settle(int32_t number, Joined joined, const std::vector<int32_t>& before) {
+    Node& home = node(number);
+    joined.region.apart = home.region.apart;
+    home.region = std::move(joined.region);
+    home.time = joined.time;
     const bool in_place = std::all_of(before.begin(), before.end(), [&](int32_t other) {
-      return other == candidate || node(other).order < home.order;
+      return other == number || node(other).order < home.order;
     });
     if (!in_place) home.order = next_order_++;
-    return true;
+  }
+
+  /// True if the runs of both, as one program, may take their rows in blocks (block_rows.h), and
+  /// that saves memory. It does not look at the sizes at hand: which form runs is decided for each.
+  static bool saves_memory(const Region& both, const Region& home, const Region& alone) {
+    const auto bytes = [](const Executable& executable) {
+      const Executable* const blocked = in_row_blocks(executable);
+      return bytes_at(blocked == nullptr ? executable : *blocked, kTypicalExtent);
+    };
+    return in_row_blocks(*both.program) != nullptr &&
+           bytes(*both.program) < (bytes(*home.program) + bytes(*alone.program)) * kBlocksBytes;
   }
 
   /// True if the region writes each storage through one window: its kernels write in any order.

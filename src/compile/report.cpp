@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/fork.h"
+#include "compile/block_rows.h"
 #include "compile/cost.h"
 #include "lower/plan.h"
 
@@ -65,9 +66,10 @@ RegionReport report_of(const Recording& recording, const Region& region) {
   for (const int32_t number : region.entries)
     report.ops.emplace_back(recording.entries[static_cast<size_t>(number)].label);
   report.apart = region.apart;
-  report.program = flambeau::program_of(*region.program).text();
-  report.steps = lower::text_of(plan_of(*region.program));
-  const Cost cost = cost_of(recording, region);
+  const Executable& form = region.facts ? form_of(recording, region) : *region.program;
+  report.program = flambeau::program_of(form).text();
+  report.steps = lower::text_of(plan_of(form));
+  const Cost cost = cost_of(recording, region, form);
   report.launches = cost.launches;
   report.bytes = cost.bytes;
   report.merged = region.facts.has_value();

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "eager/copy.h"
 #include "ir/array.h"
+#include "runtime/compiler.h"
 #include "runtime/thread_pool.h"
 
 namespace flambeau {
@@ -28,6 +30,7 @@ class ScanRun {
     // all of them or none.
     piece_ = by_rows ? scan.block : std::max<int64_t>(extents_.rows, 1);
     pieces_ = by_rows ? (extents_.rows + piece_ - 1) / piece_ : 1;
+    if (scan.carries == 0) pieces_ = std::max<int64_t>(extents_.blocks, 1);  // each is one block
     cut_batch({sizes[0].begin(), sizes[0].begin() + scan.batch});
   }
 
@@ -41,11 +44,15 @@ class ScanRun {
     const int64_t tasks = boxes_ * pieces_;
     if (tasks == 1) return run_piece(0, 0);  // its kernels may use all threads
     // A few operations for each pair of row and scanned element.
-    const int64_t cost = members_ * extents_.rows * extents_.blocks * scan_.block * kPairCost;
+    const int64_t pieces_of_rows = (extents_.rows + piece_ - 1) / piece_;
+    const int64_t cost = members_ * pieces_of_rows * extents_.blocks * pairs_ * kPairCost;
+    const bool never_wait = CompileLater::is_on();
     parallel_for(
         tasks,
         [&](int64_t task, int) {
           const PendingIgnored settled;
+          std::optional<CompileLater> later;
+          if (never_wait) later.emplace();
           run_piece(task / pieces_, task % pieces_);
         },
         cost);
@@ -61,13 +68,31 @@ class ScanRun {
     copy_elements(zero.alias(tensor.sizes(), Ints(tensor.sizes().size(), 0), 0), tensor);
   }
 
+  bool has_rows() const {
+    return std::any_of(scan_.operands.begin(), scan_.operands.end(),
+                       [](const BlockScan::Axes& axes) { return axes.rows >= 0; });
+  }
+  /// Elements of the largest operand that the body sees, of one member.
+  int64_t largest_part() const {
+    int64_t most = 1;
+    const auto batch = static_cast<size_t>(scan_.batch);
+    for (size_t i = 0; i < operands_.size(); ++i) {
+      const Ints& sizes = operands_[i].sizes();
+      const std::span<const int64_t> inner{sizes.data() + batch, sizes.size() - batch};
+      most = std::max(
+          most, ir::element_count(scan_.part(scan_.operands[i], inner, 0, 0, extents_.rows).sizes));
+    }
+    return most;
+  }
+
   /// Cuts the batch into boxes with as many members as make a run of the body worth its overhead.
   void cut_batch(const Ints& batch) {
     batch_ = box_ = batch;
     members_ = ir::element_count(batch);
-    const int64_t pairs = std::max<int64_t>(std::min(piece_, extents_.rows), 1) *
-                          std::clamp<int64_t>(extents_.scanned, 1, scan_.block);
-    int64_t wanted = std::max<int64_t>(kPairs / pairs, 1);
+    pairs_ = std::max<int64_t>(std::min(piece_, extents_.rows), 1) *
+             std::clamp<int64_t>(extents_.scanned, 1, scan_.block);
+    if (!has_rows()) pairs_ = std::max(pairs_, largest_part());
+    int64_t wanted = std::max<int64_t>(kPairs / pairs_, 1);
     for (size_t axis = batch.size(); axis-- > 0;) {
       const int64_t extent = std::max<int64_t>(batch[axis], 1);
       box_[axis] = std::min(wanted, extent);
@@ -78,6 +103,11 @@ class ScanRun {
 
   /// Pieces of rows are taken from the last on where they grow longer towards the end.
   void run_piece(int64_t box, int64_t piece) const {
+    Results carried;
+    if (scan_.carries == 0) {
+      if (extents_.blocks > 0) run_block(box, piece, 0, extents_.rows, true, carried);
+      return;
+    }
     if (scan_.triangular) piece = pieces_ - 1 - piece;
     const int64_t first = piece * piece_;
     const int64_t end = std::min(extents_.rows, first + piece_);
@@ -85,7 +115,6 @@ class ScanRun {
     if (scan_.triangular)
       blocks = std::min(blocks, std::max<int64_t>(end + scan_.block - 1, 1) / scan_.block);
     blocks = std::max(blocks, std::min<int64_t>(extents_.blocks, 1));
-    Results carried;
     for (int64_t n = 0; n < blocks; ++n) {
       const int64_t b = scan_.reverse ? blocks - 1 - n : n;
       run_block(box, b, first, end, n + 1 == blocks, carried);
@@ -152,6 +181,7 @@ class ScanRun {
   Ints batch_, box_;  // extents of the batch and of a box
   int64_t members_ = 1, boxes_ = 1;
   int64_t piece_ = 1, pieces_ = 1;  // rows of a piece, pieces
+  int64_t pairs_ = 1;               // of row and scanned element, in a block of a piece
 };
 
 }  // namespace

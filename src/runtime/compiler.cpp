@@ -208,6 +208,7 @@ Hash128 compiler_version() {
 
 CompileLater::CompileLater() : before_(compile_later) { compile_later = true; }
 CompileLater::~CompileLater() { compile_later = before_; }
+bool CompileLater::is_on() { return compile_later; }
 void wait_for_compiler() { CompileQueue::global().wait(); }
 
 const CodeEntry* get_code(const RequestForIsa& request) {

@@ -45,6 +45,8 @@ class CompileLater {
   ~CompileLater();
   CompileLater(const CompileLater&) = delete;
   CompileLater& operator=(const CompileLater&) = delete;
+  /// True while one lives on this thread.
+  static bool is_on();
 
  private:
   bool before_;

@@ -1,0 +1,96 @@
+"""Attention written out, compiled: rows in blocks, with the bits of the operations one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flambeau as torch
+import pytest
+from flambeau.nn import functional as F
+
+Mask = Callable[[Any], Any]  # scores -> scores
+WARM_UP = 12  # runs after which every kernel has been asked for
+
+
+def no_mask(scores: Any) -> Any:
+    return scores
+
+
+def causal(scores: Any) -> Any:
+    hidden = ~torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    return scores.masked_fill(hidden, -math.inf)
+
+
+def padding(scores: Any) -> Any:
+    keys = scores.shape[-1]
+    return scores.masked_fill((torch.arange(keys) >= keys - keys // 3)[None, None, None], -math.inf)
+
+
+def added(scores: Any) -> Any:
+    slope = torch.arange(scores.shape[-1]) - torch.arange(scores.shape[-2])[:, None]
+    return scores + slope.to(scores.dtype) / 16
+
+
+def where(scores: Any) -> Any:
+    seen = torch.ones(1, 1, *scores.shape[-2:], dtype=torch.bool).tril()
+    return torch.where(seen, scores, torch.full([], torch.finfo(scores.dtype).min).to(scores.dtype))
+
+
+def attention(query: Any, key: Any, value: Any, mask: Mask = no_mask, dropout: float = 0) -> Any:
+    scores = mask(query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1]))
+    weights = F.softmax(scores, dim=-1)
+    return F.dropout(weights, dropout) @ value if dropout else weights @ value
+
+
+def heads(batch: int, number: int, rows: int, keys: int, width: int, dtype: Any) -> list[Any]:
+    torch.manual_seed(0)
+    return [torch.randn(batch, number, length, width).to(dtype) for length in (rows, keys, keys)]
+
+
+def bits(tensors: Any) -> list[bytes]:
+    return [t.detach().contiguous().view(torch.uint8).numpy().tobytes() for t in tensors]
+
+
+def regions(function: Callable[..., Any], *arguments: Any) -> list[str]:
+    """Those that take rows in blocks, as compiler.explain shows their operations."""
+    explanation = torch.compiler.explain(function)(*arguments)
+    return [
+        " + ".join(region["ops"])
+        for program in explanation.programs
+        for region in program["regions"]
+        if "scan" in region["steps"]
+    ]
+
+
+def same(function: Callable[..., list[Any]], *arguments: Any) -> None:
+    def seeded(function: Callable[..., list[Any]]) -> list[bytes]:
+        torch.manual_seed(7)
+        return bits(function(*arguments))
+
+    expected = seeded(function)
+    compiled = torch.compile(function)
+    for _ in range(WARM_UP):
+        assert seeded(compiled) == expected
+        torch._C._compile_wait()
+
+
+SIZES = [(2, 3, 130, 130, 16), (1, 2, 257, 300, 24), (3, 2, 7, 300, 5)]
+
+
+@pytest.mark.parametrize("mask", [no_mask, causal, padding, added, where])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_forward_has_eager_bits(sizes: tuple[int, ...], mask: Mask) -> None:
+    same(lambda *a: [attention(*a, mask)], *heads(*sizes, torch.float32))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_dtypes(dtype: Any) -> None:
+    same(lambda *a: [attention(*a, causal, 0.2)], *heads(2, 3, 200, 200, 16, dtype))
+
+
+def test_no_region_holds_all_scores() -> None:
+    found = regions(lambda *a: attention(*a, causal), *heads(2, 4, 256, 256, 64, torch.float32))
+    assert len(found) == 1
+    assert "matmul + div + masked_fill + softmax + matmul" in found[0]
