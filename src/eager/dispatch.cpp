@@ -15,6 +15,7 @@
 #include "eager/prepare.h"
 #include "eager/recipe.h"
 #include "runtime/allocator.h"
+#include "tensor/overlap.h"
 
 namespace flambeau {
 
@@ -168,14 +169,33 @@ void check_outputs(const PreparedCall& prepared, const ops::ResultInfos& results
                     " doesn't match the broadcast shape ", list_text(result.sizes));
     });
   }
+}
+
+/// Refuses outputs of which several elements are at one place, unless they are all given the same.
+void check_places(const PreparedCall& prepared, const Recipe& recipe) {
+  for (size_t i = 0; i < prepared.outputs.size(); ++i) {
+    if (!has_equal_places(prepared.outputs[i].info()) ||
+        static_cast<const CallRecipe&>(recipe).gives_one_number(i))
+      continue;
+    throw RuntimeError(concat(
+        prepared.op->parsed.name,
+        ": unsupported operation: more than one element of the written-to tensor refers to a "
+        "single memory location. Please clone() the tensor before performing the operation."));
+  }
+}
+
+/// Refuses to write memory of which the call reads another element at the same time.
+void check_apart(const PreparedCall& prepared) {
   for (const Tensor& output : prepared.outputs)
-    for (size_t axis = 0; axis < output.sizes().size(); ++axis)
-      check(output.sizes()[axis] <= 1 || output.strides()[axis] != 0, [&] {
-        return concat(name,
-                      ": unsupported operation: more than one element of the written-to tensor "
-                      "refers to a single memory location. Please clone() the tensor before "
-                      "performing the operation.");
+    for (const Tensor& input : prepared.inputs) {
+      if (output->storage != input->storage || output.is_same(input)) continue;
+      check(overlap_of(*output.impl(), *input.impl()) != Overlap::Partial, [&] {
+        return concat(prepared.op->parsed.name,
+                      ": unsupported operation: some elements of the input tensor and the "
+                      "written-to tensor refer to a single memory location. Please clone() the "
+                      "tensor before performing the operation.");
       });
+    }
 }
 
 /// Refuses a view that reaches beyond the memory of its input.
@@ -296,6 +316,7 @@ std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
       check_arguments();
   }
   plan->recipe = find_recipe(call, output_dtypes);
+  check_places(prepared, *plan->recipe);
   return plan;
 }
 
@@ -363,6 +384,7 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
     prepared.without_memory = true;
     if (!WithoutMemory::current()) check_devices(prepared);
   }
+  if (!prepared.without_memory) check_apart(prepared);
   if (!may_repeat(op, form)) {
     prepared.plan = make_plan(prepared, arguments);
     prepared.numbers = prepared.plan->numbers;

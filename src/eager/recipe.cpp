@@ -103,7 +103,8 @@ class Extraction {
 NodeId unrounded(const Expr& result) {
   static const ir::Primitive* const kConvert = ir::find_primitive("convert");
   const ir::Node& node = result.node();
-  if (node.primitive == kConvert && is_half(node.type.dtype)) return node.arguments[0];
+  if (node.primitive == kConvert && compute_dtype(node.type.dtype) != node.type.dtype)
+    return node.arguments[0];
   return result.id();
 }
 
@@ -131,6 +132,34 @@ std::shared_ptr<const Executable> onto(const Executable& backward) {
   return make_executable(builder.finish({&sum, 1}));
 }
 
+/// `value`, converted from `dtype` and then mapped, by the same maps of what was converted; invalid
+/// if it is made otherwise.
+Expr mapped_in_memory(const Expr& value, DType dtype) {
+  static const ir::Primitive* const kConvert = ir::find_primitive("convert");
+  if (value.dtype() == dtype) return value;
+  Builder& builder = value.builder();
+  const ir::Primitive* const primitive = value.node().primitive;
+  const bool is_map =
+      primitive->cls == ir::PrimitiveClass::View || primitive->cls == ir::PrimitiveClass::Reshape;
+  if (!is_map && primitive != kConvert) return {};
+  const Expr operand = builder.expr(value.node().arguments[0]);
+  if (!is_map) return operand.dtype() == dtype ? operand : Expr();
+  const Expr mapped = mapped_in_memory(operand, dtype);
+  if (!mapped.valid()) return {};
+  return builder.add(primitive, {&mapped, 1}, value.node().attributes);
+}
+
+/// Results that are index maps of a half do not go through its compute dtype, so that views are
+/// aliases. Only for programs that are not differentiated: gradients are summed in that dtype.
+void map_halves_in_memory(std::vector<Expr>& results) {
+  for (Expr& result : results) {
+    if (compute_dtype(result.dtype()) == result.dtype()) continue;
+    const Expr wide = result.builder().expr(unrounded(result));
+    const Expr mapped = mapped_in_memory(wide, result.dtype());
+    if (mapped.valid()) result = mapped;
+  }
+}
+
 }  // namespace
 
 CallRecipe::CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes)
@@ -154,8 +183,22 @@ CallRecipe::CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtype
     arguments_.push_back(std::move(argument));
   }
   if (op_.lower == nullptr) return;
-  const ops::LoweredCall lowered = lower_call();
+  ops::LoweredCall lowered = lower_call();
+  map_halves_in_memory(lowered.results);
   forward_ = make_executable(lowered.builder->finish(lowered.results));
+}
+
+bool CallRecipe::gives_one_number(size_t i) const {
+  static const ir::Primitive* const kConvert = ir::find_primitive("convert");
+  if (forward_ == nullptr) return false;
+  const ir::Program& program = program_of(*forward_);
+  const ir::Node* node = &program.nodes[static_cast<size_t>(program.results[i])];
+  while (!node->type.shape.empty()) {
+    if (node->primitive->cls != ir::PrimitiveClass::View && node->primitive != kConvert)
+      return false;
+    node = &program.nodes[static_cast<size_t>(node->arguments[0])];
+  }
+  return true;
 }
 
 ops::LoweredCall CallRecipe::lower_call() const {

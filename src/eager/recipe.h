@@ -17,6 +17,8 @@ class CallRecipe final : public Recipe {
 
   /// Null for ops with a host kernel.
   const std::shared_ptr<const Executable>& forward() const { return forward_; }
+  /// True if every element of result `i` is one number, as the program shows.
+  bool gives_one_number(size_t i) const;
   const Derivative& derivative(uint64_t wanted) const override;
 
  private:

@@ -150,6 +150,10 @@ bool compare_results(const Definition& d, const Sample& sample, DType dtype, Lay
     return false;
   }
 
+  if (d.returns == ops::Returns::View && !prepared.inputs.empty())
+    for (const Tensor& result : results)
+      EXPECT_TRUE(result->storage == prepared.inputs[0]->storage) << "a view has memory of its own";
+
   std::vector<ArrayValue> wanted;
   if (d.kernel == nullptr) {
     wanted = ir::interpret(program_of(*recipe.forward()), inputs, prepared.numbers,

@@ -174,7 +174,7 @@ def test_two_views_of_one_storage_are_written_in_order() -> None:
             y = x.sigmoid()
             torch.add(y.clone(), 1, out=y.mT)
             z = x.exp()
-            torch.add(z, 1, out=z.t())
+            torch.add(z.clone(), 1, out=z.t())
             return y, z
 
         return step(torch.randn(4, 4))
