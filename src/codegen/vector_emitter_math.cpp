@@ -213,21 +213,19 @@ Value* VectorEmitter::multiply_high(Value* a, Value* b) {
 Value* VectorEmitter::float_to_integer(Value* value, DType to) {
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(value->getType());
   const unsigned lanes = vector != nullptr ? vector->getNumElements() : 1;
-  const auto saturate = [&](DType integer_type) {
-    return builder_.CreateIntrinsic(llvm::Intrinsic::fptosi_sat,
-                                    {register_type(integer_type, lanes), value->getType()},
-                                    {value});
-  };
-  if (size_of(to) >= 4) return saturate(to);
-  // Narrow integers saturate once more as 32-bit ones.
-  Value* wide = saturate(DType::Int32);
-  const int bits = static_cast<int>(8 * size_of(to));
-  const bool is_signed = info(to).is_signed;
-  const int64_t low = is_signed ? -(int64_t{1} << (bits - 1)) : 0;
-  const int64_t high = (int64_t{1} << (is_signed ? bits - 1 : bits)) - 1;
-  wide = binary(llvm::Intrinsic::smax, wide, integer(wide, static_cast<uint64_t>(low)));
-  wide = binary(llvm::Intrinsic::smin, wide, integer(wide, static_cast<uint64_t>(high)));
-  return builder_.CreateTrunc(wide, register_type(to, lanes));
+  // Narrow integers are the low bits of what a wider one holds: int64 for uint8 (of a float32 that
+  // int32 does not hold, these bits are 0 in any case), else int32.
+  const bool is_double = value->getType()->getScalarSizeInBits() == 64;
+  const DType narrow = is_double && to == DType::UInt8 ? DType::Int64 : DType::Int32;
+  const DType wide = size_of(to) >= 4 ? to : narrow;
+  const double limit = std::ldexp(1.0, static_cast<int>(8 * size_of(wide)) - 1);
+  Value* inside =
+      builder_.CreateFCmpOLT(builder_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, value),
+                             llvm::ConstantFP::get(value->getType(), limit));
+  Value* safe =
+      builder_.CreateSelect(inside, value, llvm::ConstantFP::get(value->getType(), -limit));
+  Value* whole = builder_.CreateFPToSI(safe, register_type(wide, lanes));
+  return builder_.CreateTrunc(whole, register_type(to, lanes));
 }
 
 Value* VectorEmitter::integer_to_half(Value* value, DType from, DType half) {

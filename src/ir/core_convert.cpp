@@ -8,15 +8,15 @@
 namespace flambeau::ir {
 namespace {
 
+/// The digits before the point. What int32 (int64 for int64 and uint8) does not hold, NaN included,
+/// is its lowest number; narrower integers are the low bits of that.
 template <class To, class From>
 To to_integer(From v) {
-  if (std::isnan(v)) return To{0};
-  // The bounds as floats: the maximum may round up to the next power of two, which is outside.
-  constexpr From kLow = static_cast<From>(std::numeric_limits<To>::min());
-  const From high = std::ldexp(From{1}, std::numeric_limits<To>::digits);
-  if (v <= kLow) return std::numeric_limits<To>::min();
-  if (v >= high) return std::numeric_limits<To>::max();
-  return static_cast<To>(v);
+  using Narrow = std::conditional_t<std::is_signed_v<To>, int32_t, int64_t>;
+  using Wide = std::conditional_t<(sizeof(To) < 4), Narrow, To>;
+  const From limit = std::ldexp(From{1}, std::numeric_limits<Wide>::digits);
+  return static_cast<To>(std::fabs(v) < limit ? static_cast<Wide>(v)
+                                              : std::numeric_limits<Wide>::min());
 }
 
 template <class T>

@@ -44,7 +44,8 @@ enum class CoreOp : uint8_t {
   Gt,
   Ge,       // -> Bool; false on NaN but for Ne
   Select,   // (Bool, a, b)
-  Convert,  // value-preserving where possible; float -> integer truncates, saturates, NaN -> 0;
+  Convert,  // value-preserving where possible; float -> integer truncates, what int32 (int64 for
+            // Int64, UInt8) does not hold is its lowest number, narrower ones are its low bits;
             // anything -> Bool is != 0; narrowing integers wrap; to halves: nearest even
   Bitcast,  // the same bits in a dtype of the same size
   MulHigh,  // the high half of the unsigned product of two Int32 or Int64 taken as unsigned

@@ -122,8 +122,10 @@ const RegisterPrimitive kConvert{{
     .name = "convert",
     .cls = PrimitiveClass::Elementwise,
     .arity = 1,
-    .doc = "The value in the dtype numbered `index`: floats round to even, float to integer "
-           "truncates and saturates (NaN: 0), narrowing integers wrap, Bool is != 0.",
+    .doc =
+        "The value in the dtype numbered `index`: floats round to even, float to integer "
+        "truncates (what int32, or int64 for Int64 and UInt8, does not hold is its lowest "
+        "number, of which narrower ones take the low bits), narrowing integers wrap, Bool is != 0.",
     .infer =
         [](std::span<const Type> arguments, const Attributes& attributes) {
           return Type{dtype_attribute("convert", attributes), arguments[0].shape};
