@@ -18,10 +18,11 @@ bool integer_fits(const Scalar& value) {
     return value.to_int() >=
                (Limits::is_signed ? static_cast<int64_t>(Limits::min()) : -kLargest) &&
            value.to_int() <= kLargest;
-  const double number = std::trunc(value.to_double());
+  const double number = value.to_double();
+  // The largest int64 is no double; the next one is too large.
+  const auto largest = static_cast<double>(Limits::max());
   return number >= static_cast<double>(Limits::min()) &&
-         number < -static_cast<double>(std::numeric_limits<std::make_signed_t<T>>::min()) *
-                      (Limits::is_signed ? 1.0 : 2.0);
+         (sizeof(T) < sizeof(double) ? number <= largest : number < largest);
 }
 
 bool float_fits(const Scalar& value, double largest) {

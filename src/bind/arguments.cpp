@@ -313,8 +313,51 @@ bool bind_value(const Overload& overload, size_t index, PyObject* value, BoundAr
     if (type == ArgumentType::IntList)
       for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); ++i)
         if (overflows(PySequence_Fast_GET_ITEM(value, i))) size_overflows(overload, index, i + 1);
-    PyErr_SetString(PyExc_OverflowError, "int too big to convert");
-    throw PythonError();
+    const uint64_t number = wide_int_from(value);
+    bound.wide.emplace_back(bound.arguments.size(), number);
+    bound.arguments.emplace_back(Scalar(static_cast<int64_t>(number)));
+    return true;
+  }
+}
+
+/// The dtype that numbers of the call are brought to, as far as it matters to those that int64
+/// cannot hold: that of `dtype=`, or the common one of the tensors.
+DType target_of_numbers(const Overload& overload, const BoundArguments& bound) {
+  std::optional<DType> tensors;
+  for (const ops::Argument& argument : bound.arguments) {
+    if (const auto* dtype = std::get_if<DType>(&argument)) return *dtype;
+    const auto* tensor = std::get_if<const TensorInfo*>(&argument);
+    if (tensor == nullptr || *tensor == nullptr ||
+        !overload.op->traits[static_cast<size_t>(&argument - bound.arguments.data())].promoted)
+      continue;
+    tensors = tensors ? promote_types(*tensors, (*tensor)->dtype) : (*tensor)->dtype;
+  }
+  if (overload.op->promotion == ops::Promotion::ToFloat && !(tensors && is_inexact(*tensors)))
+    return ops::default_dtype();
+  if (!tensors && !bound.alive.empty()) return bound.alive[0].impl()->dtype;
+  return tensors.value_or(DType::Int64);
+}
+
+/// PyTorch's rule for numbers of [2^63, 2^64): floats stay what they are, operands of integers
+/// wrap around, and other numbers must fit.
+void settle_wide_numbers(const Overload& overload, BoundArguments& bound) {
+  const DType target = target_of_numbers(overload, bound);
+  for (const auto& [index, number] : bound.wide) {
+    const bool operand = overload.op->parsed.parameters[index].type == ArgumentType::Tensor &&
+                         overload.op->traits[index].promoted && !overload.op->traits[index].fitting;
+    check(!operand || !is_bool(target), [&] {
+      return concat(overload.op->parsed.name,
+                    ": Promotion for uint16, uint32, uint64 types is not supported, attempted to "
+                    "promote Bool and UInt64");
+    });
+    check(operand || !is_integer(target), [&] {
+      return concat(overload.op->parsed.name, ": value cannot be converted to type ",
+                    info(target).name, " without overflow");
+    });
+    if (is_bool(target))
+      bound.arguments[index] = Scalar(true);
+    else if (is_inexact(target))
+      bound.arguments[index] = Scalar(static_cast<double>(number));
   }
 }
 
@@ -400,6 +443,7 @@ void BoundArguments::clear() {
   arguments.clear();
   alive.clear();
   out.clear();
+  wide.clear();
   requires_grad = false;
   device.clear();
   twins.clear();
@@ -481,6 +525,7 @@ bool bind_arguments(const Overload& overload, PyObject* const* args, Py_ssize_t 
                   [&] { return wrong_type_text(overload, i, values[i], keyword_count == 0); });
     }
   }
+  if (!bound.wide.empty()) settle_wide_numbers(overload, bound);
   if (bound.alive.empty() && !overload.op->numbers.empty() && !overload.op->numbers_alone)
     for (size_t i = 0; i < parameters.size(); ++i)
       if (overload.op->traits[i].number_allowed && parameters[i].type == ArgumentType::Tensor &&

@@ -38,6 +38,8 @@ struct BoundArguments {
   ops::Arguments arguments;
   SmallVector<HeldTensor, 4> alive;  ///< every tensor among them
   SmallVector<Tensor, 1> out;
+  /// Numbers of [2^63, 2^64), by the argument that holds what they are in int64.
+  SmallVector<std::pair<size_t, uint64_t>, 1> wide;
   bool requires_grad = false;
   std::string device = {};       ///< what was asked for; empty for nothing
   SmallVector<Tensor, 1> twins;  ///< what stands for arguments

@@ -26,11 +26,17 @@ struct type_caster<flambeau::Tensor> {
 };
 
 template <>
-struct type_caster<flambeau::DType> {
-  NB_TYPE_CASTER(flambeau::DType, const_name("dtype"))
+struct type_caster<flambeau::bind::DTypeArgument> {
+  NB_TYPE_CASTER(flambeau::bind::DTypeArgument, const_name("dtype"))
   bool from_python(handle source, uint8_t /*flags*/, cleanup_list* /*unused*/) noexcept {
-    return flambeau::bind::dtype_from(source.ptr(), value);
+    value.object = source.ptr();
+    return flambeau::bind::names_dtype(source.ptr());
   }
+};
+
+template <>
+struct type_caster<flambeau::DType> {
+  static constexpr auto Name = const_name("dtype");
   static handle from_cpp(flambeau::DType dtype, rv_policy /*unused*/,
                          cleanup_list* /*unused*/) noexcept {
     return handle(flambeau::bind::dtype_object(dtype)).inc_ref();

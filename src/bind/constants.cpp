@@ -361,20 +361,35 @@ DType dtype_of(PyObject* object) {
   return static_cast<DType>(named(object)->value);
 }
 
+namespace {
+
+/// The dtype that one of Python's own types stands for.
+std::optional<DType> dtype_of_type(PyObject* object) {
+  if (object == reinterpret_cast<PyObject*>(&PyFloat_Type)) return DType::Float64;
+  if (object == reinterpret_cast<PyObject*>(&PyLong_Type)) return DType::Int64;
+  if (object == reinterpret_cast<PyObject*>(&PyBool_Type)) return DType::Bool;
+  if (object == reinterpret_cast<PyObject*>(&PyComplex_Type)) return DType::Complex128;
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool names_dtype(PyObject* object) { return is_dtype(object) || dtype_of_type(object).has_value(); }
+
 bool dtype_from(PyObject* object, DType& result) {
-  if (is_dtype(object))
+  if (is_dtype(object)) {
     result = dtype_of(object);
-  else if (object == reinterpret_cast<PyObject*>(&PyFloat_Type))
-    result = DType::Float64;
-  else if (object == reinterpret_cast<PyObject*>(&PyLong_Type))
-    result = DType::Int64;
-  else if (object == reinterpret_cast<PyObject*>(&PyBool_Type))
-    result = DType::Bool;
-  else if (object == reinterpret_cast<PyObject*>(&PyComplex_Type))
-    result = DType::Complex128;
-  else
-    return false;
-  return true;
+    return true;
+  }
+  const std::optional<DType> dtype = dtype_of_type(object);
+  if (dtype) result = *dtype;
+  return dtype.has_value();
+}
+
+DType DTypeArgument::dtype() const {
+  DType result{};
+  dtype_from(object, result);
+  return result;
 }
 
 Object device_object(const std::string& type, int64_t index) {

@@ -1,6 +1,7 @@
 #pragma once
 // The Python objects that name things: dtypes, devices, layouts, memory formats; and Size.
 
+#include <optional>
 #include <string>
 
 #include "base/dtype.h"
@@ -18,7 +19,19 @@ PyObject* dtype_object(DType dtype);
 bool is_dtype(PyObject* object);
 DType dtype_of(PyObject* object);
 /// Also Python's own types: float is float64, int is int64, bool is bool. False if it is no dtype.
+/// NotImplementedError for a dtype of which there are no tensors.
 bool dtype_from(PyObject* object, DType& result);
+/// True for what dtype_from takes or raises for.
+bool names_dtype(PyObject* object);
+/// The dtype given to a function of nanobind's, whose casters may not raise.
+struct DTypeArgument {
+  PyObject* object = nullptr;
+  DType dtype() const;
+};
+/// The dtype given, if any.
+inline std::optional<DType> dtype_of(const std::optional<DTypeArgument>& argument) {
+  return argument ? std::optional(argument->dtype()) : std::nullopt;
+}
 
 /// A new device object.
 Object device_object(const std::string& type, int64_t index = -1);

@@ -92,9 +92,27 @@ void store(char* address, DType dtype, const Scalar& value) {
   store_element(address, dtype, value);
 }
 
+/// scalar_from; an int that int64 cannot hold is a float where one is wanted, and no complex number
+/// becomes real.
+bool number_from(PyObject* object, DType dtype, Scalar& value) {
+  try {
+    if (!scalar_from(object, value)) return false;
+    check<TypeError>(!value.is_complex() || is_complex(dtype) || is_bool(dtype), [&] {
+      return std::string(is_float(dtype) ? "must be real number, not complex"
+                                         : "'complex' object cannot be interpreted as an integer");
+    });
+    return true;
+  } catch (const IntOverflow&) {
+    if (!is_inexact(dtype) && !is_bool(dtype)) throw;
+    value = is_bool(dtype) ? 1.0 : PyLong_AsDouble(object);
+    if (PyErr_Occurred() != nullptr) throw PythonError();
+    return true;
+  }
+}
+
 void store_object(char* address, DType dtype, PyObject* object) {
   Scalar value;
-  if (!scalar_from(object, value)) {
+  if (!number_from(object, dtype, value)) {
     if (const Tensor tensor = existing(object); tensor.defined() && tensor.numel() == 1) {
       value = tensor.item();
     } else {

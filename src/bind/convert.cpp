@@ -57,6 +57,13 @@ bool int_from(PyObject* object, int64_t& result) {
   return true;
 }
 
+uint64_t wide_int_from(PyObject* object) {
+  const Object integer = checked(PyNumber_Index(object));
+  const unsigned long long value = PyLong_AsUnsignedLongLong(integer.get());
+  if (PyErr_Occurred() != nullptr) throw PythonError();
+  return value;
+}
+
 bool bool_from(PyObject* object, bool& result) {
   if (!PyBool_Check(object) && !is_numpy_bool(object)) return false;
   result = truth(object);

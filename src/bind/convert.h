@@ -26,6 +26,9 @@ bool bool_from(PyObject* object, bool& result);
 bool double_from(PyObject* object, double& result);
 /// The same, keeping the kind of number.
 bool scalar_from(PyObject* object, Scalar& result);
+/// A Python int of [2^63, 2^64), which is a number where int64 is too narrow. OverflowError for
+/// any other that int64 cannot hold.
+uint64_t wide_int_from(PyObject* object);
 /// A tuple or list of ints.
 bool ints_from(PyObject* object, Ints& result);
 /// True for NumPy's scalars ("numpy.float32").

@@ -17,6 +17,7 @@ using Items = SmallVector<IndexItem, 6>;
 std::optional<int64_t> bound_of(PyObject* object) {
   if (object == Py_None) return std::nullopt;
   int64_t value = 0;
+  if (PyBool_Check(object)) return object == Py_True ? 1 : 0;
   try {
     check<TypeError>(int_from(object, value), [] {
       return std::string("slice indices must be integers or None or have an __index__ method");

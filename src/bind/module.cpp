@@ -47,27 +47,31 @@ Tensor made(Tensor tensor, bool needs_grad) {
 void add_construction(nb::module_& module) {
   module.def(
       "_tensor",
-      [](nb::handle data, std::optional<DType> dtype, bool requires_grad) {
-        return made(tensor_from_data(data.ptr(), dtype), requires_grad);
+      [](nb::handle data, std::optional<DTypeArgument> dtype, bool requires_grad) {
+        return made(tensor_from_data(data.ptr(), dtype_of(dtype)), requires_grad);
       },
       "data"_a, "dtype"_a.none(), "requires_grad"_a);
   module.def(
       "_as_tensor",
-      [](nb::handle data, std::optional<DType> dtype) { return as_tensor(data.ptr(), dtype); },
+      [](nb::handle data, std::optional<DTypeArgument> dtype) {
+        return as_tensor(data.ptr(), dtype_of(dtype));
+      },
       "data"_a, "dtype"_a.none());
   module.def(
       "from_numpy", [](nb::handle array) { return tensor_from_numpy(array.ptr()); }, "ndarray"_a,
       "A tensor on the memory of a NumPy array.");
   module.def(
       "frombuffer",
-      [](nb::handle buffer, DType dtype, int64_t count, int64_t offset, bool requires_grad) {
-        return made(tensor_from_buffer(buffer.ptr(), dtype, count, offset), requires_grad);
+      [](nb::handle buffer, DTypeArgument dtype, int64_t count, int64_t offset,
+         bool requires_grad) {
+        return made(tensor_from_buffer(buffer.ptr(), dtype.dtype(), count, offset), requires_grad);
       },
       "buffer"_a, nb::kw_only(), "dtype"_a, "count"_a = -1, "offset"_a = 0,
       "requires_grad"_a = false, "A 1-dim tensor on the memory of a buffer.");
   module.def("_from_dlpack", [](nb::handle capsule) { return from_dlpack(capsule.ptr()); });
   module.def("_from_storage", [](nb::handle storage, int64_t offset, const Ints& sizes,
-                                 const Ints& strides, DType dtype) {
+                                 const Ints& strides, DTypeArgument given) {
+    const DType dtype = given.dtype();
     const Ref<Storage> memory = storage_from(storage.ptr());
     // A tensor of the whole storage, of which alias() checks the window.
     const auto elements = static_cast<int64_t>(memory->bytes() / size_of(dtype));
@@ -179,11 +183,17 @@ void add_settings(nb::module_& module) {
   module.def("get_num_threads", get_num_threads, "Threads of the CPU pool.");
   module.def("set_num_threads", set_num_threads, "int"_a);
   module.def("get_default_dtype", ops::default_dtype, "The dtype of float results of numbers.");
-  module.def("set_default_dtype", ops::set_default_dtype, "d"_a);
-  module.def("promote_types", promote_types, "type1"_a, "type2"_a,
-             "The smallest dtype that both convert to.");
-  module.def("can_cast", can_cast, "from_"_a, "to"_a,
-             "Whether a result of one dtype may be written to another.");
+  module.def(
+      "set_default_dtype", [](DTypeArgument dtype) { ops::set_default_dtype(dtype.dtype()); },
+      "d"_a);
+  module.def(
+      "promote_types",
+      [](DTypeArgument a, DTypeArgument b) { return promote_types(a.dtype(), b.dtype()); },
+      "type1"_a, "type2"_a, "The smallest dtype that both convert to.");
+  module.def(
+      "can_cast",
+      [](DTypeArgument from, DTypeArgument to) { return can_cast(from.dtype(), to.dtype()); },
+      "from_"_a, "to"_a, "Whether a result of one dtype may be written to another.");
   // Precision, threshold, edge items, line width, scientific.
   module.def("_print_options", [] {
     const PrintOptions options = print_options();

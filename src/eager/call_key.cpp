@@ -30,7 +30,7 @@ void add_bytes(CallKey& key, const void* data, size_t bytes) {
 
 bool numbers_are_free(const Definition& op) {
   const bool infers_by_numbers = !op.elementwise() && op.returns != ops::Returns::Self;
-  return !infers_by_numbers && op.canonical == nullptr && !op.result_sizes;
+  return !infers_by_numbers && op.canonical == nullptr && op.fitting.empty() && !op.result_sizes;
 }
 
 CallKey call_key(const Definition& op, std::span<const ops::Argument> arguments, CallForm form) {

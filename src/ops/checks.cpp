@@ -71,7 +71,7 @@ void check_divisor(HostCall& host) {
   if (is_inexact(common_dtype(call))) return;
   bool zero = false;
   if (const auto* number = std::get_if<Scalar>(&call["other"])) {
-    zero = number->to_int() == 0;
+    zero = ir::container_of(common_dtype(call), *number) == 0;
   } else {
     zero = with_elements(host.input("other"), []<class T>(std::span<const T> all) {
       bool any = false;

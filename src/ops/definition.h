@@ -270,6 +270,9 @@ struct Definition {
   /// Tensor parameters for which a Python number may stand (PyTorch's overloads with Scalar), and
   /// Number parameters that take part in promotion.
   std::vector<std::string_view> numbers = {};
+  /// Numbers that the common dtype must be able to hold, where operands that are numbers wrap
+  /// around: RuntimeError otherwise.
+  std::vector<std::string_view> fitting = {};
   /// Numbers may stand for all tensors of a call at once (add(1, 2)); otherwise such a call is
   /// refused.
   bool numbers_alone = false;
@@ -345,6 +348,7 @@ struct Definition {
     bool number_allowed = false;  ///< listed in `numbers`
     bool promoted = false;        ///< takes part in promotion
     bool axis = false;            ///< listed in `axes`
+    bool fitting = false;         ///< listed in `fitting`
   };
   Schema parsed = {};
   std::vector<Traits> traits = {};  ///< one per parameter

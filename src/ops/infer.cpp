@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/scalar_range.h"
 #include "ops/registry.h"
 
 namespace flambeau::ops {
@@ -77,6 +78,17 @@ void check_accepts(const Call& call, DType common) {
   check(ok, [&] {
     return concat('"', call.name(), "\" not implemented for '", info(refused).word, "'");
   });
+}
+
+void check_fitting(const Call& call, DType common) {
+  for (size_t i = 0; i < call.arguments().size(); ++i) {
+    if (!call.definition().traits[i].fitting) continue;
+    const auto* number = std::get_if<Scalar>(&call.arguments()[i]);
+    check(number == nullptr || fits(*number, common), [&] {
+      return concat(call.name(), ": value cannot be converted to type ", info(common).name,
+                    " without overflow");
+    });
+  }
 }
 
 void elementwise_results(const Call& call, DType common, ResultInfos& results) {
@@ -165,6 +177,7 @@ ResultInfos infer(const Call& call) {
   ResultInfos results;
   const DType common = common_dtype(call);
   check_accepts(call, common);
+  if (!d.fitting.empty()) check_fitting(call, common);
   if (d.shape != nullptr) {
     d.shape(call, results);
   } else {

@@ -21,6 +21,7 @@ Definition::Traits traits_of(const Definition& d, const Parameter& p) {
   Definition::Traits t;
   t.number_allowed = contains(d.numbers, p.name);
   t.axis = contains(d.axes, p.name);
+  t.fitting = contains(d.fitting, p.name);
   switch (p.type) {
     case ArgumentType::Tensor:
     case ArgumentType::TensorList:
@@ -52,6 +53,7 @@ void complete(Definition& d) {
     for (const std::string_view name : names) d.parsed.index_of(name);
   };
   known(d.numbers);
+  known(d.fitting);
   known(d.unpromoted);
   known(d.axes);
   known(d.dynamic);

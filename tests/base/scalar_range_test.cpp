@@ -14,7 +14,10 @@ TEST(ScalarRange, KnowsTheBounds) {
   EXPECT_FALSE(fits(-129, DType::Int8));
   EXPECT_TRUE(fits(255, DType::UInt8));
   EXPECT_FALSE(fits(256.0, DType::UInt8));
-  EXPECT_TRUE(fits(255.9, DType::UInt8));
+  EXPECT_FALSE(fits(255.9, DType::UInt8));
+  EXPECT_FALSE(fits(-0.5, DType::UInt8));
+  EXPECT_TRUE(fits(-0.5, DType::Int8));
+  EXPECT_TRUE(fits(32767.9, DType::Int32));
   EXPECT_TRUE(fits(-255, DType::UInt8));
   EXPECT_FALSE(fits(-256, DType::UInt8));
   EXPECT_FALSE(fits(-1.0, DType::UInt8));

@@ -218,7 +218,7 @@ void set_index(const Tensor& self, std::span<const IndexItem> items, const Tenso
 }
 
 void set_index(const Tensor& self, std::span<const IndexItem> items, const Scalar& value) {
-  check(is_float(self.dtype()) || fits(value, self.dtype()), [&] {
+  check(fits(value, self.dtype()), [&] {
     return concat("value cannot be converted to type ", info(self.dtype()).name,
                   " without overflow");
   });

@@ -106,7 +106,6 @@ void scalar_value(const Call& call, Arguments&) {
                   (*value)->dim(), " dimensions.");
   });
 }
-void check_value(HostCall& host) { check_fits(host, "value", host.call().tensor("self").dtype); }
 void lower_fill(Lowering& l) {
   const Expr x = l["self"];
   l.result(broadcast_to(convert(l.number("value"), x.dtype()), x.shape()));
@@ -116,10 +115,10 @@ const Register kFill({
     .doc = "Writes `value` to every element.",
     .returns = Returns::Self,
     .numbers = {"value"},
+    .fitting = {"value"},
     .canonical = scalar_value,
     .shape = [](const Call&, ResultInfos&) {},
     .lower = lower_fill,
-    .checks = check_value,
     .samples = [] { return SampleList{{{t({2, 3}), 0.5}}, {{t({2, 3}), t({})}}}; },
 });
 const Register kFillCopy({
@@ -127,6 +126,7 @@ const Register kFillCopy({
     .doc = "A tensor like self with `value` everywhere.",
     .variants = {.method = false},
     .numbers = {"value"},
+    .fitting = {"value"},
     .canonical = scalar_value,
     .shape = same_type,
     .lower = lower_fill,
@@ -137,7 +137,6 @@ const Register kFillCopy({
           if (v.gradients.size() > 1)
             v.gradients[1] = sum(v.cotangents[0], all_axes(v.cotangents[0].rank()), false);
         },
-    .checks = check_value,
     .samples = [] { return SampleList{{{t({2, 3}), 0.5}}, {{t({2, 3}), t({})}}}; },
     .errors =
         [] {

@@ -44,6 +44,7 @@ const Register kScatterValue({
     .schema = "scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
     .doc = "A copy of self with `value` at these places.",
     .variants = {.in_place = true, .out = true},
+    .fitting = {"value"},
     .axes = {"dim"},
     .shape = scatter_shape<false>,
     .lower =
@@ -134,6 +135,7 @@ const Register kIndexFill({
     .doc = "A copy of self with `value` in the slices at the places `index`.",
     .variants = {.in_place = true},
     .numbers = {"value"},
+    .fitting = {"value"},
     .axes = {"dim"},
     .shape =
         [](const Call& call, ResultInfos& results) {

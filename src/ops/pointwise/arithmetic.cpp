@@ -62,6 +62,7 @@ const Register kAdd({
                  .aliases = {"Tensor.__add__", "Tensor.__radd__", "Tensor.__iadd__"}},
     .promotion = Promotion::Promote,
     .numbers = {"self", "other"},
+    .fitting = {"alpha"},
     .numbers_alone = true,
     .canonical = check_alpha,
     .lower = [](Lowering& l) { l.result(l["self"] + scaled_by_alpha(l, "other")); },
@@ -81,6 +82,7 @@ const Register kSub({
                  .aliases = {"subtract", "Tensor.subtract", "Tensor.__sub__", "Tensor.__isub__"}},
     .promotion = Promotion::Promote,
     .numbers = {"self", "other"},
+    .fitting = {"alpha"},
     .numbers_alone = true,
     .canonical = refuse_bools,
     .lower = [](Lowering& l) { l.result(l["self"] - scaled_by_alpha(l, "other")); },
@@ -97,6 +99,7 @@ const Register kRsub({
     .variants = {.method = false, .aliases = {"Tensor.__rsub__"}},
     .promotion = Promotion::Promote,
     .numbers = {"other"},
+    .fitting = {"alpha"},
     .canonical = refuse_bools,
     .lower = [](Lowering& l) { l.result(l["other"] - scaled_by_alpha(l, "self")); },
     .special = {{"alpha", {1}}},
@@ -398,6 +401,7 @@ const Register kAddcmul({
     .doc = "self + value * tensor1 * tensor2, broadcast.",
     .variants = {.in_place = true, .out = true},
     .promotion = Promotion::Promote,
+    .fitting = {"value"},
     .lower = [](Lowering& l) { l.result(l["self"] + l["value"] * l["tensor1"] * l["tensor2"]); },
     .samples =
         [] {
@@ -410,6 +414,7 @@ const Register kAddcdiv({
     .doc = "self + value * tensor1 / tensor2, broadcast.",
     .variants = {.in_place = true, .out = true},
     .promotion = Promotion::Promote,
+    .fitting = {"value"},
     .canonical =
         [](const Call& call, Arguments&) {
           check(is_inexact(common_dtype(call)), [&] {

@@ -29,6 +29,7 @@ const Register kWhere({
     .variants = {.method = false, .out = true},
     .promotion = Promotion::Promote,
     .numbers = {"self", "other"},
+    .fitting = {"self", "other"},
     .unpromoted = {"condition"},
     .canonical = check_condition,
     .lower =
@@ -55,6 +56,7 @@ const Register kWhereMethod({
     .variants = {.function = false, .method = false, .aliases = {"Tensor.where"}},
     .promotion = Promotion::Promote,
     .numbers = {"other"},
+    .fitting = {"other"},
     .unpromoted = {"condition"},
     .canonical = check_condition,
     .lower =
@@ -70,6 +72,7 @@ const Register kMaskedFill({
     .variants = {.function = true, .in_place = true},
     .promotion = Promotion::None,
     .numbers = {"value"},
+    .fitting = {"value"},
     .broadcasts = true,
     .canonical =
         [](const Call& call, Arguments&) {
@@ -101,7 +104,6 @@ const Register kMaskedFill({
           const Expr x = l["self"];
           l.result(select(l["mask"], convert(l.number("value"), x.dtype()), x));
         },
-    .checks = [](HostCall& host) { check_fits(host, "value", host.call().tensor("self").dtype); },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), mask({2, 3}), 0.5}},
@@ -178,6 +180,7 @@ const Register kClamp({
     .variants = {.in_place = true, .out = true, .aliases = {"clip", "Tensor.clip"}},
     .promotion = Promotion::Promote,
     .numbers = {"min", "max"},
+    .fitting = {"min", "max"},
     .canonical =
         [](const Call& call, Arguments&) {
           check(!call.is_none("min") || !call.is_none("max"), [&] {
@@ -195,14 +198,18 @@ const Register kClamp({
     .errors =
         [] { return std::vector<ErrorSample>{{{{t({2})}}, "RuntimeError", "At least one of"}}; },
 });
-const Register kClampMin(with_numbers(binary("clamp_min(Tensor self, Tensor min) -> Tensor",
-                                             "max(self, min).",
-                                             [](Lowering& l) { lower_clamp(l, "min", nullptr); }),
-                                      {"min"}, true));
-const Register kClampMax(with_numbers(binary("clamp_max(Tensor self, Tensor max) -> Tensor",
-                                             "min(self, max).",
-                                             [](Lowering& l) { lower_clamp(l, nullptr, "max"); }),
-                                      {"max"}, true));
+Definition with_bound(Definition d, std::string_view bound) {
+  d.fitting = {bound};
+  return with_numbers(std::move(d), {bound}, true);
+}
+const Register kClampMin(with_bound(binary("clamp_min(Tensor self, Tensor min) -> Tensor",
+                                           "max(self, min).",
+                                           [](Lowering& l) { lower_clamp(l, "min", nullptr); }),
+                                    "min"));
+const Register kClampMax(with_bound(binary("clamp_max(Tensor self, Tensor max) -> Tensor",
+                                           "min(self, max).",
+                                           [](Lowering& l) { lower_clamp(l, nullptr, "max"); }),
+                                    "max"));
 
 // ---- functions of two numbers -----------------------------------------------------------------
 const Register kAtan2(with_numbers(binary(
