@@ -369,6 +369,9 @@ def python_forms(definitions: list[Definition]) -> tuple[Forms, Forms]:
                 add(path + "_", definition, False)
         for path in definition["aliases"]:
             add(path, definition, definition["out"] and not path.endswith("_"))
+            plain = not path.endswith("_") and "." not in path.removeprefix("Tensor.")
+            if definition["in_place"] and plain and path + "_" not in definition["aliases"]:
+                add(path + "_", definition, False)
     return functions, methods
 
 

@@ -55,6 +55,7 @@ cfloat = _C.complex64
 cdouble = _C.complex128
 
 from . import _composed as _composed  # noqa: E402  (adds methods to Tensor)
+from . import _in_place_views as _in_place_views  # noqa: E402  (adds methods to Tensor)
 from . import _linear_algebra as _linear_algebra  # noqa: E402
 from . import _tensor as _tensor  # noqa: E402  (adds methods to Tensor)
 from . import autograd  # noqa: E402
@@ -106,6 +107,7 @@ from ._functional import (  # noqa: E402
     result_type,
     where,
 )
+from ._in_place_views import *  # noqa: E402
 from ._legacy_types import *  # noqa: E402
 from ._modes import *  # noqa: E402
 from ._numbers import e, finfo, iinfo, inf, nan, newaxis, pi  # noqa: E402

@@ -9,6 +9,7 @@
 #include "autograd/engine.h"
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
+#include "autograd/in_place_view.h"
 #include "autograd/node.h"
 #include "base/error.h"
 #include "bind/casters.h"
@@ -72,8 +73,8 @@ void add_autograd(nb::module_& module) {
     const AutocastState& state = autocast_state;
     return nb::make_tuple(state.enabled, state.dtype, state.caches);
   });
-  module.def("_set_autocast_state", [](bool enabled, DType dtype, bool caches) {
-    autocast_state = {.enabled = enabled, .caches = caches, .dtype = dtype};
+  module.def("_set_autocast_state", [](bool enabled, DTypeArgument dtype, bool caches) {
+    autocast_state = {.enabled = enabled, .caches = caches, .dtype = dtype.dtype()};
   });
   module.def("clear_autocast_cache", clear_autocast_cache,
              "Forgets the parameters that autocast has converted on this thread.");
@@ -91,6 +92,14 @@ void add_autograd(nb::module_& module) {
     const AutogradMeta* meta = find_meta(tensor);
     return meta != nullptr ? meta->base : Tensor();
   });
+  // The Python functions give the views; `op` is for messages.
+  module.def("_become_view", [](const Tensor& self, const Tensor& view, const std::string& op) {
+    become_view(self, view, op.c_str());
+  });
+  module.def("_become_window", [](const Tensor& self, const Tensor& source, const std::string& op) {
+    become_window(self, source, op.c_str());
+  });
+  module.def("_detach_in_place", detach_in_place);
   module.def("_retains_grad", retains_grad);
   module.def("_output_number", [](const Tensor& tensor) {
     const AutogradMeta* meta = find_meta(tensor);

@@ -261,6 +261,12 @@ bool names_in_place(std::string_view name) {
                      [&](std::string_view plain) { return name == operator_form(plain, 'i'); });
 }
 
+/// "absolute", "Tensor.absolute": other names have no in-place form of their own.
+bool has_in_place_form(std::string_view path) {
+  if (path.starts_with(kMethodPrefix)) path.remove_prefix(kMethodPrefix.size());
+  return path.find('.') == std::string_view::npos && !path.ends_with('_');
+}
+
 bool is_reflected(std::string_view name) {
   return std::any_of(kOperators.begin(), kOperators.end(),
                      [&](std::string_view plain) { return name == operator_form(plain, 'r'); });
@@ -326,6 +332,12 @@ void add_paths(Paths& paths, Paths& reflected, const ops::Definition& op) {
   for (const std::string& path : variants.aliases) {
     const std::string last = path.substr(path.rfind('.') + 1);
     add_overload(paths, path, op, names_in_place(last) ? CallForm::InPlace : form);
+    const auto named = [&](const std::string& other) {
+      return std::find(variants.aliases.begin(), variants.aliases.end(), other) !=
+             variants.aliases.end();
+    };
+    if (variants.in_place && has_in_place_form(path) && !named(path + "_"))
+      add_overload(paths, path + "_", op, CallForm::InPlace);
     if (path.starts_with(kMethodPrefix) && contains(kOperators, last))
       add_overload(reflected, std::string(kMethodPrefix) + operator_form(last, 'r'), op, form,
                    true);

@@ -1,0 +1,19 @@
+#pragma once
+// In-place forms of views (transpose_, resize_, set_, detach_): a tensor becomes another window.
+
+#include "autograd/node.h"
+
+namespace flambeau {
+
+/// `self` becomes the window that `view`, made from it by a recorded call, is, with its history;
+/// `op` ("transpose_") is for messages. RuntimeError for leaves that require grad.
+void become_view(const Tensor& self, const Tensor& view, const char* op);
+
+/// `self` becomes the window that `source` is, which need not share memory with it; autograd is
+/// not told. RuntimeError for tensors that require grad, while calls are recorded.
+void become_window(const Tensor& self, const Tensor& source, const char* op);
+
+/// Takes `self` out of its graph. RuntimeError for views.
+void detach_in_place(const Tensor& self);
+
+}  // namespace flambeau

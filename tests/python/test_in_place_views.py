@@ -1,0 +1,78 @@
+"""Tensors that become another window: transpose_, resize_, set_ and others, as in PyTorch 2.7.1."""
+
+from __future__ import annotations
+
+import flambeau as torch
+import pytest
+
+# What PyTorch 2.7.1 draws with seed 0.
+GEOMETRIC = [1.0, 1.0, 3.0, 1.0, 2.0]
+CAUCHY = [1.298836902572973, -1.5911053056628586]
+
+
+def test_shapes_change_in_place():
+    x = torch.arange(6.0)
+    before = x.data_ptr()
+    assert x.unsqueeze_(0).squeeze_().resize_(2, 3).t_() is x
+    assert x.tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert x.transpose_(0, 1).swapaxes_(0, 1).stride() == (1, 3)
+    assert x.as_strided_((2,), (3,)).tolist() == [0, 3]
+    assert x.data_ptr() == before and x._version == 7
+
+
+def test_history_goes_through():
+    w = torch.ones(2, 3, requires_grad=True)
+    y = w * 2
+    y.t_()
+    assert y.shape == (3, 2) and y.grad_fn is not None
+    (y * torch.arange(6.0).view(3, 2)).sum().backward()
+    assert w.grad.tolist() == [[0, 4, 8], [2, 6, 10]]
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used"):
+        w.unsqueeze_(0)
+    with torch.no_grad():
+        assert w.t_().shape == (3, 2)
+
+
+def test_views_of_views_that_are_written_later():
+    w = torch.ones(2, 3, requires_grad=True)
+    v = (w * 3)[0]
+    v.unsqueeze_(0)
+    v.mul_(2)
+    v.sum().backward()
+    assert w.grad.tolist() == [[6, 6, 6], [0, 0, 0]]
+    base = torch.zeros(3, 4)
+    base[1:].t_().fill_(1)
+    assert base.sum(1).tolist() == [0, 4, 4]
+
+
+def test_memory_changes_in_place():
+    x = torch.zeros(2).set_(torch.arange(4.0))
+    assert x.tolist() == [0, 1, 2, 3]
+    x.set_(torch.arange(6.0).untyped_storage(), 1, (2, 2), (2, 1))
+    assert x.tolist() == [[1, 2], [3, 4]]
+    assert x.set_().shape == (0,)
+    y = torch.arange(2.0)
+    assert y.resize_(3, 2).shape == (3, 2) and y.flatten()[:2].tolist() == [0, 1]
+    assert y.resize_as_(torch.ones(2)).tolist() == [0, 1]
+    assert y.is_set_to(y) and not y.is_set_to(y.clone()) and y.is_same_size(y.clone())
+    with pytest.raises(RuntimeError, match="cannot resize variables that require grad"):
+        torch.zeros(2, requires_grad=True).resize_(3)
+
+
+def test_detach_in_place():
+    w = torch.ones(2, requires_grad=True)
+    y = (w * 2).detach_()
+    assert y.grad_fn is None and not y.requires_grad
+    with pytest.raises(RuntimeError, match="Can't detach views in-place"):
+        (w * 2)[0].detach_()
+
+
+def test_other_names():
+    assert torch.zeros(7, 3).fill_diagonal_(5, wrap=True).sum(1).tolist() == [5, 5, 5, 0, 5, 5, 5]
+    assert torch.arange(3.0).apply_(lambda v: v * 2).tolist() == [0, 2, 4]
+    assert torch.arange(3.0).map_(torch.ones(3), lambda a, b: a + b).tolist() == [1, 2, 3]
+    # In-place forms of operations' other names.
+    assert torch.ones(2).multiply_(3).negative_().clip_(-2).tolist() == [-2, -2]
+    torch.manual_seed(0)
+    assert torch.zeros(5).geometric_(0.3).tolist() == GEOMETRIC
+    assert torch.zeros(2, dtype=torch.float64).cauchy_().tolist() == pytest.approx(CAUCHY)
