@@ -837,6 +837,10 @@ Tensor isreal(const Tensor& self);
 /// target * (log(target) - input), where input (and with log_target the target) are logarithms.
 Tensor kl_div(const Tensor& input, const Tensor& target, const std::optional<bool>& size_average = std::nullopt, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean", bool log_target = false);
 
+/// The Kronecker product: other times each element of self, in the place of that element.
+Tensor kron(const Tensor& self, const Tensor& other);
+Tensor kron_out(const Tensor& out, const Tensor& self, const Tensor& other);
+
 /// The k-th smallest element along `dim` (k counts from 1) and its place.
 std::tuple<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim = -1, bool keepdim = false);
 

@@ -2542,6 +2542,19 @@ Tensor kl_div(const Tensor& input, const Tensor& target, const std::optional<boo
   return call(op, arguments)[0];
 }
 
+Tensor kron(const Tensor& self, const Tensor& other) {
+  static const ops::Definition& op = ops::find_definition("kron");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  return call(op, arguments)[0];
+}
+
+Tensor kron_out(const Tensor& out, const Tensor& self, const Tensor& other) {
+  static const ops::Definition& op = ops::find_definition("kron");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 std::tuple<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("kthvalue");
   const std::array<ops::Argument, 4> arguments{argument(self), argument(k), argument(dim), argument(keepdim)};

@@ -205,6 +205,55 @@ const Register kOuter({
     .lower = [](Lowering& l) { l.result(unsqueeze(l["self"], 1) * unsqueeze(l["vec2"], 0)); },
     .samples = [] { return SampleList{{{t({2}), t({3})}}}; },
 });
+/// The shape with ones in front, so that it has `rank` axes.
+Shape with_ones(const Shape& shape, size_t rank) {
+  Shape padded(rank - shape.size(), Dim(1));
+  padded.append(shape.begin(), shape.end());
+  return padded;
+}
+const Register kKron({
+    .schema = "kron(Tensor self, Tensor other) -> Tensor",
+    .doc = "The Kronecker product: other times each element of self, in the place of that element.",
+    .variants = {.out = true},
+    .promotion = Promotion::Promote,
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          Ints sizes;
+          const Ints& a = call.tensor("self").sizes;
+          const Ints& b = call.tensor("other").sizes;
+          const size_t rank = std::max(a.size(), b.size());
+          for (size_t axis = 0; axis < rank; ++axis) {
+            const auto size_in = [&](const Ints& s) {
+              return axis + s.size() < rank ? int64_t{1} : s[axis + s.size() - rank];
+            };
+            sizes.push_back(size_in(a) * size_in(b));
+          }
+          results.push_back({common_dtype(call), sizes, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr a = l["self"];
+          const Expr b = l["other"];
+          const auto rank = static_cast<size_t>(std::max(a.rank(), b.rank()));
+          const Shape outer = with_ones(a.shape(), rank);
+          const Shape inner = with_ones(b.shape(), rank);
+          Shape spread;
+          Shape repeated;
+          Shape whole;
+          for (size_t axis = 0; axis < rank; ++axis) {
+            spread.push_back(outer[axis]);
+            spread.push_back(Dim(1));
+            repeated.push_back(Dim(1));
+            repeated.push_back(inner[axis]);
+            whole.push_back(outer[axis] * inner[axis]);
+          }
+          l.result(reshape(reshape(a, spread) * reshape(b, repeated), whole));
+        },
+    .samples =
+        [] {
+          return SampleList{{{t({2, 3}), t({3, 2})}}, {{t({2}), t({2, 1, 2})}}, {{t({}), t({3})}}};
+        },
+});
 const Register kInner({
     .schema = "inner(Tensor self, Tensor other) -> Tensor",
     .doc = "Sums of products over the last axis of both: every row of self with every row of "
