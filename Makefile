@@ -1,7 +1,7 @@
 # The commands of this project; `make` lists them. CI calls the same ones (.ci/run).
 
 .DEFAULT_GOAL := help
-.PHONY: help train build test test-fast bench bench-compile bench-peers compat lint format asan tsan fuzz stubs wheel clean
+.PHONY: help train build test test-fast bench bench-compile bench-libraries bench-environment bench-peers compat lint format asan tsan fuzz stubs wheel clean
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 JOBS ?= $(shell nproc)
@@ -32,6 +32,12 @@ bench: build bench-peers ## Measures Flambeau and PyTorch in turn and prints the
 
 bench-compile: build bench-peers ## Measures compiled programs (ARGS=--inductor adds PyTorch's compiler, an hour)
 	@.venv-peers/bin/python bench/compile.py $(ARGS)
+
+bench-libraries: build bench-peers ## Measures Transformers' and PEFT's own code on Flambeau and on PyTorch
+	@.venv-peers/bin/python bench/libraries.py $(ARGS)
+
+bench-environment: wheel ## Prints what a fresh environment downloads and takes on disk (some GB from the network)
+	@$(PYTHON) bench/environment.py
 
 compat: build ## Prints how far Transformers' models are from what PyTorch 2.7.1 computes
 	@$(PYTHON) -m flambeau tests/compat/compare.py $(ARGS)

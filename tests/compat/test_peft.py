@@ -168,13 +168,85 @@ for name, value in saved.items():
 assert accelerator.unwrap_model(model) is model
 """
 
+EMPTY = """
+from accelerate import init_empty_weights, load_checkpoint_and_dispatch
+from transformers import AutoModel, BertModel
 
-@pytest.mark.parametrize(
-    "program", [TRAINER, ADAPTERS, ACCELERATE], ids=["trainer", "adapters", "accelerate"]
+model = BertModel(config).eval()
+model.save_pretrained(folder + "/model")
+ids = torch.arange(12).view(2, 6)
+with torch.no_grad():
+    wanted = model(ids).last_hidden_state
+    with init_empty_weights():
+        empty = BertModel(config)
+    assert all(parameter.is_meta for parameter in empty.parameters())
+    filled = load_checkpoint_and_dispatch(empty, folder + "/model", device_map={"": "cpu"}).eval()
+    assert torch.equal(filled(ids).last_hidden_state, wanted)
+    for device_map in ("cpu", "auto", {"embeddings": "cpu", "encoder": "disk", "pooler": "cpu"}):
+        loaded = AutoModel.from_pretrained(
+            folder + "/model", device_map=device_map, offload_folder=folder + "/disk"
+        )
+        assert torch.equal(loaded(ids).last_hidden_state, wanted)
+assert next(loaded.encoder.parameters()).is_meta
+"""
+
+METHODS = """
+from peft import (
+    AdaLoraConfig, FourierFTConfig, IA3Config, LoHaConfig, LoKrConfig, OFTConfig, PrefixTuningConfig,
+    PromptTuningConfig, VeraConfig
 )
+from transformers import LlamaConfig, LlamaForCausalLM
+
+small = LlamaConfig(
+    hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=30
+)
+ids = torch.arange(12).view(2, 6)
+places = dict(target_modules=["q_proj", "v_proj"])
+methods = [
+    LoraConfig(r=4, use_dora=True, **places), LoraConfig(r=4, init_lora_weights="pissa", **places),
+    LoraConfig(r=4, target_modules="all-linear"), LoraConfig(r=4, target_modules=["embed_tokens"]),
+    IA3Config(target_modules=["k_proj"], feedforward_modules=[]),
+    AdaLoraConfig(total_step=10, init_r=4, target_r=2, **places), LoHaConfig(r=4, **places),
+    LoKrConfig(r=4, **places), OFTConfig(r=0, oft_block_size=4, **places),
+    VeraConfig(r=4, target_modules=["q_proj"]), FourierFTConfig(n_frequency=10, **places),
+    PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"),
+    PrefixTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"),
+]
+for number, method in enumerate(methods):
+    torch.manual_seed(0)
+    model = get_peft_model(LlamaForCausalLM(small), method)
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=1e-2)
+    losses = []
+    for _ in range(4):
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0], (method, losses)
+    model.eval()
+    wanted = model(input_ids=ids).logits
+    model.save_pretrained(f"{folder}/{number}")
+    torch.manual_seed(0)
+    loaded = PeftModel.from_pretrained(LlamaForCausalLM(small), f"{folder}/{number}").eval()
+    assert torch.equal(loaded(input_ids=ids).logits, wanted), method
+    if hasattr(loaded.base_model, "merge_and_unload"):
+        merged = loaded.merge_and_unload()
+        torch.testing.assert_close(merged(input_ids=ids).logits, wanted, atol=1e-5, rtol=1e-4)
+"""
+
+
+PROGRAMS = {
+    "trainer": TRAINER, "adapters": ADAPTERS, "accelerate": ACCELERATE, "empty": EMPTY,
+    "methods": METHODS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_libraries(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "flambeau", "-c", COMMON + program, str(tmp_path)],
+        [sys.executable, "-m", "flambeau", "-c", COMMON + PROGRAMS[program], str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,
