@@ -43,8 +43,12 @@ KernelImage compile(const MicroKernelPart& given, Isa isa) {
       for (int vectors = 1; vectors <= part.most_vectors(tile); ++vectors)
         add(part.entry(tile, h, vectors), heights[h], vectors);
     if (!part.whole) return;
-    for (int height = 1; height <= ContractionTile::kWideHeights; ++height)
-      add(part.wide_entry(tile, height), height, ContractionTile::wide_vectors(height));
+    for (int height = 1; height <= ContractionTile::kWideHeights; ++height) {
+      require(part.wide_entry(tile, height) == static_cast<int>(names.size()),
+              "order of micro-kernels");
+      names.push_back(concat("wide_", height));
+      emitter.emit_wide_kernel(names.back(), part, height);
+    }
   });
 }
 

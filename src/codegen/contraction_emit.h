@@ -19,6 +19,9 @@ class ContractionEmitter {
 
   void emit_micro_kernel(const std::string& name, const MicroKernelPart& part, int rows,
                          int vectors);
+  /// A micro-kernel of few rows and many columns. It takes some steps of k at a time for all of
+  /// them, so that b is read in long pieces that hardware looks ahead in; sums wait on the stack.
+  void emit_wide_kernel(const std::string& name, const MicroKernelPart& part, int rows);
   void emit_pack(const std::string& name, DType source, PackStride unit, bool columns);
 
  private:
@@ -41,6 +44,10 @@ class ContractionEmitter {
   /// Vectors of steps, and of sums.
   llvm::Value* multiply_add(llvm::Value* a, llvm::Value* b, llvm::Value* sum);
   llvm::Value* add(llvm::Value* a, llvm::Value* b);
+  /// Of the line at `address`, to be read or written.
+  void prefetch(llvm::Value* address, bool write);
+  /// What changes no sum that it is added to: -0.0 for floats.
+  llvm::Constant* neutral_vector();
 
   llvm::Type* type_of(DType dtype);
   /// A scalar or a vector of elements of `source` as steps; in pairs, `next` has the elements of

@@ -17,8 +17,8 @@ constexpr int kLowTile = 8;  // vectors of accumulators
 // Rows that are UnitK share a pointer in groups of this many: [p], [p + s], [p + 2s] are one
 // addressing mode each, so that 14 rows need 5 pointers instead of 14.
 constexpr int kRowGroup = 3;
-constexpr int kRowsAhead = 8;
-constexpr int kLine = 64;  // bytes
+constexpr int kWideSplats = 8;  // elements of a in registers of a wide kernel
+constexpr int kLine = 64;       // bytes
 
 }  // namespace
 
@@ -52,27 +52,17 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
         g == 0 ? a : at(row_type, a, builder_.CreateMul(a_stride, integer(g * kRowGroup))));
   carried.push_back(transposes ? integer(0) : b);
 
-  // The lines of `count` vectors from `row` on, to be read or written.
-  auto prefetch = [&](Value* row, int count, bool write) {
-    const int per_line =
-        std::max(1, kLine / (tile_.lanes * static_cast<int>(size_of(tile_.accumulator))));
-    for (int v = 0; v < count; v += per_line)
-      builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
-                               {at(element_, row, v * tile_.lanes), builder_.getInt32(write),
-                                builder_.getInt32(3), builder_.getInt32(1)});
-  };
   if (whole && rows == tile_.rows(part.layout)) {
     // The lines of c arrive while the chains run.
+    const int per_line =
+        std::max(1, kLine / (tile_.lanes * static_cast<int>(size_of(tile_.accumulator))));
     Value* row = c;
     for (int i = 0; i < rows; ++i) {
-      prefetch(row, vectors, true);
+      for (int v = 0; v < vectors; v += per_line)
+        prefetch(at(element_, row, v * tile_.lanes), true);
       row = at(element_, row, c_stride);
     }
   }
-  // A wide kernel reads a few lines of a row of b, often a page from those before, where hardware
-  // does not look ahead.
-  const bool is_wide = vectors > tile_.vectors;
-  Value* ahead = is_wide ? builder_.CreateMul(b_stride, integer(kRowsAhead)) : nullptr;
 
   auto load_vector = [&](Value* row, int v) -> Value* {
     Value* address = at(step_, row, v * tile_.lanes);
@@ -113,7 +103,6 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
       } else {
         Value* b_row = at(step_, carried.back(), builder_.CreateMul(b_stride, integer(step)));
         for (int v = 0; v < vectors; ++v) columns_of_b.push_back(load_vector(b_row, v));
-        if (is_wide) prefetch(at(element_, b_row, ahead), vectors, false);
       }
       for (int i = 0; i < rows; ++i) {
         Value* address;
@@ -151,10 +140,8 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
     emit_loop(k, carried, [&](Value*) { steps(1); });
   }
 
-  // Adding the neutral element (-0.0 for floats: x + -0.0 is x for every x) where nothing is to be
-  // accumulated halves this part of the code.
-  llvm::Constant* neutral = is_float(tile_.accumulator) ? llvm::ConstantFP::getNegativeZero(vector_)
-                                                        : llvm::Constant::getNullValue(vector_);
+  // Adding the neutral element where nothing is to be accumulated halves this part of the code.
+  llvm::Constant* neutral = neutral_vector();
   Value* accumulating = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes),
                                                    builder_.CreateICmpNE(accumulate, integer(0)));
   Value* row = c;
@@ -175,6 +162,97 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
     }
     row = at(element_, row, c_stride);
   }
+  builder_.CreateRetVoid();
+}
+
+void ContractionEmitter::prefetch(Value* address, bool write) {
+  builder_.CreateIntrinsic(
+      llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
+      {address, builder_.getInt32(write), builder_.getInt32(3), builder_.getInt32(1)});
+}
+
+llvm::Constant* ContractionEmitter::neutral_vector() {
+  return is_float(tile_.accumulator) ? llvm::ConstantFP::getNegativeZero(vector_)
+                                     : llvm::Constant::getNullValue(vector_);
+}
+
+void ContractionEmitter::emit_wide_kernel(const std::string& name, const MicroKernelPart& part,
+                                          int rows) {
+  llvm::Function* f = begin_function(name, "pipipiiii");
+  Value *a = f->getArg(0), *a_stride = f->getArg(1), *b = f->getArg(2), *b_stride = f->getArg(3),
+        *c = f->getArg(4), *c_stride = f->getArg(5), *k = f->getArg(6), *columns = f->getArg(7),
+        *accumulate = f->getArg(8);
+  const bool unit_k = part.layout == RowLayout::UnitK;
+  llvm::Type* strided = unit_k && in_pairs() ? builder_.getInt16Ty() : step_;
+  Value* vectors = builder_.CreateUDiv(columns, integer(tile_.lanes));
+  llvm::AllocaInst* sums = builder_.CreateAlloca(
+      element_, builder_.getInt64(static_cast<uint64_t>(rows) * ContractionTile::kWideColumns));
+  sums->setAlignment(llvm::Align(kLine));
+  const auto sum_at = [&](int row, Value* v) {
+    Value* column = builder_.CreateMul(v, integer(tile_.lanes));
+    return at(element_, sums,
+              builder_.CreateAdd(column, integer(row * ContractionTile::kWideColumns)));
+  };
+  Values none;
+  emit_loop(vectors, none, [&](Value* v) {
+    for (int i = 0; i < rows; ++i)
+      builder_.CreateAlignedStore(llvm::Constant::getNullValue(vector_), sum_at(i, v), alignment_);
+  });
+
+  // `count` steps of all columns. Carried: the pointers of a and b.
+  Values carried{a, b};
+  const auto pass = [&](int count) {
+    std::vector<Values> splats(static_cast<size_t>(rows));
+    for (int i = 0; i < rows; ++i)
+      for (int step = 0; step < count; ++step) {
+        Value* address =
+            unit_k
+                ? at(step_, at(strided, carried[0], builder_.CreateMul(a_stride, integer(i))), step)
+                : at(step_, at(step_, carried[0], builder_.CreateMul(a_stride, integer(step))), i);
+        splats[static_cast<size_t>(i)].push_back(builder_.CreateVectorSplat(
+            static_cast<unsigned>(tile_.lanes),
+            builder_.CreateAlignedLoad(step_, address, step_alignment_)));
+      }
+    emit_loop(vectors, none, [&](Value* v) {
+      Values sum;
+      for (int i = 0; i < rows; ++i)
+        sum.push_back(builder_.CreateAlignedLoad(vector_, sum_at(i, v), alignment_));
+      Value* column = at(step_, carried[1], builder_.CreateMul(v, integer(tile_.lanes)));
+      for (int step = 0; step < count; ++step) {
+        Value* row = at(step_, column, builder_.CreateMul(b_stride, integer(step)));
+        Value* elements = builder_.CreateAlignedLoad(steps_, row, alignment_);
+        // What the next pass reads, whose first lines hardware does not foresee.
+        if (count > 1)
+          prefetch(at(step_, row, builder_.CreateMul(b_stride, integer(count))), false);
+        for (int i = 0; i < rows; ++i) {
+          const auto r = static_cast<size_t>(i);
+          sum[r] = multiply_add(splats[r][static_cast<size_t>(step)], elements, sum[r]);
+        }
+      }
+      for (int i = 0; i < rows; ++i)
+        builder_.CreateAlignedStore(sum[static_cast<size_t>(i)], sum_at(i, v), alignment_);
+    });
+    carried[0] = unit_k ? at(step_, carried[0], count)
+                        : at(step_, carried[0], builder_.CreateMul(a_stride, integer(count)));
+    carried[1] = at(step_, carried[1], builder_.CreateMul(b_stride, integer(count)));
+  };
+  const int count = kWideSplats / rows;
+  emit_loop(builder_.CreateUDiv(k, integer(count)), carried, [&](Value*) { pass(count); });
+  emit_loop(builder_.CreateURem(k, integer(count)), carried, [&](Value*) { pass(1); });
+
+  Value* accumulating = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes),
+                                                   builder_.CreateICmpNE(accumulate, integer(0)));
+  emit_loop(vectors, none, [&](Value* v) {
+    for (int i = 0; i < rows; ++i) {
+      Value* row = at(element_, c, builder_.CreateMul(c_stride, integer(i)));
+      Value* address = at(element_, row, builder_.CreateMul(v, integer(tile_.lanes)));
+      Value* before =
+          builder_.CreateMaskedLoad(vector_, address, *alignment_, accumulating, neutral_vector());
+      builder_.CreateAlignedStore(
+          add(before, builder_.CreateAlignedLoad(vector_, sum_at(i, v), alignment_)), address,
+          alignment_);
+    }
+  });
   builder_.CreateRetVoid();
 }
 

@@ -56,9 +56,10 @@ struct ContractionTile {
   SmallVector<int, 4> low_heights;
 
   int columns() const { return lanes * vectors; }
-  /// The lowest tiles have a wide kernel too, so that enough chains are under way.
+  /// The lowest tiles have a wide kernel too, which reads rows of b in pieces of up to so many
+  /// columns.
   static constexpr int kWideHeights = 2;
-  static constexpr int wide_vectors(int height) { return 8 / height; }
+  static constexpr int64_t kWideColumns = 256;
   int rows(RowLayout layout) const { return heights[static_cast<int>(layout)][0]; }
 };
 inline ContractionTile contraction_tile(DType operand, Isa isa) {
@@ -123,7 +124,8 @@ struct MicroKernelPart {
   int entry(const ContractionTile& tile, size_t height_index, int vectors) const {
     return static_cast<int>(height_index) * most_vectors(tile) + vectors - 1;
   }
-  /// Entry of the wide kernel of a height up to kWideHeights; only if `whole`.
+  /// Entry of the wide kernel of a height up to kWideHeights, for any number of whole vectors up to
+  /// kWideColumns; only if `whole`.
   int wide_entry(const ContractionTile& tile, int height) const {
     return static_cast<int>(heights(tile).size()) * tile.vectors + height - 1;
   }

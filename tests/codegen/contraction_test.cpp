@@ -124,6 +124,7 @@ TEST(Contraction, Vectors) {
   for (const int64_t k : {1, 7, 300})
     for (const Layout layout : {Layout::RowMajor, Layout::ColumnMajor, Layout::Strided}) {
       check_float({1, 1, 701, k, layout, layout, Layout::RowMajor});
+      check_float({1, 2, 701, k, layout, layout, Layout::RowMajor});
       check_float({1, 701, 1, k, layout, layout, Layout::ColumnMajor});
       check_float({1, 1, 1, k, layout, layout, Layout::RowMajor});
     }

@@ -134,9 +134,7 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
     // The columns of a wide kernel, so that rows of b are read in long pieces.
     const bool is_wide =
         plan.column_source == ColumnSource::Direct && plan.rows <= ContractionTile::kWideHeights;
-    const int64_t piece =
-        is_wide ? ContractionTile::wide_vectors(static_cast<int>(plan.rows)) * tile.lanes
-                : 2 * width;
+    const int64_t piece = is_wide ? ContractionTile::kWideColumns : 2 * width;
     const int64_t pieces = std::min(kOwnColumnTiles, ceil_div(plan.columns, piece));
     plan.tile_columns = round_up(ceil_div(plan.columns, pieces), is_wide ? piece : width);
   }

@@ -72,8 +72,8 @@ ContractionRunner::ContractionRunner(ContractionKernel::State& state,
   part_.layout = plan_.layout;
   if (plan_.column_source == ColumnSource::DirectK) part_.columns = ColumnLayout::UnitK;
   strips_ = make_strips(plan_.tile_rows);
-  if (plan_.column_source == ColumnSource::Direct && plan_.rows <= ContractionTile::kWideHeights)
-    wide_vectors_ = ContractionTile::wide_vectors(static_cast<int>(plan_.rows));
+  is_wide_ =
+      plan_.column_source == ColumnSource::Direct && plan_.rows <= ContractionTile::kWideHeights;
   sums_stride_ = plan_.direct_output ? (plan_.transposed ? out.column_stride : out.row_stride)
                                      : ceil_div(plan_.tile_columns, width_) * width_;
   if (contraction.is_plain) {

@@ -121,7 +121,7 @@ class ContractionRunner {
   int64_t shared_stride_ = 0;      // between shared panels of columns, in steps
   int64_t sums_stride_ = 0;        // between rows of sums, in elements
   codegen::MicroKernelPart part_;  // that serves, but for `operand` and `whole`
-  int wide_vectors_ = 0;           // of the wide kernel of this height, 0 if there is none
+  bool is_wide_ = false;           // there is a wide kernel of this height
   Strips strips_;                  // of a tile of tile_rows
   SmallVector<int64_t, 8> ints_;   // of the epilogue
 };

@@ -8,6 +8,7 @@
 namespace flambeau {
 
 using codegen::ColumnLayout;
+using codegen::ContractionTile;
 using codegen::MicroKernel;
 using codegen::RowLayout;
 
@@ -63,11 +64,12 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
   const int64_t most = part_.most_vectors(tile_) * tile_.lanes;
   if (!plan_.pack_rows && plan_.column_source != ColumnSource::PackedShared) {
     // Whole k for one panel after the other: long reads of b, and sums that stay in the cache.
-    const int64_t wide = wide_vectors_ * tile_.lanes;
     int64_t width = most;
     for (int64_t column = tile.column; column < column_end; column += width) {
-      width = std::min(most, column_end - column);
-      if (wide > 0 && column_end - column >= wide) width = wide;
+      const int64_t left = column_end - column;
+      width = std::min(most, left);
+      if (is_wide_ && left > most)
+        width = std::min(left / tile_.lanes * tile_.lanes, ContractionTile::kWideColumns);
       for (int64_t k = group.k; k < group.k_end; k += kBlock)
         run_panel(place, group, column, width, k);
     }
