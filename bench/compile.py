@@ -147,10 +147,11 @@ def measure_recording(report: Report, only: str) -> None:
         return
     program = ROOT / "build" / "release" / "bin" / "recording_cost"
     done = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True)
-    eager, recorded, found, _ = (float(word) for word in done.stdout.split())
+    eager, recorded, found, _, unseen = (float(word) for word in done.stdout.split())
     report.single(f"{what}: an operation run at once", eager, "ns")
     report.single(f"{what}: an operation", recorded, "ns", 300)
     report.single(f"{what}: a program of 500 found again", found * 500 / 1e3, "us", 300)
+    report.single(f"{what}: an operation of a program never seen", unseen / 1e3, "us", 20)
 
 
 def measure_fresh(report: Report, only: str, threads: int, inductor: bool) -> None:
