@@ -1,9 +1,11 @@
 #include "eager/host_call.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "base/error.h"
 #include "eager/copy.h"
+#include "runtime/thread_pool.h"
 #include "tensor/generator.h"
 
 namespace flambeau {
@@ -81,6 +83,16 @@ RandomSource& HostCallOnTensors::random() {
   if (RunSink* const sink = run_sink()) sink->draws_on_host(call_.name());
   if (random_ == nullptr) random_ = std::make_unique<LockedRandom>(generator_of(call_));
   return random_->generator();
+}
+
+void HostCallOnTensors::in_parallel(int64_t count, int64_t cost,
+                                    FunctionRef<void(int64_t begin, int64_t end)> body) {
+  constexpr int64_t kPieces = 64;
+  const int64_t pieces = std::min(count, kPieces);
+  parallel_for(
+      pieces,
+      [&](int64_t piece, int) { body(count * piece / pieces, count * (piece + 1) / pieces); },
+      count * cost);
 }
 
 Results HostCallOnTensors::take_outputs() { return std::move(outputs_); }

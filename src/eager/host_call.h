@@ -20,6 +20,8 @@ class HostCallOnTensors final : public ops::HostCall {
   ops::HostTensor output(size_t i) override;
   ops::HostTensor output(size_t i, const TensorInfo& info) override;
   RandomSource& random() override;
+  void in_parallel(int64_t count, int64_t cost,
+                   FunctionRef<void(int64_t begin, int64_t end)> body) override;
 
   /// What the kernel made, in order; for parameters marked (a!) those tensors.
   Results take_outputs();

@@ -46,6 +46,7 @@ int64_t integer_at(const HostTensor& contiguous, int64_t position) {
 
 std::optional<int64_t> find_outside(const HostTensor& contiguous, int64_t low, int64_t high,
                                     std::optional<int64_t> ignored) {
+  if (contiguous.info.numel() == 0) return std::nullopt;  // of any dtype
   // Nearly always nothing is: long runs are tested without branches.
   constexpr size_t kRun = 4096;
   return with_elements(contiguous, [&]<class T>(std::span<const T> all) -> std::optional<int64_t> {

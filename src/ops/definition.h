@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/function_ref.h"
 #include "base/random_source.h"
 #include "ops/schema.h"
 #include "prim/build.h"
@@ -187,6 +188,12 @@ class HostCall {
   virtual HostTensor output(size_t i, const TensorInfo& info) = 0;
   /// The generator argument, or the default one; locked until the kernel returns.
   virtual flambeau::RandomSource& random() = 0;
+  /// Calls body(begin, end) for pieces of [0, count) that are independent, on several threads if
+  /// `cost` nanoseconds each are worth it.
+  virtual void in_parallel(int64_t count, int64_t /*cost*/,
+                           FunctionRef<void(int64_t begin, int64_t end)> body) {
+    if (count > 0) body(0, count);
+  }
 };
 
 /// The geometry of an alias of the first tensor, in elements of the result's dtype: sizes, strides

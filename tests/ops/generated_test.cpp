@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "ir/program.h"
 #include "tests/ops/sample_call.h"
 
@@ -74,6 +76,60 @@ TEST_P(Operations, AreDocumentedAndSampled) {
 TEST_P(Operations, SchemaReadsBack) {
   const ops::Schema& schema = GetParam()->parsed;
   EXPECT_EQ(ops::parse_schema(schema.text()).text(), schema.text());
+}
+
+/// The sample with `change` applied to each of its tensors' shapes.
+template <class Change>
+Sample reshaped(Sample sample, const Change& change) {
+  int64_t number = 0;
+  const auto visit = [&](SampleValue& value) {
+    if (auto* one = std::get_if<SampleTensor>(&value)) change(number++, one->shape);
+    if (auto* list = std::get_if<std::vector<SampleTensor>>(&value))
+      for (SampleTensor& item : *list) change(number++, item.shape);
+  };
+  for (SampleValue& value : sample.positional) visit(value);
+  for (auto& [name, value] : sample.keyword) visit(value);
+  return sample;
+}
+
+// Calls that differ in extents alone share one program.
+TEST_P(Operations, LowerWithoutALookAtExtents) {
+  const Definition& d = *GetParam();
+  if (d.lower == nullptr || d.by_shape) return;
+  const auto program_of = [&](const Sample& sample) -> std::string {
+    SampleCall call(d, sample, DType::Float32);
+    ops::infer(call.call());
+    const ops::LoweredCall lowered = ops::lower(call.call());
+    return lowered.builder->finish(lowered.results).text();
+  };
+  for (const Sample& sample : d.samples()) {
+    std::string program;
+    try {
+      program = program_of(sample);
+    } catch (const Error&) {
+      continue;
+    }
+    std::set<int64_t> extents;
+    reshaped(sample, [&](int64_t, const Ints& shape) {
+      for (const int64_t extent : shape)
+        if (extent != 1) extents.insert(extent);
+    });
+    for (const int64_t from : extents)
+      for (const int64_t to : {int64_t{0}, from + 3, 3 * from})
+        for (int64_t only = -1; only < 4; ++only) {  // a tensor; -1: all
+          const Sample other = reshaped(sample, [&](int64_t number, Ints& shape) {
+            for (int64_t& extent : shape)
+              if (extent == from && (only < 0 || only == number)) extent = to;
+          });
+          std::string others;
+          try {
+            others = program_of(other);
+          } catch (const Error&) {
+            continue;  // shapes that the operation refuses
+          }
+          EXPECT_EQ(program, others) << "extents of " << from << " became " << to;
+        }
+  }
 }
 
 TEST_P(Operations, GiveWhatTheyInfer) {

@@ -233,3 +233,16 @@ def test_writes_at_indices_copy_nothing(write, compiled) -> None:
     others = [r for r in range(65536) if r not in (3, 65535, 0)]
     assert (table.numpy()[others] == want[others]).all()
     assert (table.numpy()[[3, 65535, 0]] != want[[3, 65535, 0]]).any()
+
+
+@pytest.mark.parametrize("dtype", [flambeau.int64, flambeau.float32])
+def test_an_index_without_elements_says_nothing_of_others(dtype) -> None:
+    x = flambeau.arange(6).view(3, 2).to(flambeau.int16)
+    assert x.gather(1, flambeau.zeros(3, 0, dtype=dtype)).shape == (3, 0)
+    assert x.gather(1, flambeau.zeros(0, 9, dtype=dtype)).shape == (0, 9)
+    assert x.gather(1, flambeau.zeros(0, dtype=dtype)).shape == (0,)
+    assert x.gather(1, flambeau.ones(3, 2, dtype=flambeau.int64)).tolist() == [
+        [1, 1],
+        [3, 3],
+        [5, 5],
+    ]

@@ -128,7 +128,9 @@ const Register kGather({
           const Expr x = l["self"];
           const Expr index = l["index"];
           if (x.rank() == 0) return l.result(broadcast_to(x, index.shape()));
-          if (l.call().tensor("index").numel() == 0)
+          // Checked to be one without elements.
+          if (!is_integer(l.call().tensor("index").dtype) ||
+              std::max(x.rank(), 1) != std::max(index.rank(), 1))
             return l.result(broadcast_to(constant(x, x.dtype(), Scalar(0)), index.shape()));
           const Expr places = index.rank() == 0 ? unsqueeze(index, 0) : index;
           const Expr value = gather(x, along_axis(x, axis_of(l.call()), places));

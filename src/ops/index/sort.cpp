@@ -21,19 +21,25 @@ void sort_shape(const Call& call, ResultInfos& results) {
   results.push_back({self.dtype, self.sizes, {}});
   results.push_back({DType::Int64, self.sizes, {}});
 }
+/// Writes elements of a row, and their places, as row `row` of `out`.
+void write_in_order(const HostTensor& x, const Rows& rows, int64_t row,
+                    std::span<const Ranked> elements, const HostTensor* values,
+                    const HostTensor* places, const Rows& out) {
+  for (size_t i = 0; i < elements.size(); ++i) {
+    const int64_t to = out.at(row, static_cast<int64_t>(i));
+    if (values != nullptr) copy_element(x, rows.at(row, elements[i].place), *values, to);
+    if (places != nullptr) static_cast<int64_t*>(places->data)[to] = elements[i].place;
+  }
+}
 void sort_kernel(HostCall& host) {
   const HostTensor x = host.input("self");
   const HostTensor values = host.output(0);
   const HostTensor places = host.output(1);
   const Rows rows(x.info.sizes, axis_of(host.call()));
-  for (int64_t row = 0; row < rows.count() && x.info.numel() > 0; ++row) {
-    const auto order = sorted_places(x, rows, row, host.call().boolean("descending"));
-    for (int64_t i = 0; i < rows.n; ++i) {
-      const int64_t from = order[static_cast<size_t>(i)];
-      store(values, rows.at(row, i), load(x, rows.at(row, from)));
-      store(places, rows.at(row, i), static_cast<ir::Container>(from));
-    }
-  }
+  for_ordered_rows(host, x, rows, host.call().boolean("descending"),
+                   [&](RowOrder& order, int64_t row) {
+                     write_in_order(x, rows, row, order.sorted(row), &values, &places, rows);
+                   });
 }
 /// Each cotangent of values goes to the place that indices names.
 void picked_vjp(VjpLowering& v) {
@@ -85,12 +91,10 @@ const Register kArgsort({
           const HostTensor x = host.input("self");
           const HostTensor places = host.output(0);
           const Rows rows(x.info.sizes, axis_of(host.call()));
-          for (int64_t row = 0; row < rows.count() && x.info.numel() > 0; ++row) {
-            const auto order = sorted_places(x, rows, row, host.call().boolean("descending"));
-            for (int64_t i = 0; i < rows.n; ++i)
-              store(places, rows.at(row, i),
-                    static_cast<ir::Container>(order[static_cast<size_t>(i)]));
-          }
+          for_ordered_rows(
+              host, x, rows, host.call().boolean("descending"), [&](RowOrder& order, int64_t row) {
+                write_in_order(x, rows, row, order.sorted(row), nullptr, &places, rows);
+              });
         },
     .differentiable = false,
     .samples = sort_samples,
@@ -127,11 +131,9 @@ const Register kMsort({
           const HostTensor x = host.input("self");
           const HostTensor values = host.output(0);
           const Rows rows(x.info.sizes, 0);
-          for (int64_t row = 0; row < rows.count() && x.info.numel() > 0; ++row) {
-            const auto order = sorted_places(x, rows, row, false);
-            for (int64_t i = 0; i < rows.n; ++i)
-              store(values, rows.at(row, i), load(x, rows.at(row, order[static_cast<size_t>(i)])));
-          }
+          for_ordered_rows(host, x, rows, false, [&](RowOrder& order, int64_t row) {
+            write_in_order(x, rows, row, order.sorted(row), &values, nullptr, rows);
+          });
         },
     .samples = [] { return SampleList{{{t({4, 3})}}}; },
 });
@@ -164,14 +166,10 @@ const Register kTopk({
           const HostTensor places = host.output(1);
           const Rows rows(x.info.sizes, axis_of(host.call()));
           const Rows out(values.info.sizes, axis_of(host.call()));
-          for (int64_t row = 0; row < rows.count() && values.info.numel() > 0; ++row) {
-            const auto order = sorted_places(x, rows, row, host.call().boolean("largest"));
-            for (int64_t i = 0; i < out.n; ++i) {
-              const int64_t from = order[static_cast<size_t>(i)];
-              store(values, out.at(row, i), load(x, rows.at(row, from)));
-              store(places, out.at(row, i), static_cast<ir::Container>(from));
-            }
-          }
+          for_ordered_rows(
+              host, x, rows, host.call().boolean("largest"), [&](RowOrder& order, int64_t row) {
+                write_in_order(x, rows, row, order.first(row, out.n), &values, &places, out);
+              });
         },
     .samples =
         [] {
@@ -211,19 +209,18 @@ void one_picked_vjp(VjpLowering& v) {
   const auto full = [&](const Expr& e) { return restore ? unsqueeze(e, axis) : e; };
   v.gradients[0] = put_back(x, axis, full(v.results[1]), full(v.cotangents[0]));
 }
-/// Writes the element of each row whose place `pick` chooses from the sorted places.
+/// Writes the element of each row whose place `pick` chooses.
 template <class Pick>
 void pick_kernel(HostCall& host, const Pick& pick) {
   const HostTensor x = host.input("self");
   const HostTensor values = host.output(0);
   const HostTensor places = host.output(1);
   const Rows rows(x.info.sizes, axis_of(host.call()));
-  for (int64_t row = 0; row < rows.count(); ++row) {
-    const auto order = sorted_places(x, rows, row, false);
-    const int64_t from = pick(x, rows, row, order);
-    store(values, row, load(x, rows.at(row, from)));
-    store(places, row, static_cast<ir::Container>(from));
-  }
+  for_ordered_rows(host, x, rows, false, [&](RowOrder& order, int64_t row) {
+    const int64_t from = pick(rows, order, row);
+    copy_element(x, rows.at(row, from), values, row);
+    static_cast<int64_t*>(places.data)[row] = from;
+  });
 }
 const Register kKthvalue({
     .schema = "kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, "
@@ -242,9 +239,10 @@ const Register kKthvalue({
     .vjp = one_picked_vjp,
     .kernel =
         [](HostCall& host) {
-          const auto k = static_cast<size_t>(host.call().integer("k") - 1);
-          pick_kernel(host, [&](const HostTensor&, const Rows&, int64_t,
-                                const std::vector<int64_t>& order) { return order[k]; });
+          const int64_t k = host.call().integer("k") - 1;
+          pick_kernel(host, [&](const Rows&, RowOrder& order, int64_t row) {
+            return order.split_at(row, k)[static_cast<size_t>(k)].place;
+          });
         },
     .samples =
         [] {
@@ -254,13 +252,11 @@ const Register kKthvalue({
 });
 /// The lower median; the first NaN if there is one.
 template <bool kSkipsNan>
-int64_t median_place(const HostTensor& x, const Rows& rows, int64_t row,
-                     const std::vector<int64_t>& order) {
-  int64_t count = rows.n;
-  while (count > 0 && std::isnan(number_at(x, rows.at(row, order[static_cast<size_t>(count - 1)]))))
-    --count;
-  if (count < rows.n && (!kSkipsNan || count == 0)) return order[static_cast<size_t>(count)];
-  return order[static_cast<size_t>((count - 1) / 2)];
+int64_t median_place(const Rows& rows, RowOrder& order, int64_t row) {
+  const RowOrder::Nans nans = order.nans(row);
+  if (nans.count > 0 && (!kSkipsNan || nans.count == rows.n)) return nans.first;
+  const int64_t k = (rows.n - nans.count - 1) / 2;
+  return order.split_at(row, k)[static_cast<size_t>(k)].place;
 }
 template <bool kSkipsNan>
 Definition median_definition(std::string_view schema, std::string_view doc) {
@@ -284,22 +280,17 @@ const Register kNanmedianDim(median_definition<true>(
     "The lower median along `dim` of what is not NaN, and its place."));
 
 /// The most frequent element, the smallest of several, at its last place.
-int64_t mode_place(const HostTensor& x, const Rows& rows, int64_t row,
-                   const std::vector<int64_t>& order) {
+int64_t mode_place(const Rows& /*rows*/, RowOrder& order, int64_t row) {
+  const std::span<const Ranked> sorted = order.sorted(row);
   size_t best = 0;
   size_t best_count = 0;
-  for (size_t begin = 0; begin < order.size();) {
-    size_t end = begin + 1;
-    while (end < order.size() && !comes_before(x.info.dtype, load(x, rows.at(row, order[begin])),
-                                               load(x, rows.at(row, order[end]))))
-      ++end;
-    if (end - begin > best_count) {
-      best_count = end - begin;
-      best = end - 1;
-    }
-    begin = end;
+  for (size_t begin = 0, end = 0; begin < sorted.size(); begin = end) {
+    while (end < sorted.size() && sorted[end].key == sorted[begin].key) ++end;
+    if (end - begin <= best_count) continue;
+    best_count = end - begin;
+    best = end - 1;
   }
-  return order[best];
+  return sorted[best].place;
 }
 const Register kMode({
     .schema =
@@ -337,8 +328,8 @@ Definition whole_median(std::string_view schema, std::string_view doc) {
                   store(out, 0, ir::container_of(out.info.dtype, std::nan("")));
                   return;
                 }
-                const auto order = sorted_places(x, rows, 0, false);
-                store(out, 0, load(x, median_place<kSkipsNan>(x, rows, 0, order)));
+                RowOrder order(x, rows, false);
+                copy_element(x, median_place<kSkipsNan>(rows, order, 0), out, 0);
               },
           .samples = [] { return SampleList{{{t({4, 5})}}, {{t({})}}}; }};
 }

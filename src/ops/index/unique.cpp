@@ -83,22 +83,33 @@ const Register kUnique({
           if (x.info.dim() == 0) axis = std::nullopt;
           const Slices slices(x, axis);
           const auto n = static_cast<size_t>(slices.count());
-          std::vector<int64_t> order(n);
-          std::iota(order.begin(), order.end(), 0);
-          if (!host.call().boolean("consecutive"))
-            std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-              return slices.before(a, b) || (!slices.before(b, a) && a < b);
-            });
           std::vector<int64_t> first;
           std::vector<int64_t> times;
-          const HostTensor inverse = host.output(1);
-          for (size_t i = 0; i < n; ++i) {
-            if (i == 0 || !slices.same(order[i - 1], order[i])) {
-              first.push_back(order[i]);
+          int64_t* const inverse = static_cast<int64_t*>(host.output(1).data);
+          const auto note = [&](int64_t slice, bool is_new) {
+            if (is_new) {
+              first.push_back(slice);
               times.push_back(0);
             }
             ++times.back();
-            store(inverse, order[i], static_cast<ir::Container>(first.size() - 1));
+            inverse[slice] = static_cast<int64_t>(first.size() - 1);
+          };
+          if (!axis && !host.call().boolean("consecutive")) {
+            RowOrder order(x, Rows({x.info.numel()}, 0), false);
+            const int64_t nans = order.nans(0).count;
+            const std::span<const Ranked> sorted = order.sorted(0);
+            for (size_t i = 0; i < n; ++i)
+              note(sorted[i].place, i == 0 || sorted[i - 1].key != sorted[i].key ||
+                                        i >= n - static_cast<size_t>(nans));
+          } else {
+            std::vector<int64_t> order(n);
+            std::iota(order.begin(), order.end(), 0);
+            if (!host.call().boolean("consecutive"))
+              std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+                return slices.before(a, b) || (!slices.before(b, a) && a < b);
+              });
+            for (size_t i = 0; i < n; ++i)
+              note(order[i], i == 0 || !slices.same(order[i - 1], order[i]));
           }
           const auto count = static_cast<int64_t>(first.size());
           Ints sizes{count};
