@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "autograd/engine.h"
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
+#include "base/bounded_cache.h"
 #include "base/error.h"
 #include "base/fork.h"
 #include "eager/copy.h"
@@ -55,20 +55,16 @@ std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
 /// number `slot`.
 std::shared_ptr<const Executable> batched_program(const std::shared_ptr<const Executable>& program,
                                                   std::span<const bool> batched, int slot) {
-  static ForkSafe<std::mutex> mutex;
-  static std::unordered_map<Hash128, std::shared_ptr<const Executable>> cache;
+  constexpr size_t kMaxBatched = 1024;
+  static auto* const cache =
+      new BoundedCache<Hash128, std::shared_ptr<const Executable>>(kMaxBatched);
   Hasher hasher;
   hasher.add(program_of(*program).hash()).add(slot);
   for (const bool flag : batched) hasher.add(flag);
   const Hash128 key = hasher.finish();
-  {
-    const std::lock_guard lock(mutex);
-    const auto found = cache.find(key);
-    if (found != cache.end()) return found->second;
-  }
-  auto made = make_executable(prim::batch(program_of(*program), batched, Dim::integer(slot)));
-  const std::lock_guard lock(mutex);
-  return cache.emplace(key, std::move(made)).first->second;
+  if (auto known = cache->find(key)) return *std::move(known);
+  return cache->add(
+      key, make_executable(prim::batch(program_of(*program), batched, Dim::integer(slot))));
 }
 
 /// Ones, in both parts of complex numbers.

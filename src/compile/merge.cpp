@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <unordered_map>
 
+#include "base/bounded_cache.h"
 #include "base/error.h"
-#include "base/fork.h"
 #include "base/hash.h"
+#include "eager/executable_hash.h"
 #include "ir/complex.h"
 #include "prim/build.h"
 #include "prim/relax.h"
@@ -92,19 +92,14 @@ class Merger {
     region_.facts.emplace(recording_, std::move(sources_));
     choose_symbols();
     // The cache of programs by what the merger looks at.
-    static ForkSafe<std::mutex> mutex;
-    static auto* const cache = new std::unordered_map<Hash128, const Executable*>;
+    constexpr size_t kMaxMerged = 4096;
+    static auto* const cache =
+        new BoundedCache<Hash128, std::shared_ptr<const Executable>>(kMaxMerged);
     const Hash128 key = this->key();
-    {
-      const std::lock_guard lock(mutex);
-      const auto found = cache->find(key);
-      if (found != cache->end()) return finish(found->second);
-    }
-    const std::optional<Program> program = build();
-    const Executable* executable = program.has_value() ? make_executable(*program).get() : nullptr;
-    const std::lock_guard lock(mutex);
-    cache->emplace(key, executable);
-    return finish(executable);
+    if (auto known = cache->find(key)) return finish(*std::move(known));
+    std::optional<Program> program = build();
+    return finish(
+        cache->add(key, program.has_value() ? make_executable(*std::move(program)) : nullptr));
   }
 
  private:
@@ -115,9 +110,9 @@ class Merger {
     return recording_.windows[static_cast<size_t>(number)];
   }
 
-  std::optional<Region> finish(const Executable* program) {
+  std::optional<Region> finish(std::shared_ptr<const Executable> program) {
     if (program == nullptr) return std::nullopt;
-    region_.program = program;
+    region_.program = std::move(program);
     return std::move(region_);
   }
 
@@ -206,7 +201,7 @@ class Merger {
   Hash128 key() const {
     Hasher hasher;
     for (const int32_t number : region_.entries) {
-      hasher.add(reinterpret_cast<uintptr_t>(entry(number).program));
+      hasher.add(hash_of(*entry(number).program));
       hasher.add(entry(number).integers.size());
     }
     hasher.add(is_broken()).add(is_fast());

@@ -43,7 +43,7 @@ int64_t value_of(const Recording& recording, const IntegerSource& source);
 /// A program that does what some runs of a recording do; its steps are those of an Executable.
 struct Region {
   std::vector<int32_t> entries;  ///< in order
-  const Executable* program = nullptr;
+  std::shared_ptr<const Executable> program;
   std::vector<int32_t> parameters;  ///< windows
   std::vector<int32_t> outputs;     ///< windows, one per result
   std::vector<int32_t> numbers;     ///< of recording.numbers

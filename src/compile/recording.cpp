@@ -1,5 +1,7 @@
 #include "compile/recording.h"
 
+#include "eager/executable_hash.h"
+
 namespace flambeau::compiler {
 
 void Recording::clear() {
@@ -57,7 +59,7 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
                     std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
                     std::span<const Tensor> outputs, std::span<const Tensor> results,
                     PendingWork& owner) {
-  Entry entry{&program, std::move(shape), RunLabel::current(), {}, {}, {}, {}, {}, {}, {}};
+  Entry entry{share(program), std::move(shape), RunLabel::current(), {}, {}, {}, {}, {}, {}, {}};
   entry.parameters.begin = static_cast<int32_t>(operands.size());
   for (const Tensor& parameter : parameters) operands.push_back(window_of(parameter, owner));
   entry.parameters.end = static_cast<int32_t>(operands.size());

@@ -40,7 +40,7 @@ struct Slot {
 
 /// One run. Ranges count in the arrays of the recording.
 struct Entry {
-  const Executable* program;
+  std::shared_ptr<const Executable> program;
   std::shared_ptr<const RunShape> shape;
   std::string_view label;  ///< what it is for: RunLabel
   Range parameters;        ///< of `operands`

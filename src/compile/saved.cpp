@@ -136,8 +136,8 @@ void write(Writer& out, const Program& program, Numbering& executables,
   out.word(static_cast<int64_t>(program.regions.size()));
   for (const Region& region : program.regions) {
     const auto [known, fresh] =
-        executables.try_emplace(region.program, static_cast<int64_t>(order.size()));
-    if (fresh) order.push_back(region.program);
+        executables.try_emplace(region.program.get(), static_cast<int64_t>(order.size()));
+    if (fresh) order.push_back(region.program.get());
     out.word(known->second);
     out.list(region.entries);
     out.list(region.parameters);
@@ -175,7 +175,7 @@ std::shared_ptr<const Program> read_program(
     Region region;
     const auto executable =
         static_cast<size_t>(in.number(0, static_cast<int64_t>(executables.size())));
-    region.program = executables[executable].get();
+    region.program = executables[executable];
     in.list(region.entries, 0, bounds.entries);
     Reader::require_whole(!region.entries.empty());
     in.list(region.parameters, 0, bounds.windows);

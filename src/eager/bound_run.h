@@ -25,6 +25,7 @@ class BoundRun {
     int64_t offset = 0;  ///< of the window from that place's first element
   };
 
+  std::shared_ptr<const Executable> owner;  ///< of the code
   std::vector<Step> steps;
   std::vector<BoundLaunch> launches;  ///< the buffers of pointers are places
   std::vector<BoundContraction> contractions;

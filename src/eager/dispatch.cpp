@@ -1,12 +1,9 @@
 #include "eager/dispatch.h"
 
 #include <algorithm>
-#include <mutex>
-#include <shared_mutex>
-#include <unordered_map>
 
+#include "base/bounded_cache.h"
 #include "base/error.h"
-#include "base/fork.h"
 #include "base/hash.h"
 #include "base/recent_cache.h"
 #include "eager/call_key.h"
@@ -88,16 +85,9 @@ void add_argument(KeyWriter& key, const Definition& op, size_t i, const Argument
 
 std::shared_ptr<const CallRecipe> find_recipe(const Call& call,
                                               const SmallVector<DType, 2>& output_dtypes) {
-  struct TextHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const {
-      return hash_bytes(text.data(), text.size()).low;
-    }
-  };
-  static ForkSafe<std::shared_mutex> mutex;
-  static std::unordered_map<std::string, std::shared_ptr<const CallRecipe>, TextHash,
-                            std::equal_to<>>
-      recipes;
+  constexpr size_t kMaxRecipes = 4096;
+  static auto* const recipes =
+      new BoundedCache<std::string, std::shared_ptr<const CallRecipe>>(kMaxRecipes);
   const Definition& op = call.definition();
   KeyWriter key;
   key.add(op.id);
@@ -106,14 +96,9 @@ std::shared_ptr<const CallRecipe> find_recipe(const Call& call,
   for (const DType dtype : output_dtypes) key.add(dtype);
   for (size_t i = 0; i < call.arguments().size(); ++i)
     add_argument(key, op, i, call.arguments()[i]);
-  {
-    const std::shared_lock lock(mutex);
-    const auto found = recipes.find(key.text());
-    if (found != recipes.end()) return found->second;
-  }
-  auto recipe = std::make_shared<const CallRecipe>(call, output_dtypes);
-  const std::unique_lock lock(mutex);
-  return recipes.emplace(std::string(key.text()), std::move(recipe)).first->second;
+  const std::string text(key.text());
+  if (auto known = recipes->find(text)) return *std::move(known);
+  return recipes->add(text, std::make_shared<const CallRecipe>(call, output_dtypes));
 }
 
 /// Equal but for the strides of axes of extent 1.

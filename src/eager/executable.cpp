@@ -1,11 +1,9 @@
 #include "eager/executable.h"
 
 #include <array>
-#include <mutex>
-#include <unordered_map>
 
+#include "base/bounded_cache.h"
 #include "base/error.h"
-#include "base/fork.h"
 #include "base/recent_cache.h"
 #include "base/settings.h"
 #include "eager/block_scan.h"
@@ -26,7 +24,7 @@ using lower::KernelStep;
 using lower::PlannedValue;
 using lower::ScanStep;
 
-class Executable {
+class Executable : public std::enable_shared_from_this<Executable> {
  public:
   explicit Executable(ir::Program p)
       : program(std::move(p)),
@@ -413,7 +411,9 @@ SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const T
                                  std::span<const int64_t> integers,
                                  std::span<const Tensor> results) {
   SmallVector<int64_t, 64> key;
-  key.push_back(static_cast<int64_t>(reinterpret_cast<uintptr_t>(&executable)));
+  // Not its address, where another may be by now.
+  key.push_back(static_cast<int64_t>(executable.hash.low));
+  key.push_back(static_cast<int64_t>(executable.hash.high));
   for (const Tensor& parameter : parameters) {
     key.append(parameter.sizes().begin(), parameter.sizes().end());
     key.append(parameter.strides().begin(), parameter.strides().end());
@@ -431,22 +431,20 @@ SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const T
 }  // namespace
 
 std::shared_ptr<const Executable> make_executable(ir::Program program) {
-  static ForkSafe<std::mutex> mutex;
-  static std::unordered_map<Hash128, std::shared_ptr<const Executable>> cache;
+  constexpr size_t kMaxExecutables = 4096;
+  static auto* const cache =
+      new BoundedCache<Hash128, std::shared_ptr<const Executable>>(kMaxExecutables);
   const Hash128 hash = program.hash();
-  {
-    const std::lock_guard lock(mutex);
-    const auto found = cache.find(hash);
-    if (found != cache.end()) return found->second;
-  }
+  if (auto known = cache->find(hash)) return *std::move(known);
   if (bool_setting("FLAMBEAU_CHECK")) ir::verify(program);
-  auto executable = std::make_shared<const Executable>(std::move(program));
-  const std::lock_guard lock(mutex);
-  return cache.emplace(hash, std::move(executable)).first->second;
+  return cache->add(hash, std::make_shared<const Executable>(std::move(program)));
 }
 
 const ir::Program& program_of(const Executable& executable) { return executable.program; }
 const Hash128& hash_of(const Executable& executable) { return executable.hash; }
+std::shared_ptr<const Executable> share(const Executable& executable) {
+  return executable.shared_from_this();
+}
 const lower::Plan& plan_of(const Executable& executable) { return executable.plan; }
 
 bool is_alias(const Executable& executable, size_t result) {
@@ -717,6 +715,7 @@ void run_into(std::shared_ptr<const BoundRun>& bound, const Executable& executab
     bound = recent.find({key.data(), key.size()}).value;
     if (bound == nullptr) {
       const auto record = std::make_shared<BoundRun>();
+      record->owner = executable.shared_from_this();
       Run(executable, parameters, numbers, integers, results, record.get()).run();
       // Found anew: runs of the body of a scan use the table, too.
       recent.find({key.data(), key.size()}).value = bound = record;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/bounded_cache.h"
 #include "base/error.h"
-#include "base/fork.h"
 #include "prim/vjp.h"
 
 namespace flambeau {
@@ -300,15 +300,12 @@ const Derivative& CallRecipe::derivative(uint64_t wanted) const {
 
 std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>& program,
                                          uint64_t wanted) {
-  static ForkSafe<std::mutex> mutex;
-  static std::unordered_map<Hash128, std::shared_ptr<const Derivative>> cache;
+  constexpr size_t kMaxDerivatives = 2048;
+  static auto* const cache =
+      new BoundedCache<Hash128, std::shared_ptr<const Derivative>>(kMaxDerivatives);
   const ir::Program& forward = program_of(*program);
   const Hash128 key = Hasher().add(forward.hash()).add(wanted).finish();
-  {
-    const std::lock_guard lock(mutex);
-    const auto found = cache.find(key);
-    if (found != cache.end()) return found->second;
-  }
+  if (auto known = cache->find(key)) return *std::move(known);
   auto derivative = std::make_shared<Derivative>();
   derivative->forward = program;
   Builder builder(forward);
@@ -349,8 +346,7 @@ std::shared_ptr<const Derivative> derive(const std::shared_ptr<const Executable>
   derivative->backward = make_executable(
       extraction.run(kept, static_cast<int>(forward.numbers.size()), derivative->sources));
   derivative->backward_onto = onto(*derivative->backward);
-  const std::lock_guard lock(mutex);
-  return cache.emplace(key, std::move(derivative)).first->second;
+  return cache->add(key, std::move(derivative));
 }
 
 std::shared_ptr<const Executable> on_first_input(const Executable& forward, size_t integer_count) {

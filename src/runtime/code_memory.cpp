@@ -7,7 +7,10 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
+#include <map>
 #include <mutex>
+#include <utility>
 
 #include "base/error.h"
 #include "base/fork.h"
@@ -33,16 +36,29 @@ class CodeMemory {
  public:
   static CodeMemory& get();
   const void* load(std::span<const std::byte> image);
+  void unload(const void* code);
 
  private:
   CodeMemory();
   bool new_arena(size_t bytes);
   const void* append(std::span<const std::byte> image);
   const void* map_alone(std::span<const std::byte> image);
+  void add_mapping(void* begin, size_t bytes) {
+    mappings_[static_cast<const std::byte*>(begin)] = {begin, bytes};
+  }
+  void unmap_if_unused(const std::byte* begin);
+
+  /// Some pages with code, and how many images in them are in use.
+  struct Mapping {
+    void* begin = nullptr;
+    size_t bytes = 0;
+    size_t images = 0;
+  };
 
   ForkSafe<std::mutex> mutex_;
+  std::map<const std::byte*, Mapping> mappings_;
   int file_ = -1;
-  const std::byte* arena_ = nullptr;
+  const std::byte* arena_ = nullptr;  // that is being filled
   size_t capacity_ = 0;
   size_t used_ = 0;
 };
@@ -60,6 +76,7 @@ CodeMemory::CodeMemory() {
     CodeMemory& memory = get();
     if (memory.file_ >= 0) close(memory.file_);
     memory.file_ = -1;
+    memory.arena_ = nullptr;
     memory.capacity_ = memory.used_ = 0;
   }});
 }
@@ -78,12 +95,28 @@ const void* CodeMemory::load(std::span<const std::byte> image) {
     return concat("load_code: the system gave no executable memory for ", image.size(),
                   " bytes: ", std::strerror(errno));
   });
+  ++std::prev(mappings_.upper_bound(static_cast<const std::byte*>(code)))->second.images;
   return code;
+}
+
+void CodeMemory::unload(const void* code) {
+  const std::lock_guard lock(mutex_);
+  const auto place = std::prev(mappings_.upper_bound(static_cast<const std::byte*>(code)));
+  --place->second.images;
+  if (place->first != arena_) unmap_if_unused(place->first);
+}
+
+void CodeMemory::unmap_if_unused(const std::byte* begin) {
+  const auto place = mappings_.find(begin);
+  if (place == mappings_.end() || place->second.images > 0) return;
+  munmap(place->second.begin, place->second.bytes);
+  mappings_.erase(place);
 }
 
 bool CodeMemory::new_arena(size_t bytes) {
   if (file_ >= 0) close(file_);
   capacity_ = used_ = 0;
+  unmap_if_unused(std::exchange(arena_, nullptr));
 #ifdef MFD_EXEC
   file_ = memfd_create("flambeau-code", MFD_CLOEXEC | MFD_EXEC);
   if (file_ < 0)
@@ -92,6 +125,7 @@ bool CodeMemory::new_arena(size_t bytes) {
   if (file_ < 0 || ftruncate(file_, static_cast<off_t>(bytes)) != 0) return false;
   void* const code = mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, file_, 0);
   if (code == MAP_FAILED) return false;
+  add_mapping(code, bytes);
   arena_ = static_cast<const std::byte*>(code);
   capacity_ = bytes;
   used_ = kFront;
@@ -119,7 +153,10 @@ const void* CodeMemory::map_alone(std::span<const std::byte> image) {
   if (pages == MAP_FAILED) return nullptr;
   std::byte* const code = static_cast<std::byte*>(pages) + kFront;
   std::memcpy(code, image.data(), image.size());
-  if (mprotect(pages, bytes, PROT_READ | PROT_EXEC) == 0) return code;
+  if (mprotect(pages, bytes, PROT_READ | PROT_EXEC) == 0) {
+    add_mapping(pages, bytes);
+    return code;
+  }
   const int error = errno;
   munmap(pages, bytes);
   errno = error;
@@ -129,5 +166,6 @@ const void* CodeMemory::map_alone(std::span<const std::byte> image) {
 }  // namespace
 
 const void* load_code(std::span<const std::byte> image) { return CodeMemory::get().load(image); }
+void unload_code(const void* code) { CodeMemory::get().unload(code); }
 
 }  // namespace flambeau

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/bounded_cache.h"
 #include "base/error.h"
 #include "base/fork.h"
 #include "base/settings.h"
@@ -97,7 +98,13 @@ struct Recorder {
   }
 };
 
-std::vector<CodeEntry> load_image(std::span<const std::byte> packed) {
+/// An image in memory.
+struct Code {
+  const void* data = nullptr;
+  std::vector<CodeEntry> entries;
+};
+
+Code load_image(std::span<const std::byte> packed) {
   // The cache checks what it reads; these lengths only guard against an older form of its values.
   uint32_t count = 0;
   require(packed.size() >= sizeof count, "compiler: a cached kernel is cut short");
@@ -105,40 +112,41 @@ std::vector<CodeEntry> load_image(std::span<const std::byte> packed) {
   const size_t header = (size_t{1} + count) * sizeof(uint32_t);
   require(packed.size() > header, "compiler: a cached kernel is cut short");
   const auto* code = static_cast<const std::byte*>(load_code(packed.subspan(header)));
-  std::vector<CodeEntry> entries;
+  Code loaded{code, {}};
   for (uint32_t i = 0; i < count; ++i) {
     uint32_t offset = 0;
     std::memcpy(&offset, packed.data() + (1 + i) * sizeof(uint32_t), sizeof offset);
-    entries.push_back(reinterpret_cast<CodeEntry>(reinterpret_cast<uintptr_t>(code + offset)));
+    loaded.entries.push_back(
+        reinterpret_cast<CodeEntry>(reinterpret_cast<uintptr_t>(code + offset)));
   }
-  return entries;
+  return loaded;
 }
 
-/// The images of the process. Entries are never removed, so that references stay valid.
+/// The images that were asked for last. Others live as long as somebody holds their entries.
 class LoadedImages {
  public:
   struct Image {
-    ForkSafe<std::mutex> mutex;      ///< held while the code is compiled
-    std::vector<CodeEntry> entries;  ///< empty until it is loaded
-    Hash128 key;                     ///< of the caches, from when somebody asked for it
+    Image() = default;
+    ~Image() {
+      if (code.data != nullptr) unload_code(code.data);
+    }
+    Image(const Image&) = delete;
+    Image& operator=(const Image&) = delete;
+
+    ForkSafe<std::mutex> mutex;  ///< held while the code is compiled
+    Code code;                   ///< none until it is loaded
+    Hash128 key;                 ///< of the caches, from when somebody asked for it
   };
-  Image& image(const Hash128& content) {
-    const std::lock_guard lock(mutex_);
-    std::unique_ptr<Image>& slot = images_[content];
-    if (slot == nullptr) slot = std::make_unique<Image>();
-    return *slot;
+  std::shared_ptr<Image> image(const Hash128& content) {
+    if (auto known = images_.find(content)) return *std::move(known);
+    return images_.add(content, std::make_shared<Image>());
   }
   /// Keys of those that are loaded.
   std::vector<Hash128> keys() {
-    std::vector<Image*> list;
-    {
-      const std::lock_guard lock(mutex_);
-      for (const auto& [content, image] : images_) list.push_back(image.get());
-    }
     std::vector<Hash128> keys;
-    for (Image* image : list) {
+    for (const std::shared_ptr<Image>& image : images_.values()) {
       const std::lock_guard lock(image->mutex);
-      if (!image->entries.empty()) keys.push_back(image->key);
+      if (!image->code.entries.empty()) keys.push_back(image->key);
     }
     return keys;
   }
@@ -149,8 +157,8 @@ class LoadedImages {
   }
 
  private:
-  ForkSafe<std::mutex> mutex_;
-  std::unordered_map<Hash128, std::unique_ptr<Image>> images_;
+  static constexpr size_t kMaxImages = 8192;
+  BoundedCache<Hash128, std::shared_ptr<Image>> images_{kMaxImages};
 };
 
 /// What add_saved_kernels() was given.
@@ -177,14 +185,22 @@ std::span<const std::byte> given_kernel(const Hash128& key) {
 class CachedContractionLoader final : public ContractionLoader {
  public:
   const CodeEntry* load(const codegen::MicroKernelPart& part) override {
-    return get_code(request_of(part, &codegen::Api::compile_micro_kernels));
+    return held(get_code(request_of(part, &codegen::Api::compile_micro_kernels)));
   }
   const CodeEntry* load(const codegen::PackPart& part) override {
-    return get_code(request_of(part, &codegen::Api::compile_pack));
+    return held(get_code(request_of(part, &codegen::Api::compile_pack)));
   }
-  ir::KernelFunction load(const ir::LoopProgram& epilogue) override { return get_kernel(epilogue); }
+  ir::KernelFunction load(const ir::LoopProgram& epilogue) override {
+    LoadedKernel kernel = get_kernel(epilogue);
+    held(std::move(kernel.code));
+    return kernel.function;
+  }
 
  private:
+  const CodeEntry* held(CodeEntries entries) {
+    held_.push_back(std::move(entries));
+    return held_.back().get();
+  }
   template <class Part>
   static RequestForIsa request_of(const Part& given,
                                   codegen::KernelImage (*codegen::Api::*compile)(const Part&,
@@ -197,6 +213,8 @@ class CachedContractionLoader final : public ContractionLoader {
                          }};
     };
   }
+
+  std::vector<CodeEntries> held_;
 };
 
 }  // namespace
@@ -211,16 +229,17 @@ CompileLater::~CompileLater() { compile_later = before_; }
 bool CompileLater::is_on() { return compile_later; }
 void wait_for_compiler() { CompileQueue::global().wait(); }
 
-const CodeEntry* get_code(const RequestForIsa& request) {
+CodeEntries get_code(const RequestForIsa& request) {
   const CodeRequest wanted = request(active_isa());
-  LoadedImages::Image& image = LoadedImages::global().image(wanted.content);
-  std::unique_lock lock(image.mutex, std::defer_lock);
+  const std::shared_ptr<LoadedImages::Image> image = LoadedImages::global().image(wanted.content);
+  const auto entries = [&] { return CodeEntries(image, image->code.entries.data()); };
+  std::unique_lock lock(image->mutex, std::defer_lock);
   if (!compile_later)
     lock.lock();
   else if (!lock.try_lock())
     throw KernelMissing();
-  if (!image.entries.empty()) return image.entries.data();
-  image.key = key_of(wanted);
+  if (!image->code.entries.empty()) return entries();
+  image->key = key_of(wanted);
   if (Recorder::global().is_on) {
     const codegen::Api& api = open_compiler();
     std::unordered_map<Hash128, std::future<std::vector<std::byte>>> compiled;
@@ -233,15 +252,15 @@ const CodeEntry* get_code(const RequestForIsa& request) {
     }
     for (auto& [key, bytes] : compiled) {
       std::vector<std::byte> image_bytes = bytes.get();
-      if (key == key_of(wanted)) image.entries = load_image(image_bytes);
+      if (key == key_of(wanted)) image->code = load_image(image_bytes);
       Recorder::global().add(key, std::move(image_bytes));
     }
-    return image.entries.data();
+    return entries();
   }
   const Hash128 key = key_of(wanted);
   if (const std::span<const std::byte> packed = given_kernel(key); !packed.empty()) {
-    image.entries = load_image(packed);
-    return image.entries.data();
+    image->code = load_image(packed);
+    return entries();
   }
   if (compile_later && KernelCache::global().find(key) == nullptr) {
     static_cast<void>(open_compiler());  // before the thread starts, to outlive it
@@ -250,22 +269,23 @@ const CodeEntry* get_code(const RequestForIsa& request) {
   }
   const CachedBytes bytes = KernelCache::global().get_or_compile(
       key, [&] { return pack_image(wanted.compile(open_compiler(), wanted.isa)); });
-  image.entries = load_image(*bytes);
-  return image.entries.data();
+  image->code = load_image(*bytes);
+  return entries();
 }
 
-ir::KernelFunction get_kernel(const ir::LoopProgram& program) {
+LoadedKernel get_kernel(const ir::LoopProgram& program) {
   const bool writes_bfloat16 =
       std::any_of(program.buffers.begin(), program.buffers.end(), [](const ir::BufferInfo& buffer) {
         return buffer.is_output && buffer.dtype == DType::BFloat16;
       });
-  const CodeEntry* entries = get_code([program, writes_bfloat16](Isa isa) {
+  CodeEntries entries = get_code([program, writes_bfloat16](Isa isa) {
     return CodeRequest{program.hash(), writes_bfloat16 ? isa : without_bfloat16(isa),
                        [program](const codegen::Api& api, Isa level) {
                          return api.compile_loops(program, level);
                        }};
   });
-  return reinterpret_cast<ir::KernelFunction>(entries[0]);
+  const auto function = reinterpret_cast<ir::KernelFunction>(entries[0]);
+  return {function, std::move(entries)};
 }
 
 std::vector<SavedKernel> saved_kernels() {

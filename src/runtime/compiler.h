@@ -21,6 +21,14 @@ struct KernelImage;
 
 /// A function of an image, to be cast to its type.
 using CodeEntry = void (*)();
+/// The entries of an image. The code is there as long as somebody holds them.
+using CodeEntries = std::shared_ptr<const CodeEntry[]>;
+
+/// A kernel and what holds its code.
+struct LoadedKernel {
+  ir::KernelFunction function = nullptr;
+  CodeEntries code;
+};
 
 /// An image for one instruction set.
 struct CodeRequest {
@@ -55,13 +63,13 @@ class CompileLater {
 void wait_for_compiler();
 
 /// The kernel of `program` for active_isa(). Thread safe: different programs compile at the same
-/// time, and those who ask for one that is being compiled wait for it. The code stays for the life
-/// of the process. EnvironmentError if the compiler library is needed and cannot be opened.
-ir::KernelFunction get_kernel(const ir::LoopProgram& program);
+/// time, and those who ask for one that is being compiled wait for it. EnvironmentError if the
+/// compiler library is needed and cannot be opened.
+LoadedKernel get_kernel(const ir::LoopProgram& program);
 
 /// The same for any image: the entries of the one that `request` names for active_isa(), compiled
 /// if neither memory nor the pack of the package nor the disk cache has it.
-const CodeEntry* get_code(const RequestForIsa& request);
+CodeEntries get_code(const RequestForIsa& request);
 
 /// From now on every kernel that this process loads for the first time is compiled for each
 /// instruction set, whatever caches hold, and remembered for write_recorded_kernels(). For making

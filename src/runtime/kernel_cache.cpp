@@ -20,6 +20,8 @@ namespace flambeau {
 namespace {
 
 constexpr std::chrono::seconds kCompilePatience{60};
+/// Kernels that are kept in memory, beside the code of those that are loaded.
+constexpr size_t kMaxInMemory = 4096;
 
 std::filesystem::path default_folder() {
   if (const std::string folder = setting("FLAMBEAU_CACHE_DIR"); !folder.empty())
@@ -74,8 +76,14 @@ class KernelCache::State {
   void after_fork_in_child();
 
   std::mutex mutex_;
-  // A key without a value is being looked up or compiled by a thread of this process.
-  std::unordered_map<Hash128, CachedBytes> values_;
+  struct Value {
+    CachedBytes bytes;  ///< null: being looked up or compiled by a thread of this process
+    uint64_t used = 0;  ///< when it was asked for
+  };
+  void drop_older_half();
+
+  std::unordered_map<Hash128, Value> values_;
+  uint64_t now_ = 0;
   std::unique_ptr<std::condition_variable> settled_ = std::make_unique<std::condition_variable>();
   KernelLog log_;
   Stats stats_;
@@ -122,7 +130,7 @@ KernelCache::State::~State() {
 
 void KernelCache::State::after_fork_in_child() {
   // The threads that were at work on these are not in the child.
-  std::erase_if(values_, [](const auto& item) { return item.second == nullptr; });
+  std::erase_if(values_, [](const auto& item) { return item.second.bytes == nullptr; });
   // A condition on which threads of the parent wait cannot be destroyed here.
   [[maybe_unused]] const auto* const left_behind = settled_.release();
   settled_ = std::make_unique<std::condition_variable>();
@@ -130,10 +138,21 @@ void KernelCache::State::after_fork_in_child() {
 }
 
 CachedBytes KernelCache::State::keep(const Hash128& key, std::vector<std::byte> bytes) {
-  CachedBytes& value = values_[key];
-  value = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+  auto value = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
+  values_[key] = {value, ++now_};
   settled_->notify_all();
+  if (values_.size() > kMaxInMemory) drop_older_half();
   return value;
+}
+
+void KernelCache::State::drop_older_half() {
+  std::vector<uint64_t> times;
+  for (const auto& [key, value] : values_) times.push_back(value.used);
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  std::erase_if(values_, [&](const auto& item) {
+    return item.second.bytes != nullptr && item.second.used < *middle;
+  });
 }
 
 CachedBytes KernelCache::State::load(const Hash128& key) {
@@ -147,8 +166,9 @@ CachedBytes KernelCache::State::find(const Hash128& key) {
   const std::lock_guard lock(mutex_);
   const auto found = values_.find(key);
   if (found == values_.end()) return load(key);
-  if (found->second != nullptr) ++stats_.memory_hits;
-  return found->second;
+  if (found->second.bytes != nullptr) ++stats_.memory_hits;
+  found->second.used = ++now_;
+  return found->second.bytes;
 }
 
 void KernelCache::State::store(const Hash128& key, std::span<const std::byte> bytes) {
@@ -163,9 +183,10 @@ CachedBytes KernelCache::State::get_or_compile(const Hash128& key,
   while (true) {
     const auto [place, is_new] = values_.try_emplace(key);
     if (is_new) break;
-    if (place->second != nullptr) {
+    if (place->second.bytes != nullptr) {
       ++stats_.memory_hits;
-      return place->second;
+      place->second.used = ++now_;
+      return place->second.bytes;
     }
     settled_->wait(lock);
   }

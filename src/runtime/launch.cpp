@@ -59,7 +59,7 @@ struct LaunchTemplate::Variant {
   LayoutClass layout;
   std::vector<SlotBinding> slots;
   SmallVector<int, 8> pointers;  // per pointer of the kernel: the access it belongs to
-  ir::KernelFunction function;
+  LoadedKernel kernel;
   Variant* next = nullptr;
 };
 
@@ -107,7 +107,7 @@ const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout
     if (access.buffer >= 0 && !seen) fresh->pointers.push_back(static_cast<int>(a));
   }
   if (bool_setting("FLAMBEAU_CHECK")) ir::verify(special.program);
-  fresh->function = get_kernel(special.program);
+  fresh->kernel = get_kernel(special.program);
   const std::lock_guard lock(mutex);
   fresh->next = variants_.load();
   variants_.store(fresh.get(), std::memory_order_release);
@@ -361,7 +361,7 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
   /// All but the chunks.
   const auto bind_to = [&](const Variant& v) {
     BoundLaunch launch;
-    launch.function = v.function;
+    launch.function = v.kernel.function;
     for (const int access : v.pointers) {
       const auto a = static_cast<size_t>(access);
       launch.pointers.push_back(

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <random>
 
@@ -44,6 +45,32 @@ Tensor random_tensor(const Ints& sizes, DType dtype, uint32_t seed) {
                         ir::convert_element(dtype, DType::Float32, std::bit_cast<uint32_t>(value)));
   }
   return t;
+}
+
+/// x + number.
+Program plus(double number) {
+  Builder builder;
+  const Expr x = builder.parameter(DType::Float32, {Dim::size(0, 0)});
+  const Expr sum = prim::operator+(x, number);
+  return builder.finish({&sum, 1});
+}
+
+TEST(Executable, TheLeastRecentlyUsedGo) {
+  const std::weak_ptr<const Executable> first = make_executable(plus(0));
+  const std::shared_ptr<const Executable> held = make_executable(plus(0.5));
+  EXPECT_EQ(make_executable(plus(0)), first.lock());
+  const Tensor x = random_tensor({3}, DType::Float32, 1);
+  const std::array<Tensor, 1> parameters = {x};
+  for (int i = 1; i <= 4200; ++i) {
+    const auto each = make_executable(plus(i));
+    // Others lie where those that are gone were.
+    if (i % 300 == 0)
+      EXPECT_EQ(run(*each, parameters, {}, {})[0].data<float>()[1],
+                x.data<float>()[1] + static_cast<float>(i));
+  }
+  EXPECT_TRUE(first.expired());
+  EXPECT_EQ(run(*held, parameters, {}, {})[0].data<float>()[1], x.data<float>()[1] + 0.5F);
+  EXPECT_NE(make_executable(plus(0)), nullptr);
 }
 
 void expect_interpreter_bits(const Program& program, const std::vector<Tensor>& parameters,

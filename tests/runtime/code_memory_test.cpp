@@ -44,6 +44,32 @@ TEST(CodeMemory, LoadedCodeRunsAndStays) {
   for (int32_t i = 0; i < 2000; ++i) ASSERT_EQ(call(code[static_cast<size_t>(i)]), i);
 }
 
+/// Mappings of code.
+int mappings() {
+  std::ifstream maps("/proc/self/maps");
+  int count = 0;
+  for (std::string line; std::getline(maps, line);)
+    if (line.find("flambeau-code") != std::string::npos) ++count;
+  return count;
+}
+
+TEST(CodeMemory, WhatIsUnloadedGoesWithItsNeighbours) {
+  const size_t kBig = 600 << 10;  // three in an arena
+  std::vector<const void*> code;
+  for (int32_t i = 0; i < 12; ++i) code.push_back(load_code(returning(i, kBig)));
+  const int most = mappings();
+  for (const size_t i : {0U, 1U, 2U, 4U, 5U, 6U, 7U, 8U}) unload_code(code[i]);
+  EXPECT_LT(mappings(), most);
+  for (const size_t i : {3U, 9U, 10U, 11U}) EXPECT_EQ(call(code[i]), static_cast<int32_t>(i));
+  for (const size_t i : {3U, 9U, 10U, 11U}) unload_code(code[i]);
+  for (int32_t i = 0; i < 100; ++i) {
+    const void* const again = load_code(returning(i, kBig));
+    EXPECT_EQ(call(again), i);
+    unload_code(again);
+  }
+  EXPECT_LE(mappings(), most);
+}
+
 TEST(CodeMemory, AnImageLargerThanAnArena) {
   EXPECT_EQ(call(load_code(returning(7, 5 << 20))), 7);
   EXPECT_EQ(call(load_code(returning(8))), 8);

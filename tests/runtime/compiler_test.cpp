@@ -28,25 +28,25 @@ TEST(Compiler, GivesWorkingKernelsAndKeepsThem) {
   const auto kernel = get_kernel(doubling(3));
   std::vector<float> in(45, 1.5F), out(45);
   void* const buffers[] = {in.data(), out.data()};
-  kernel(buffers, nullptr, 0, 1, 0, 45);
+  kernel.function(buffers, nullptr, 0, 1, 0, 45);
   EXPECT_EQ(out, std::vector<float>(45, 12.0F));
   const int64_t compiled = KernelCache::global().stats().compiled;
-  EXPECT_EQ(get_kernel(doubling(3)), kernel);
+  EXPECT_EQ(get_kernel(doubling(3)).function, kernel.function);
   EXPECT_EQ(KernelCache::global().stats().compiled, compiled);
 }
 
 TEST(Compiler, ServesThreadsAtOnce) {
   std::vector<std::thread> threads;
-  std::vector<ir::KernelFunction> kernels(16);
+  std::vector<LoadedKernel> kernels(16);
   for (size_t i = 0; i < kernels.size(); ++i)
     threads.emplace_back(
         [&, i] { kernels[i] = get_kernel(doubling(static_cast<int64_t>(4 + i % 4))); });
   for (std::thread& thread : threads) thread.join();
   for (size_t i = 0; i < kernels.size(); ++i) {
-    EXPECT_EQ(kernels[i], kernels[i % 4]);
+    EXPECT_EQ(kernels[i].function, kernels[i % 4].function);
     std::vector<float> in(3, 1.0F), out(3);
     void* const buffers[] = {in.data(), out.data()};
-    kernels[i](buffers, nullptr, 0, 1, 0, 3);
+    kernels[i].function(buffers, nullptr, 0, 1, 0, 3);
     EXPECT_EQ(out[2], static_cast<float>(1 << (4 + i % 4)));
   }
 }

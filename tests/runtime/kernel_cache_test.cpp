@@ -600,5 +600,17 @@ TEST(KernelCache, AFullFileSystem) {
   }
 }
 
+TEST(KernelCache, MemoryIsBounded) {
+  KernelCache cache({}, 0);
+  const auto key = [](int i) { return Hasher().add(i).finish(); };
+  const auto bytes = std::vector<std::byte>(3);
+  for (int i = 0; i < 10'000; ++i) {
+    cache.store(key(i), bytes);
+    EXPECT_NE(cache.find(key(0)), nullptr) << "it was used last";
+  }
+  EXPECT_EQ(cache.find(key(1)), nullptr);
+  EXPECT_NE(cache.find(key(9'999)), nullptr);
+}
+
 }  // namespace
 }  // namespace flambeau

@@ -13,7 +13,7 @@ namespace flambeau {
 /// A function of an image, to be cast to its type.
 using CodeEntry = void (*)();
 
-/// Finds or compiles the code of a contraction. What it returns stays valid for the process's life;
+/// Finds or compiles the code of a contraction. What it returns is valid for as long as the loader;
 /// it is called by one thread at a time for each kernel.
 class ContractionLoader {
  public:
