@@ -15,7 +15,7 @@ from . import _C
 
 @dataclass(frozen=True)
 class Explanation:
-    """The programs that ran, each with its `recording` as text and its regions: `ops` they do, `launches` of kernels and
+    """The programs that ran, each with its `recording` as text, why it `ended` and its regions: `ops` they do, `launches` of kernels and
     contractions, `bytes` read and written, `seconds` taken, `live_bytes` made by the program and
     held afterwards, the `program` and its `steps` as text, and why the region is `apart`."""
 
@@ -45,6 +45,7 @@ class Explanation:
                 f"{_time(sum(r['seconds'] for r in regions))}, "
                 f"at most {_bytes(max((r['live_bytes'] for r in regions), default=0))} held"
             )
+            lines.append(f"  ended by {program['ended'] or 'the thread'}")
             for region in regions:
                 state = "" if region["merged"] or len(region["ops"]) == 1 else " (compiling)"
                 blocks = " in blocks" if "scan" in region["steps"] else ""
@@ -103,7 +104,7 @@ def _program_html(number: int, program: dict[str, Any]) -> str:
     points.append("100,100")
     return (
         f"<h2>Program {number}: {program['runs']} runs, {len(regions)} regions, "
-        f"{_time(total)}</h2><div class='bar'>{''.join(bars)}</div>"
+        f"{_time(total)}</h2><p>Ended by {html.escape(program['ended'] or 'the thread')}.</p><div class='bar'>{''.join(bars)}</div>"
         f"<p>Memory that it holds, at most {_bytes(most)}:</p>"
         f"<svg viewBox='0 0 100 100' preserveAspectRatio='none'><polygon fill='#9dbbd8' "
         f"points='{' '.join(points)}'/></svg>{''.join(details)}"

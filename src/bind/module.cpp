@@ -121,6 +121,7 @@ void add_compile(nb::module_& module) {
       }
       nb::dict program;
       program["recording"] = report.recording;
+      program["ended"] = report.ended;
       program["runs"] = report.runs;
       program["unneeded"] = report.unneeded;
       program["regions"] = regions;

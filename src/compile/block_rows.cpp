@@ -1,13 +1,13 @@
 #include "compile/block_rows.h"
 
 #include <algorithm>
-#include <mutex>
-#include <unordered_map>
 
+#include "base/bounded_cache.h"
 #include "base/error.h"
-#include "base/fork.h"
 #include "compile/cost.h"
 #include "compile/row_group.h"
+#include "eager/executable_hash.h"
+#include "eager/host_program.h"
 #include "ir/interpreter.h"
 #include "lower/structural.h"
 #include "prim/block_scan.h"
@@ -311,27 +311,23 @@ std::optional<Program> block_rows(const Program& program) try {
   return std::nullopt;  // extents that are not known to be equal
 }
 
-const Executable* in_row_blocks(const Executable& executable) {
-  static ForkSafe<std::mutex> mutex;
-  static auto* const cache = new std::unordered_map<const Executable*, const Executable*>;
-  {
-    const std::lock_guard lock(mutex);
-    const auto found = cache->find(&executable);
-    if (found != cache->end()) return found->second;
-  }
+std::shared_ptr<const Executable> in_row_blocks(const Executable& executable) {
+  if (host_program_of(executable) != nullptr) return nullptr;
+  constexpr size_t kMaxForms = 4096;
+  static auto* const cache =
+      new BoundedCache<Hash128, std::shared_ptr<const Executable>>(kMaxForms);
+  const Hash128 key = hash_of(executable);
+  if (auto known = cache->find(key)) return *std::move(known);
   std::optional<Program> program = block_rows(flambeau::program_of(executable));
-  const Executable* made = program ? make_executable(*std::move(program)).get() : nullptr;
-  const std::lock_guard lock(mutex);
-  cache->emplace(&executable, made);
-  return made;
+  return cache->add(key, program ? make_executable(*std::move(program)) : nullptr);
 }
 
-const Executable& form_of(const Recording& recording, const Region& region) {
-  const Executable* const blocked = in_row_blocks(*region.program);
-  if (blocked == nullptr) return *region.program;
+std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region) {
+  std::shared_ptr<const Executable> blocked = in_row_blocks(*region.program);
+  if (blocked == nullptr) return region.program;
   const double saved =
       cost_of(recording, region).bytes - cost_of(recording, region, *blocked).bytes;
-  return saved < kWorthwhileBytes ? *region.program : *blocked;
+  return saved < kWorthwhileBytes ? region.program : blocked;
 }
 
 }  // namespace flambeau::compiler

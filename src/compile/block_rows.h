@@ -20,10 +20,10 @@ namespace flambeau::compiler {
 /// bits. Nullopt where there is nothing to gain.
 std::optional<ir::Program> block_rows(const ir::Program& program);
 /// The same of a merged program, cached by it; null for nullopt.
-const Executable* in_row_blocks(const Executable& executable);
+std::shared_ptr<const Executable> in_row_blocks(const Executable& executable);
 
 /// What runs for a region of several runs, of these sizes: its program, or that with its rows in
 /// blocks where this keeps much out of memory.
-const Executable& form_of(const Recording& recording, const Region& region);
+std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region);
 
 }  // namespace flambeau::compiler

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "eager/host_program.h"
 #include "lower/plan.h"
 
 namespace flambeau::compiler {
@@ -47,6 +48,15 @@ class Estimator {
         add_scan(*scan);
       }
     }
+    return cost_;
+  }
+
+  /// Of a host kernel, which is one launch.
+  Cost run_host() {
+    double bytes = 0;
+    for (size_t value = 0; value < plan_.values.size(); ++value)
+      bytes += bytes_of(static_cast<int>(value));
+    add_step(bytes, 0);
     return cost_;
   }
 
@@ -170,7 +180,8 @@ Cost cost_of(const Recording& recording, const Region& region, const Executable&
   Ints integers;
   for (const IntegerSource& source : region.integers)
     integers.push_back(value_of(recording, source));
-  return Estimator(plan_of(form), sizes, std::move(integers), kMain).run();
+  Estimator estimator(plan_of(form), sizes, std::move(integers), kMain);
+  return host_program_of(form) != nullptr ? estimator.run_host() : estimator.run();
 }
 
 double bytes_at(const Executable& executable, int64_t extent) {

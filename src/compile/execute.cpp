@@ -81,7 +81,7 @@ class Execution {
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
     for (const Region& region : program_->regions)
-      fresh_->forms.push_back(region.facts ? &form_of(recording_, region) : nullptr);
+      fresh_->forms.push_back(region.facts ? form_of(recording_, region) : nullptr);
   }
 
   /// True if the program gives the bits of its runs one by one.
@@ -161,6 +161,7 @@ class Execution {
   void begin_report() {
     report_.emplace();
     report_->recording = text_of(recording_);
+    report_->ended = recording_.ended;
     report_->runs = static_cast<int32_t>(recording_.entries.size());
     report_->unneeded = report_->runs;
     for (const Region& region : program_->regions)

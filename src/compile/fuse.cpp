@@ -5,6 +5,7 @@
 
 #include "compile/block_rows.h"
 #include "compile/cost.h"
+#include "eager/host_program.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -120,6 +121,10 @@ class Fuser {
 
   bool may_join(const Entry& entry, int32_t candidate, const std::vector<int32_t>& before) {
     Node& home = node(candidate);
+    apart_ = "code of the host is a launch of its own";
+    if (host_program_of(*entry.program) != nullptr ||
+        host_program_of(*home.region.program) != nullptr)
+      return false;
     apart_ = "the region before holds as many runs as one may";
     if (home.region.entries.size() >= kMaxEntries) return false;
     apart_ = "it reads through another view what the region before writes";
@@ -178,7 +183,7 @@ class Fuser {
   /// that saves memory. It does not look at the sizes at hand: which form runs is decided for each.
   static bool saves_memory(const Region& both, const Region& home, const Region& alone) {
     const auto bytes = [](const Executable& executable) {
-      const Executable* const blocked = in_row_blocks(executable);
+      const std::shared_ptr<const Executable> blocked = in_row_blocks(executable);
       return bytes_at(blocked == nullptr ? executable : *blocked, kTypicalExtent);
     };
     return in_row_blocks(*both.program) != nullptr &&

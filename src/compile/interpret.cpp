@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "eager/host_program.h"
 #include "eager/run_at_once.h"
 
 namespace flambeau::compiler {
@@ -32,6 +33,8 @@ class Interpreter final : public RunSink {
   bool take(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
             std::span<const Tensor> outputs, Results& results) override {
+    // A host kernel is its own definition.
+    if (host_program_of(executable) != nullptr) return false;
     std::vector<ir::ArrayValue> arrays;
     for (const Tensor& parameter : parameters) arrays.push_back(array_of(parameter));
     const std::vector<ir::ArrayValue> values =

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "eager/executable_hash.h"
+#include "eager/host_program.h"
 #include "ir/complex.h"
 #include "prim/build.h"
 #include "prim/relax.h"
@@ -216,6 +217,7 @@ class Merger {
     size_t nodes = 0;
     for (const int32_t number : region_.entries) {
       const Program& program = program_of(*entry(number).program);
+      if (host_program_of(*entry(number).program) != nullptr) return std::nullopt;
       nodes += program.nodes.size();
       if (ir::has_complex(program)) return std::nullopt;
       for (const Node& node : program.nodes)

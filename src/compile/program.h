@@ -17,7 +17,7 @@ struct BoundProgram {
   /// Per region: null if it has to be found anew.
   std::vector<std::shared_ptr<const BoundRun>> runs;
   /// Per region of several runs: what runs.
-  std::vector<const Executable*> forms;
+  std::vector<std::shared_ptr<const Executable>> forms;
 };
 
 struct Program {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "compile/report.h"
 #include "eager/copy.h"
 #include "eager/run_at_once.h"
 
@@ -69,6 +70,15 @@ Tensor snapshot(const Tensor& tensor) {
   return copy;
 }
 
+/// Why what is recorded runs: for reports, so with no lock held.
+std::string reason(std::string_view why) {
+  if (!reporting()) return {};
+  const std::string_view op = RunLabel::current();
+  const SourceLine* const line = SourceLine::current();
+  return concat(op, op.empty() ? "" : ": ", why, line == nullptr ? "" : " at ",
+                line == nullptr ? std::string() : line->text());
+}
+
 void run(Recording& recording, OnFailure on_failure) {
   const RunAtOnce now;
   const PendingIgnored settled;
@@ -103,7 +113,7 @@ void Recorder::install(bool on) {
 
 void Recorder::enter(Numerics numerics) {
   if (depth_ == 0) {
-    flush();
+    flush("a compiled function is entered");
     install(true);
   } else {
     outer_numerics_.push_back(numerics_);
@@ -141,8 +151,9 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   if (depth_ == 0 && !touched) return false;
   const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   if (shape->runs_at_once) {
-    refuse_in_capture("views of complex numbers need their memory at once");
-    flush();
+    constexpr std::string_view kWhy = "views of complex numbers need their memory at once";
+    refuse_in_capture(kWhy);
+    flush(kWhy);
     return false;
   }
 
@@ -180,7 +191,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
                    *this);
     recording_.entries.back().numerics = numerics_;
   }
-  if (exported && capture_ == nullptr) flush();
+  if (exported && capture_ == nullptr) flush("memory that others see is written");
   return true;
 }
 
@@ -188,13 +199,14 @@ void Recorder::uninstall_if_idle() {
   if (run_sink() == this && depth_ == 0 && is_idle()) install(false);
 }
 
-void Recorder::flush() {
+void Recorder::flush(std::string_view why) {
   if (run_sink() == nullptr) return;
   const AtEnd at_end{*this};
   Recording done;
   run_outside(done, [&] {
+    std::string ended = reason(why);
     const std::lock_guard lock(mutex_);
-    run_locked(done);
+    run_locked(done, std::move(ended));
   });
   reuse(done);
 }
@@ -206,7 +218,7 @@ void Recorder::flush_or_keep() noexcept {
   wait_outside([&] {
     const std::lock_guard lock(mutex_);
     try {
-      run_locked(done, OnFailure::Keep);
+      run_locked(done, {}, OnFailure::Keep);
     } catch (const RunFailed&) {
       recording_ = std::move(done);
       recording_.mark(*this);
@@ -235,6 +247,7 @@ void Recorder::settle(const Storage& storage, bool write) {
   const AtEnd at_end{*this};
   Recording done;
   run_outside(done, [&] {
+    std::string ended = reason(write ? "memory is written outside of it" : "a value is read");
     const std::lock_guard lock(mutex_);
     if (storage.pending() != this) return;
     const int slot = storage.pending_slot();
@@ -244,15 +257,16 @@ void Recorder::settle(const Storage& storage, bool write) {
     // Many such reads of one recording would cost more than running it.
     slice_work_ += recording_.entries.size();
     if (written && slice_work_ < kMaxSliceWork)
-      run_slice(slot, done);
+      run_slice(slot, done, std::move(ended));
     else
-      run_locked(done);
+      run_locked(done, std::move(ended));
   });
   reuse(done);
 }
 
-void Recorder::run_slice(int32_t slot, Recording& done) {
-  if (!recording_.take_slice(slot, done)) return run_locked(done);
+void Recorder::run_slice(int32_t slot, Recording& done, std::string ended) {
+  if (!recording_.take_slice(slot, done)) return run_locked(done, std::move(ended));
+  done.ended = std::move(ended);
   // Storages of both are let go of by the one that runs.
   struct MarkAgain {
     Recorder& recorder;
@@ -261,9 +275,10 @@ void Recorder::run_slice(int32_t slot, Recording& done) {
   run(done, OnFailure::Drop);
 }
 
-void Recorder::run_locked(Recording& done, OnFailure on_failure) {
+void Recorder::run_locked(Recording& done, std::string ended, OnFailure on_failure) {
   if (capture_ != nullptr) capture_->broken = "what was recorded had to run before the call ended";
   done = std::move(recording_);
+  done.ended = std::move(ended);
   recording_ = std::move(spare_);
   spare_ = {};
   slice_work_ = 0;
@@ -335,7 +350,7 @@ void Recorder::settle_in_capture(const Storage& storage, bool write) {
     } else {
       // Every call would compute the same: what was computed is kept.
       Capture* const capture = std::exchange(capture_, nullptr);
-      run_slice(slot, done);
+      run_slice(slot, done, {});
       capture_ = capture;
       for (const Tensor& source : capture->sources) recording_.window_of(source, *this);
     }

@@ -21,8 +21,8 @@ class Recorder final : public RunSink, public PendingWork {
   /// follows it is recorded with its numerics, too.
   void enter(Numerics numerics = Numerics::Exact);
   void leave();
-  /// Runs what is recorded.
-  void flush();
+  /// Runs what is recorded. `why` is for reports.
+  void flush(std::string_view why = "flush");
   /// The same where no error can be raised: what fails, and what would come after it, stays
   /// recorded, and is tried again by who needs it.
   void flush_or_keep() noexcept;
@@ -50,9 +50,9 @@ class Recorder final : public RunSink, public PendingWork {
   /// True if the recording touches the tensor; what other threads recorded on it runs first.
   bool touches(const Tensor& tensor);
   /// Runs what is recorded; `done` holds it, to be let go of without the lock.
-  void run_locked(Recording& done, OnFailure on_failure = OnFailure::Drop);
+  void run_locked(Recording& done, std::string ended, OnFailure on_failure = OnFailure::Drop);
   void settle_in_capture(const Storage& storage, bool write);
-  void run_slice(int32_t slot, Recording& done);
+  void run_slice(int32_t slot, Recording& done, std::string ended);
   bool depends_on_call(int32_t slot) const;
   bool is_source(int32_t slot) const;
   /// RuntimeError while a call is captured.

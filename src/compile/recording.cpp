@@ -12,6 +12,7 @@ void Recording::clear() {
   windows.clear();
   slots.clear();
   storages.clear();
+  ended.clear();
 }
 
 bool Recording::is_seen(size_t slot) const {

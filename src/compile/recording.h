@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -62,6 +63,7 @@ class Recording {
   std::vector<Window> windows;
   std::vector<Slot> slots;
   std::vector<Ref<Storage>> storages;  ///< per slot
+  std::string ended = {};              ///< why it runs, for reports; empty: nobody asked
 
   /// True if somebody else holds the storage of the slot.
   bool is_seen(size_t slot) const;

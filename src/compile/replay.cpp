@@ -34,19 +34,6 @@ int32_t source_of(const TensorList& sources, const Storage* storage) {
   return -1;
 }
 
-/// Calls visit(info) for each tensor of a call's arguments, in order.
-template <class Visit>
-void for_each_info(ops::Arguments& arguments, const Visit& visit) {
-  for (ops::Argument& argument : arguments) {
-    if (auto* one = std::get_if<const TensorInfo*>(&argument)) {
-      if (*one != nullptr) visit(*one);
-    } else if (auto* list = std::get_if<ops::TensorRefs>(&argument)) {
-      for (const TensorInfo*& info : *list)
-        if (info != nullptr) visit(info);
-    }
-  }
-}
-
 /// A tensor without memory that nobody reads.
 Tensor unread(const TensorInfo& info) {
   const MemoryDeferral at_first_use(true);

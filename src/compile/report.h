@@ -23,6 +23,7 @@ struct RegionReport {
 
 struct ProgramReport {
   std::string recording;  ///< text_of()
+  std::string ended;      ///< why it ran when it did, with the user's line
   int32_t runs = 0;       ///< recorded
   int32_t unneeded = 0;   ///< of them, those whose results nobody sees
   std::vector<RegionReport> regions;

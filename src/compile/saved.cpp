@@ -1,5 +1,6 @@
 #include "compile/saved.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <unordered_map>
@@ -9,6 +10,7 @@
 #include "base/error.h"
 #include "base/version.h"
 #include "compile/program.h"
+#include "eager/host_program.h"
 #include "runtime/saved_kernels.h"
 
 namespace flambeau::compiler {
@@ -217,7 +219,14 @@ std::vector<std::byte> save_programs() {
   Writer programs;
   Numbering numbering;
   std::vector<const Executable*> executables;
-  const auto cached = cached_programs();
+  auto cached = cached_programs();
+  // Another process has no text of what a host kernel is called with.
+  std::erase_if(cached, [](const CachedProgram& each) {
+    const auto& regions = each.program->regions;
+    return std::any_of(regions.begin(), regions.end(), [](const Region& region) {
+      return host_program_of(*region.program) != nullptr;
+    });
+  });
   programs.word(static_cast<int64_t>(cached.size()));
   for (const auto& [key, program] : cached) {
     programs.hash(key);

@@ -98,7 +98,7 @@ std::shared_ptr<const CallRecipe> find_recipe(const Call& call,
     add_argument(key, op, i, call.arguments()[i]);
   const std::string text(key.text());
   if (auto known = recipes->find(text)) return *std::move(known);
-  return recipes->add(text, std::make_shared<const CallRecipe>(call, output_dtypes));
+  return recipes->add(text, std::make_shared<const CallRecipe>(call, output_dtypes, text));
 }
 
 /// Equal but for the strides of axes of extent 1.
@@ -262,9 +262,23 @@ Results run_host(const PreparedCall& prepared) {
   return finish_written(prepared);
 }
 
-}  // namespace
-
-namespace {
+/// The same by the kernel's executable, which the sink of this thread may take over.
+Results run_host_later(const PreparedCall& prepared, const Executable& executable) {
+  Ints integers = prepared.plan->integers;
+  for (const TensorInfo& result : prepared.plan->results)
+    integers.append(result.sizes.begin(), result.sizes.end());
+  Results results(prepared.plan->results.size());
+  std::shared_ptr<const BoundRun> none;
+  run_into(none, executable, {prepared.inputs.data(), prepared.inputs.size()},
+           {prepared.numbers.data(), prepared.numbers.size()}, {integers.data(), integers.size()},
+           {results.data(), results.size()});
+  if (prepared.outputs.empty()) return results;
+  for (size_t i = 0; i < results.size(); ++i) {
+    resize_output(prepared.outputs[i], results[i].info());
+    copy_elements(results[i], prepared.outputs[i]);
+  }
+  return finish_written(prepared);
+}
 
 /// Everything that is the same in all calls of one key. Sets the arguments of `prepared`, too.
 std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
@@ -373,7 +387,7 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
   if (!may_repeat(op, form)) {
     prepared.plan = make_plan(prepared, arguments);
     prepared.numbers = prepared.plan->numbers;
-    if (op.random != nullptr) {
+    if (op.random != nullptr && op.kernel == nullptr) {
       const Call call(op, {prepared.arguments.data(), prepared.arguments.size()});
       prepared.numbers.push_back(
           Scalar(!prepared.without_memory && op.random(call) ? random_key(call) : int64_t{0}));
@@ -418,8 +432,11 @@ Results execute(const PreparedCall& prepared, const Derivative* derivative,
     return execute(prepared, derivative, saved);
   }
   const Definition& op = *prepared.op;
-  if (op.kernel != nullptr) return run_host(prepared);
   const auto& recipe = static_cast<const CallRecipe&>(*prepared.plan->recipe);
+  if (op.kernel != nullptr)
+    return run_sink() != nullptr && !prepared.without_memory && recipe.host() != nullptr
+               ? run_host_later(prepared, *recipe.host())
+               : run_host(prepared);
   const Executable& forward = derivative != nullptr ? *derivative->forward : *recipe.forward();
   const std::span<const Tensor> inputs(prepared.inputs.data(), prepared.inputs.size());
   const std::span<const Scalar> numbers(prepared.numbers.data(), prepared.numbers.size());

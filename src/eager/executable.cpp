@@ -10,6 +10,7 @@
 #include "eager/bound_run.h"
 #include "eager/copy.h"
 #include "eager/executable_hash.h"
+#include "eager/host_program.h"
 #include "ir/complex.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
@@ -48,6 +49,26 @@ class Executable : public std::enable_shared_from_this<Executable> {
     }
   }
 
+  /// Values of the plan are the parameters, then the results.
+  explicit Executable(std::shared_ptr<const HostProgram> called)
+      : hash(called->hash()), is_complex(false), host(std::move(called)) {
+    const auto add = [&](const TensorInfo& info, int parameter, int& slot) {
+      ir::Shape shape;
+      for (int axis = 0; axis < info.dim(); ++axis)
+        shape.push_back(parameter >= 0 ? ir::Dim::size(parameter, axis) : ir::Dim::integer(slot++));
+      plan.values.push_back({.dtype = info.dtype, .shape = shape, .parameter = parameter});
+      if (parameter >= 0) program.parameters.push_back({info.dtype, shape});
+    };
+    int slot = host->integer_count();
+    for (const TensorInfo& info : host->inputs())
+      add(info, static_cast<int>(program.parameters.size()), slot);
+    for (const TensorInfo& info : host->results()) {
+      plan.results.push_back(static_cast<int>(plan.values.size()));
+      add(info, -1, slot);
+    }
+    plan.overwritable.resize(program.parameters.size(), false);
+  }
+
   ir::Program program;
   Hash128 hash;
   bool is_complex;  ///< the plan is of the program with complex values split
@@ -55,6 +76,8 @@ class Executable : public std::enable_shared_from_this<Executable> {
   std::vector<std::unique_ptr<LaunchTemplate>> launches;           // per step
   std::vector<std::unique_ptr<ContractionTemplate>> contractions;  // per step
   std::vector<std::shared_ptr<const Executable>> bodies;           // per step
+  /// What it runs instead of a plan's steps; `program` has parameters alone then.
+  std::shared_ptr<const HostProgram> host;
 };
 
 namespace {
@@ -124,6 +147,7 @@ class Run {
 
   void run() {
     const lower::Plan& plan = executable_.plan;
+    if (executable_.host != nullptr) call_host(*executable_.host);
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       if (const auto* kernel = std::get_if<KernelStep>(&plan.steps[i])) {
         launch(*kernel, *executable_.launches[i]);
@@ -352,6 +376,17 @@ class Run {
                    {results.data(), results.size()});
   }
 
+  void call_host(const HostProgram& host) {
+    not_bound();
+    SmallVector<Tensor, 4> inputs;
+    SmallVector<Tensor, 4> outputs;
+    for (size_t v = 0; v < values_.size(); ++v)
+      if (executable_.plan.values[v].parameter >= 0) inputs.push_back(values_[v]);
+    for (const int v : executable_.plan.results) outputs.push_back(ensure(v));
+    host.run({inputs.data(), inputs.size()}, numbers_, bindings_.integers,
+             {outputs.data(), outputs.size()});
+  }
+
   void alias(const AliasStep& step) {
     const Tensor& value = ensure(step.value);
     const Ints sizes = evaluate(executable_.plan.values[static_cast<size_t>(step.result)].shape);
@@ -440,7 +475,12 @@ std::shared_ptr<const Executable> make_executable(ir::Program program) {
   return cache->add(hash, std::make_shared<const Executable>(std::move(program)));
 }
 
+std::shared_ptr<const Executable> make_executable(std::shared_ptr<const HostProgram> program) {
+  return std::make_shared<const Executable>(std::move(program));
+}
+
 const ir::Program& program_of(const Executable& executable) { return executable.program; }
+const HostProgram* host_program_of(const Executable& executable) { return executable.host.get(); }
 const Hash128& hash_of(const Executable& executable) { return executable.hash; }
 std::shared_ptr<const Executable> share(const Executable& executable) {
   return executable.shared_from_this();

@@ -70,9 +70,11 @@ HostTensor HostCallOnTensors::output(size_t i) { return output(i, prepared_.plan
 HostTensor HostCallOnTensors::output(size_t i, const TensorInfo& info) {
   if (outputs_.size() <= i) outputs_.resize(i + 1);
   Tensor& output = outputs_[i];
-  // A tensor that is written gets its values directly if it is laid out as the kernel writes.
+  // A tensor that is written gets its values directly if it is laid out as the kernel writes, and
+  // if that ends no recording.
   if (i < prepared_.outputs.size() && prepared_.outputs[i].sizes() == info.sizes &&
-      prepared_.outputs[i].dtype() == info.dtype && prepared_.outputs[i].is_contiguous())
+      prepared_.outputs[i].dtype() == info.dtype && prepared_.outputs[i].is_contiguous() &&
+      (run_sink() == nullptr || prepared_.outputs[i]->storage->pending() == nullptr))
     output = prepared_.outputs[i];
   else
     output = Tensor::empty(info.sizes, info.dtype);
@@ -80,6 +82,8 @@ HostTensor HostCallOnTensors::output(size_t i, const TensorInfo& info) {
 }
 
 RandomSource& HostCallOnTensors::random() {
+  require(prepared_.op->random != nullptr,
+          "host kernel: it draws random numbers, and its definition does not say so");
   if (RunSink* const sink = run_sink()) sink->draws_on_host(call_.name());
   if (random_ == nullptr) random_ = std::make_unique<LockedRandom>(generator_of(call_));
   return random_->generator();

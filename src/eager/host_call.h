@@ -10,6 +10,19 @@ inline Tensor tensor_of(const TensorInfo* info) {
   return Tensor(Ref<TensorImpl>(static_cast<TensorImpl*>(const_cast<TensorInfo*>(info))));
 }
 
+/// Calls visit(info) for each tensor of a call's arguments, in order.
+template <class Visit>
+void for_each_info(ops::Arguments& arguments, const Visit& visit) {
+  for (ops::Argument& argument : arguments) {
+    if (auto* one = std::get_if<const TensorInfo*>(&argument)) {
+      if (*one != nullptr) visit(*one);
+    } else if (auto* list = std::get_if<ops::TensorRefs>(&argument)) {
+      for (const TensorInfo*& info : *list)
+        if (info != nullptr) visit(info);
+    }
+  }
+}
+
 class HostCallOnTensors final : public ops::HostCall {
  public:
   explicit HostCallOnTensors(const PreparedCall& prepared);

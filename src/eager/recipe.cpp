@@ -4,6 +4,7 @@
 
 #include "base/bounded_cache.h"
 #include "base/error.h"
+#include "eager/host_program.h"
 #include "prim/vjp.h"
 
 namespace flambeau {
@@ -162,7 +163,8 @@ void map_halves_in_memory(std::vector<Expr>& results) {
 
 }  // namespace
 
-CallRecipe::CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes)
+CallRecipe::CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes,
+                       std::string_view key)
     : op_(call.definition()), output_dtypes_(std::move(output_dtypes)) {
   // Keep copies of the infos, so that the stored arguments refer to something that lives.
   size_t count = 0;
@@ -182,7 +184,11 @@ CallRecipe::CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtype
       for (const TensorInfo*& info : *list) info = keep(info);
     arguments_.push_back(std::move(argument));
   }
-  if (op_.lower == nullptr) return;
+  if (op_.lower == nullptr) {
+    if (may_run_later(call))
+      host_ = make_executable(std::make_shared<const HostProgram>(call, key));
+    return;
+  }
   ops::LoweredCall lowered = lower_call();
   map_halves_in_memory(lowered.results);
   forward_ = make_executable(lowered.builder->finish(lowered.results));

@@ -13,12 +13,15 @@ namespace flambeau {
 class CallRecipe final : public Recipe {
  public:
   /// `call` in canonical form; `output_dtypes` of InPlace and Out forms (else empty).
-  CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes);
+  /// `key` tells it apart from other recipes.
+  CallRecipe(const ops::Call& call, SmallVector<DType, 2> output_dtypes, std::string_view key);
 
   /// Null for ops with a host kernel.
   const std::shared_ptr<const Executable>& forward() const { return forward_; }
   /// True if every element of result `i` is one number, as the program shows.
   bool gives_one_number(size_t i) const;
+  /// Calls the op's host kernel; null if it has none, or it cannot run later than it is called.
+  const std::shared_ptr<const Executable>& host() const { return host_; }
   const Derivative& derivative(uint64_t wanted) const override;
 
  private:
@@ -30,6 +33,7 @@ class CallRecipe final : public Recipe {
   ops::Arguments arguments_;
   SmallVector<DType, 2> output_dtypes_;
   std::shared_ptr<const Executable> forward_;
+  std::shared_ptr<const Executable> host_;
   mutable ForkSafe<std::mutex> mutex_;
   mutable std::unordered_map<uint64_t, std::unique_ptr<const Derivative>> derivatives_;
 };

@@ -74,7 +74,7 @@ class LoweringMaker {
     int slot = 0;
     for (size_t i = 0; i < parameters.size(); ++i) lower_argument(i, parameters[i], next, slot);
     Expr key;
-    if (d_.random) {
+    if (d_.random && d_.lower != nullptr) {
       key = out_.builder->number(DType::Int64);
       out_.numbers.push_back(key);
     }

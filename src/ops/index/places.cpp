@@ -251,19 +251,8 @@ const Register kOneHot({
           const auto* values = static_cast<const int64_t*>(x.data);
           const int64_t n = x.info.numel();
           int64_t classes = host.call().integer("num_classes");
-          for (int64_t i = 0; i < n; ++i) {
-            check(values[i] >= 0, [&] {
-              return concat(host.call().name(), ": Class values must be non-negative, got ",
-                            values[i]);
-            });
-            check(classes < 0 || values[i] < classes || host.call().integer("num_classes") < 0,
-                  [&] {
-                    return concat(host.call().name(),
-                                  ": Class values must be smaller than num_classes, ", "got ",
-                                  values[i]);
-                  });
-            if (host.call().integer("num_classes") < 0) classes = std::max(classes, values[i] + 1);
-          }
+          if (classes < 0)
+            for (int64_t i = 0; i < n; ++i) classes = std::max(classes, values[i] + 1);
           TensorInfo info{DType::Int64, x.info.sizes, {}};
           info.sizes.push_back(classes);
           info.strides = contiguous_strides(info.sizes);
@@ -271,6 +260,21 @@ const Register kOneHot({
           auto* hot = static_cast<int64_t*>(out.data);
           std::fill_n(hot, n * classes, 0);
           for (int64_t i = 0; i < n; ++i) hot[i * classes + values[i]] = 1;
+        },
+    .checks =
+        [](HostCall& host) {
+          const HostTensor x = host.input("self");
+          const int64_t classes = host.call().integer("num_classes");
+          for (int64_t i = 0; i < x.info.numel(); ++i) {
+            const int64_t value = static_cast<const int64_t*>(x.data)[i];
+            check(value >= 0, [&] {
+              return concat(host.call().name(), ": Class values must be non-negative, got ", value);
+            });
+            check(classes < 0 || value < classes, [&] {
+              return concat(host.call().name(),
+                            ": Class values must be smaller than num_classes, got ", value);
+            });
+          }
         },
     .differentiable = false,
     .samples = [] { return SampleList{{{indices({2, 3}, 4)}}, {{indices({3}, 4), Scalar(5)}}}; },

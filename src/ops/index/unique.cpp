@@ -169,6 +169,19 @@ const Register kIsin({
 });
 
 // ---- histograms
+std::pair<double, double> histogram_range(HostCall& host) {
+  double low = host.call().number("min").to_double();
+  double high = host.call().number("max").to_double();
+  if (low == high && host.call().tensor("self").numel() > 0) {
+    const HostTensor x = host.input("self");
+    low = high = number_at(x, 0);
+    for (int64_t i = 1; i < x.info.numel(); ++i) {
+      low = std::min(low, number_at(x, i));
+      high = std::max(high, number_at(x, i));
+    }
+  }
+  return low == high ? std::pair(low - 1, high + 1) : std::pair(low, high);
+}
 /// Counts of the values in equal bins from `low` to `high`, the last bin closed; others are left
 /// out.
 const Register kHistc({
@@ -188,26 +201,7 @@ const Register kHistc({
           const HostTensor x = host.input("self");
           const HostTensor out = host.output(0);
           const int64_t bins = host.call().integer("bins");
-          double low = host.call().number("min").to_double();
-          double high = host.call().number("max").to_double();
-          if (low == high && x.info.numel() > 0) {
-            low = high = number_at(x, 0);
-            for (int64_t i = 1; i < x.info.numel(); ++i) {
-              low = std::min(low, number_at(x, i));
-              high = std::max(high, number_at(x, i));
-            }
-          }
-          if (low == high) {
-            low -= 1;
-            high += 1;
-          }
-          check(std::isfinite(low) && std::isfinite(high), [&] {
-            return concat(host.call().name(), ": range of [", low, ", ", high, "] is not finite");
-          });
-          check(low < high, [&] {
-            return concat(host.call().name(), ": max must be larger than min, got ", low, " and ",
-                          high);
-          });
+          const auto [low, high] = histogram_range(host);
           std::vector<int64_t> counts(static_cast<size_t>(bins));
           for (int64_t i = 0; i < x.info.numel(); ++i) {
             const double value = number_at(x, i);
@@ -220,6 +214,17 @@ const Register kHistc({
             store(out, i,
                   ir::container_of(out.info.dtype,
                                    static_cast<double>(counts[static_cast<size_t>(i)])));
+        },
+    .checks =
+        [](HostCall& host) {
+          const auto [low, high] = histogram_range(host);
+          check(std::isfinite(low) && std::isfinite(high), [&, low = low, high = high] {
+            return concat(host.call().name(), ": range of [", low, ", ", high, "] is not finite");
+          });
+          check(low < high, [&, low = low, high = high] {
+            return concat(host.call().name(), ": max must be larger than min, got ", low, " and ",
+                          high);
+          });
         },
     .differentiable = false,
     .samples =

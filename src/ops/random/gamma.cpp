@@ -87,6 +87,7 @@ Definition drawn(std::string_view schema, std::string_view doc, void (*kernel)(H
               },
           .kernel = kernel,
           .differentiable = false,
+          .random = [](const Call&) { return true; },
           .samples = [] { return SampleList{{{t({2, 3}, 0.1, 20)}}}; }};
 }
 

@@ -53,6 +53,8 @@ void uniform_kernel(HostCall& host) {
   fill_uniform(host.random(), out.data, out.info.dtype, out.info.numel());
 }
 void normal_kernel(HostCall& host) { write_normal(host, 0, 1); }
+/// These kernels draw from the generator's stream when they are called.
+bool draws(const Call& /*call*/) { return true; }
 Definition source(std::string_view schema, std::string_view doc,
                   void (*shape)(const Call&, ResultInfos&), void (*kernel)(HostCall&),
                   std::function<SampleList()> samples) {
@@ -63,6 +65,7 @@ Definition source(std::string_view schema, std::string_view doc,
           .kernel = kernel,
           .complex_kernel = true,
           .differentiable = false,
+          .random = draws,
           .samples = std::move(samples)};
 }
 SampleList size_samples() { return {{{Ints{2, 3}}}, {{Ints{}}}, {{Ints{20}}}, {{Ints{0}}}}; }
@@ -157,6 +160,7 @@ Definition fill(std::string_view schema, std::string_view doc, void (*kernel)(Ho
           .kernel = kernel,
           .complex_kernel = true,
           .differentiable = false,
+          .random = draws,
           .samples = std::move(samples)};
 }
 SampleList self_samples() { return {{{typed({2, 3}, DType::Float32, 0, 1)}}}; }
@@ -260,6 +264,7 @@ const Register kBernoulli({
                          p.info.dtype);
         },
     .differentiable = false,
+    .random = draws,
     .samples = [] { return SampleList{{{t({2, 3}, 0.1, 0.9)}}}; },
 });
 const Register kMultinomial({
@@ -313,6 +318,7 @@ const Register kMultinomial({
                           host.call().integer("num_samples"), host.call().boolean("replacement"));
         },
     .differentiable = false,
+    .random = draws,
     .samples =
         [] {
           return SampleList{{{t({2, 5}, 0.1, 1), Scalar(3)}},

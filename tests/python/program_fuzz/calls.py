@@ -49,8 +49,8 @@ def _path(entry: dict[str, Any]) -> str | None:
 
 
 def takes_any_number(path: str) -> bool:
-    """True for `atleast_1d(*tensors)` and the like."""
-    function = eval(path) if path.startswith("torch.") else None
+    """True for `atleast_1d(*tensors)` and the like, which are written in Python."""
+    function = inspect.unwrap(eval(path)) if path.startswith("torch.") else None
     return inspect.isfunction(function) and any(
         p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
     )

@@ -60,7 +60,7 @@ IN_PLACE = [  # a: what is written, b: broadcasts to it
     ("slice assignment", "{n}[1:] = {n}[:-1].clone()"),
     ("slice +=", "{n}[..., :1] += 1"),
     ("step assignment", "{n}[::2] = 3"),
-    ("overlapping copy", "{n}[1:].copy_({n}[:-1])"),
+    ("copy of a slice", "{n}[:-1].copy_({n}[-1:])"),
     ("ellipsis assignment", "{a}[...] = {b}"),
     ("list assignment", "{n}[[0, 0]] = {n}[[-1, 0]]"),
     ("out", "torch.add({b}, 1, out={a})"),
