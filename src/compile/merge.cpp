@@ -49,10 +49,11 @@ bool IntegerFacts::hold(const Recording& recording) const {
 
 namespace {
 
-const Executable* relaxed(const Executable& executable) {
+std::shared_ptr<const Executable> relaxed(const Executable& executable) {
+  if (host_program_of(executable) != nullptr) return share(executable);
   const Program& program = program_of(executable);
-  if (ir::has_complex(program)) return &executable;
-  return make_executable(prim::relax(program)).get();
+  if (ir::has_complex(program)) return share(executable);
+  return make_executable(prim::relax(program));
 }
 
 }  // namespace

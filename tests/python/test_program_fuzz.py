@@ -82,6 +82,28 @@ def test_an_ulp_is_found_and_the_program_shrunk() -> None:
     assert len(small.kept) == 1
 
 
+def test_what_fails_when_it_is_looked_at_is_a_difference() -> None:
+    def fails_late(function: Callable[..., Any]) -> Callable[..., Any]:
+        def compiled(*arguments: Any) -> Any:
+            results = function(*arguments)
+            for name, value in results.items():
+                if value.requires_grad and not value.is_leaf:
+                    results[name] = value.as_subclass(Refuses)
+            return results
+
+        return compiled
+
+    program = next(p for p in map(make_program, range(50)) if check(p, fails_late))
+    small = shrink(program, fails_late)
+    assert "nobody may look" in check(small, fails_late)
+    assert small.calls == 1
+
+
+class Refuses(torch.Tensor):
+    def detach(self) -> Any:
+        raise RuntimeError("nobody may look")
+
+
 def crash(function: Callable[..., Any]) -> Callable[..., Any]:
     raise SystemExit(3)
 

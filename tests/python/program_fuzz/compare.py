@@ -80,6 +80,14 @@ class Observer:
         return shown
 
 
+def seen(value: Any) -> Any:
+    """What an observer sees; or the error of what was recorded and fails now (FLAMBEAU_CHECK=1)."""
+    try:
+        return Observer().seen(value)
+    except RuntimeError as error:
+        return f"raised {error}"
+
+
 def run(program: Program, runner: Runner) -> Any:
     """What is seen of `calls` calls on the same inputs, then of one on others."""
     function = runner(program.function())
@@ -96,11 +104,11 @@ def run(program: Program, runner: Runner) -> Any:
             except Exception as error:
                 result = ["raised", type(error).__name__]
             if program.read == "each":
-                observed.append(Observer().seen([result, inputs, held]))
+                observed.append(seen([result, inputs, held]))
             if program.read == "last":
                 results.clear()
             results.append(result)
-        observed.append(Observer().seen([results, inputs, held]))
+        observed.append(seen([results, inputs, held]))
     observed.append([str(item) for item in log])
     observed.append(torch.get_rng_state().numpy().tobytes())
     return observed

@@ -161,6 +161,8 @@ class Fuzzer:
             if finished := "begin" not in report:
                 with self.lock:
                     self.coverage.add(report["size"], report["tags"])
+                    if len(self.coverage.sizes) % 1000 == 0:
+                        print(f"# {len(self.coverage.sizes)} programs", flush=True)
                 if report["text"]:
                     self.fail(report["text"])
             else:
