@@ -20,6 +20,7 @@ import faulthandler
 import importlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,8 @@ from compare import Runner, check, shrink
 from kinds import AUTOGRAD, BRANCHES, GENERAL, IN_PLACE, KINDS, RANDOM, READS, VIEWS
 from programs import Program, ProgramMaker
 
-SECONDS = 120  # for one program
+SECONDS = 120  # of a processor, for one program
+PATIENCE = 1800  # seconds that pass, on a machine that does other things
 SEEDS_A_CHILD = 250
 
 
@@ -59,20 +61,30 @@ def describe(program: Program, found: str) -> str:
     return f"# seed {program.seed}: {found}\n# {how}\n{inputs}\n{program.text()}"
 
 
+def limit(seconds: int) -> None:
+    """Ends the process with a traceback after so many seconds of work, or many of waiting; 0: never."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    if seconds > 0:
+        faulthandler.dump_traceback_later(PATIENCE, exit=True)
+    else:
+        faulthandler.cancel_dump_traceback_later()
+
+
 def run_seeds(first: int, count: int, runners: list[Runner]) -> None:
     """As a child: a line of JSON before and after each program."""
     warnings.simplefilter("ignore")
+    faulthandler.register(signal.SIGPROF, chain=True)
     for seed in range(first, first + count):
         print(json.dumps({"begin": seed}), flush=True)
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        limit(SECONDS)
         program = make_program(seed)
         found = check(program, *runners)
         text = ""
         if found:
-            faulthandler.dump_traceback_later(5 * SECONDS, exit=True)
+            limit(5 * SECONDS)
             small = shrink(program, *runners)
             text = describe(small, check(small, *runners) or found)
-        faulthandler.cancel_dump_traceback_later()
+        limit(0)
         report = {"seed": seed, "size": program.statements(), "tags": program.tags, "text": text}
         print(json.dumps(report), flush=True)
 
