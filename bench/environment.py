@@ -27,28 +27,39 @@ def size(folder: pathlib.Path) -> int:
 
 
 class Environment:
-    """A fresh one, and what was downloaded for it."""
+    """A fresh one."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
-        self.downloads = folder / "downloads"
+        self.local: list[pathlib.Path] = []
         subprocess.run([PYTHON["flambeau"], "-m", "venv", folder / "venv"], check=True)
         self.bare = size(folder / "venv")
 
-    def run(self, program: str, *arguments: str | pathlib.Path) -> None:
-        subprocess.run(
-            [self.folder / "venv" / "bin" / program, *arguments], check=True, stdout=sys.stderr
+    def run(self, program: str, *arguments: str | pathlib.Path) -> str:
+        done = subprocess.run(
+            [self.folder / "venv" / "bin" / program, *arguments],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return done.stdout
 
     def install(self, *wanted: str | pathlib.Path) -> None:
-        """From files that were downloaded for it."""
-        self.run("pip", "download", "--quiet", "--dest", self.downloads, *wanted)
-        self.run("pip", "install", "--quiet", "--no-index", "--find-links", self.downloads, *wanted)
+        self.local += [path for path in wanted if isinstance(path, pathlib.Path)]
+        self.run("pip", "install", "--quiet", *wanted)
 
     def figures(self) -> dict[str, int]:
+        """Bytes on disk, and of the files that were installed: they are downloaded once more."""
+        disk = size(self.folder / "venv") - self.bare
+        lines = self.run("pip", "list", "--format=freeze", "--exclude", "flambeau").splitlines()
+        found = [line for line in lines if not line.startswith(("pip==", "setuptools=="))]
+        if self.local:
+            found = [line for line in found if not line.startswith("torch==")]  # that is Flambeau
+        files = self.folder / "files"
+        self.run("pip", "download", "--quiet", "--no-deps", "--dest", files, *found)
         return {
-            "download": size(self.downloads),
-            "disk": size(self.folder / "venv") - self.bare,
+            "download": size(files) + sum(path.stat().st_size for path in self.local),
+            "disk": disk,
         }
 
 
