@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
 
@@ -176,6 +177,16 @@ const Register kSelect({
 
 // ---- lists of windows
 // --------------------------------------------------------------------------------
+/// The gradients of windows that lie one after the other along `dim`, side by side. `make` brings
+/// that of one, or zeros, to the windows' rank.
+template <class Make>
+void join_gradients(VjpLowering& v, const Make& make) {
+  std::vector<Expr> parts;
+  for (size_t i = 0; i < v.cotangents.size(); ++i)
+    parts.push_back(make(v.cotangents[i].valid() ? v.cotangents[i] : full_like(v.results[i], 0.0)));
+  if (!parts.empty()) v.gradients[0] = concatenate(parts, axis_of(v.forward));
+}
+
 /// A list of views of these lengths, one after the other, along axis `dim`.
 template <Ints (*kLengths)(const Call&)>
 Definition sections(std::string_view schema, std::string_view doc,
@@ -198,6 +209,7 @@ Definition sections(std::string_view schema, std::string_view doc,
                   start += length;
                 }
               },
+          .vjp = [](VjpLowering& v) { join_gradients(v, [](const Expr& g) { return g; }); },
           // How many there are depends on the extent.
           .by_shape = true,
           .samples = std::move(samples)};
@@ -439,6 +451,11 @@ const Register kUnbind({
           const Ints axes{l.call().integer("dim")};
           for (int64_t i = 0; i < extent_of(l.call()); ++i)
             l.result(squeeze(slice(l["self"], axis_of(l), i, 1), axes));
+        },
+    .vjp =
+        [](VjpLowering& v) {
+          const int axis = axis_of(v.forward);
+          join_gradients(v, [&](const Expr& g) { return unsqueeze(g, axis); });
         },
     .by_shape = true,
     .samples = [] { return SampleList{{{t({3, 2})}}, {{t({3, 2}), Scalar(1)}}}; },
