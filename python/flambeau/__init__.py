@@ -142,5 +142,6 @@ __getattr__ = _absent.attribute(
         "pca_lowrank": "_lowrank",
         "save": "serialization",
         "svd_lowrank": "_lowrank",
+        "vmap": "func",
     },
 )

@@ -8,6 +8,7 @@
 #include "autograd/grad_mode.h"
 #include "autograd/program_node.h"
 #include "autograd/recompute.h"
+#include "autograd/vmap.h"
 #include "base/error.h"
 #include "eager/items.h"
 
@@ -229,6 +230,8 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
     const AutocastArguments cast(op.autocast, arguments);
     return call(op, cast.arguments());
   }
+  if (vmap_depth > 0) [[unlikely]]
+    if (std::optional<Results> results = call_batched(op, arguments, form, out)) return *results;
   const PreparedCall prepared = prepare(op, arguments, form, out);
   uint64_t wanted = 0;
   if (grad_enabled() && !inference_mode_enabled() && op.differentiable)

@@ -8,6 +8,7 @@
 #include "autograd/engine.h"
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
+#include "autograd/vmap.h"
 #include "base/bounded_cache.h"
 #include "base/error.h"
 #include "base/fork.h"
@@ -189,6 +190,9 @@ bool ProgramNode::give_up_memory(size_t index) {
 Results run_recorded(const std::shared_ptr<const Executable>& program,
                      std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                      std::span<const int64_t> integers, FunctionRef<std::string()> name) {
+  if (vmap_depth > 0) [[unlikely]]
+    if (std::optional<Results> results = run_batched(program, parameters, numbers, integers, name))
+      return *results;
   uint64_t wanted = 0;
   if (grad_enabled())
     for (size_t i = 0; i < parameters.size(); ++i)

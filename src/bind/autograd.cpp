@@ -11,6 +11,7 @@
 #include "autograd/grad_mode.h"
 #include "autograd/in_place_view.h"
 #include "autograd/node.h"
+#include "autograd/vmap.h"
 #include "base/error.h"
 #include "bind/casters.h"
 #include "bind/function.h"
@@ -69,6 +70,28 @@ void add_autograd(nb::module_& module) {
   module.def("_set_grad_enabled", set_grad_enabled);
   module.def("is_inference_mode_enabled", inference_mode_enabled);
   module.def("_set_inference_mode", set_inference_mode);
+  module.def("_enter_vmap", enter_vmap);
+  module.def("_leave_vmap", leave_vmap);
+  module.def("_vmap_levels", [] {
+    nb::list levels;
+    for (const int level : vmap_levels()) levels.append(nb::make_tuple(level, vmap_extent(level)));
+    return levels;
+  });
+  // The tensor behind one of vmap, and the levels of its first axes; the tensor itself and none.
+  module.def("_unbatched", [](const Tensor& tensor) {
+    const Batched* batched = find_batched(tensor);
+    nb::list levels;
+    if (batched != nullptr)
+      for (const int level : batched->levels) levels.append(level);
+    return nb::make_tuple(batched == nullptr ? tensor : batched->physical, levels);
+  });
+  module.def("_batched", [](const Tensor& physical, const nb::list& levels) {
+    SmallVector<int, 2> hidden;
+    for (const nb::handle level : levels) hidden.push_back(nb::cast<int>(level));
+    const Tensor tensor = make_batched(physical, {hidden.data(), hidden.size()});
+    if (!hidden.empty()) note_seen(tensor);
+    return tensor;
+  });
   module.def("_autocast_state", [] {
     const AutocastState& state = autocast_state;
     return nb::make_tuple(state.enabled, state.dtype, state.caches);

@@ -1,6 +1,7 @@
 #include "bind/tensor_methods.h"
 
 #include "autograd/node.h"
+#include "autograd/vmap.h"
 #include "bind/constants.h"
 #include "bind/construct.h"
 #include "bind/convert.h"
@@ -199,7 +200,25 @@ int64_t byte_count(const Tensor& tensor) {
   return tensor.numel() * static_cast<int64_t>(size_of(tensor.dtype()));
 }
 
+/// Tensors of vmap have no memory of their own either, but those behind them have.
+bool is_meta(const Tensor& tensor) { return tensor.is_meta() && find_batched(tensor) == nullptr; }
+
+Tensor detached(const Tensor& tensor) {
+  const Batched* batched = find_batched(tensor);
+  if (batched == nullptr) return tensor.detach();
+  return make_batched(batched->physical.detach(), {batched->levels.data(), batched->levels.size()});
+}
+
+void check_one_member(const Tensor& tensor, const char* what) {
+  check(find_batched(tensor) == nullptr, [&] {
+    return concat("vmap: It looks like you're calling .", what,
+                  " on a Tensor, or using one in data-dependent control flow. Within vmap a tensor "
+                  "has a value for each member; please use other operations (torch.where)");
+  });
+}
+
 Object number(const Tensor& tensor, DTypeCategory kind) {
+  check_one_member(tensor, "item()");
   check<ValueError>(tensor.numel() == 1, [] {
     return std::string("only one element tensors can be converted to Python scalars");
   });
@@ -251,11 +270,14 @@ std::array methods{
     PyMethodDef{"untyped_storage",
                 no_arguments<[](const Tensor& t) { return checked(storage_of(t)); }>, METH_NOARGS,
                 "The storage."},
-    PyMethodDef{"item", no_arguments<[](const Tensor& t) { return number_object(t.item()); }>,
+    PyMethodDef{"item", no_arguments<[](const Tensor& t) {
+                  check_one_member(t, "item()");
+                  return number_object(t.item());
+                }>,
                 METH_NOARGS, "The only element as a Python number."},
     PyMethodDef{"tolist", no_arguments<list_of>, METH_NOARGS,
                 "The elements as nested lists, or a number."},
-    PyMethodDef{"detach", no_arguments<[](const Tensor& t) { return checked(wrap(t.detach())); }>,
+    PyMethodDef{"detach", no_arguments<[](const Tensor& t) { return checked(wrap(detached(t))); }>,
                 METH_NOARGS, "The same memory without history."},
     PyMethodDef{"is_floating_point",
                 no_arguments<[](const Tensor& t) { return boolean(is_float(t.dtype())); }>,
@@ -304,7 +326,7 @@ std::array attributes{
                 borrowed_attribute<[](const Tensor& t) { return dtype_object(t.dtype()); }>,
                 nullptr, "The element type.", nullptr},
     PyGetSetDef{"device", attribute<[](const Tensor& tensor) {
-                  return device_object(tensor.is_meta() ? "meta" : "cpu");
+                  return device_object(is_meta(tensor) ? "meta" : "cpu");
                 }>,
                 nullptr, "Where the memory is.", nullptr},
     PyGetSetDef{"layout", borrowed_attribute<[](const Tensor&) { return layout_object(); }>,
@@ -330,14 +352,12 @@ std::array attributes{
         "_version",
         attribute<[](const Tensor& t) { return integer(static_cast<int64_t>(t.version())); }>,
         nullptr, "How often it was written in place.", nullptr},
-    PyGetSetDef{"is_cpu",
-                attribute<[](const Tensor& tensor) { return boolean(!tensor.is_meta()); }>, nullptr,
-                nullptr, nullptr},
+    PyGetSetDef{"is_cpu", attribute<[](const Tensor& tensor) { return boolean(!is_meta(tensor)); }>,
+                nullptr, nullptr, nullptr},
     PyGetSetDef{"is_cuda", attribute<[](const Tensor&) { return boolean(false); }>, nullptr,
                 nullptr, nullptr},
-    PyGetSetDef{"is_meta",
-                attribute<[](const Tensor& tensor) { return boolean(tensor.is_meta()); }>, nullptr,
-                nullptr, nullptr},
+    PyGetSetDef{"is_meta", attribute<[](const Tensor& tensor) { return boolean(is_meta(tensor)); }>,
+                nullptr, nullptr, nullptr},
     PyGetSetDef{"is_sparse", attribute<[](const Tensor&) { return boolean(false); }>, nullptr,
                 nullptr, nullptr},
     PyGetSetDef{"is_quantized", attribute<[](const Tensor&) { return boolean(false); }>, nullptr,
@@ -375,6 +395,7 @@ Py_ssize_t tensor_length(PyObject* self) {
 int tensor_bool(PyObject* self) {
   return guarded_int([&] {
     const Tensor tensor = tensor_of(self);
+    check_one_member(tensor, "__bool__()");
     check(tensor.numel() == 1, [&] {
       return std::string(tensor.numel() == 0
                              ? "Boolean value of Tensor with no values is ambiguous"

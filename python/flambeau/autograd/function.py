@@ -165,6 +165,13 @@ class Function(metaclass=FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Calls forward, recorded."""
+        if _C._vmap_levels() and any(
+            isinstance(arg, _C.Tensor) and _C._unbatched(arg)[1] for arg in args
+        ):
+            raise NotImplementedError(
+                f"vmap: {cls.__name__}: an autograd.Function inside of vmap (generate_vmap_rule, "
+                "vmap staticmethods) is not there"
+            )
         split = cls.setup_context is not Function.setup_context
         if split:
             bound = inspect.signature(cls.forward).bind(*args, **kwargs)
