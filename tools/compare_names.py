@@ -33,16 +33,17 @@ PAGE = pathlib.Path(__file__).parent.parent / "docs" / "compatibility.md"
 
 
 def holder_of(path: str, root: str) -> Any:
-    holder: Any = importlib.import_module(root)
-    for part in path.split(".")[1:]:
-        try:
-            holder = getattr(holder, part)
-        except AttributeError:
-            try:
-                holder = importlib.import_module(f"{holder.__name__}.{part}")
-            except (AttributeError, ImportError):
-                return None
-    return holder
+    """The module or class of a dotted path, imported where that is needed; None if there is none."""
+    *folders, last = path.split(".")
+    if not folders:
+        return importlib.import_module(root)
+    holder = holder_of(".".join(folders), root)
+    if hasattr(holder, last):
+        return getattr(holder, last)
+    try:
+        return importlib.import_module(f"{holder.__name__}.{last}")
+    except (AttributeError, ImportError):
+        return None
 
 
 def parameters_of(value: Any) -> list[str] | None:
