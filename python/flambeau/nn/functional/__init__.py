@@ -16,14 +16,29 @@ from flambeau.nn.functional import (
     _distance,
     _dropout,
     _embedding,
+    _folding,
+    _fractional_pooling,
     _loss,
     _normalization,
     _pooling,
+    _sequence,
 )
 from flambeau.nn.functional._operations import OPERATIONS as _OPERATIONS
 
 globals().update(_OPERATIONS)
-_PARTS = (_activation, _attention, _distance, _dropout, _embedding, _loss, _normalization, _pooling)
+_PARTS = (
+    _activation,
+    _attention,
+    _distance,
+    _dropout,
+    _embedding,
+    _folding,
+    _fractional_pooling,
+    _loss,
+    _normalization,
+    _pooling,
+    _sequence,
+)
 for _part in _PARTS:
     make_overridable(vars(_part), _part.__all__)
 
@@ -37,9 +52,12 @@ from flambeau.nn.functional._attention import (  # noqa: E402
 from flambeau.nn.functional._distance import *  # noqa: E402, F403
 from flambeau.nn.functional._dropout import *  # noqa: E402, F403
 from flambeau.nn.functional._embedding import *  # noqa: E402, F403
+from flambeau.nn.functional._folding import *  # noqa: E402, F403
+from flambeau.nn.functional._fractional_pooling import *  # noqa: E402, F403
 from flambeau.nn.functional._loss import *  # noqa: E402, F403
 from flambeau.nn.functional._normalization import *  # noqa: E402, F403
 from flambeau.nn.functional._pooling import *  # noqa: E402, F403
+from flambeau.nn.functional._sequence import *  # noqa: E402, F403
 
 if TYPE_CHECKING:
 

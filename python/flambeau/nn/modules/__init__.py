@@ -3,6 +3,7 @@
 from flambeau._absent import attribute
 from flambeau.nn.modules import (
     activation,
+    adaptive,
     attention,
     batchnorm,
     container,
@@ -10,7 +11,9 @@ from flambeau.nn.modules import (
     distance,
     dropout,
     flatten,
+    fold,
     instancenorm,
+    lazy,
     linear,
     loss,
     normalization,
@@ -24,6 +27,7 @@ from flambeau.nn.modules import (
     upsampling,
 )
 from flambeau.nn.modules.activation import *  # noqa: F403
+from flambeau.nn.modules.adaptive import *  # noqa: F403
 from flambeau.nn.modules.attention import *  # noqa: F403
 from flambeau.nn.modules.batchnorm import *  # noqa: F403
 from flambeau.nn.modules.container import *  # noqa: F403
@@ -31,7 +35,9 @@ from flambeau.nn.modules.conv import *  # noqa: F403
 from flambeau.nn.modules.distance import *  # noqa: F403
 from flambeau.nn.modules.dropout import *  # noqa: F403
 from flambeau.nn.modules.flatten import *  # noqa: F403
+from flambeau.nn.modules.fold import *  # noqa: F403
 from flambeau.nn.modules.instancenorm import *  # noqa: F403
+from flambeau.nn.modules.lazy import *  # noqa: F403
 from flambeau.nn.modules.linear import *  # noqa: F403
 from flambeau.nn.modules.loss import *  # noqa: F403
 from flambeau.nn.modules.module import Module
@@ -47,6 +53,7 @@ from flambeau.nn.modules.upsampling import *  # noqa: F403
 
 _PARTS = (
     activation,
+    adaptive,
     attention,
     batchnorm,
     container,
@@ -54,7 +61,9 @@ _PARTS = (
     distance,
     dropout,
     flatten,
+    fold,
     instancenorm,
+    lazy,
     linear,
     loss,
     normalization,
