@@ -210,3 +210,11 @@ def test_sparse_adam_refuses_dense_gradients():
     model(torch.ones(1, 2)).sum().backward()
     with pytest.raises(RuntimeError, match="SparseAdam does not support dense gradients"):
         torch.optim.SparseAdam(model.parameters()).step()
+
+
+def test_local_response_norm_of_integers_averages_integers():
+    x = torch.arange(1, 7).view(1, 6, 1)
+    y = F.local_response_norm(x, 3, alpha=1.0, beta=1.0)
+    # Means of squares, cut to integers: 5 / 3, 14 / 3, 29 / 3, 50 / 3, 77 / 3, 61 / 3.
+    wanted = [1 / 2, 2 / 5, 3 / 10, 4 / 17, 5 / 26, 6 / 21]
+    assert y.flatten().tolist() == pytest.approx(wanted)

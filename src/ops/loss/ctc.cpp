@@ -34,6 +34,56 @@ class Path {
   int64_t blank_;
 };
 
+/// Where each sequence of labels begins in the targets, and how many labels it has.
+struct Sequence {
+  int64_t first;
+  int64_t count;
+};
+std::vector<Sequence> sequences_of(const HostTensor& targets, const HostTensor& lengths) {
+  std::vector<Sequence> sequences;
+  int64_t place = 0;
+  for (int64_t n = 0; n < lengths.info.numel(); ++n) {
+    const int64_t count = integer_at(lengths, n);
+    sequences.push_back({targets.info.dim() == 2 ? n * targets.info.sizes[1] : place, count});
+    place += count;
+  }
+  return sequences;
+}
+
+void check_sequences(HostCall& host) {
+  const Ints& sizes = host.call().tensor("log_probs").sizes;
+  const HostTensor targets = host.input("targets");
+  const HostTensor input_lengths = host.input("input_lengths");
+  const HostTensor target_lengths = host.input("target_lengths");
+  if (const auto steps = find_outside(input_lengths, 0, sizes[0] + 1))
+    throw RuntimeError(concat("ctc_loss: Expected input_lengths to have value at most ", sizes[0],
+                              ", but got value ", *steps));
+  int64_t longest = 0;
+  int64_t all = 0;
+  for (int64_t n = 0; n < sizes[1]; ++n) {
+    const int64_t count = integer_at(target_lengths, n);
+    check(count >= 0, [&] {
+      return concat("ctc_loss: Expected target_lengths to have value at least 0, but got value ",
+                    count);
+    });
+    longest = std::max(longest, count);
+    all += count;
+  }
+  const Ints& given = targets.info.sizes;
+  check(given.size() == 2 ? given[0] == sizes[1] && given[1] >= longest : given[0] == all, [&] {
+    return concat("ctc_loss: targets of shape ", list_text(given), " do not hold ", sizes[1],
+                  " sequences of the lengths given: wanted ", all, " labels in all, or rows of ",
+                  "at least ", longest);
+  });
+  // Rows may be padded with anything.
+  for (const Sequence& sequence : sequences_of(targets, target_lengths))
+    for (int64_t i = 0; i < sequence.count; ++i) {
+      const int64_t label = integer_at(targets, sequence.first + i);
+      check(label >= 0 && label < sizes[2],
+            [&] { return concat("ctc_loss: label ", label, " is not in [0, ", sizes[2], ")"); });
+    }
+}
+
 /// The tensors of one call, and one sequence of the batch at a time.
 class Alignment {
  public:
@@ -46,45 +96,16 @@ class Alignment {
         zero_infinity_(host.call().boolean("zero_infinity")),
         steps_(log_probs_.info.sizes[0]),
         batch_(log_probs_.info.sizes[1]),
-        classes_(log_probs_.info.sizes[2]) {
-    int64_t longest = 0;
-    int64_t all = 0;
-    for (int64_t n = 0; n < batch_; ++n) {
-      const int64_t steps = integer_at(input_lengths_, n);
-      check(steps >= 0 && steps <= steps_, [&] {
-        return concat("ctc_loss: Expected input_lengths to have value at most ", steps_,
-                      ", but got value ", steps);
-      });
-      const int64_t labels = integer_at(target_lengths_, n);
-      check(labels >= 0, [&] {
-        return concat("ctc_loss: Expected target_lengths to have value at least 0, but got value ",
-                      labels);
-      });
-      longest = std::max(longest, labels);
-      all += labels;
-    }
-    const Ints& sizes = targets_.info.sizes;
-    check(sizes.size() == 2 ? sizes[0] == batch_ && sizes[1] >= longest : sizes[0] == all, [&] {
-      return concat("ctc_loss: targets of shape ", list_text(sizes), " do not hold ", batch_,
-                    " sequences of the lengths given: wanted ", all, " labels in all, or rows of ",
-                    "at least ", longest);
-    });
-  }
+        classes_(log_probs_.info.sizes[2]) {}
 
   void run(const HostTensor& losses, const HostTensor& gradient) {
-    int64_t place = 0;
-    for (int64_t n = 0; n < batch_; ++n) {
-      const int64_t count = integer_at(target_lengths_, n);
-      const int64_t first = targets_.info.dim() == 2 ? n * targets_.info.sizes[1] : place;
-      place += count;
+    int64_t n = 0;
+    for (const Sequence& sequence : sequences_of(targets_, target_lengths_)) {
       std::vector<int64_t> labels;
-      for (int64_t i = 0; i < count; ++i) {
-        labels.push_back(integer_at(targets_, first + i));
-        check(labels.back() >= 0 && labels.back() < classes_, [&] {
-          return concat("ctc_loss: label ", labels.back(), " is not in [0, ", classes_, ")");
-        });
-      }
+      for (int64_t i = 0; i < sequence.count; ++i)
+        labels.push_back(integer_at(targets_, sequence.first + i));
       align(n, Path(std::move(labels), blank_), integer_at(input_lengths_, n), losses, gradient);
+      ++n;
     }
   }
 
@@ -205,6 +226,7 @@ const Register kCtcLoss({
           Alignment alignment(host);
           alignment.run(host.output(0), host.output(1));
         },
+    .checks = check_sequences,
     .samples =
         [] {
           // Not differentiated here: the gradient is that below a log_softmax.

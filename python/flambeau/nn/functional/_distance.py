@@ -31,5 +31,7 @@ def local_response_norm(
     square = flambeau.nn.functional.pad(
         (input * input).movedim(1, -1), (size // 2, (size - 1) // 2)
     )
-    mean = square.unfold(-1, size, 1).mean(-1).movedim(-1, 1)
+    windows = square.unfold(-1, size, 1)
+    whole = not (input.is_floating_point() or input.is_complex())
+    mean = (windows.sum(-1) // size if whole else windows.mean(-1)).movedim(-1, 1)
     return input / (mean * alpha + k).pow(beta)
