@@ -111,6 +111,7 @@ from ._in_place_views import *  # noqa: E402
 from ._legacy_types import *  # noqa: E402
 from ._modes import *  # noqa: E402
 from ._numbers import e, finfo, iinfo, inf, nan, newaxis, pi  # noqa: E402
+from ._spectral import *  # noqa: E402
 from ._symbolic import *  # noqa: E402
 from .autograd.grad_mode import (  # noqa: E402
     enable_grad,

@@ -43,6 +43,18 @@ class TestCtc:
             lambda x: F.ctc_loss(F.log_softmax(x, 2), *rest, reduction="sum", blank=3), (logits,)
         )
 
+    def test_compiled(self):
+        logits, *rest = self.sample()
+
+        def step(x):
+            x = x.detach().requires_grad_()
+            loss = F.ctc_loss(F.log_softmax(x * 2, 2), *rest)
+            loss.backward()
+            return loss, x.grad
+
+        for eager, compiled in zip(step(logits), torch.compile(step)(logits), strict=True):
+            assert torch.equal(eager, compiled)
+
     def test_targets_in_one_row_and_no_batch(self):
         logits, targets, steps, labels = self.sample()
         log_probs = F.log_softmax(logits, 2)
