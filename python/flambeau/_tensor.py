@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from . import _C, _functional
+from ._absent import no_device
 from ._C import Tensor
 from ._construct import device_of, tensor
 from ._overridable import DisableTorchFunctionSubclass, add_to_tensor
@@ -319,7 +320,29 @@ def _to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool | None = Non
     return self if dtype is None else self.to(dtype)
 
 
+def _is_elsewhere(self: Tensor) -> bool:
+    """False: there are neither other devices nor other layouts."""
+    return False
+
+
+#: Attributes that say of a tensor that it is on some device, or of some layout, which is not there.
+_ELSEWHERE = (
+    "is_ipu",
+    "is_maia",
+    "is_mkldnn",
+    "is_mps",
+    "is_mtia",
+    "is_nested",
+    "is_sparse_csr",
+    "is_vulkan",
+    "is_xla",
+    "is_xpu",
+)
+
 _METHODS: dict[str, Any] = {
+    **{name: property(_is_elsewhere) for name in _ELSEWHERE},
+    "cuda": no_device("CUDA"),
+    "is_distributed": _is_elsewhere,
     "to_dense": _to_dense,
     "is_pinned": _is_pinned,
     "type_as": _type_as,

@@ -230,3 +230,25 @@ def test_local_response_norm_of_integers_averages_integers():
     # Means of squares, cut to integers: 5 / 3, 14 / 3, 29 / 3, 50 / 3, 77 / 3, 61 / 3.
     wanted = [1 / 2, 2 / 5, 3 / 10, 4 / 17, 5 / 26, 6 / 21]
     assert y.flatten().tolist() == pytest.approx(wanted)
+
+
+def test_affine_grid():
+    turn = torch.tensor([[[0.0, -1.0, 0.5], [1.0, 0.0, 0.0]]])
+    grid = F.affine_grid(turn, (1, 3, 2, 3))
+    assert grid.shape == (1, 2, 3, 2)
+    assert grid[0, 0, 0].tolist() == pytest.approx([1.0, -2 / 3])
+    ends = F.affine_grid(turn, (1, 3, 2, 3), align_corners=True)
+    assert ends[0, 1, 2].tolist() == pytest.approx([-0.5, 1.0])
+    same = torch.eye(3, 4).unsqueeze(0)
+    image = torch.rand(1, 2, 3, 4, 5)
+    places = F.affine_grid(same, image.shape, align_corners=False)
+    assert torch.allclose(F.grid_sample(image, places, align_corners=False), image, atol=1e-5)
+    with pytest.raises(ValueError, match="Expected a batch of 2D affine matrices of shape Nx2x3"):
+        F.affine_grid(same, (1, 3, 2, 3))
+
+
+def test_tensors_are_not_elsewhere():
+    x = torch.ones(1)
+    assert not (x.is_xla or x.is_mps or x.is_xpu or x.is_nested or x.is_distributed())
+    with pytest.raises(AssertionError, match="not compiled with CUDA"):
+        x.cuda()

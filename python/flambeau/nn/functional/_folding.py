@@ -1,4 +1,4 @@
-"""fold: the sum of windows, which unfold takes apart."""
+"""fold: the sum of windows, which unfold takes apart; affine_grid: places for grid_sample."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import flambeau
 from flambeau import Tensor
 
-__all__ = ["fold"]
+__all__ = ["affine_grid", "fold"]
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -61,3 +61,40 @@ def fold(
     return image[
         ..., padding[0] : height - padding[0], padding[1] : width - padding[1]
     ].contiguous()
+
+
+def _line(count: int, align_corners: bool | None, like: Tensor) -> Tensor:
+    """`count` places from -1 to 1: the ends, or the middles of as many cells."""
+    if count <= 1:
+        return flambeau.zeros(count, dtype=like.dtype, device=like.device)
+    line = flambeau.linspace(-1, 1, count, dtype=like.dtype, device=like.device)
+    return line if align_corners else line * (count - 1) / count
+
+
+def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
+    """Where each pixel of an output of `size` lies in the input, by matrices (N, 2, 3) of (N, C, H,
+    W), or (N, 3, 4) of (N, C, D, H, W); (x, y) and (x, y, z) in [-1, 1].
+    """
+    if not theta.is_floating_point():
+        raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
+    rank = len(size) - 2
+    if rank not in (2, 3):
+        raise NotImplementedError(
+            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, "
+            f"respectively. Got size {tuple(size)}."
+        )
+    if theta.dim() != 3 or theta.shape[-2:] != (rank, rank + 1):
+        raise ValueError(
+            f"Expected a batch of {rank}D affine matrices of shape Nx{rank}x{rank + 1} for size "
+            f"{tuple(size)}. Got {tuple(theta.shape)}."
+        )
+    if min(size) <= 0:
+        raise ValueError(f"Expected non-zero, positive output size. Got {tuple(size)}")
+    extents = tuple(size[2:])
+    places = []
+    for axis in reversed(range(rank)):
+        line = _line(extents[axis], align_corners, theta)
+        places.append(line.view([-1 if i == axis else 1 for i in range(rank)]).expand(extents))
+    places.append(flambeau.ones(extents, dtype=theta.dtype, device=theta.device))
+    base = flambeau.stack(places, -1).view(1, -1, rank + 1).expand(size[0], -1, -1)
+    return base.bmm(theta.transpose(1, 2)).view(size[0], *extents, rank)
