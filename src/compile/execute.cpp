@@ -163,9 +163,8 @@ class Execution {
     report_->recording = text_of(recording_);
     report_->ended = recording_.ended;
     report_->runs = static_cast<int32_t>(recording_.entries.size());
-    report_->unneeded = report_->runs;
-    for (const Region& region : program_->regions)
-      report_->unneeded -= static_cast<int32_t>(region.entries.size());
+    const std::vector<bool>& needed = program_->flow.needed;
+    report_->unneeded = static_cast<int32_t>(std::count(needed.begin(), needed.end(), false));
     made_.resize(recording_.slots.size());
     for (size_t i = 0; i < made_.size(); ++i)
       made_[i] = frame_.storages[i] && frame_.storages[i]->is_deferred();

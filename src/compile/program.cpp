@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "compile/fuse.h"
+#include "compile/row_regions.h"
 #include "eager/executable_hash.h"
 
 namespace flambeau::compiler {
@@ -107,6 +108,7 @@ std::shared_ptr<const Program> make_program(const Recording& recording) {
   for (size_t slot = 0; slot < recording.slots.size(); ++slot)
     program->seen.push_back(recording.is_seen(slot));
   program->regions = fuse(recording, program->flow);
+  gather_rows(recording, program->flow, program->regions);
   find_last_uses(*program, recording);
   find_groups(*program, recording);
   return program;

@@ -72,8 +72,10 @@ def same(function: Callable[..., list[Any]], *arguments: Any) -> None:
     expected = seeded(function)
     compiled = torch.compile(function)
     for _ in range(WARM_UP):
+        before = torch.compiler.stats()["regions_one_by_one"]
         assert seeded(compiled) == expected
         torch._C._compile_wait()
+    assert torch.compiler.stats()["regions_one_by_one"] == before, "kernels are still missing"
 
 
 SIZES = [(2, 3, 130, 130, 16), (1, 2, 257, 300, 24), (3, 2, 7, 300, 5)]
@@ -94,3 +96,67 @@ def test_no_region_holds_all_scores() -> None:
     found = regions(lambda *a: attention(*a, causal), *heads(2, 4, 256, 256, 64, torch.float32))
     assert len(found) == 1
     assert "matmul + div + masked_fill + softmax + matmul" in found[0]
+
+
+def train(mask: Mask, dropout: float) -> Callable[..., list[Any]]:
+    """The result and the gradients, which depend on it as those in a network do."""
+
+    def step(*tensors: Any) -> list[Any]:
+        leaves = [t.detach().clone().requires_grad_() for t in tensors]
+        result = attention(*leaves, mask, dropout)
+        # Every gradient depends on all of the result, so that the backward is a region of its own.
+        (result * result).sum().log().backward()
+        return [result, *(leaf.grad for leaf in leaves)]
+
+    return step
+
+
+@pytest.mark.parametrize("dropout", [0, 0.25])
+@pytest.mark.parametrize("mask", [no_mask, causal, padding, added, where])
+@pytest.mark.parametrize("sizes", [*SIZES, (1, 2, 600, 520, 8)])
+def test_backward_has_eager_bits(sizes: tuple[int, ...], mask: Mask, dropout: float) -> None:
+    same(train(mask, dropout), *heads(*sizes, torch.float32))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("rows", [130, 600])
+def test_backward_of_other_dtypes(rows: int, dtype: Any) -> None:
+    same(train(causal, 0.2), *heads(1, 2, rows, rows, 16, dtype))
+
+
+def test_weights_are_computed_again_in_the_backward() -> None:
+    """In place of those that the forward would keep for every row."""
+    found = regions(train(causal, 0.1), *heads(2, 4, 256, 256, 64, torch.float32))
+    forward = "matmul + div + masked_fill + softmax + dropout"
+    assert [forward in ops.replace("_functional_", "") for ops in found] == [True, True], found
+    assert "+ matmul" in found[0]
+    assert found[1].count("MatmulBackward0") == 2
+
+
+def test_a_result_that_is_seen_is_kept() -> None:
+    def step(*tensors: Any) -> list[Any]:
+        leaves = [t.detach().clone().requires_grad_() for t in tensors]
+        scores = leaves[0] @ leaves[1].transpose(-2, -1)
+        weights = F.softmax(scores, dim=-1)
+        result = weights @ leaves[2]
+        (result * result).sum().backward()
+        return [result, weights, *(leaf.grad for leaf in leaves)]
+
+    same(step, *heads(2, 3, 140, 140, 16, torch.float32))
+
+
+def test_queries_that_change_before_the_backward_are_not_read_then() -> None:
+    """What would be computed again from memory that is written in between is kept."""
+
+    def step(*tensors: Any) -> list[Any]:
+        leaves = [t.detach().clone().requires_grad_() for t in tensors]
+        query = leaves[0] * 2
+        weights = F.softmax(query @ leaves[1].transpose(-2, -1), dim=-1)
+        result = weights @ leaves[2]
+        loss = (result * result).sum()
+        with torch.no_grad():
+            query.detach().data.copy_(tensors[2])
+        loss.backward()
+        return [result, *(leaf.grad for leaf in leaves)]
+
+    same(step, *heads(2, 3, 140, 140, 16, torch.float32))
