@@ -4,6 +4,7 @@
 
 #include "base/bounded_cache.h"
 #include "base/error.h"
+#include "compile/check.h"
 #include "compile/cost.h"
 #include "compile/row_group.h"
 #include "eager/executable_hash.h"
@@ -21,7 +22,6 @@ using ir::Expr;
 using ir::Node;
 using ir::NodeId;
 using ir::PrimitiveClass;
-using ir::Program;
 using ir::Shape;
 
 constexpr int64_t kRows = 128;                // of a block, where nothing is summed over rows
@@ -32,10 +32,10 @@ size_t index(NodeId id) { return static_cast<size_t>(id); }
 /// Writes the program whose group is a scan.
 class Rewriter {
  public:
-  Rewriter(const Program& program, const RowGroup& group)
+  Rewriter(const ir::Program& program, const RowGroup& group)
       : program_(program), group_(group), values_(program.nodes.size()) {}
 
-  Program run() {
+  ir::Program run() {
     for (const ir::Type& type : program_.parameters)
       parameters_.push_back(builder_.parameter(type.dtype, type.shape));
     for (const DType dtype : program_.numbers) numbers_.push_back(builder_.number(dtype));
@@ -293,7 +293,7 @@ class Rewriter {
     return along == axes.back() ? position + body.inside.block_start : position;
   }
 
-  const Program& program_;
+  const ir::Program& program_;
   const RowGroup& group_;
   ir::Builder builder_;
   std::vector<Expr> parameters_, numbers_;
@@ -303,7 +303,7 @@ class Rewriter {
 
 }  // namespace
 
-std::optional<Program> block_rows(const Program& program) try {
+std::optional<ir::Program> block_rows(const ir::Program& program) try {
   const std::optional<RowGroup> group = find_row_group(program);
   if (!group) return std::nullopt;
   return Rewriter(program, *group).run();
@@ -318,13 +318,14 @@ std::shared_ptr<const Executable> in_row_blocks(const Executable& executable) {
       new BoundedCache<Hash128, std::shared_ptr<const Executable>>(kMaxForms);
   const Hash128 key = hash_of(executable);
   if (auto known = cache->find(key)) return *std::move(known);
-  std::optional<Program> program = block_rows(flambeau::program_of(executable));
+  std::optional<ir::Program> program = block_rows(flambeau::program_of(executable));
   return cache->add(key, program ? make_executable(*std::move(program)) : nullptr);
 }
 
 std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region) {
   std::shared_ptr<const Executable> blocked = in_row_blocks(*region.program);
   if (blocked == nullptr) return region.program;
+  if (checking()) return blocked;  // at any size
   const double saved =
       cost_of(recording, region).bytes - cost_of(recording, region, *blocked).bytes;
   return saved < kWorthwhileBytes ? region.program : blocked;

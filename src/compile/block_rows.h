@@ -23,7 +23,7 @@ std::optional<ir::Program> block_rows(const ir::Program& program);
 std::shared_ptr<const Executable> in_row_blocks(const Executable& executable);
 
 /// What runs for a region of several runs, of these sizes: its program, or that with its rows in
-/// blocks where this keeps much out of memory.
+/// blocks where this keeps much out of memory, or under FLAMBEAU_CHECK.
 std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region);
 
 }  // namespace flambeau::compiler

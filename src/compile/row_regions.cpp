@@ -25,7 +25,7 @@ int products_of(const Entry& entry) {
 }
 
 double bytes_of(const Region& region) {
-  const Executable* const blocked = in_row_blocks(*region.program);
+  const std::shared_ptr<const Executable> blocked = in_row_blocks(*region.program);
   return bytes_at(blocked == nullptr ? *region.program : *blocked, kTypicalExtent);
 }
 

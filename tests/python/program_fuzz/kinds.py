@@ -41,6 +41,13 @@ VIEWS = [  # of a: any, m: two axes or more, n: one axis or more
     ("bits", "{f}.float().nan_to_num().view(torch.int32)"),
     ("contiguous", "{m}.transpose(0, 1).contiguous()"),
 ]
+MASKS = [  # of scores
+    ("none", "{scores}"),
+    ("masked_fill", "{scores}.masked_fill({scores} < 0, -1e4)"),
+    ("where", "torch.where({scores}.tril() == {scores}, {scores}, -1e4)"),
+    ("added row", "({scores} + {key}.sum(-1).unsqueeze(-2))"),
+    ("number", "({scores} * 0.5 - 1)"),
+]
 IN_PLACE = [  # a: what is written, b: broadcasts to it
     ("add_", "{a}.add_({b})"),
     ("add_ alpha", "{a}.add_({b}, alpha=2)"),
@@ -185,12 +192,24 @@ def rows(maker: ProgramMaker) -> str:
             f"torch.stack([{a}, {a} * 2])",
             f"{a}.cumsum(-1)",
             f"F.linear({m}, {m})",
-            f"F.softmax(({m} @ {m}.mT).masked_fill({m} @ {m}.mT < 0, -1e9), -1) @ {m}",
             f"F.cross_entropy({a}, torch.zeros({a}.shape[0], dtype=torch.long))",
         )
     )
     maker.tag("other", "rows")
     return f"{maker.new()} = {call}"
+
+
+def attention(maker: ProgramMaker) -> str:
+    """Written out, with a mask of some kind, of one tensor or of a query and keys."""
+    key = maker.rank(2, lambda t: t.dtype in FLOATS)
+    query = maker.rng.choice((key, f"{key}[..., :1, :]", f"({key} * 2)"))
+    scores = maker.rng.choice((f"{query} @ {key}.mT", f"({query} @ {key}.mT) / 2"))
+    name, mask = maker.rng.choice(MASKS)
+    weights = f"F.softmax({mask.format(scores=f'({scores})', key=key)}, -1)"
+    if maker.rng.random() < 0.4:
+        weights = f"F.dropout({weights}, 0.3)"
+    maker.tag("attention", name)
+    return f"{maker.new()} = {weights} @ {key}"
 
 
 def view(maker: ProgramMaker) -> str:
@@ -313,6 +332,7 @@ KINDS: list[tuple[Kind, int]] = [
     (operation, 40),
     (pointwise, 22),
     (rows, 8),
+    (attention, 2),
     (view, 14),
     (in_place, 12),
     (read, 4),
@@ -323,7 +343,8 @@ KINDS: list[tuple[Kind, int]] = [
 ]
 GENERAL: list[tuple[Kind, int]] = [
     (pointwise, 40),
-    (rows, 16),
+    (rows, 14),
+    (attention, 3),
     (view, 14),
     (in_place, 12),
     (read, 3),
