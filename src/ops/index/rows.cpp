@@ -57,11 +57,11 @@ void with_type(DType dtype, const Visit& visit) {
 /// The bits of a float as a number in the order of the floats; `exponent` is the bits of infinity.
 template <class Bits>
 uint64_t key_of_float(Bits bits, Bits infinity) {
-  constexpr Bits sign = Bits{1} << (8 * sizeof(Bits) - 1);
-  const auto magnitude = static_cast<Bits>(bits & ~sign);
+  constexpr Bits kSign = Bits{1} << (8 * sizeof(Bits) - 1);
+  const auto magnitude = static_cast<Bits>(bits & ~kSign);
   if (magnitude > infinity) return std::numeric_limits<Bits>::max();
-  if (magnitude == 0) return sign;
-  return static_cast<Bits>((bits & sign) != 0 ? ~bits : bits | sign);
+  if (magnitude == 0) return kSign;
+  return static_cast<Bits>((bits & kSign) != 0 ? ~bits : bits | kSign);
 }
 
 template <class T>
@@ -137,9 +137,9 @@ RowOrder::Nans RowOrder::nans(int64_t row) {
   read(row);
   with_type(tensor_.info.dtype, [&]<class T>(T) {
     // That of NaN: all bits.
-    constexpr uint64_t key = ~uint64_t{0} >> (64 - 8 * sizeof(T));
+    constexpr uint64_t kKey = ~uint64_t{0} >> (64 - 8 * sizeof(T));
     for (size_t i = elements_.size(); i-- > 0;) {
-      if ((descending_ ? ~elements_[i].key : elements_[i].key) != key) continue;
+      if ((descending_ ? ~elements_[i].key : elements_[i].key) != kKey) continue;
       ++found.count;
       found.first = static_cast<int64_t>(i);
     }
