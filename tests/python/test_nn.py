@@ -360,3 +360,14 @@ def test_parameters_as_a_vector() -> None:
     vector = nn.utils.parameters_to_vector(net.parameters())
     nn.utils.vector_to_parameters(vector * 0 + 1, net.parameters())
     assert (net.weight.tolist(), net.bias.tolist()) == ([[1, 1]], [1])
+
+
+def test_modules_without_initial_values_and_old_names() -> None:
+    state = flambeau.get_rng_state()
+    layer = nn.utils.skip_init(nn.Linear, 3, 2)
+    assert flambeau.equal(flambeau.get_rng_state(), state)
+    assert layer.weight.shape == (2, 3) and layer.weight.device.type == "cpu"
+    with pytest.raises(RuntimeError, match="must support a 'device' arg"):
+        nn.utils.skip_init(nn.ReLU)
+    with pytest.warns(FutureWarning, match=r"nn\.init\.constant_"):
+        assert nn.init.constant(flambeau.empty(2), 3.0).tolist() == [3.0, 3.0]

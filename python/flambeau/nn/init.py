@@ -6,6 +6,7 @@ The fan-based ones follow Glorot & Bengio 2010 (xavier) and He et al. 2015 (kaim
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import flambeau
@@ -222,3 +223,32 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
 
 
 make_overridable(globals(), __all__)
+
+
+def _deprecated(name: str) -> Any:
+    """The function under the name that it had before it was said to write its argument."""
+    function = globals()[name + "_"]
+
+    def deprecated(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(
+            f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return function(*args, **kwargs)
+
+    deprecated.__name__ = deprecated.__qualname__ = name
+    return deprecated
+
+
+uniform = _deprecated("uniform")
+normal = _deprecated("normal")
+constant = _deprecated("constant")
+eye = _deprecated("eye")
+dirac = _deprecated("dirac")
+xavier_uniform = _deprecated("xavier_uniform")
+xavier_normal = _deprecated("xavier_normal")
+kaiming_uniform = _deprecated("kaiming_uniform")
+kaiming_normal = _deprecated("kaiming_normal")
+orthogonal = _deprecated("orthogonal")
+sparse = _deprecated("sparse")

@@ -9,6 +9,7 @@ from flambeau.nn.utils.clip_grad import (
     get_total_norm,
 )
 from flambeau.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from flambeau.nn.utils.init import skip_init
 from flambeau.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "parametrize",
     "remove_weight_norm",
     "rnn",
+    "skip_init",
     "vector_to_parameters",
     "weight_norm",
 ]
