@@ -337,7 +337,8 @@ std::optional<Results> call_batched(const ops::Definition& op,
     const WithoutMemory shapes_alone;
     return prepare(op, arguments, form, out);
   }();
-  check<NotImplementedError>(op.random == nullptr, [&] {
+  const bool draws = op.random != nullptr && op.random(ops::Call(op, arguments));
+  check<NotImplementedError>(!draws, [&] {
     return concat("vmap: ", op.parsed.name,
                   " of a tensor with members draws random numbers, which is not there; draw them "
                   "outside of vmap");

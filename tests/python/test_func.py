@@ -40,6 +40,8 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sort": lambda x: x.sort(1)[0],
     "in place": lambda x: (x * 2).add_(x).mul_(3),
     "factory": lambda x: x + torch.arange(4.0),
+    "attention": lambda x: F.scaled_dot_product_attention(x[None], x[None], x[None]),
+    "dropout that is off": lambda x: F.dropout(x, training=False),
     "norm": lambda x: torch.linalg.norm(x),
     "einsum": lambda x: torch.einsum("ij,kj->ik", x, x),
 }
