@@ -42,7 +42,8 @@ _OldSvd = _result("svd", "U", "S", "V")
 
 
 def _refuse(name: str, info: Tensor, text: str) -> None:
-    """LinAlgError for the first matrix of a batch whose info is not 0."""
+    """LinAlgError for the first matrix of a batch (in vmap, of all members) whose info is not 0."""
+    info, _ = _C._unbatched(info)
     if not bool(info.any()):
         return
     codes = info.reshape(-1).tolist()

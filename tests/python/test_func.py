@@ -42,6 +42,7 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "factory": lambda x: x + torch.arange(4.0),
     "attention": lambda x: F.scaled_dot_product_attention(x[None], x[None], x[None]),
     "dropout that is off": lambda x: F.dropout(x, training=False),
+    "solve": lambda x: torch.linalg.solve(x @ x.T + torch.eye(3), x),
     "norm": lambda x: torch.linalg.norm(x),
     "einsum": lambda x: torch.einsum("ij,kj->ik", x, x),
 }
@@ -93,6 +94,8 @@ def test_what_vmap_refuses() -> None:
         vmap(lambda a: a if a.sum() > 0 else -a)(x)
     with pytest.raises(NotImplementedError, match="Doubled: an autograd.Function inside of vmap"):
         vmap(Doubled.apply)(x)
+    with pytest.raises(torch.linalg.LinAlgError, match="Batch element 1"):
+        vmap(torch.linalg.inv)(torch.stack([torch.eye(2), torch.zeros(2, 2)]))
     with pytest.raises(IndexError):
         vmap(lambda a, i: a.index_select(0, i))(x, torch.tensor([[0], [1], [2], [3], [0]]))
     assert torch._C._vmap_levels() == []
