@@ -24,6 +24,44 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
                           [&] { return concat("FLAMBEAU_DUMP: cannot write ", path.string()); });
 }
 
+/// The place, on the stack alone, into which not every row may fit; null if there is none.
+const SharedRows::Place* narrow_place(const SharedRows& shared) {
+  for (const SharedRows::Place& place : shared.places)
+    if (place.home < 0 && (place.extent.is_slot || place.extent.value > kPlaceElements))
+      return &place;
+  return nullptr;
+}
+
+/// Adds `program` as function `name`. Where its rows share values in a place that is too small for
+/// some, there is a function for these, which computes the values again.
+void generate(const ir::LoopProgram& program, Isa isa, llvm::Module& module,
+              const std::string& name) {
+  SharedRows shared = share_row_values(program);
+  const SharedRows::Place* place = narrow_place(shared);
+  if (place == nullptr) return LoopCodegen(std::move(shared), isa, module).generate(name);
+  if (!place->extent.is_slot) return LoopCodegen({program, {}}, isa, module).generate(name);
+  const auto slot = static_cast<uint64_t>(place->extent.value);
+  LoopCodegen(std::move(shared), isa, module).generate("short_rows", false);
+  LoopCodegen({program, {}}, isa, module).generate("long_rows", false);
+  llvm::Function* short_rows = module.getFunction("short_rows");
+  llvm::Function* function = add_function(module, short_rows->getFunctionType(), name);
+  llvm::IRBuilder<> builder(llvm::BasicBlock::Create(module.getContext(), "entry", function));
+  llvm::Value* extent = builder.CreateLoad(
+      builder.getInt64Ty(),
+      builder.CreateConstGEP1_64(builder.getInt64Ty(), function->getArg(1), slot));
+  std::vector<llvm::Value*> arguments;
+  for (llvm::Argument& argument : function->args()) arguments.push_back(&argument);
+  auto* fits = llvm::BasicBlock::Create(module.getContext(), "fits", function);
+  auto* rest = llvm::BasicBlock::Create(module.getContext(), "rest", function);
+  builder.CreateCondBr(builder.CreateICmpSLE(extent, builder.getInt64(kPlaceElements)), fits, rest);
+  for (const auto& [block, target] :
+       {std::pair{fits, short_rows}, std::pair{rest, module.getFunction("long_rows")}}) {
+    builder.SetInsertPoint(block);
+    builder.CreateCall(target, arguments);
+    builder.CreateRetVoid();
+  }
+}
+
 }  // namespace
 
 KernelImage compile(const ir::LoopProgram& program, Isa isa) {
@@ -32,7 +70,7 @@ KernelImage compile(const ir::LoopProgram& program, Isa isa) {
   llvm::Module module("flambeau", context);
   const auto machine = make_target_machine(isa);
   prepare_module(module, *machine);
-  LoopCodegen(program, isa, module).generate(entry);
+  generate(program, isa, module, entry);
 
   const std::string folder = setting("FLAMBEAU_DUMP");
   if (folder.empty()) return build_image(module, *machine, {&entry, 1});

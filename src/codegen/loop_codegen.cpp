@@ -22,14 +22,12 @@ constexpr int64_t kWrittenOut = 32;
 /// A body of more core operations than this is computed in one masked vector rather than in
 /// several whole ones.
 constexpr int kCheapBody = 24;
-/// Elements of a row that are kept on the stack between its passes.
-constexpr int64_t kPlaceElements = 4096;
 constexpr uint64_t kCacheLine = 64;
 
 }  // namespace
 
-LoopCodegen::LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module)
-    : shared_(share_row_values(program)),
+LoopCodegen::LoopCodegen(SharedRows shared, Isa isa, llvm::Module& module)
+    : shared_(std::move(shared)),
       program_(shared_.program),
       isa_(isa),
       module_(module),
@@ -37,12 +35,12 @@ LoopCodegen::LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& 
       builder_(module.getContext()),
       emitter_(builder_, isa_) {}
 
-void LoopCodegen::generate(const std::string& name) {
+void LoopCodegen::generate(const std::string& name, bool exported) {
   llvm::Type* i64 = builder_.getInt64Ty();
   llvm::Type* pointer = builder_.getPtrTy();
   auto* type = llvm::FunctionType::get(builder_.getVoidTy(), {pointer, pointer, i64, i64, i64, i64},
                                        /*isVarArg=*/false);
-  function_ = add_function(module_, type, name);
+  function_ = add_function(module_, type, name, exported);
   builder_.SetInsertPoint(new_block("entry"));
   // Slots and bases are read once: nothing that a kernel writes can change them.
   const size_t given = program_.buffers.size() - shared_.places.size();
@@ -174,6 +172,7 @@ void LoopCodegen::place_row() {
   const size_t given = program_.buffers.size() - places_.size();
   for (size_t i = 0; i < places_.size(); ++i) {
     const SharedRows::Place& place = shared_.places[i];
+    if (place.home < 0) continue;
     buffers_[given + i] =
         builder_.CreateSelect(builder_.CreateICmpSLE(operand(place.extent), number(kPlaceElements)),
                               places_[i], element_pointer(place.home, address(place.row).scalar));

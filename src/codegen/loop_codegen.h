@@ -19,9 +19,9 @@ namespace flambeau::codegen {
 
 class LoopCodegen {
  public:
-  LoopCodegen(const ir::LoopProgram& program, Isa isa, llvm::Module& module);
+  LoopCodegen(SharedRows shared, Isa isa, llvm::Module& module);
   /// Adds the program as function `name`, of type ir::KernelFunction, to the module.
-  void generate(const std::string& name);
+  void generate(const std::string& name, bool exported = true);
 
  private:
   using Statement = ir::Statement;

@@ -150,7 +150,8 @@ class RowPasses {
         home_ = s;
     if (home_.kind != StatementKind::Store) return;
     dtype_ = out_.program.buffers[static_cast<size_t>(home_.buffer)].dtype;
-    if (is_half(dtype_)) return;
+    has_home_ = !is_half(dtype_);
+    dtype_ = compute_dtype(dtype_);
     for (size_t first = 0; first + 1 < passes_.size(); ++first) share_from(first);
   }
 
@@ -207,7 +208,7 @@ class RowPasses {
       for (auto& body : bodies)
         for (Statement& s : body)
           if (s.kind == StatementKind::Load && s.buffer < 0) s.buffer = place_;
-      SharedRows::Place place{home_.buffer, {}, passes_.back()->extent};
+      SharedRows::Place place{has_home_ ? home_.buffer : -1, {}, passes_.back()->extent};
       place.row.offset = home_.index.offset;
       for (const auto& term : home_.index.terms)
         if (term.variable == rows_.variable) place.row.terms.push_back(term);
@@ -238,6 +239,7 @@ class RowPasses {
   const LoopAnalysis& analysis_;
   std::vector<Statement*> passes_;
   Statement home_;  ///< the store of the row
+  bool has_home_ = true;
   DType dtype_ = DType::Float32;
   int place_ = -1;
 };

@@ -6,17 +6,22 @@
 //
 // The first of these passes stores the value in a place of one row, which stays in the first-level
 // cache, and the others load it from there. No bit changes. Such a kernel's outputs are none of its
-// inputs, so that a row that is too long for the place can be kept where `out` will be.
+// inputs, so that a row that is too long for the place can be kept where `out` will be. An `out` of
+// half precision has no room for it: the program is then for rows that fit, and longer ones are
+// computed as they were given.
 
 #include "codegen/loop_analysis.h"
 
 namespace flambeau::codegen {
 
+/// Elements of a row that are kept on the stack between its passes.
+inline constexpr int64_t kPlaceElements = 4096;
+
 struct SharedRows {
   /// With a buffer more at its end for each place.
   ir::LoopProgram program;
   struct Place {
-    int home;           ///< the output whose row has this dtype and extent
+    int home;           ///< the output whose row has this dtype and extent, or -1
     ir::LoopIndex row;  ///< where that row begins
     ir::IntOperand extent;
   };

@@ -56,6 +56,25 @@ ir::LoopProgram standardised() {
   return b.finish();
 }
 
+/// normalised() from and to bfloat16.
+ir::LoopProgram normalised_halves() {
+  LoopBuilder b;
+  const int x = b.buffer(DType::BFloat16), out = b.buffer(DType::BFloat16, true);
+  const IntOperand x_row = b.slot(), out_row = b.slot(), length = b.slot();
+  b.loop(LoopMark::Parallel, c(0), [&](LoopVar r) {
+    const auto value = [&](LoopVar v) {
+      return b.row(ir::find_primitive("exp"), kF32,
+                   {b.convert(kF32, b.load(x, {at(r, x_row), at(v)}))});
+    };
+    const ValueId sum = b.reduce(CoreOp::Add, LoopMark::Vector, length, value);
+    b.loop(LoopMark::Vector, length, [&](LoopVar v) {
+      b.store(out, {at(r, out_row), at(v)},
+              b.convert(DType::BFloat16, b.op(CoreOp::Div, {value(v), sum})));
+    });
+  });
+  return b.finish();
+}
+
 int count(const std::string& text, const std::string& what) {
   int found = 0;
   for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
@@ -82,6 +101,14 @@ TEST(ShareRowValues, KeepsAValueForAllPassesAfterIt) {
   EXPECT_EQ(count(after, "= exp "), 1) << after;
   EXPECT_EQ(count(after, "store b2"), 1) << after;
   EXPECT_EQ(count(after, "load b2"), 2) << after;
+}
+
+TEST(ShareRowValues, OfHalvesAreKeptInFloat32) {
+  const codegen::SharedRows after = codegen::share_row_values(normalised_halves());
+  EXPECT_EQ(count(after.program.text(), "= exp "), 1) << after.program.text();
+  ASSERT_EQ(after.places.size(), 1U);
+  EXPECT_EQ(after.places[0].home, -1);
+  EXPECT_EQ(after.program.buffers.back().dtype, kF32);
 }
 
 TEST(ShareRowValues, LeavesWhatIsNotSafe) {
@@ -114,6 +141,31 @@ TEST(ShareRowValues, ChangesNoBit) {
             << isa_name(isa) << ' ' << length;
       }
     }
+}
+
+TEST(ShareRowValues, OfHalvesChangesNoBit) {
+  constexpr int64_t kRows = 2;
+  const ir::LoopProgram program = normalised_halves();
+  for (const int64_t length : {1, 33, 1024, 4096, 4097, 5000}) {
+    const size_t bytes = static_cast<size_t>(kRows * length) * sizeof(uint16_t);
+    GuardedBuffer input(bytes), expected(bytes);
+    std::mt19937_64 random(12);
+    for (int64_t i = 0; i < kRows * length; ++i) {
+      const auto v = static_cast<uint16_t>(0x3c00 + random() % 0x400);
+      std::memcpy(input.data() + i * 2, &v, 2);
+    }
+    const int64_t ints[] = {length, length, length};
+    void* const reference[] = {input.data(), expected.data()};
+    ir::interpret(program, reference, ints, 0, kRows, 0, 0);
+    for (const Isa isa : runnable_isas()) {
+      const auto kernel = load_kernel(codegen::compile(program, isa));
+      GuardedBuffer result(bytes);
+      void* const buffers[] = {input.data(), result.data()};
+      kernel(buffers, ints, 0, kRows, 0, 0);
+      EXPECT_EQ(std::memcmp(result.data(), expected.data(), bytes), 0)
+          << isa_name(isa) << ' ' << length;
+    }
+  }
 }
 
 }  // namespace
