@@ -51,7 +51,7 @@ void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& 
       for (const auto& term : s.index.terms)
         if (term.variable == vector && !analysis.is_transposed(s))
           census.scattered |=
-              term.coefficient.is_slot || term.coefficient.value > 2 || term.coefficient.value < 0;
+              term.coefficient.is_slot || term.coefficient.value > 2 || term.coefficient.value < -1;
     }
     census.has_reduce |= s.kind == StatementKind::Reduce;
     count(s.body, vector, analysis, census);

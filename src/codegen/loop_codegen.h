@@ -43,9 +43,11 @@ class LoopCodegen {
     Value* dynamic = nullptr;  ///< vector of i64, or null
     bool unit = false;         ///< stride is the constant 1
     bool two = false;          ///< stride is the constant 2: a part of pairs
+    bool back = false;         ///< stride is the constant -1
     bool varies() const { return stride != nullptr || dynamic != nullptr; }
     bool contiguous() const { return unit && dynamic == nullptr; }
     bool alternates() const { return two && dynamic == nullptr; }
+    bool descends() const { return back && dynamic == nullptr; }
   };
 
   // Statements (loop_codegen.cpp).
@@ -88,6 +90,8 @@ class LoopCodegen {
   Value* load_uniform(const Statement& s, const Address& address, Value* mask);
   Value* load_contiguous(const Statement& s, Value* pointer, Value* mask);
   Value* load_alternate(const Statement& s, Value* pointer);
+  /// Elements that lie backwards from the scalar address.
+  Value* load_descending(const Statement& s, Value* scalar, Value* mask);
   Value* gather(const Statement& s, const Address& address, Value* mask);
   void store(const Statement& s);
   void store_contiguous(DType dtype, Value* value, Value* pointer, Value* mask);

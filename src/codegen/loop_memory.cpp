@@ -49,6 +49,7 @@ LoopCodegen::Address LoopCodegen::address(const ir::LoopIndex& index) {
       result.stride = operand(coefficient);
       result.unit = !coefficient.is_slot && coefficient.value == 1;
       result.two = !coefficient.is_slot && coefficient.value == 2;
+      result.back = !coefficient.is_slot && coefficient.value == -1;
     }
   }
   return result;
@@ -109,6 +110,8 @@ Value* LoopCodegen::load(const Statement& s) {
     raw = load_contiguous(s, element_pointer(s.buffer, a.scalar), mask);
   else if (a.alternates() && access_mask(mask) == nullptr)
     raw = load_alternate(s, element_pointer(s.buffer, a.scalar));
+  else if (a.descends() && (access_mask(mask) == nullptr || has_native_mask(s.dtype)))
+    raw = load_descending(s, a.scalar, mask);
   else
     raw = gather(s, a, mask);
   return emitter_.from_memory(raw, s.dtype);
@@ -188,6 +191,20 @@ Value* LoopCodegen::load_alternate(const Statement& s, Value* pointer) {
   for (int place = 0; place < 2 * lanes; place += 2)
     indices.push_back(place < lanes ? place : lanes + place - (lanes - 1));
   return builder_.CreateShuffleVector(low, high, llvm::ArrayRef(indices.data(), indices.size()));
+}
+
+Value* LoopCodegen::load_descending(const Statement& s, Value* scalar, Value* mask) {
+  Value* last = number(static_cast<int64_t>(lanes_.count) - 1);
+  Value* pointer = element_pointer(s.buffer, builder_.CreateSub(scalar, last));
+  llvm::Type* type = emitter_.memory_type(s.dtype, lanes_.count);
+  if (Value* lanes = access_mask(mask)) {
+    llvm::Constant* zero = llvm::Constant::getNullValue(maskable(builder_, type));
+    Value* raw = builder_.CreateMaskedLoad(zero->getType(), pointer, alignment_of(s.dtype),
+                                           builder_.CreateVectorReverse(lanes), zero);
+    return builder_.CreateVectorReverse(builder_.CreateBitCast(raw, type));
+  }
+  return builder_.CreateVectorReverse(
+      builder_.CreateAlignedLoad(type, pointer, alignment_of(s.dtype)));
 }
 
 Value* LoopCodegen::gather(const Statement& s, const Address& a, Value* mask) {

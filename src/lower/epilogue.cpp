@@ -65,6 +65,7 @@ ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
             s.index.terms.push_back({1, IntOperand::constant(1)});
             break;
           case StrideClass::Two:
+          case StrideClass::Back:
           case StrideClass::Other:
           case StrideClass::Transposed:
             s.index.terms.push_back({1, IntOperand::slot(slot({number, true, -1}))});

@@ -99,9 +99,9 @@ enum class KernelKind : uint8_t {
   Tree,       ///< second half: combines the blocks' results
 };
 
-/// Classes of strides that code depends on. Transposed (inner, Pointwise): as Other, where the
-/// stride along the parallel loop is 1.
-enum class StrideClass : uint8_t { Zero, Unit, Two, Other, Transposed };
+/// Classes of strides that code depends on. Back: -1. Transposed (inner, Pointwise): as Other,
+/// where the stride along the parallel loop is 1.
+enum class StrideClass : uint8_t { Zero, Unit, Two, Back, Other, Transposed };
 
 /// One class of layouts. `inner` and `reduced` give the class of each access along the inner kept
 /// loop (Pointwise, Column) and along the merged reduced loop (all but Pointwise). `reduced_levels`

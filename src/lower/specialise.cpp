@@ -95,6 +95,8 @@ class Specialiser {
         return IntOperand::constant(1);
       case StrideClass::Two:
         return IntOperand::constant(2);
+      case StrideClass::Back:
+        return IntOperand::constant(-1);
       case StrideClass::Other:
       case StrideClass::Transposed:
         break;

@@ -82,6 +82,18 @@ struct LaunchTemplate::Bound {
       if (outer.strides[a] != inner.strides[a] * inner.extent) return false;
     return true;
   }
+  /// Iterations of a kept loop may run in either order: the one in which memory goes upwards.
+  void walk_forward(Level& level) {
+    int upwards = 0;
+    for (size_t a = 0; a < level.strides.size(); ++a)
+      if (element_size[a] != 0 && std::abs(level.strides[a]) == 1)
+        upwards += static_cast<int>(level.strides[a]);
+    if (upwards >= 0) return;
+    for (size_t a = 0; a < level.strides.size(); ++a) {
+      offset[a] += level.strides[a] * (level.extent - 1);
+      level.strides[a] = -level.strides[a];
+    }
+  }
 };
 
 LaunchTemplate::LaunchTemplate(std::shared_ptr<const KernelTemplate> kernel)
@@ -173,6 +185,7 @@ BoundLaunches LaunchTemplate::bind(std::span<const int64_t* const> strides,
   SmallVector<Bound::Level, 4> kept;
   for (Bound::Level& level : bound.kept) {
     if (level.extent == 1) continue;
+    bound.walk_forward(level);
     size_t position = kept.size();
     while (position > 0 && before(level, kept[position - 1])) --position;
     kept.insert(position, std::move(level));
@@ -212,6 +225,8 @@ StrideClass class_of(int64_t stride) {
       return StrideClass::Unit;
     case 2:
       return StrideClass::Two;
+    case -1:
+      return StrideClass::Back;
     default:
       return StrideClass::Other;
   }
@@ -280,7 +295,8 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     const bool serial = k.has_section(lower::Section::Kind::Serial);
     // Steps that are costly, and must wait for each other, run for several rows at once.
     const bool slow_scan = k.has_section(lower::Section::Kind::Scan) && k.cost > kCostlyScan;
-    const bool column = !bound.kept.empty() && (serial || slow_scan || along_kept > along_reduced);
+    const bool column = !bound.kept.empty() && (serial ? along_kept >= along_reduced
+                                                       : slow_scan || along_kept > along_reduced);
     layout.kind = column ? KernelKind::Column : KernelKind::Row;
     layout.reduced_levels =
         static_cast<uint8_t>(bound.reduced.size() > 1 ? bound.reduced.size() : 1);

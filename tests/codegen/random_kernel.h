@@ -144,6 +144,7 @@ class RandomKernelMaker {
       return out;
     }
     int64_t reach = 0;
+    int64_t first = 0;  // of an index that runs backwards
     int64_t block = 1;
     bool empty = false;
     for (size_t i = open_.size(); i-- > 0;) {
@@ -153,7 +154,10 @@ class RandomKernelMaker {
       const int64_t kind = below(4);
       if (!is_output && kind == 0) continue;  // does not move with this loop
       int64_t stride = block;
-      if (innermost && kind == 2) {
+      if (innermost && !is_output && kind == 3 && below(2) == 0) {
+        out.terms.push_back(at(variable, c(-1)));
+        first = std::max<int64_t>(extent - 1, 0);
+      } else if (innermost && kind == 2) {
         stride = 2;  // a part of pairs
         out.terms.push_back(at(variable, c(stride)));
       } else if (innermost && kind != 1) {
@@ -166,7 +170,7 @@ class RandomKernelMaker {
       block = stride * std::max<int64_t>(extent, 1);
     }
     const int64_t offset = below(3);
-    out.offset = below(2) == 0 ? c(offset) : slot(offset);
+    out.offset = below(2) == 0 ? c(offset + first) : slot(offset + first);
     elements = empty ? 0 : reach + offset + 1;
     return out;
   }

@@ -222,6 +222,20 @@ TEST(KernelText, AnOperandAcrossTheVectorsIsContiguousAlongTheRows) {
 )");
 }
 
+TEST(KernelText, AnOperandThatRunsBackwardsIsNotStrided) {
+  EXPECT_EQ(kernel_of(kNegated, 0, KernelKind::Pointwise, StrideClass::Back, StrideClass::Zero),
+            R"(kernel(b0: f32 in, b1: f32 out) {
+  parallel v0 {
+    parallel_inner v1 {
+      %0 = load b0[v0 * i0 + v1 * -1] : f32
+      %1 = neg %0 : f32
+      store b1[v0 * i1 + v1 * -1], %1
+    }
+  }
+}
+)");
+}
+
 constexpr const char* kOuterProduct = R"(program(p0: f32[s0.0, 1], p1: f32[1, s1.1]) {
   %0 = parameter : f32[s0.0, 1]
   %1 = parameter {index=1} : f32[1, s1.1]
