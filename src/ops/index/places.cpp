@@ -1,9 +1,12 @@
 // Operations whose shape, or whose whole result, depends on values.
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
+#include <span>
 
+#include "ir/core_carrier.h"
 #include "ops/index/rows.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
@@ -13,10 +16,108 @@ namespace {
 
 using namespace prim;
 
-bool is_true(const HostTensor& t, int64_t position) {
-  if (!is_complex(t.info.dtype)) return number_at(t, position) != 0;
-  const HostTensor parts = parts_of(t);
-  return number_at(parts, 2 * position) != 0 || number_at(parts, 2 * position + 1) != 0;
+/// Which elements are not 0, a byte each.
+class Mask {
+ public:
+  explicit Mask(const HostTensor& t) : sizes_(t.info.sizes), count_(t.info.numel()) {
+    if (is_bool(t.info.dtype)) {
+      bytes_ = static_cast<const uint8_t*>(t.data);
+      return;
+    }
+    own_.resize(static_cast<size_t>(count_));
+    bytes_ = own_.data();
+    const bool pairs = is_complex(t.info.dtype);
+    ir::with_type(pairs ? real_dtype(t.info.dtype) : t.info.dtype, [&]<class T>() {
+      const auto* data = static_cast<const T*>(t.data);
+      const auto is_set = [](T v) {
+        if constexpr (ir::kIsHalf<T>)
+          return (v.bits & 0x7fff) != 0;
+        else
+          return v != T{};
+      };
+      for (size_t i = 0; i < own_.size(); ++i)
+        own_[i] = pairs ? is_set(data[2 * i]) || is_set(data[2 * i + 1]) : is_set(data[i]);
+    });
+  }
+  const Ints& sizes() const { return sizes_; }
+  void flatten() { sizes_ = {count_}; }
+  /// How many are set of the mask stretched to `numel` elements.
+  int64_t count_in(int64_t numel) const {
+    int64_t set = 0;
+    for (int64_t i = 0; i < count_; ++i) set += bytes_[i] != 0;
+    return count_ == 0 ? 0 : set * (numel / count_);
+  }
+
+  /// Calls body(index, places) for pieces of the mask stretched to `sizes`, in row-major order:
+  /// those of [index[.., 0], index[.., n)) that are set, as places along the last axis.
+  template <class Body>
+  void for_places(const Ints& sizes, const Body& body) const;
+
+ private:
+  Ints sizes_;
+  int64_t count_;
+  const uint8_t* bytes_;
+  std::vector<uint8_t> own_;
+};
+
+/// Strides of a contiguous tensor stretched to `rank` axes.
+Ints stretched_strides(const Ints& from, size_t rank) {
+  const Ints own = contiguous_strides(from);
+  Ints strides(rank, 0);
+  for (size_t i = 0; i < from.size(); ++i)
+    if (from[i] != 1) strides[rank - from.size() + i] = own[i];
+  return strides;
+}
+int64_t offset_of(const Ints& index, const Ints& strides) {
+  int64_t offset = 0;
+  for (size_t i = 0; i < index.size(); ++i) offset += index[i] * strides[i];
+  return offset;
+}
+
+template <class Body>
+void Mask::for_places(const Ints& sizes, const Body& body) const {
+  constexpr int64_t kPiece = 1024;
+  std::array<int64_t, kPiece> places;
+  const size_t last = sizes.size() - 1;
+  for (const int64_t size : sizes)
+    if (size == 0) return;
+  const Ints strides = stretched_strides(sizes_, sizes.size());
+  for (Ints index(sizes.size(), 0); index[0] < sizes[0];) {
+    const uint8_t* row = bytes_ + offset_of(index, strides);
+    for (int64_t first = 0; first < sizes[last]; first += kPiece) {
+      const int64_t end = std::min(first + kPiece, sizes[last]);
+      // Without branches: masks may be random.
+      size_t found = 0;
+      for (int64_t i = first; i < end; ++i) {
+        places[found] = i;
+        found += row[i * strides[last]] != 0;
+      }
+      body(index, std::span<const int64_t>(places.data(), found));
+    }
+    size_t axis = last;
+    index[last] = sizes[last];
+    for (; axis > 0 && index[axis] >= sizes[axis]; --axis) {
+      index[axis] = 0;
+      ++index[axis - 1];
+    }
+  }
+}
+
+/// Calls fn.operator()<T>() with a type of `size` bytes.
+template <class Fn>
+void with_size(size_t size, const Fn& fn) {
+  switch (size) {
+    case 1:
+      return fn.template operator()<uint8_t>();
+    case 2:
+      return fn.template operator()<uint16_t>();
+    case 4:
+      return fn.template operator()<uint32_t>();
+    case 8:
+      return fn.template operator()<uint64_t>();
+    default:
+      return fn.template operator()<std::array<uint64_t, 2>>();
+  }
 }
 
 const Register kNonzero({
@@ -30,23 +131,20 @@ const Register kNonzero({
     .kernel =
         [](HostCall& host) {
           const HostTensor x = host.input("self");
-          const int64_t n = x.info.numel();
-          int64_t count = 0;
-          for (int64_t i = 0; i < n; ++i) count += is_true(x, i);
+          const Mask mask(x);
+          const int64_t count = mask.count_in(x.info.numel());
           const auto rank = static_cast<int64_t>(x.info.sizes.size());
           const HostTensor out = host.output(0, {DType::Int64, {count, rank}, {rank, 1}});
-          auto* places = static_cast<int64_t*>(out.data);
-          int64_t row = 0;
-          for (int64_t i = 0; i < n; ++i) {
-            if (!is_true(x, i)) continue;
-            int64_t rest = i;
-            for (int64_t axis = rank; axis-- > 0;) {
-              const int64_t extent_here = x.info.sizes[static_cast<size_t>(axis)];
-              places[row * rank + axis] = rest % extent_here;
-              rest /= extent_here;
+          if (rank == 0) return;
+          auto* place = static_cast<int64_t*>(out.data);
+          mask.for_places(x.info.sizes, [&](const Ints& index, std::span<const int64_t> places) {
+            for (const int64_t last : places) {
+              for (int64_t axis = 0; axis + 1 < rank; ++axis)
+                place[axis] = index[static_cast<size_t>(axis)];
+              place[rank - 1] = last;
+              place += rank;
             }
-            ++row;
-          }
+          });
         },
     .complex_kernel = true,
     .differentiable = false,
@@ -90,33 +188,28 @@ const Register kMaskedSelect({
     .kernel =
         [](HostCall& host) {
           const HostTensor x = host.input("self");
-          const HostTensor mask = host.input("mask");
-          const SmallVector<Ints, 2> shapes{x.info.sizes, mask.info.sizes};
-          const Ints sizes = host.call().broadcast(shapes);
-          const auto place = [&](const HostTensor& t, const Ints& index) {
-            int64_t offset = 0;
-            const size_t shift = index.size() - t.info.sizes.size();
-            const Ints strides = contiguous_strides(t.info.sizes);
-            for (size_t i = 0; i < t.info.sizes.size(); ++i)
-              if (t.info.sizes[i] != 1) offset += index[shift + i] * strides[i];
-            return offset;
-          };
-          std::vector<int64_t> found;
+          Mask mask(host.input("mask"));
+          const SmallVector<Ints, 2> shapes{x.info.sizes, mask.sizes()};
+          Ints sizes = host.call().broadcast(shapes);
           int64_t total = 1;
           for (const int64_t size : sizes) total *= size;
-          Ints index(sizes.size(), 0);
-          for (int64_t i = 0; i < total; ++i) {
-            if (is_true(mask, place(mask, index))) found.push_back(place(x, index));
-            for (size_t axis = sizes.size(); axis-- > 0;) {
-              if (++index[axis] < sizes[axis]) break;
-              index[axis] = 0;
-            }
+          // One long row where nothing is stretched.
+          Ints x_sizes = x.info.sizes;
+          const bool plain = x_sizes == mask.sizes();
+          if (plain) {
+            sizes = x_sizes = {total};
+            mask.flatten();
           }
-          const auto count = static_cast<int64_t>(found.size());
+          const Ints strides = stretched_strides(x_sizes, sizes.size());
+          const int64_t count = mask.count_in(total);
           const HostTensor out = host.output(0, {x.info.dtype, {count}, {1}});
-          for (int64_t i = 0; i < count; ++i)
-            std::memcpy(address(out, i), address(x, found[static_cast<size_t>(i)]),
-                        size_of(x.info.dtype));
+          with_size(size_of(x.info.dtype), [&]<class T>() {
+            auto* to = static_cast<T*>(out.data);
+            mask.for_places(sizes, [&](const Ints& index, std::span<const int64_t> places) {
+              const T* from = static_cast<const T*>(x.data) + offset_of(index, strides);
+              for (const int64_t place : places) *to++ = from[place * strides.back()];
+            });
+          });
         },
     .complex_kernel = true,
     .samples = [] { return SampleList{{{t({3, 4}), mask({3, 4})}}, {{t({3, 4}), mask({4})}}}; },
@@ -161,9 +254,7 @@ const Register kMaskedScatter({
         [](HostCall& host) {
           const HostTensor mask = host.input("mask");
           const Call& call = host.call();
-          int64_t wanted = 0;
-          for (int64_t i = 0; i < mask.info.numel(); ++i) wanted += is_true(mask, i);
-          if (mask.info.numel() > 0) wanted *= infer(call)[0].numel() / mask.info.numel();
+          const int64_t wanted = Mask(mask).count_in(infer(call)[0].numel());
           check(wanted <= call.tensor("source").numel(), [&] {
             return concat(call.name(),
                           ": expected self and source to have enough elements: the "
@@ -330,98 +421,6 @@ const Register kBincount({
     .differentiable = false,
     .samples =
         [] { return SampleList{{{indices({9}, 5)}}, {{indices({9}, 5), t({9}), Scalar(8)}}}; },
-});
-
-/// For each value the number of elements of its sorted row that come before it.
-void search_kernel(HostCall& host, std::string_view sorted_name, std::string_view values_name,
-                   bool right) {
-  const HostTensor sorted = host.input(sorted_name);
-  const Argument& argument = host.call()[values_name];
-  const auto* number = std::get_if<Scalar>(&argument);
-  const HostTensor out = host.output(0);
-  const int64_t n = sorted.info.sizes.back();
-  int64_t values_in_row = out.info.numel();
-  if (sorted.info.dim() > 1) values_in_row = out.info.sizes.back();
-  for (int64_t i = 0; i < out.info.numel(); ++i) {
-    const double value =
-        number != nullptr ? number->to_double() : number_at(host.input(values_name), i);
-    const int64_t row = sorted.info.dim() > 1 ? i / values_in_row : 0;
-    int64_t low = 0;
-    int64_t high = n;
-    while (low < high) {
-      const int64_t middle = (low + high) / 2;
-      const double at = number_at(sorted, row * n + middle);
-      const bool before = right ? !(value < at) && value == value : !(at >= value) && at == at;
-      if (before)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    store(out, i, static_cast<ir::Container>(low));
-  }
-}
-DType place_dtype(const Call& call) {
-  return call.boolean("out_int32") ? DType::Int32 : DType::Int64;
-}
-const Register kSearchsorted({
-    .schema = "searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, "
-              "bool right=False, str? side=None) -> Tensor",
-    .doc = "Where the values would be inserted in the sorted rows: before equal ones, or behind "
-           "them with right.",
-    .variants = {.method = false},
-    .numbers = {"self"},
-    .shape =
-        [](const Call& call, ResultInfos& results) {
-          const TensorInfo& sorted = call.tensor("sorted_sequence");
-          const auto* values = std::get_if<const TensorInfo*>(&call["self"]);
-          check(sorted.dim() > 0,
-                [&] { return concat(call.name(), ": the sequence needs at least one dimension"); });
-          Ints sizes;
-          if (values != nullptr) {
-            sizes = (*values)->sizes;
-            bool fits = sorted.dim() == 1 || sorted.dim() == (*values)->dim();
-            for (int i = 0; fits && sorted.dim() > 1 && i + 1 < sorted.dim(); ++i)
-              fits = sorted.sizes[static_cast<size_t>(i)] == sizes[static_cast<size_t>(i)];
-            check(fits, [&] {
-              return concat(call.name(),
-                            ": boundaries tensor should be 1 dimension or the first "
-                            "N-1 dimensions of boundaries tensor and input value tensor must "
-                            "match, got ",
-                            list_text(sorted.sizes), " and ", list_text(sizes));
-            });
-          }
-          results.push_back({place_dtype(call), sizes, {}});
-        },
-    .kernel =
-        [](HostCall& host) {
-          const auto* side = std::get_if<std::string>(&host.call()["side"]);
-          const bool right = side != nullptr ? *side == "right" : host.call().boolean("right");
-          search_kernel(host, "sorted_sequence", "self", right);
-        },
-    .differentiable = false,
-    .samples = [] { return SampleList{{{typed({5}, DType::Float32, 1, 1), t({2, 3})}}}; },
-});
-const Register kBucketize({
-    .schema = "bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool "
-              "right=False) -> Tensor",
-    .doc = "The number of the boundary interval of each value.",
-    .variants = {.method = false},
-    .numbers = {"self"},
-    .shape =
-        [](const Call& call, ResultInfos& results) {
-          check(call.tensor("boundaries").dim() == 1, [&] {
-            return concat(call.name(), ": boundaries tensor must be 1 dimension, but got dim(",
-                          call.tensor("boundaries").dim(), ")");
-          });
-          const auto* values = std::get_if<const TensorInfo*>(&call["self"]);
-          results.push_back({place_dtype(call), values == nullptr ? Ints{} : (*values)->sizes, {}});
-        },
-    .kernel =
-        [](HostCall& host) {
-          search_kernel(host, "boundaries", "self", host.call().boolean("right"));
-        },
-    .differentiable = false,
-    .samples = [] { return SampleList{{{t({2, 3}), typed({5}, DType::Float32, 1, 1)}}}; },
 });
 
 }  // namespace

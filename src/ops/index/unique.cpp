@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "ir/core_carrier.h"
 #include "ops/index/rows.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
@@ -169,16 +170,29 @@ const Register kIsin({
 });
 
 // ---- histograms
+/// Calls body(number) for each element.
+template <class Body>
+void for_numbers(const HostTensor& t, const Body& body) {
+  const int64_t count = t.info.numel();
+  ir::with_type(t.info.dtype, [&]<class T>() {
+    if constexpr (std::is_arithmetic_v<T>) {
+      const auto* data = static_cast<const T*>(t.data);
+      for (int64_t i = 0; i < count; ++i) body(static_cast<double>(data[i]));
+    } else {
+      for (int64_t i = 0; i < count; ++i) body(number_at(t, i));
+    }
+  });
+}
 std::pair<double, double> histogram_range(HostCall& host) {
   double low = host.call().number("min").to_double();
   double high = host.call().number("max").to_double();
   if (low == high && host.call().tensor("self").numel() > 0) {
     const HostTensor x = host.input("self");
     low = high = number_at(x, 0);
-    for (int64_t i = 1; i < x.info.numel(); ++i) {
-      low = std::min(low, number_at(x, i));
-      high = std::max(high, number_at(x, i));
-    }
+    for_numbers(x, [&](double value) {
+      low = std::min(low, value);
+      high = std::max(high, value);
+    });
   }
   return low == high ? std::pair(low - 1, high + 1) : std::pair(low, high);
 }
@@ -201,15 +215,16 @@ const Register kHistc({
           const HostTensor x = host.input("self");
           const HostTensor out = host.output(0);
           const int64_t bins = host.call().integer("bins");
-          const auto [low, high] = histogram_range(host);
+          const auto range = histogram_range(host);
+          const double low = range.first;
+          const double high = range.second;
           std::vector<int64_t> counts(static_cast<size_t>(bins));
-          for (int64_t i = 0; i < x.info.numel(); ++i) {
-            const double value = number_at(x, i);
-            if (!(value >= low && value <= high)) continue;
+          for_numbers(x, [&](double value) {
+            if (!(value >= low && value <= high)) return;
             const auto bin =
                 static_cast<int64_t>((value - low) / (high - low) * static_cast<double>(bins));
             ++counts[static_cast<size_t>(std::min(bin, bins - 1))];
-          }
+          });
           for (int64_t i = 0; i < bins; ++i)
             store(out, i,
                   ir::container_of(out.info.dtype,
@@ -217,7 +232,9 @@ const Register kHistc({
         },
     .checks =
         [](HostCall& host) {
-          const auto [low, high] = histogram_range(host);
+          const auto range = histogram_range(host);
+          const double low = range.first;
+          const double high = range.second;
           check(std::isfinite(low) && std::isfinite(high), [&, low = low, high = high] {
             return concat(host.call().name(), ": range of [", low, ", ", high, "] is not finite");
           });
