@@ -62,6 +62,13 @@ KernelImage compile(const PackPart& given, Isa isa) {
         names.push_back(concat("pack_", entry));
         emitter.emit_pack(names.back(), part.source, unit, columns);
       }
+    for (const bool unit : {false, true})
+      for (const bool columns : {false, true}) {
+        const int entry = PackPart::window_entry(unit, columns);
+        require(entry == static_cast<int>(names.size()), "order of packing functions");
+        names.push_back(concat("pack_window_", entry));
+        emitter.emit_pack_window(names.back(), part.source, unit, columns);
+      }
   });
 }
 

@@ -23,6 +23,7 @@ class ContractionEmitter {
   /// them, so that b is read in long pieces that hardware looks ahead in; sums wait on the stack.
   void emit_wide_kernel(const std::string& name, const MicroKernelPart& part, int rows);
   void emit_pack(const std::string& name, DType source, PackStride unit, bool columns);
+  void emit_pack_window(const std::string& name, DType source, bool unit, bool columns);
 
  private:
   /// Starts a function; 'p' in `parameters` is a pointer, 'i' an Int64.

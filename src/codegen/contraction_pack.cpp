@@ -171,4 +171,52 @@ void ContractionEmitter::emit_pack_elements(const Pack& pack, Value* first) {
   });
 }
 
+void ContractionEmitter::emit_pack_window(const std::string& name, DType source, bool unit,
+                                          bool columns) {
+  llvm::Function* f = begin_function(name, "pppip");
+  llvm::Type* type = type_of(source);
+  const llvm::Align align(size_of(source));
+  const int64_t width = columns ? tile_.columns() : tile_.packed_rows;
+  const auto lanes = static_cast<unsigned>(tile_.lanes);
+  auto* vector = llvm::FixedVectorType::get(type, lanes);
+  auto* offsets = llvm::FixedVectorType::get(builder_.getInt64Ty(), lanes);
+  const auto load_offset = [&](Value* table) {
+    return builder_.CreateAlignedLoad(builder_.getInt64Ty(), table, llvm::Align(8));
+  };
+  // What is added to a row's address: one offset, or each lane's.
+  Values lane_offsets;
+  for (int64_t lane = 0; lane < width; lane += tile_.lanes) {
+    Value* table = at(builder_.getInt64Ty(), f->getArg(1), unit ? 0 : lane);
+    if (unit) {
+      lane_offsets.push_back(builder_.CreateAdd(load_offset(table), integer(lane)));
+    } else {
+      lane_offsets.push_back(builder_.CreateAlignedLoad(offsets, table, llvm::Align(8)));
+    }
+  }
+  const auto load = [&](Value* row, Value* offset) -> Value* {
+    Value* address = builder_.CreateGEP(type, row, offset);
+    if (unit) return builder_.CreateAlignedLoad(vector, address, align);
+    return builder_.CreateMaskedGather(vector, address, align);
+  };
+  Pack pack{};
+  pack.k = f->getArg(3);
+  Values carried{f->getArg(2), f->getArg(4)};
+  emit_steps(pack, integer(0), carried, [&](bool whole) {
+    Value* row = at(type, f->getArg(0), load_offset(carried[0]));
+    Value* next_row = nullptr;
+    if (in_pairs() && whole)
+      next_row = at(type, f->getArg(0), load_offset(at(builder_.getInt64Ty(), carried[0], 1)));
+    for (size_t v = 0; v < lane_offsets.size(); ++v) {
+      Value* next = llvm::Constant::getNullValue(vector);
+      if (next_row != nullptr) next = load(next_row, lane_offsets[v]);
+      builder_.CreateAlignedStore(to_steps(load(row, lane_offsets[v]), next, source),
+                                  at(step_, carried[1], static_cast<int64_t>(v) * tile_.lanes),
+                                  alignment_);
+    }
+    carried[0] = at(builder_.getInt64Ty(), carried[0], tile_.step);
+    carried[1] = at(step_, carried[1], width);
+  });
+  builder_.CreateRetVoid();
+}
+
 }  // namespace flambeau::codegen

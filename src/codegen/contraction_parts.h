@@ -102,6 +102,11 @@ using PackFunction = void (*)(const void* source, int64_t lane_stride, int64_t k
                               int64_t lanes, int64_t readable, int64_t k, void* panels,
                               int64_t panel_stride);
 
+/// The same for one panel of an operand whose elements lie anywhere: step for step, element (i, k)
+/// of the source is source[lane_offsets[i] + k_offsets[k]]. Every lane of the panel has an offset.
+using PackWindowFunction = void (*)(const void* source, const int64_t* lane_offsets,
+                                    const int64_t* k_offsets, int64_t k, void* panel);
+
 /// Micro-kernels, compiled together as one image.
 struct MicroKernelPart {
   DType operand = DType::Float32;  ///< that of the sums, or BFloat16: see multiplied_dtype()
@@ -151,6 +156,10 @@ struct PackPart {
   static int entry(PackStride unit, bool columns) {
     return static_cast<int>(unit) * 2 + (columns ? 1 : 0);
   }
+  /// Entry of the PackWindowFunction; `unit`: each lane lies behind the one before.
+  static int window_entry(bool unit, bool columns) {
+    return 6 + (unit ? 2 : 0) + (columns ? 1 : 0);
+  }
   PackPart at(Isa isa) const { return {source, multiplied_dtype(operand, isa)}; }
   std::string text() const;
   Hash128 hash() const;
@@ -178,7 +187,7 @@ inline std::string PackPart::text() const {
 }
 
 inline Hash128 PackPart::hash() const {
-  return Hasher().add(std::string_view("pack")).add(source).add(operand).finish();
+  return Hasher().add(std::string_view("pack panels")).add(source).add(operand).finish();
 }
 
 }  // namespace flambeau::codegen

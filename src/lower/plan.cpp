@@ -7,6 +7,7 @@
 #include "lower/row_axis.h"
 #include "lower/structural.h"
 #include "lower/template_builder.h"
+#include "lower/window.h"
 #include "prim/vjp.h"
 
 namespace flambeau::lower {
@@ -155,59 +156,7 @@ class Planner {
     }
   }
 
-  /// True for a coefficient that turned an odd number of flips; steps and extents, of which the
-  /// others are made, are not negative.
-  static bool is_negative(const Dim& coefficient) {
-    if (coefficient.is_constant()) return coefficient.constant() < 0;
-    if (coefficient.op() == ir::DimOp::Size || coefficient.op() == ir::DimOp::Integer) return false;
-    const bool left = is_negative(coefficient.left());
-    const bool right = is_negative(coefficient.right());
-    return coefficient.op() == ir::DimOp::Mul ? left != right : left || right;
-  }
-
-  /// The materialised value and position that a chain of affine views of it reads.
-  struct Window {
-    NodeId source;
-    SmallVector<AxisIndex, 5> axes;
-  };
-  std::optional<Window> window_of(NodeId id, const SmallVector<AxisIndex, 5>& axes,
-                                  bool through_widening) const {
-    IndexEnv env{axes, -1};
-    while (value_of_[index(id)] < 0) {
-      const Node& n = node(id);
-      if (through_widening && n.primitive == rows().convert && n.type.dtype == DType::Float32 &&
-          is_half(node(n.arguments[0]).type.dtype)) {
-        id = n.arguments[0];
-        continue;
-      }
-      if (n.primitive->cls == PrimitiveClass::Gather) {
-        const std::optional<IndexEnv> inner = affine_gather(n, env);
-        if (!inner) return std::nullopt;
-        env = *inner;
-      } else {
-        const std::optional<IndexEnv> inner = operand_env(program_, n, env);
-        if (!inner) return std::nullopt;
-        env = *inner;
-      }
-      id = n.arguments[0];
-    }
-    // Nothing in memory has negative strides: a flipped view is computed.
-    for (const AxisIndex& axis : env.axes)
-      for (const AxisIndex::Term& term : axis.terms)
-        if (is_negative(term.coefficient)) return std::nullopt;
-    return Window{id, env.axes};
-  }
-
-  /// The position a gather reads if all its indices are affine in the loops (diagonals, windows).
-  std::optional<IndexEnv> affine_gather(const Node& n, const IndexEnv& env) const {
-    IndexEnv inner;
-    for (size_t i = 1; i < n.arguments.size(); ++i) {
-      std::optional<AxisIndex> position = affine_index(program_, value_of_, n.arguments[i], env);
-      if (!position) return std::nullopt;
-      inner.axes.push_back(std::move(*position));
-    }
-    return inner;
-  }
+  WindowFinder window_finder() const { return {program_, value_of_}; }
 
   bool plan_alias(NodeId id) {
     const Node& n = node(id);
@@ -227,7 +176,7 @@ class Planner {
     SmallVector<AxisIndex, 5> axes;
     for (size_t a = 0; a < n.type.shape.size(); ++a)
       axes.push_back(AxisIndex::loop(static_cast<int>(a)));
-    const std::optional<Window> window = window_of(id, axes, false);
+    const std::optional<WindowFinder::Window> window = window_finder().window_of(id, axes, false);
     if (!window) return plan_kernel(id);
     AliasStep step;
     step.value = value_of_[index(window->source)];
@@ -256,13 +205,22 @@ class Planner {
     a_axes.push_back(k);
     b_axes.push_back(k);
     b_axes.push_back(transposed ? row : column);
-    const std::optional<Window> a = window_of(product.arguments[0], a_axes, true);
-    if (!a) return refuse(product.arguments[0]);
-    const std::optional<Window> b = window_of(product.arguments[1], b_axes, true);
-    if (!b) return refuse(product.arguments[1]);
+    NodeId missing = -1;
+    const auto operand = [&](NodeId argument, const SmallVector<AxisIndex, 5>& axes) {
+      missing = argument;
+      const std::optional<WindowFinder::Window> window =
+          window_finder().window_of(argument, axes, true);
+      return window
+                 ? window
+                 : window_finder().patches_of(argument, axes, static_cast<int>(batch) + 3, missing);
+    };
+    const std::optional<WindowFinder::Window> a = operand(product.arguments[0], a_axes);
+    if (!a) return refuse(missing);
+    const std::optional<WindowFinder::Window> b = operand(product.arguments[1], b_axes);
+    if (!b) return refuse(missing);
     ContractStep step;
-    step.a = {value_of_[index(a->source)], a->axes};
-    step.b = {value_of_[index(b->source)], b->axes};
+    step.a = {value_of_[index(a->source)], a->axes, a->digits};
+    step.b = {value_of_[index(b->source)], b->axes, b->digits};
     if (transposed) std::swap(step.a, step.b);
     step.batch_rank = static_cast<int>(batch);
     for (size_t i = 0; i < batch; ++i) step.batch.push_back(shape[i]);

@@ -24,7 +24,15 @@ struct KernelStep {
 struct ContractStep {
   struct Operand {
     int value;
-    SmallVector<AxisIndex, 5> axes;  ///< per axis of the value: affine in batch.., m, k (a) or k, n
+    /// Per axis of the value: affine in the loops batch.., m, n, k, and those of `digits`.
+    SmallVector<AxisIndex, 5> axes;
+    /// A window's joined axes: loop number batch_rank + 3 + i is a digit of `loop` (m, n or k),
+    /// the most significant of each first.
+    struct Digit {
+      int loop;
+      Dim extent;
+    };
+    SmallVector<Digit, 6> digits;
   };
   Operand a, b;
   int result;

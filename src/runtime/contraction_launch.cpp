@@ -17,6 +17,7 @@ ContractionArguments::Matrix window(const ContractStep& step, const ContractStep
                                     const int64_t* strides, size_t element_size, int row,
                                     int column, const ir::DimBindings& bindings, int64_t& offset) {
   ContractionArguments::Matrix out;
+  SmallVector<int64_t, 6> digit_strides(operand.digits.size(), 0);
   out.batch_strides.resize(static_cast<size_t>(step.batch_rank), 0);
   offset = 0;
   for (size_t axis = 0; axis < operand.axes.size(); ++axis) {
@@ -29,10 +30,29 @@ ContractionArguments::Matrix window(const ContractStep& step, const ContractStep
         out.row_stride += step_size;
       else if (term.loop == column)
         out.column_stride += step_size;
+      else if (term.loop >= step.batch_rank + 3)
+        digit_strides[static_cast<size_t>(term.loop - step.batch_rank - 3)] += step_size;
       else
         out.batch_strides[static_cast<size_t>(term.loop)] += step_size;
     }
   }
+  for (size_t i = 0; i < operand.digits.size(); ++i) {
+    const ContractionArguments::Digit digit{operand.digits[i].extent.evaluate(bindings),
+                                            digit_strides[i]};
+    if (digit.extent == 1) continue;
+    auto& digits = operand.digits[i].loop == row ? out.row_digits : out.column_digits;
+    if (!digits.empty() && digits.back().stride == digit.extent * digit.stride)
+      digits.back() = {digits.back().extent * digit.extent, digit.stride};
+    else
+      digits.push_back(digit);
+  }
+  const auto as_stride = [](ContractionArguments::Digits& digits, int64_t& stride) {
+    if (digits.size() != 1) return;
+    stride = digits[0].stride;
+    digits.clear();
+  };
+  as_stride(out.row_digits, out.row_stride);
+  as_stride(out.column_digits, out.column_stride);
   offset *= static_cast<int64_t>(element_size);
   return out;
 }

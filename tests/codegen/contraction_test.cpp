@@ -33,7 +33,13 @@ ContractionArguments arguments_of(const Matrix<float>& a, const Matrix<float>& b
 struct Case {
   int64_t batch, m, n, k;
   Layout a, b, out;
+  bool windows = false;  // the operands are given as windows
 };
+
+/// Positions of `extent`, a multiple of 4, as if they were of three axes.
+ContractionArguments::Digits in_digits(int64_t extent, int64_t stride) {
+  return {{extent / 4, 4 * stride}, {2, 2 * stride}, {2, stride}};
+}
 
 /// Runs `test` and compares every element with the definition, to the bit.
 void check_float(const Case& test) {
@@ -62,6 +68,11 @@ void check_float(const Case& test) {
     out.fill([] { return -77.0f; });
     ContractionArguments arguments = arguments_of(a, b, out);
     arguments.k = test.k;
+    if (test.windows) {
+      arguments.a.row_digits = in_digits(test.m, arguments.a.row_stride);
+      arguments.b.row_digits = in_digits(test.k, arguments.b.row_stride);
+      arguments.b.column_digits = in_digits(test.n, arguments.b.column_stride);
+    }
     run_contraction(float_kernel(isa), arguments);
     next = 0;
     int64_t wrong = 0;
@@ -79,6 +90,16 @@ void check_float(const Case& test) {
     for (int64_t i = 0; i < out_geometry.elements(); ++i)
       ASSERT_EQ(out.data()[i], -77.0f) << "gap " << i;
   }
+}
+
+TEST(Contraction, WindowsFollowTheDefinition) {
+  std::mt19937 generator(2);
+  const Layout inputs[] = {Layout::RowMajor, Layout::ColumnMajor, Layout::Padded, Layout::Strided};
+  auto extent = [&](unsigned most) { return static_cast<int64_t>(generator() % most + 1) * 4; };
+  for (int i = 0; i < 120; ++i)
+    check_float({static_cast<int64_t>(generator() % 3 + 1), extent(40), extent(40), extent(80),
+                 inputs[generator() % 4], inputs[generator() % 4],
+                 i % 2 == 0 ? Layout::RowMajor : Layout::ColumnMajor, true});
 }
 
 TEST(Contraction, SmallShapesFollowTheDefinition) {

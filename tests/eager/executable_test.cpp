@@ -10,6 +10,7 @@
 
 #include "ir/core_function.h"
 #include "ir/interpreter.h"
+#include "lower/plan.h"
 #include "prim/build.h"
 #include "tests/eager/array_of.h"
 
@@ -244,6 +245,77 @@ TEST(Executable, ContractionsOfViews) {
   const Expr batched = contract(a, transpose(exp(a * 0.1), 1, 2));
   const Expr results[] = {reshape(product, {a.dim(0), a.dim(1), c.dim(0)}), batched};
   expect_interpreter_bits(b.finish(results), {x, w});
+}
+
+/// The 3 x 2 patches of x [4, n, 9, 21], one behind the other, as rows [4, 8 * 19, n * 6] or
+/// as columns [4, n * 6, 8 * 19].
+Expr patches_of(const Expr& x, bool as_rows) {
+  using namespace prim;  // NOLINT
+  const Dim channels = x.dim(1);
+  const Shape shape{Dim(4), channels, Dim(8), Dim(19), Dim(2), Dim(3)};
+  const auto place = [&](int axis) { return iota(x.builder(), shape, axis); };
+  const Expr windows =
+      gather(x, std::vector<Expr>{place(0), place(1), place(2) + place(4), place(3) + place(5)});
+  const Ints order = as_rows ? Ints{0, 2, 3, 1, 4, 5} : Ints{0, 1, 4, 5, 2, 3};
+  const Dim inner = channels * 6;
+  return reshape(permute(windows, order),
+                 as_rows ? Shape{Dim(4), Dim(152), inner} : Shape{Dim(4), inner, Dim(152)});
+}
+
+TEST(Executable, ContractionsReadPatchesWhereTheyAre) {
+  for (const DType dtype : {DType::Float32, DType::Float64, DType::Int64, DType::BFloat16})
+    for (const int64_t channels : {1, 7, 50})
+      for (const int64_t filters : {1, 5, 70}) {
+        Builder b;
+        using namespace prim;  // NOLINT
+        const Expr x = b.parameter(dtype, {Dim(4), Dim(channels), Dim(9), Dim(21)});
+        const Expr w = b.parameter(dtype, {Dim(4), Dim(filters), Dim(channels * 6)});
+        const Expr results[] = {contract(w, patches_of(x, false)),
+                                contract(patches_of(x, true), transpose(w, 1, 2))};
+        const Program program = b.finish(results);
+        EXPECT_EQ(lower::text_of(lower::make_plan(program)),
+                  "contract v1 v0 ->v2\ncontract v0 v1 ->v3\n");
+        const Tensor weights = random_tensor({4, filters, channels * 6}, dtype, 1);
+        const Tensor image = random_tensor({4, channels, 9, 21}, dtype, 2);
+        expect_interpreter_bits(program, {image, weights});
+        // Columns next to each other.
+        const Tensor upright = random_tensor({4, channels, 21, 9}, dtype, 3);
+        const Tensor turned = upright.alias({4, channels, 9, 21}, {channels * 189, 189, 1, 9}, 0);
+        expect_interpreter_bits(program, {turned, weights});
+      }
+}
+
+TEST(Executable, ReductionsOfWindows) {
+  for (const DType dtype : {DType::Float32, DType::BFloat16, DType::Int64})
+    for (const int64_t step : {1, 2, 3})
+      for (const int64_t size : {1, 2, 3, 7})
+        for (const int64_t count : {2, 5, 40}) {
+          const int64_t columns = (count - 1) * step + size;
+          Builder b;
+          using namespace prim;  // NOLINT
+          const Expr x = b.parameter(dtype, {Dim(3), Dim(11), Dim(columns)});
+          const Shape shape{Dim(3), Dim(5), Dim(count), Dim(2), Dim(size)};
+          const auto place = [&](int axis) { return iota(b, shape, axis); };
+          const Expr windows =
+              gather(x, std::vector<Expr>{place(0), place(1) * 2.0 + place(3),
+                                          place(2) * static_cast<double>(step) + place(4)});
+          const Ints axes{3, 4};
+          const Expr results[] = {sum(windows, axes, false), amax(windows, axes, false)};
+          expect_interpreter_bits(b.finish(results), {random_tensor({3, 11, columns}, dtype, 5)});
+        }
+}
+
+TEST(Executable, PatchesOfWhatIsInNoMemoryAreReadFromACopyOfIt) {
+  Builder b;
+  using namespace prim;  // NOLINT
+  const Expr x = b.parameter(DType::Float32, {Dim(4), Dim(5), Dim(9), Dim(21)});
+  const Expr w = b.parameter(DType::Float32, {Dim(4), Dim(8), Dim(30)});
+  const Expr results[] = {contract(w, patches_of(exp(x), false))};
+  const Program program = b.finish(results);
+  EXPECT_EQ(lower::text_of(lower::make_plan(program)),
+            "kernel kept=4 reduced=0 : v0 ->v2\ncontract v1 v2 ->v3\n");
+  expect_interpreter_bits(program, {random_tensor({4, 5, 9, 21}, DType::Float32, 1),
+                                    random_tensor({4, 8, 30}, DType::Float32, 2)});
 }
 
 TEST(Executable, TransposedProductsAreTheOperandsTheOtherWayRound) {

@@ -56,32 +56,31 @@ void check_sequences(HostCall& host) {
   const HostTensor input_lengths = host.input("input_lengths");
   const HostTensor target_lengths = host.input("target_lengths");
   if (const auto steps = find_outside(input_lengths, 0, sizes[0] + 1))
-    throw RuntimeError(concat(host.call().name(), ": Expected input_lengths to have value at most ",
-                              sizes[0], ", but got value ", *steps));
+    throw RuntimeError(concat("ctc_loss: Expected input_lengths to have value at most ", sizes[0],
+                              ", but got value ", *steps));
   int64_t longest = 0;
   int64_t all = 0;
   for (int64_t n = 0; n < sizes[1]; ++n) {
     const int64_t count = integer_at(target_lengths, n);
     check(count >= 0, [&] {
-      return concat(host.call().name(),
-                    ": Expected target_lengths to have value at least 0, but got value ", count);
+      return concat("ctc_loss: Expected target_lengths to have value at least 0, but got value ",
+                    count);
     });
     longest = std::max(longest, count);
     all += count;
   }
   const Ints& given = targets.info.sizes;
   check(given.size() == 2 ? given[0] == sizes[1] && given[1] >= longest : given[0] == all, [&] {
-    return concat(host.call().name(), ": targets of shape ", list_text(given), " do not hold ",
-                  sizes[1], " sequences of the lengths given: wanted ", all,
-                  " labels in all, or rows of ", "at least ", longest);
+    return concat("ctc_loss: targets of shape ", list_text(given), " do not hold ", sizes[1],
+                  " sequences of the lengths given: wanted ", all, " labels in all, or rows of ",
+                  "at least ", longest);
   });
   // Rows may be padded with anything.
   for (const Sequence& sequence : sequences_of(targets, target_lengths))
     for (int64_t i = 0; i < sequence.count; ++i) {
       const int64_t label = integer_at(targets, sequence.first + i);
-      check(label >= 0 && label < sizes[2], [&] {
-        return concat(host.call().name(), ": label ", label, " is not in [0, ", sizes[2], ")");
-      });
+      check(label >= 0 && label < sizes[2],
+            [&] { return concat("ctc_loss: label ", label, " is not in [0, ", sizes[2], ")"); });
     }
 }
 
@@ -200,18 +199,17 @@ const Register kCtcLoss({
           const int64_t batch = log_probs.sizes[1];
           const int64_t blank = call.integer("blank");
           check(blank >= 0 && blank < log_probs.sizes[2],
-                [&] { return concat(call.name(), ": blank must be in label range"); });
+                [&] { return concat("ctc_loss: blank must be in label range"); });
           for (const char* lengths : {"input_lengths", "target_lengths"})
-            check(call.tensor(lengths).numel() == batch, [&] {
-              return concat(call.name(), ": ", lengths, " must be of size batch_size");
-            });
+            check(call.tensor(lengths).numel() == batch,
+                  [&] { return concat("ctc_loss: ", lengths, " must be of size batch_size"); });
           check(call.tensor("targets").dim() == 1 || call.tensor("targets").dim() == 2, [&] {
-            return concat(call.name(), ": targets must be a 1D or 2D tensor, got ",
+            return concat("ctc_loss: targets must be a 1D or 2D tensor, got ",
                           call.tensor("targets").dim(), "D");
           });
           for (const char* integers : {"targets", "input_lengths", "target_lengths"})
             check(is_integer(call.tensor(integers).dtype), [&] {
-              return concat(call.name(), ": ", integers, " must be integral, got ",
+              return concat("ctc_loss: ", integers, " must be integral, got ",
                             info(call.tensor(integers).dtype).name);
             });
           results.push_back({log_probs.dtype, {batch}, {}});

@@ -11,15 +11,20 @@ namespace {
 
 using namespace prim;
 
-/// What a call convolves, its arguments brought to one value an axis.
+/// What a call convolves, its arguments brought to one value an axis. A convolution and its
+/// transpose are one map between two tensors, `source` and `image`: each element of the image sees
+/// a window of the source. Weights are [channels of the image, channels of the source / groups, k].
 struct Convolution {
-  Ints sizes;  // of the input, with batch
-  Ints weight;
-  Windows windows;
-  Ints stride, output_padding;
-  int64_t groups = 1;
-  bool transposed = false;
+  Ints sizes;   // of the input, with batch
   Ints result;  // sizes, with batch
+  Ints weight;
+  Windows windows;  // of the source
+  int64_t groups = 1;
+  bool transposed = false;  // the input is the image
+
+  size_t rank() const { return windows.size.size(); }
+  const Ints& source() const { return transposed ? result : sizes; }
+  const Ints& image() const { return transposed ? sizes : result; }
 };
 
 template <int kRank, bool kTransposed>
@@ -40,14 +45,15 @@ Convolution convolution_of(const Call& call) {
   const auto list = [&](const char* name) {
     return spatial_argument(call, call.integers(name), kSpatial, name);
   };
-  c.stride = list("stride");
-  c.windows.dilation = list("dilation");
+  Windows& w = c.windows;
+  w.stride = list("stride");
+  w.dilation = list("dilation");
   for (size_t i = 0; i < kSpatial; ++i)
-    check(c.stride[i] > 0 && c.windows.dilation[i] > 0, [&] {
+    check(w.stride[i] > 0 && w.dilation[i] > 0, [&] {
       return concat(call.name(), ": non-positive stride or dilation is not supported, got ",
-                    list_text(c.stride), " and ", list_text(c.windows.dilation));
+                    list_text(w.stride), " and ", list_text(w.dilation));
     });
-  c.windows.size = Ints(c.weight.begin() + 2, c.weight.end());
+  w.size = Ints(c.weight.begin() + 2, c.weight.end());
   const int64_t in_channels = kTransposed ? c.weight[0] : c.weight[1] * c.groups;
   const int64_t out_channels = kTransposed ? c.weight[1] * c.groups : c.weight[0];
   check(c.sizes[1] == in_channels && out_channels % c.groups == 0 && in_channels % c.groups == 0,
@@ -64,37 +70,40 @@ Convolution convolution_of(const Call& call) {
     });
   c.result = {c.sizes[0], out_channels};
   const auto* mode = std::get_if<std::string>(&call["padding"]);
-  for (size_t i = 0; i < kSpatial; ++i) {
-    const int64_t reach = c.windows.dilation[i] * (c.windows.size[i] - 1);
-    if constexpr (kTransposed) {
-      c.output_padding = list("output_padding");
-      const int64_t pad = list("padding")[i];
-      check(c.output_padding[i] < std::max(c.stride[i], c.windows.dilation[i]), [&] {
-        return concat(call.name(),
-                      ": output padding must be smaller than either stride or "
-                      "dilation, but got output_padding ",
-                      list_text(c.output_padding));
-      });
-      // A convolution of the input spread by the stride.
-      c.windows.low.push_back(reach - pad);
-      c.windows.high.push_back(reach - pad + c.output_padding[i]);
-      c.windows.stride.push_back(1);
-    } else {
-      const int64_t pad = mode != nullptr ? (*mode == "same" ? reach / 2 : 0) : list("padding")[i];
-      c.windows.low.push_back(pad);
-      c.windows.high.push_back(mode != nullptr && *mode == "same" ? reach - pad : pad);
-      c.windows.stride.push_back(c.stride[i]);
-    }
-    const int64_t extent_here =
-        kTransposed ? (c.sizes[i + 2] - 1) * c.stride[i] + 1 : c.sizes[i + 2];
-    const int64_t count = c.windows.count(i, extent_here);
-    check(count > 0 || c.sizes[i + 2] == 0, [&] {
-      return concat(call.name(), ": Calculated padded input size per channel: ",
-                    extent_here + c.windows.low[i] + c.windows.high[i],
+  const auto too_small = [&](bool fails, int64_t padded, int64_t reach) {
+    check(!fails, [&] {
+      return concat(call.name(), ": Calculated padded input size per channel: ", padded,
                     ". Kernel size: ", reach + 1,
                     ". Kernel size can't be greater than actual input size");
     });
-    c.result.push_back(count);
+  };
+  for (size_t i = 0; i < kSpatial; ++i) {
+    const int64_t reach = w.dilation[i] * (w.size[i] - 1);
+    const int64_t extent = c.sizes[i + 2];
+    if constexpr (kTransposed) {
+      const Ints output_padding = list("output_padding");
+      const int64_t pad = list("padding")[i];
+      check(output_padding[i] < std::max(w.stride[i], w.dilation[i]), [&] {
+        return concat(call.name(),
+                      ": output padding must be smaller than either stride or "
+                      "dilation, but got output_padding ",
+                      list_text(output_padding));
+      });
+      // The result is what windows are of, and its padding holds what falls outside.
+      const int64_t spread = (extent - 1) * w.stride[i] + 1;
+      const int64_t count = std::max<int64_t>(spread + reach - 2 * pad + output_padding[i], 0);
+      too_small(count == 0 && extent != 0, spread + 2 * (reach - pad) + output_padding[i], reach);
+      w.low.push_back(pad);
+      w.high.push_back(pad - output_padding[i]);
+      c.result.push_back(count);
+    } else {
+      const int64_t pad = mode != nullptr ? (*mode == "same" ? reach / 2 : 0) : list("padding")[i];
+      w.low.push_back(pad);
+      w.high.push_back(mode != nullptr && *mode == "same" ? reach - pad : pad);
+      const int64_t count = w.count(i, extent);
+      too_small(count == 0 && extent != 0, extent + w.low[i] + w.high[i], reach);
+      c.result.push_back(count);
+    }
   }
   return c;
 }
@@ -108,73 +117,133 @@ void convolution_shape(const Call& call, ResultInfos& results) {
   results.push_back({call.tensor("input").dtype, sizes, {}});
 }
 
+int64_t product(const Ints& sizes, size_t first = 0) {
+  int64_t product = 1;
+  for (size_t i = first; i < sizes.size(); ++i) product *= sizes[i];
+  return product;
+}
+
+/// The windows of x [N, C, spatial...] as a matrix for each group: [N, groups, C / groups * k,
+/// windows], or (by_group) [groups, N * windows, C / groups * k].
+Expr window_matrix(const Expr& x, const Ints& sizes, const Windows& w, int64_t groups,
+                   bool by_group) {
+  const size_t rank = w.size.size();
+  Shape split{Dim(sizes[0]), Dim(groups), Dim(sizes[1] / groups)};
+  Ints places, inside;
+  int64_t count = 1;
+  for (size_t i = 0; i < rank; ++i) {
+    split.push_back(Dim(w.count(i, sizes[i + 2])));
+    count *= w.count(i, sizes[i + 2]);
+    places.push_back(static_cast<int64_t>(i) + 3);
+  }
+  for (size_t i = 0; i < rank; ++i) {
+    split.push_back(Dim(w.size[i]));
+    inside.push_back(static_cast<int64_t>(i + rank) + 3);
+  }
+  const Dim inner(sizes[1] / groups * product(w.size));
+  Ints order = by_group ? Ints{1, 0} : Ints{0, 1, 2};
+  const auto append = [&](const Ints& axes) {
+    for (const int64_t axis : axes) order.push_back(axis);
+  };
+  append(by_group ? places : inside);
+  if (by_group) order.push_back(2);
+  append(by_group ? inside : places);
+  const Expr windows = reshape(windows_of(x, sizes, w, 0.0), split);
+  return reshape(permute(windows, order),
+                 by_group ? Shape{Dim(groups), Dim(sizes[0] * count), inner}
+                          : Shape{Dim(sizes[0]), Dim(groups), inner, Dim(count)});
+}
+
+/// The image [N, out, windows...] of x by weights [out, in / groups, k...], and bias if valid.
+Expr correlate(const Expr& x, const Ints& sizes, const Expr& weight, const Ints& weight_sizes,
+               const Windows& w, int64_t groups, const Expr& bias) {
+  const Dim out(weight_sizes[0] / groups);
+  const Dim inner(product(weight_sizes, 1));
+  const Expr matrix = window_matrix(x, sizes, w, groups, false);
+  const Expr kernel = broadcast_to(reshape(weight, {Dim(groups), out, inner}),
+                                   {Dim(sizes[0]), Dim(groups), out, inner});
+  Shape image{Dim(sizes[0]), Dim(weight_sizes[0])};
+  for (size_t i = 0; i < w.size.size(); ++i) image.push_back(Dim(w.count(i, sizes[i + 2])));
+  Expr y = contract(kernel, matrix);
+  if (bias.valid()) y = y + reshape(bias, {Dim(groups), out, Dim(1)});
+  return reshape(y, image);
+}
+
+/// The image of the source.
+Expr image_of(const Convolution& c, const Expr& source, const Expr& weight, const Expr& bias = {}) {
+  return correlate(source, c.source(), weight, c.weight, c.windows, c.groups, bias);
+}
+
+/// What the image is of, by the transposed map: the image, spread by the stride, sees windows of
+/// the flipped weights.
+Expr source_of(const Convolution& c, const Expr& image, const Expr& weight, const Expr& bias = {}) {
+  Windows w = c.windows;
+  Ints spread{c.image()[0], c.image()[1]};
+  Ints interior;
+  Ints axes;
+  Shape split{Dim(c.groups), Dim(c.weight[0] / c.groups), Dim(c.weight[1])};
+  Ints order{0, 2, 1};
+  Ints joined{c.groups * c.weight[1], c.weight[0] / c.groups};
+  for (size_t i = 0; i < c.rank(); ++i) {
+    const int64_t reach = w.dilation[i] * (w.size[i] - 1);
+    spread.push_back(std::max<int64_t>((c.image()[i + 2] - 1) * w.stride[i] + 1, 0));
+    interior.push_back(w.stride[i] - 1);
+    w.low[i] = reach - c.windows.low[i];
+    w.high[i] = c.source()[i + 2] + reach - spread.back() - w.low[i];
+    w.stride[i] = 1;
+    axes.push_back(static_cast<int64_t>(i) + 2);
+    split.push_back(Dim(w.size[i]));
+    order.push_back(static_cast<int64_t>(i) + 3);
+    joined.push_back(w.size[i]);
+  }
+  const Ints none(c.rank(), 0);
+  // [out, in / g, k...] to [in, out / g, k...], flipped.
+  Shape shape;
+  for (const int64_t extent : joined) shape.push_back(Dim(extent));
+  const Expr flipped = reshape(permute(reshape(flip(weight, axes), split), order), shape);
+  return correlate(with_margins(image, none, none, interior, 0.0), spread, flipped, joined, w,
+                   c.groups, bias);
+}
+
+/// The gradient of the weights, where `source` or `image` is that of the result.
+Expr weight_gradient(const Convolution& c, const Expr& source, const Expr& image) {
+  const int64_t out = c.weight[0] / c.groups;
+  const Shape split{Dim(c.image()[0]), Dim(c.groups), Dim(out), Dim(product(c.image(), 2))};
+  const Ints order{1, 2, 0, 3};
+  const Expr rows = reshape(permute(reshape(image, split), order),
+                            {Dim(c.groups), Dim(out), Dim(c.image()[0] * product(c.image(), 2))});
+  Shape shape;
+  for (const int64_t extent : c.weight) shape.push_back(Dim(extent));
+  return reshape(contract(rows, window_matrix(source, c.source(), c.windows, c.groups, true)),
+                 shape);
+}
+
 template <int kRank, bool kTransposed>
 void lower_convolution(Lowering& l) {
-  constexpr auto kSpatial = static_cast<size_t>(kRank);
-  Convolution c = convolution_of<kRank, kTransposed>(l.call());
-  Expr x = with_batch(l["input"], kSpatial);
-  Expr weight = l["weight"];
-  const int64_t g = c.groups;
-  if (kTransposed) {
-    Ints interior;
-    for (const int64_t stride : c.stride) interior.push_back(stride - 1);
-    const Ints none(kSpatial, 0);
-    x = with_margins(x, none, none, interior, 0.0);
-    for (size_t i = 0; i < kSpatial; ++i)
-      c.sizes[i + 2] = std::max<int64_t>((c.sizes[i + 2] - 1) * c.stride[i] + 1, 0);
-    // [in, out / g, k...] to [out, in / g, k...], flipped.
-    Ints axes;
-    Shape split{Dim(g), Dim(c.weight[0] / g), Dim(c.weight[1])};
-    Ints order{0, 2, 1};
-    Shape joined{Dim(g * c.weight[1]), Dim(c.weight[0] / g)};
-    for (size_t i = 0; i < kSpatial; ++i) {
-      axes.push_back(static_cast<int64_t>(i) + 2);
-      split.push_back(Dim(c.weight[i + 2]));
-      order.push_back(static_cast<int64_t>(i) + 3);
-      joined.push_back(Dim(c.weight[i + 2]));
-    }
-    weight = reshape(permute(reshape(flip(weight, axes), split), order), joined);
-  }
-  const int64_t channels = c.sizes[1];
-  const int64_t out_channels = c.result[1];
-  // [N, C, windows..., k...] to [g, N * windows, C / g * k].
-  const Expr windows = windows_of(x, c.sizes, c.windows, 0.0);
-  Shape split{Dim(c.sizes[0]), Dim(g), Dim(channels / g)};
-  Ints order{1, 0};
-  int64_t rows = c.sizes[0];
-  int64_t inner = channels / g;
-  for (size_t i = 0; i < kSpatial; ++i) {
-    split.push_back(Dim(c.result[i + 2]));
-    order.push_back(static_cast<int64_t>(i) + 3);
-    rows *= c.result[i + 2];
-  }
-  order.push_back(2);
-  for (size_t i = 0; i < kSpatial; ++i) {
-    split.push_back(Dim(c.windows.size[i]));
-    order.push_back(static_cast<int64_t>(i + kSpatial) + 3);
-    inner *= c.windows.size[i];
-  }
-  const Expr matrix =
-      reshape(permute(reshape(windows, split), order), {Dim(g), Dim(rows), Dim(inner)});
-  const Expr kernel = transpose(reshape(weight, {Dim(g), Dim(out_channels / g), Dim(inner)}), 1, 2);
-  // [g, N * windows, out / g] to [N, out, windows...].
-  Shape apart{Dim(g), Dim(c.sizes[0])};
-  Ints back{1, 0};
-  Shape result{Dim(c.sizes[0]), Dim(out_channels)};
-  back.push_back(static_cast<int64_t>(kSpatial) + 2);
-  for (size_t i = 0; i < kSpatial; ++i) {
-    apart.push_back(Dim(c.result[i + 2]));
-    back.push_back(static_cast<int64_t>(i) + 2);
-    result.push_back(Dim(c.result[i + 2]));
-  }
-  apart.push_back(Dim(out_channels / g));
-  Expr y = reshape(permute(reshape(contract(matrix, kernel), apart), back), result);
+  const Convolution c = convolution_of<kRank, kTransposed>(l.call());
+  const Expr x = with_batch(l["input"], kRank);
+  const Expr y = kTransposed ? source_of(c, x, l["weight"], l["bias"])
+                             : image_of(c, x, l["weight"], l["bias"]);
+  l.result(without_batch(y, l["input"], kRank));
+}
+
+/// Both gradients are contractions over windows too, where differentiating a window's reads would
+/// scatter.
+template <int kRank, bool kTransposed>
+void convolution_vjp(VjpLowering& v) {
+  Lowering& l = v.forward;
+  const Convolution c = convolution_of<kRank, kTransposed>(l.call());
+  const Expr x = with_batch(l["input"], kRank);
+  const Expr g = with_batch(v.cotangents[0], kRank);
+  const Expr weight = l["weight"];
+  v.gradients[0] = without_batch(kTransposed ? image_of(c, g, weight) : source_of(c, g, weight),
+                                 l["input"], kRank);
+  v.gradients[1] = kTransposed ? weight_gradient(c, g, x) : weight_gradient(c, x, g);
   if (l["bias"].valid()) {
-    Expr bias = l["bias"];
-    for (size_t i = 0; i < kSpatial; ++i) bias = unsqueeze(bias, bias.rank());
-    y = y + bias;
+    Ints axes{0};
+    for (size_t i = 0; i < c.rank(); ++i) axes.push_back(static_cast<int64_t>(i) + 2);
+    v.gradients[2] = prim::sum(g, axes, false);
   }
-  l.result(without_batch(y, l["input"], kSpatial));
 }
 
 template <int kRank, bool kTransposed>
@@ -190,6 +259,7 @@ Definition convolution(std::string_view schema, std::string name,
           .accepts = Accepts::NumbersNoBool,
           .shape = convolution_shape<kRank, kTransposed>,
           .lower = lower_convolution<kRank, kTransposed>,
+          .vjp = convolution_vjp<kRank, kTransposed>,
           .by_shape = true,
           .autocast = "lower_precision",
           .samples = std::move(samples)};

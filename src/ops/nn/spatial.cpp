@@ -43,6 +43,10 @@ Expr windows_of(const Expr& x, const Ints& sizes, const Windows& w, double margi
   Shape shape{x.dim(0), x.dim(1)};
   for (size_t i = 0; i < rank; ++i) shape.push_back(Dim(w.count(i, sizes[i + 2])));
   for (size_t i = 0; i < rank; ++i) shape.push_back(Dim(w.size[i]));
+  const auto all_one = [](const Ints& list) {
+    return std::all_of(list.begin(), list.end(), [](int64_t n) { return n == 1; });
+  };
+  if (all_one(w.size) && all_one(w.stride)) return reshape(padded, shape);
   std::vector<Expr> places{iota(x.builder(), shape, 0), iota(x.builder(), shape, 1)};
   for (size_t i = 0; i < rank; ++i) {
     const Expr window = iota(x.builder(), shape, static_cast<int>(i) + 2);

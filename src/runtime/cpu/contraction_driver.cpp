@@ -22,7 +22,7 @@ bool merge_last_batch_axis(ContractionArguments& x) {
   const auto merge = [&](ContractionArguments::Matrix& varying, int64_t& varying_stride,
                          const ContractionArguments::Matrix& fixed, int64_t& out_stride,
                          int64_t& length) {
-    if (stride(fixed) != 0) return false;
+    if (stride(fixed) != 0 || varying.is_window()) return false;
     if (length == 1) {
       varying_stride = stride(varying);
       out_stride = stride(x.out);

@@ -41,11 +41,22 @@ class ContractionKernel {
 /// Strides and extents are in elements; batch strides have one entry per entry of `batch` and may
 /// be 0.
 struct ContractionArguments {
+  /// A digit of a position: how many values it has, and what each is worth.
+  struct Digit {
+    int64_t extent, stride;
+  };
+  using Digits = SmallVector<Digit, 6>;
   struct Matrix {
     void* data = nullptr;
     Ints batch_strides;
     int64_t row_stride = 0;     ///< of a: m; of b: k; of the output: m
     int64_t column_stride = 0;  ///< of a: k; of b: n; of the output: n
+    /// Of an operand that is a window (an image's patches as rows of a matrix): a row or column is
+    /// at the sum of its digits, the most significant first, and the stride is not used. Else
+    /// empty.
+    Digits row_digits = {};
+    Digits column_digits = {};
+    bool is_window() const { return !row_digits.empty() || !column_digits.empty(); }
   };
   Matrix a, b, out;
   Ints batch;

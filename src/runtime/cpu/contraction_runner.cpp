@@ -1,6 +1,8 @@
 #include "runtime/cpu/contraction_runner.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <tuple>
 
 #include "runtime/thread_pool.h"
@@ -13,6 +15,7 @@ using codegen::MicroKernel;
 using codegen::PackFunction;
 using codegen::PackPart;
 using codegen::PackStride;
+using codegen::PackWindowFunction;
 using codegen::RowLayout;
 
 namespace {
@@ -36,7 +39,32 @@ constexpr int64_t kPackWidth = 32;
 // Between panels, in bytes: keeps them out of each other's cache sets when k is a power of 2.
 constexpr int64_t kPanelPadding = 128;
 
+// Lanes of the widest panel of any dtype.
+constexpr size_t kMostPanelWidth = 128;
+
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Where the positions from `first` on lie.
+void write_offsets(const ContractionArguments::Digits& digits, int64_t first,
+                   std::span<int64_t> out) {
+  if (out.empty()) return;
+  SmallVector<int64_t, 6> position(digits.size());
+  int64_t offset = 0;
+  for (size_t i = digits.size(); i-- > 0;) {
+    position[i] = first % digits[i].extent;
+    offset += position[i] * digits[i].stride;
+    first /= digits[i].extent;
+  }
+  for (int64_t& place : out) {
+    place = offset;
+    for (size_t i = digits.size(); i-- > 0;) {
+      offset += digits[i].stride;
+      if (++position[i] < digits[i].extent) break;
+      offset -= digits[i].extent * digits[i].stride;
+      position[i] = 0;
+    }
+  }
+}
 
 }  // namespace
 
@@ -56,8 +84,8 @@ ContractionRunner::ContractionRunner(ContractionKernel::State& state,
                             .b_column = b.column_stride,
                             .out_row = out.row_stride,
                             .out_column = out.column_stride,
-                            .a_converts = contraction.a != state.multiplied(),
-                            .b_converts = contraction.b != state.multiplied(),
+                            .a_converts = contraction.a != state.multiplied() || a.is_window(),
+                            .b_converts = contraction.b != state.multiplied() || b.is_window(),
                             .has_epilogue = !state.sums_are_output()},
                            tile_);
   rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
@@ -91,7 +119,23 @@ ContractionRunner::Side ContractionRunner::make_side(bool of_b, bool is_columns,
   side.size = static_cast<int64_t>(size_of(of_b ? state_.contraction().b : state_.contraction().a));
   side.lane_stride = of_b ? matrix.column_stride : matrix.row_stride;
   side.k_stride = of_b ? matrix.row_stride : matrix.column_stride;
-  if (packs) {
+  if (matrix.is_window()) {
+    const auto digits = [](const ContractionArguments::Digits& given, int64_t extent,
+                           int64_t stride) {
+      return given.empty() ? ContractionArguments::Digits{{extent, stride}} : given;
+    };
+    const int64_t lanes = of_b ? arguments_.n : arguments_.m;
+    side.lanes = digits(of_b ? matrix.column_digits : matrix.row_digits, lanes, side.lane_stride);
+    side.k_offsets.resize(static_cast<size_t>(arguments_.k));
+    write_offsets(
+        digits(of_b ? matrix.row_digits : matrix.column_digits, arguments_.k, side.k_stride), 0,
+        side.k_offsets);
+    for (const bool unit : {false, true})
+      side.pack_window[unit ? 1 : 0] = reinterpret_cast<PackWindowFunction>(
+          state_.pack(of_b)[PackPart::window_entry(unit, is_columns)]);
+    side.apart = is_columns ? tile_.columns() : tile_.rows(RowLayout::UnitRow);
+    side.width = is_columns ? tile_.columns() : tile_.packed_rows;
+  } else if (packs) {
     const PackStride unit = side.lane_stride == 1 ? PackStride::Lane
                             : side.k_stride == 1  ? PackStride::K
                                                   : PackStride::None;
@@ -99,6 +143,25 @@ ContractionRunner::Side ContractionRunner::make_side(bool of_b, bool is_columns,
         reinterpret_cast<PackFunction>(state_.pack(of_b)[PackPart::entry(unit, is_columns)]);
   }
   return side;
+}
+
+void ContractionRunner::pack(const Side& side, const char* base, int64_t lane, int64_t k,
+                             int64_t lanes, int64_t readable, int64_t length, char* panels,
+                             int64_t panel_stride, int64_t step_size) {
+  if (!side.is_window())
+    return side.pack(side.at(base, lane, k), side.lane_stride, side.k_stride, lanes, readable,
+                     length, panels, panel_stride);
+  std::array<int64_t, kMostPanelWidth> offsets;
+  const auto width = static_cast<size_t>(side.width);
+  for (int64_t first = 0; first < lanes; first += side.apart) {
+    const auto present = static_cast<size_t>(std::min(side.width, readable - first));
+    write_offsets(side.lanes, lane + first, {offsets.data(), present});
+    std::fill(offsets.begin() + present, offsets.begin() + width, offsets[present - 1]);
+    bool unit = true;
+    for (size_t i = 1; i < width; ++i) unit &= offsets[i] == offsets[i - 1] + 1;
+    side.pack_window[unit ? 1 : 0](base, offsets.data(), side.k_offsets.data() + k, length,
+                                   panels + first / side.apart * panel_stride * step_size);
+  }
 }
 
 int64_t ContractionRunner::batch_offset(const Ints& strides, int64_t batch) const {
@@ -204,7 +267,7 @@ void ContractionRunner::run_group(int64_t batch, const Group& group) {
 void ContractionRunner::pack_group(int64_t batch, const Group& group) {
   const char* source = batch_base(columns_, batch);
   // A piece is long in the direction in which the source is.
-  const bool along_k = columns_.lane_stride != 1;
+  const bool along_k = columns_.is_window() || columns_.lane_stride != 1;
   const int64_t piece_columns = along_k ? width_ : kPackLength / width_ * width_;
   const int64_t piece_k = along_k ? kPackLength : kPackWidth;
   const int64_t columns = group.column_end - group.column;
@@ -216,10 +279,10 @@ void ContractionRunner::pack_group(int64_t batch, const Group& group) {
         const int64_t column = chunk / pieces * piece_columns;
         const int64_t k = chunk % pieces * piece_k;
         const int64_t lanes = std::min(piece_columns, columns - column);
-        columns_.pack(columns_.at(source, group.column + column, group.k + k), columns_.lane_stride,
-                      columns_.k_stride, lanes, lanes, std::min(piece_k, length - k),
-                      group.panels + (column / width_ * shared_stride_ + steps(k) * width_) * size_,
-                      shared_stride_);
+        pack(columns_, source, group.column + column, group.k + k, lanes, lanes,
+             std::min(piece_k, length - k),
+             group.panels + (column / width_ * shared_stride_ + steps(k) * width_) * size_,
+             shared_stride_, size_);
       },
       columns * length / kPackedElementsPerNanosecond);
 }

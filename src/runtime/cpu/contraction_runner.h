@@ -1,6 +1,8 @@
 #pragma once
 // One call of run_contraction: the loops around micro-kernels, packing and epilogues.
 
+#include <vector>
+
 #include "ir/interpreter.h"
 #include "runtime/allocator.h"
 #include "runtime/cpu/contraction_plan.h"
@@ -37,7 +39,13 @@ class ContractionRunner {
     int64_t lane_stride = 0;
     int64_t k_stride = 0;
     codegen::PackFunction pack = nullptr;
+    // Of a window: its digits along the lanes, and the offset of each k.
+    ContractionArguments::Digits lanes;
+    std::vector<int64_t> k_offsets;
+    codegen::PackWindowFunction pack_window[2] = {};  // [unit]
+    int64_t apart = 0, width = 0;                     // of panels
 
+    bool is_window() const { return pack_window[0] != nullptr; }
     const char* at(const char* base, int64_t lane, int64_t k) const {
       return base + (lane * lane_stride + k * k_stride) * size;
     }
@@ -73,6 +81,10 @@ class ContractionRunner {
   };
 
   Side make_side(bool of_b, bool is_columns, bool packs);
+  /// The side's PackFunction from (lane, k) on, whatever the side is.
+  static void pack(const Side& side, const char* base, int64_t lane, int64_t k, int64_t lanes,
+                   int64_t readable, int64_t length, char* panels, int64_t panel_stride,
+                   int64_t step_size);
   /// Steps of micro-kernels in `k` elements.
   int64_t steps(int64_t k) const { return (k + tile_.step - 1) / tile_.step; }
   int64_t batch_offset(const Ints& strides, int64_t batch) const;

@@ -77,9 +77,9 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
   }
   for (int64_t k = group.k; k < group.k_end; k += kBlock) {
     if (plan_.pack_rows)
-      rows_.pack(rows_.at(row_source, tile.row, k), rows_.lane_stride, rows_.k_stride,
-                 row_end - tile.row, plan_.rows - tile.row, std::min(kBlock, group.k_end - k),
-                 packed_rows, tile_.packed_rows * steps(kBlock));
+      pack(rows_, row_source, tile.row, k, row_end - tile.row, plan_.rows - tile.row,
+           std::min(kBlock, group.k_end - k), packed_rows, tile_.packed_rows * steps(kBlock),
+           size_);
     for (int64_t column = tile.column; column < column_end; column += most)
       run_panel(place, group, column, std::min(most, column_end - column), k);
   }
@@ -120,8 +120,8 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
       panel_stride = columns_.lane_stride;
       break;
     case ColumnSource::PackedInTile:
-      columns_.pack(columns_.at(place.column_source, column, k), columns_.lane_stride,
-                    columns_.k_stride, columns, columns, length, place.packed_columns, 0);
+      pack(columns_, place.column_source, column, k, columns, columns, length, place.packed_columns,
+           0, size_);
       panel = place.packed_columns;
       break;
     case ColumnSource::PackedShared:
