@@ -36,6 +36,8 @@ constexpr int64_t kInnerPiece = 256;
 /// Many rows that are this short get a kernel of their length, if their body is simple: what a loop
 /// costs to start is most of the time then.
 constexpr int64_t kShortRow = 32;
+// As many windows next to each other are worth a vector.
+constexpr int64_t kLeastWindows = 4;
 constexpr int64_t kManyRows = 256;
 constexpr int kSimpleBody = 16;
 constexpr int kSimpleRow = 64;
@@ -292,11 +294,28 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
       along_kept += !bound.kept.empty() && bound.kept.back().strides[a] == 1 &&
                     bound.reduced.back().strides[a] != 0;
     }
+    // Windows that lie side by side are rows of a few elements: their places are the lanes.
+    const auto are_windows = [&] {
+      if (bound.kept.empty() || bound.reduced_count > ir::kReduceLanes ||
+          bound.kept.back().extent < kLeastWindows)
+        return false;
+      bool any = false;
+      for (size_t a = 0; a < access_count; ++a) {
+        bool reads = false;
+        for (const Bound::Level& level : bound.reduced) reads |= level.strides[a] != 0;
+        if (k.accesses[a].buffer < 0 || !reads) continue;
+        const int64_t apart = bound.kept.back().strides[a];
+        if (apart != 1 && (apart != 2 || bound.reduced.size() == 1)) return false;
+        any = true;
+      }
+      return any;
+    };
     const bool serial = k.has_section(lower::Section::Kind::Serial);
     // Steps that are costly, and must wait for each other, run for several rows at once.
     const bool slow_scan = k.has_section(lower::Section::Kind::Scan) && k.cost > kCostlyScan;
-    const bool column = !bound.kept.empty() && (serial ? along_kept >= along_reduced
-                                                       : slow_scan || along_kept > along_reduced);
+    const bool column =
+        !bound.kept.empty() && (serial ? along_kept >= along_reduced
+                                       : slow_scan || along_kept > along_reduced || are_windows());
     layout.kind = column ? KernelKind::Column : KernelKind::Row;
     layout.reduced_levels =
         static_cast<uint8_t>(bound.reduced.size() > 1 ? bound.reduced.size() : 1);
