@@ -36,6 +36,7 @@ struct type_caster<flambeau::bind::DTypeArgument> {
 
 template <>
 struct type_caster<flambeau::DType> {
+  // NOLINTNEXTLINE(readability-identifier-naming): nanobind asks for it
   static constexpr auto Name = const_name("dtype");
   static handle from_cpp(flambeau::DType dtype, rv_policy /*unused*/,
                          cleanup_list* /*unused*/) noexcept {

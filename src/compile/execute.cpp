@@ -144,7 +144,8 @@ class Execution {
         if (left[i]) fail_outputs(recording_.entries[i], failure);
     if (frame_.marked)
       for (const Ref<Storage>& storage : frame_.storages)
-        if (storage) storage->set_pending(nullptr, 0);
+        if (storage && storage->pending_slot() == Recording::kRunning)
+          storage->set_pending(nullptr, 0);
     throw RunFailed(std::move(failure));
   }
 
@@ -286,17 +287,18 @@ class Execution {
   /// Parameters, results, and room for what the run makes.
   SmallVector<void*, 16> memory_of(const Region& region, const BoundRun& run) const {
     SmallVector<void*, 16> memory;
-    const auto add = [&](int32_t number) {
+    const auto add = [&](int32_t number, bool write) {
       if (number < 0) return memory.push_back(nullptr);
       const Window& w = window(number);
-      void* const base = storage_of(w)->data();
+      const Ref<Storage>& storage = storage_of(w);
+      void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
       memory.push_back(base == nullptr
                            ? nullptr
                            : static_cast<char*>(base) +
                                  offset_of(w) * static_cast<int64_t>(size_of(w.info.dtype)));
     };
-    for (const int32_t number : region.parameters) add(number);
-    for (const int32_t number : region.outputs) add(number);
+    for (const int32_t number : region.parameters) add(number, false);
+    for (const int32_t number : region.outputs) add(number, true);
     memory.resize(memory.size() + run.made.size());
     return memory;
   }
@@ -342,7 +344,8 @@ class Execution {
   /// No run touches the slot any more: others may.
   void let_go(int32_t slot) {
     Ref<Storage>& storage = frame_.storages[static_cast<size_t>(slot)];
-    if (storage && frame_.marked) storage->set_pending(nullptr, 0);
+    if (storage && frame_.marked && storage->pending_slot() == Recording::kRunning)
+      storage->set_pending(nullptr, 0);
     storage = nullptr;
   }
 
@@ -413,7 +416,10 @@ void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame
 }
 
 void execute(Recording& recording, OnFailure on_failure) try {
-  if (recording.empty()) return;
+  if (recording.empty()) {
+    for (const Ref<Storage>& storage : recording.storages) storage->set_pending(nullptr, 0);
+    return;
+  }
   ReadyProgram ready;
   execute(recording, ready, {.storages = recording.storages, .numbers = recording.numbers},
           on_failure == OnFailure::Drop);

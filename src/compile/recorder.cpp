@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +15,14 @@ namespace flambeau::compiler {
 namespace {
 
 constexpr size_t kMaxSliceWork = 10'000;  // runs looked at for slices of one recording
+
+/// Captures of several threads hold each other's sources: they take turns, unless one takes long
+/// (it may wait for the thread that waits).
+constexpr std::chrono::seconds kCaptureWait(1);
+std::timed_mutex& capture_turn() {
+  static auto* const turn = new std::timed_mutex;
+  return *turn;
+}
 
 std::atomic<WaitHook> wait_hook{nullptr};
 
@@ -184,8 +193,14 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       inputs.push_back(parameter);
     }
   }
-  {
+  SmallVector<Tensor, 6> touched_tensors = inputs;
+  touched_tensors.append(outputs.begin(), outputs.end());
+  // Other threads may come to record on them before this one does.
+  for (bool added = false; !added;) {
+    for (const Tensor& tensor : touched_tensors) touches(tensor);
     const std::lock_guard lock(mutex_);
+    added = recording_.claim({touched_tensors.data(), touched_tensors.size()}, *this);
+    if (!added) continue;
     recording_.add(executable, shape, {inputs.data(), inputs.size()}, numbers, integers,
                    {blocks.data(), blocks.size()}, outputs, {written.data(), written.size()},
                    *this);
@@ -267,11 +282,8 @@ void Recorder::settle(const Storage& storage, bool write) {
 void Recorder::run_slice(int32_t slot, Recording& done, std::string ended) {
   if (!recording_.take_slice(slot, done)) return run_locked(done, std::move(ended));
   done.ended = std::move(ended);
-  // Storages of both are let go of by the one that runs.
-  struct MarkAgain {
-    Recorder& recorder;
-    ~MarkAgain() { recorder.recording_.mark(recorder); }
-  } const mark_again{*this};
+  done.mark_running(*this);
+  recording_.mark(*this);  // of both: they stay pending
   run(done, OnFailure::Drop);
 }
 
@@ -282,21 +294,31 @@ void Recorder::run_locked(Recording& done, std::string ended, OnFailure on_failu
   recording_ = std::move(spare_);
   spare_ = {};
   slice_work_ = 0;
+  done.mark_running(*this);
   run(done, on_failure);
 }
 
 void Recorder::begin_capture(Capture& capture) {
+  std::unique_lock turn(capture_turn(), std::defer_lock);
+  wait_outside([&] { static_cast<void>(turn.try_lock_for(kCaptureWait)); });
   flush();
   install(true);
   if (depth_++ == 0) numerics_ = Numerics::Exact;
-  for (const Tensor& source : capture.sources) static_cast<void>(touches(source));
-  const std::lock_guard lock(mutex_);
-  for (const Tensor& source : capture.sources) recording_.window_of(source, *this);
-  capture_ = &capture;
+  const std::span<const Tensor> sources(capture.sources.data(), capture.sources.size());
+  for (bool claimed = false; !claimed;) {
+    for (const Tensor& source : sources) static_cast<void>(touches(source));
+    const std::lock_guard lock(mutex_);
+    claimed = recording_.claim(sources, *this);
+    if (!claimed) continue;
+    for (const Tensor& source : sources) recording_.window_of(source, *this);
+    capture_ = &capture;
+  }
+  turn_ = std::move(turn);
 }
 
 void Recorder::end_capture(FunctionRef<void(Recording&)> take) {
   const AtEnd at_end{*this};
+  const std::unique_lock turn = std::move(turn_);
   capture_ = nullptr;
   --depth_;
   Recording done;
@@ -352,7 +374,11 @@ void Recorder::settle_in_capture(const Storage& storage, bool write) {
       Capture* const capture = std::exchange(capture_, nullptr);
       run_slice(slot, done, {});
       capture_ = capture;
-      for (const Tensor& source : capture->sources) recording_.window_of(source, *this);
+      for (const Tensor& source : capture->sources)
+        if (recording_.claim({&source, 1}, *this))
+          recording_.window_of(source, *this);
+        else
+          capture->broken = "another thread recorded on a tensor that it uses";
     }
   });
   reuse(done);

@@ -75,7 +75,8 @@ class Recorder final : public RunSink, public PendingWork {
   Numerics numerics_ = Numerics::Exact;
   SmallVector<Numerics, 4> outer_numerics_;  ///< of the functions around the innermost
   Capture* capture_ = nullptr;               ///< of the call that is being captured
-  size_t slice_work_ = 0;                    ///< runs looked at for slices of the present recording
+  std::unique_lock<std::timed_mutex> turn_;
+  size_t slice_work_ = 0;  ///< runs looked at for slices of the present recording
 };
 
 /// Calls of this thread are recorded while one lives.

@@ -1,5 +1,7 @@
 #include "compile/recording.h"
 
+#include "base/error.h"
+
 #include "eager/executable_hash.h"
 
 namespace flambeau::compiler {
@@ -20,13 +22,29 @@ bool Recording::is_seen(size_t slot) const {
   return storage.owners() > 0 || storage.wrapper() != nullptr;
 }
 
-int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
-  const Storage& storage = *tensor->storage;
-  if (storage.pending() != &owner) {
-    storage.set_pending(&owner, static_cast<int>(slots.size()));
+bool Recording::claim(std::span<const Tensor> tensors, PendingWork& owner) {
+  const size_t before = slots.size();
+  for (const Tensor& tensor : tensors) {
+    if (!tensor.defined() || tensor->storage->pending() == &owner) continue;
+    tensor->storage->set_pending(&owner, static_cast<int>(slots.size()));
+    if (tensor->storage->pending() != &owner) {
+      for (size_t slot = before; slot < slots.size(); ++slot)
+        storages[slot]->set_pending(nullptr, 0);
+      slots.resize(before);
+      storages.resize(before);
+      return false;
+    }
     slots.emplace_back();
     storages.push_back(tensor->storage);
   }
+  return true;
+}
+
+int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
+  const Storage& storage = *tensor->storage;
+  check<InternalError>(claim({&tensor, 1}, owner), [] {
+    return std::string("compile: a tensor was recorded by another thread meanwhile");
+  });
   const int32_t slot = storage.pending_slot();
   Slot& known = slots[static_cast<size_t>(slot)];
   for (const int32_t window : known.windows) {
@@ -167,6 +185,10 @@ void Recording::add_from(const Recording& other, Entry entry, Map& map) {
 void Recording::mark(PendingWork& owner) const {
   for (size_t i = 0; i < storages.size(); ++i)
     storages[i]->set_pending(&owner, static_cast<int>(i));
+}
+
+void Recording::mark_running(PendingWork& owner) const {
+  for (const Ref<Storage>& storage : storages) storage->set_pending(&owner, kRunning);
 }
 
 Tensor Recording::tensor(int32_t window) const {

@@ -70,7 +70,10 @@ class Recording {
   bool empty() const { return entries.empty(); }
   /// Forgets all but the memory of the arrays.
   void clear();
-  /// The window that `tensor` is; adds its storage, which becomes pending in `owner`.
+  /// Adds the tensors' storages, which become pending in `owner`. False, and nothing, if one of
+  /// them is pending elsewhere.
+  bool claim(std::span<const Tensor> tensors, PendingWork& owner);
+  /// The window that `tensor` is; adds its storage, which becomes pending in `owner` unless it is.
   int32_t window_of(const Tensor& tensor, PendingWork& owner);
   /// Adds a run that writes `outputs` and `blocks`; undefined ones are none. `results` are what the
   /// caller gets, or undefined where nothing is written.
@@ -96,6 +99,10 @@ class Recording {
   bool take_slice(int32_t slot, Recording& slice);
   /// Marks all storages as pending in `owner`.
   void mark(PendingWork& owner) const;
+  /// Says of all storages, which are pending in `owner`, that a run lets go of them.
+  void mark_running(PendingWork& owner) const;
+  /// The pending_slot() of such storages. A run leaves others to the recording that goes on.
+  static constexpr int kRunning = -1;
 
   /// The tensor of window `window`.
   Tensor tensor(int32_t window) const;

@@ -113,7 +113,11 @@ std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources,
     const Place& place = places_[slot];
     if (place.kind == Place::Kind::Source) {
       const Tensor& source = sources[static_cast<size_t>(place.source)];
-      if (source->storage->pending() != nullptr) static_cast<void>(source->storage->data());
+      // What others are to read may be read before; what is written may not.
+      if (recording_.slots[slot].written)
+        static_cast<void>(source->storage->data());
+      else
+        static_cast<void>(source->storage->readable_data());
       storages[slot] = source->storage;
     } else if (place.kind == Place::Kind::Constant) {
       storages[slot] = place.constant;
@@ -181,8 +185,10 @@ CapturedCall::CapturedCall(TensorList sources) : capture_{.sources = std::move(s
 CapturedCall::~CapturedCall() {
   if (ended_) return;
   try {
-    Recorder::of_thread().end_capture(
-        [](Recording& recording) { execute(recording, OnFailure::Drop); });
+    Recorder::of_thread().end_capture([](Recording& recording) {
+      recording.mark_running(Recorder::of_thread());
+      execute(recording, OnFailure::Drop);
+    });
   } catch (const std::exception&) {  // an error is on its way already
     static_cast<void>(0);
   }
@@ -295,6 +301,7 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
     if (recording.empty()) {
       for (const Ref<Storage>& storage : recording.storages) storage->set_pending(nullptr, 0);
     } else {
+      recording.mark_running(Recorder::of_thread());
       execute(recording, kept->ready_,
               {.storages = recording.storages, .numbers = recording.numbers});
       for (const Region& region : kept->ready_.program->regions)

@@ -76,12 +76,17 @@ void Storage::add_export() const {
 }
 
 void Storage::set_pending(PendingWork* work, int slot) const {
-  pending_slot_ = slot;
-  pending_.store(work, std::memory_order_release);
-  if (work != nullptr)
-    state_.fetch_or(kPending, std::memory_order_release);
-  else
+  // Whoever comes next finds the flag of who goes cleared.
+  if (work == nullptr) {
     state_.fetch_and(static_cast<uint8_t>(~kPending), std::memory_order_release);
+    pending_.store(nullptr, std::memory_order_release);
+    return;
+  }
+  PendingWork* holder = nullptr;
+  if (!pending_.compare_exchange_strong(holder, work, std::memory_order_acq_rel) && holder != work)
+    return;
+  pending_slot_ = slot;
+  state_.fetch_or(kPending, std::memory_order_release);
 }
 
 void Storage::make_ready(bool write) const {

@@ -83,8 +83,8 @@ class Storage final : public Intrusive {
   void add_export() const;
   void remove_export() const { exports_.fetch_sub(1, std::memory_order_relaxed); }
 
-  /// The recorded programs that read or write this storage; null: none. Set by the PendingWork
-  /// itself, which holds one reference and uses `slot` as it likes.
+  /// The recorded programs that read or write this storage; null: none. A PendingWork sets itself,
+  /// which does nothing while another is set, and, with one reference and `slot` its own, null.
   PendingWork* pending() const { return pending_.load(std::memory_order_acquire); }
   void set_pending(PendingWork* work, int slot) const;
   int pending_slot() const { return pending_slot_; }

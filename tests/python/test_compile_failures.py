@@ -49,8 +49,8 @@ def test_an_error_names_the_operation_and_the_line() -> None:
 
 
 def test_the_line_is_the_users_where_the_package_calls_itself() -> None:
-    layer = nn.Sequential(nn.Linear(1, ROW))
-    x = torch.ones(ROW, 1)
+    layer = nn.Sequential(nn.Linear(2, ROW))
+    x = torch.ones(ROW, 2)
     with pytest.raises(RuntimeError) as error, torch.no_grad():
         torch.compile(lambda: layer(x).exp())().sum().item()
     text = str(error.value)
