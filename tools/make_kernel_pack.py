@@ -68,11 +68,15 @@ def classify(y: Any, out: Any) -> Any:
 
 
 def perceptron(dtype: Any) -> None:
-    for activation in (nn.ReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.SiLU):
+    # Sizes that fill vectors, and some that do not.
+    for activation, width, hidden in (
+        (nn.ReLU, 64, 128), (nn.GELU, 64, 128), (nn.Tanh, 64, 128), (nn.Sigmoid, 64, 128),
+        (nn.SiLU, 64, 128), (nn.GELU, 20, 30),
+    ):  # fmt: skip
         model = nn.Sequential(
-            nn.Linear(64, 128), activation(), nn.Dropout(0.1), nn.Linear(128, 10)
+            nn.Linear(width, hidden), activation(), nn.Dropout(0.1), nn.Linear(hidden, 10)
         ).to(dtype)
-        x, y = torch.randn(32, 64).to(dtype), torch.randint(0, 10, (32,))
+        x, y = torch.randn(32, width).to(dtype), torch.randint(0, 10, (32,))
         train(model, x, functools.partial(classify, y))
         train(model, x, lambda out: F.mse_loss(out, torch.zeros_like(out)))
 
