@@ -193,13 +193,14 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       inputs.push_back(parameter);
     }
   }
-  SmallVector<Tensor, 6> touched_tensors = inputs;
-  touched_tensors.append(outputs.begin(), outputs.end());
   // Other threads may come to record on them before this one does.
-  for (bool added = false; !added;) {
-    for (const Tensor& tensor : touched_tensors) touches(tensor);
+  for (bool added = false, again = false; !added; again = true) {
+    if (again) {
+      for (const Tensor& tensor : parameters) touches(tensor);
+      for (const Tensor& tensor : outputs) touches(tensor);
+    }
     const std::lock_guard lock(mutex_);
-    added = recording_.claim({touched_tensors.data(), touched_tensors.size()}, *this);
+    added = recording_.claim({inputs.data(), inputs.size()}, outputs, *this);
     if (!added) continue;
     recording_.add(executable, shape, {inputs.data(), inputs.size()}, numbers, integers,
                    {blocks.data(), blocks.size()}, outputs, {written.data(), written.size()},
@@ -308,7 +309,7 @@ void Recorder::begin_capture(Capture& capture) {
   for (bool claimed = false; !claimed;) {
     for (const Tensor& source : sources) static_cast<void>(touches(source));
     const std::lock_guard lock(mutex_);
-    claimed = recording_.claim(sources, *this);
+    claimed = recording_.claim(sources, {}, *this);
     if (!claimed) continue;
     for (const Tensor& source : sources) recording_.window_of(source, *this);
     capture_ = &capture;
@@ -375,7 +376,7 @@ void Recorder::settle_in_capture(const Storage& storage, bool write) {
       run_slice(slot, done, {});
       capture_ = capture;
       for (const Tensor& source : capture->sources)
-        if (recording_.claim({&source, 1}, *this))
+        if (recording_.claim({&source, 1}, {}, *this))
           recording_.window_of(source, *this);
         else
           capture->broken = "another thread recorded on a tensor that it uses";

@@ -22,27 +22,29 @@ bool Recording::is_seen(size_t slot) const {
   return storage.owners() > 0 || storage.wrapper() != nullptr;
 }
 
-bool Recording::claim(std::span<const Tensor> tensors, PendingWork& owner) {
+bool Recording::claim(std::span<const Tensor> tensors, std::span<const Tensor> more,
+                      PendingWork& owner) {
   const size_t before = slots.size();
-  for (const Tensor& tensor : tensors) {
-    if (!tensor.defined() || tensor->storage->pending() == &owner) continue;
-    tensor->storage->set_pending(&owner, static_cast<int>(slots.size()));
-    if (tensor->storage->pending() != &owner) {
-      for (size_t slot = before; slot < slots.size(); ++slot)
-        storages[slot]->set_pending(nullptr, 0);
-      slots.resize(before);
-      storages.resize(before);
-      return false;
+  for (const std::span<const Tensor> list : {tensors, more})
+    for (const Tensor& tensor : list) {
+      if (!tensor.defined() || tensor->storage->pending() == &owner) continue;
+      tensor->storage->set_pending(&owner, static_cast<int>(slots.size()));
+      if (tensor->storage->pending() != &owner) {
+        for (size_t slot = before; slot < slots.size(); ++slot)
+          storages[slot]->set_pending(nullptr, 0);
+        slots.resize(before);
+        storages.resize(before);
+        return false;
+      }
+      slots.emplace_back();
+      storages.push_back(tensor->storage);
     }
-    slots.emplace_back();
-    storages.push_back(tensor->storage);
-  }
   return true;
 }
 
 int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
   const Storage& storage = *tensor->storage;
-  check<InternalError>(claim({&tensor, 1}, owner), [] {
+  check<InternalError>(storage.pending() == &owner || claim({&tensor, 1}, {}, owner), [] {
     return std::string("compile: a tensor was recorded by another thread meanwhile");
   });
   const int32_t slot = storage.pending_slot();

@@ -72,7 +72,7 @@ class Recording {
   void clear();
   /// Adds the tensors' storages, which become pending in `owner`. False, and nothing, if one of
   /// them is pending elsewhere.
-  bool claim(std::span<const Tensor> tensors, PendingWork& owner);
+  bool claim(std::span<const Tensor> tensors, std::span<const Tensor> more, PendingWork& owner);
   /// The window that `tensor` is; adds its storage, which becomes pending in `owner` unless it is.
   int32_t window_of(const Tensor& tensor, PendingWork& owner);
   /// Adds a run that writes `outputs` and `blocks`; undefined ones are none. `results` are what the

@@ -114,10 +114,9 @@ std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources,
     if (place.kind == Place::Kind::Source) {
       const Tensor& source = sources[static_cast<size_t>(place.source)];
       // What others are to read may be read before; what is written may not.
-      if (recording_.slots[slot].written)
-        static_cast<void>(source->storage->data());
-      else
-        static_cast<void>(source->storage->readable_data());
+      if (source->storage->pending() != nullptr)
+        static_cast<void>(recording_.slots[slot].written ? source->storage->data()
+                                                         : source->storage->readable_data());
       storages[slot] = source->storage;
     } else if (place.kind == Place::Kind::Constant) {
       storages[slot] = place.constant;

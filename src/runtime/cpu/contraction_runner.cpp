@@ -22,7 +22,7 @@ namespace {
 
 constexpr int64_t kBlock = ir::kContractBlock;
 // Of work in one piece that a thread takes at a time; less costs more to hand out than to do.
-constexpr int64_t kMultiplyAddsPerChunk = 64 * 1024;
+constexpr int64_t kMultiplyAddsPerChunk = 256 * 1024;
 // A cautious estimate of one thread's speed, for the cost that the pool is told.
 constexpr int64_t kMultiplyAddsPerNanosecond = 16;
 // To write an element of the output costs as much as so many, to read one of an operand as much as
