@@ -322,6 +322,12 @@ std::shared_ptr<const Executable> in_row_blocks(const Executable& executable) {
   return cache->add(key, program ? make_executable(*std::move(program)) : nullptr);
 }
 
+double typical_bytes(const Executable& executable) {
+  constexpr int64_t kTypicalExtent = 256;
+  const std::shared_ptr<const Executable> blocked = in_row_blocks(executable);
+  return bytes_at(blocked == nullptr ? executable : *blocked, kTypicalExtent);
+}
+
 std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region) {
   std::shared_ptr<const Executable> blocked = in_row_blocks(*region.program);
   if (blocked == nullptr) return region.program;

@@ -22,6 +22,10 @@ std::optional<ir::Program> block_rows(const ir::Program& program);
 /// The same of a merged program, cached by it; null for nullopt.
 std::shared_ptr<const Executable> in_row_blocks(const Executable& executable);
 
+/// Bytes that a run of the program, rows in blocks where they can be, reads and writes if all
+/// extents that are not known are typical ones.
+double typical_bytes(const Executable& executable);
+
 /// What runs for a region of several runs, of these sizes: its program, or that with its rows in
 /// blocks where this keeps much out of memory, or under FLAMBEAU_CHECK.
 std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region);

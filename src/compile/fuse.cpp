@@ -10,11 +10,9 @@
 namespace flambeau::compiler {
 namespace {
 
-constexpr size_t kMaxEntries = 12;     // of a region
-constexpr size_t kMaxParameters = 24;  // whose buffers a kernel can still stream
-constexpr double kWorthwhile = 0.97;   // of the time of two regions, what one must stay below
-constexpr double kBlocksBytes = 0.9;   // of the bytes of two regions, the same for rows in blocks
-constexpr int64_t kTypicalExtent = 256;
+constexpr size_t kMaxEntries = 12;    // of a region
+constexpr double kWorthwhile = 0.97;  // of the time of two regions, what one must stay below
+constexpr double kBlocksBytes = 0.9;  // of the bytes of two regions, the same for rows in blocks
 
 /// Walks over the runs in order; each joins the earlier region that makes what it reads where that
 /// pays most, or begins one.
@@ -159,7 +157,7 @@ class Fuser {
     apart_ = "one kernel would read too many tensors";
     if (merged->parameters.size() > kMaxParameters) return std::nullopt;
     apart_ = "both write one storage, through different views";
-    if (!writes_apart(*merged)) return std::nullopt;
+    if (!writes_apart(recording_, *merged)) return std::nullopt;
     apart_ = "one program would take as long as two";
     const Cost whole = cost_of(recording_, *merged);
     const double apart = home.time + time;
@@ -182,21 +180,9 @@ class Fuser {
   /// True if the runs of both, as one program, may take their rows in blocks (block_rows.h), and
   /// that saves memory. It does not look at the sizes at hand: which form runs is decided for each.
   static bool saves_memory(const Region& both, const Region& home, const Region& alone) {
-    const auto bytes = [](const Executable& executable) {
-      const std::shared_ptr<const Executable> blocked = in_row_blocks(executable);
-      return bytes_at(blocked == nullptr ? executable : *blocked, kTypicalExtent);
-    };
     return in_row_blocks(*both.program) != nullptr &&
-           bytes(*both.program) < (bytes(*home.program) + bytes(*alone.program)) * kBlocksBytes;
-  }
-
-  /// True if the region writes each storage through one window: its kernels write in any order.
-  bool writes_apart(const Region& region) const {
-    std::vector<int32_t> written;
-    for (const int32_t window : region.outputs)
-      written.push_back(recording_.windows[static_cast<size_t>(window)].slot);
-    std::sort(written.begin(), written.end());
-    return std::adjacent_find(written.begin(), written.end()) == written.end();
+           typical_bytes(*both.program) <
+               (typical_bytes(*home.program) + typical_bytes(*alone.program)) * kBlocksBytes;
   }
 
   /// Which results of `number` a region of `entries` has to give.

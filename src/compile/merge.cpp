@@ -58,6 +58,13 @@ std::shared_ptr<const Executable> relaxed(const Executable& executable) {
 
 }  // namespace
 
+bool writes_apart(const Recording& recording, const Region& region) {
+  std::vector<size_t> written;
+  for (const int32_t window : region.outputs) written.push_back(recording.slot_of(window));
+  std::sort(written.begin(), written.end());
+  return std::adjacent_find(written.begin(), written.end()) == written.end();
+}
+
 Region region_of(const Recording& recording, int32_t number) {
   const Entry& entry = recording.entries[static_cast<size_t>(number)];
   Region region;

@@ -52,6 +52,11 @@ struct Region {
   std::string_view apart;             ///< why it is no part of an earlier region
 };
 
+/// Parameters whose buffers a kernel can still stream; a region has no more.
+inline constexpr size_t kMaxParameters = 24;
+/// True if the region writes each storage through one window: its kernels write in any order.
+bool writes_apart(const Recording& recording, const Region& region);
+
 /// The run of one entry.
 Region region_of(const Recording& recording, int32_t entry);
 

@@ -3,15 +3,12 @@
 #include <algorithm>
 
 #include "compile/block_rows.h"
-#include "compile/cost.h"
 
 namespace flambeau::compiler {
 namespace {
 
-constexpr size_t kMaxEntries = 16;  // of a region
-constexpr size_t kMaxParameters = 24;
+constexpr size_t kMaxEntries = 16;   // of a region
 constexpr double kWorthwhile = 0.9;  // of the bytes of regions as they are
-constexpr int64_t kTypicalExtent = 256;
 
 bool contains(const std::vector<int32_t>& list, int32_t item) {
   return std::find(list.begin(), list.end(), item) != list.end();
@@ -24,10 +21,7 @@ int products_of(const Entry& entry) {
       [](const ir::Node& node) { return node.primitive->cls == ir::PrimitiveClass::Contract; }));
 }
 
-double bytes_of(const Region& region) {
-  const std::shared_ptr<const Executable> blocked = in_row_blocks(*region.program);
-  return bytes_at(blocked == nullptr ? *region.program : *blocked, kTypicalExtent);
-}
+double bytes_of(const Region& region) { return typical_bytes(*region.program); }
 
 class Gatherer {
  public:
@@ -133,7 +127,8 @@ class Gatherer {
     }
     if (!down && !up) return false;
     std::optional<Region> both = merged(std::move(entries), {}, {});
-    if (!both || in_row_blocks(*both->program) == nullptr || !writes_apart(*both)) return false;
+    if (!both || in_row_blocks(*both->program) == nullptr || !writes_apart(recording_, *both))
+      return false;
     if (bytes_of(*both) >= (bytes_of(regions_[producer]) + bytes_of(regions_[r])) * kWorthwhile)
       return false;
     both->apart = regions_[producer].apart;
@@ -156,13 +151,6 @@ class Gatherer {
       }
     }
     return false;
-  }
-
-  bool writes_apart(const Region& region) const {
-    std::vector<size_t> written;
-    for (const int32_t window : region.outputs) written.push_back(recording_.slot_of(window));
-    std::sort(written.begin(), written.end());
-    return std::adjacent_find(written.begin(), written.end()) == written.end();
   }
 
   // ---- computing again ----
