@@ -1,7 +1,6 @@
 #include "compile/recording.h"
 
 #include "base/error.h"
-
 #include "eager/executable_hash.h"
 
 namespace flambeau::compiler {

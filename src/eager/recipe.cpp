@@ -5,6 +5,7 @@
 #include "base/bounded_cache.h"
 #include "base/error.h"
 #include "eager/host_program.h"
+#include "prim/uniform.h"
 #include "prim/vjp.h"
 
 namespace flambeau {
@@ -109,21 +110,16 @@ NodeId unrounded(const Expr& result) {
   return result.id();
 }
 
-/// True if all elements are zero.
-bool is_zero(const ir::Program& program, NodeId id) {
-  const ir::Node* node = &program.nodes[static_cast<size_t>(id)];
-  while (node->primitive->cls == ir::PrimitiveClass::View)
-    node = &program.nodes[static_cast<size_t>(node->arguments[0])];
-  return node->primitive->name == "constant" && !node->attributes.value.to_bool();
-}
-
 /// Derivative::backward_onto.
 std::shared_ptr<const Executable> onto(const Executable& backward) {
   const ir::Program& program = program_of(backward);
   if (program.results.size() != 1) return nullptr;
   const ir::Node& scatter = program.nodes[static_cast<size_t>(program.results[0])];
+  if (scatter.arguments.empty()) return nullptr;
+  const std::optional<Scalar> target = prim::uniform_value(program.nodes, scatter.arguments[0]);
+  const bool is_zero = target && !target->to_bool();
   if (scatter.primitive->cls != ir::PrimitiveClass::Scatter ||
-      scatter.primitive->combine != ir::CoreOp::Add || !is_zero(program, scatter.arguments[0]))
+      scatter.primitive->combine != ir::CoreOp::Add || !is_zero)
     return nullptr;
   Builder builder(program);
   std::vector<Expr> operands = {builder.parameter(scatter.type.dtype, scatter.type.shape)};

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "prim/build.h"
+#include "prim/uniform.h"
 
 namespace flambeau::prim {
 namespace {
@@ -120,11 +121,8 @@ class Relaxer {
 
   /// The number at every element, if the program tells.
   std::optional<double> constant_of(const Expr& a) const {
-    const Node* n = &a.node();
-    while (n->primitive->cls == PrimitiveClass::View)
-      n = &builder_.nodes()[static_cast<size_t>(n->arguments[0])];
-    if (n->primitive->name != "constant") return std::nullopt;
-    return n->attributes.value.to_double();
+    const std::optional<Scalar> value = uniform_value(builder_.nodes(), a.id());
+    return value ? std::optional(value->to_double()) : std::nullopt;
   }
 
   /// (x op c) op d = x op (c op d), where `inner` is x op c, or c op x, and `outer` is d.
