@@ -178,20 +178,16 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       std::none_of(outputs.begin(), outputs.end(), is_defined))
     return true;  // views alone
 
-  SmallVector<Tensor, 4> written(results.begin(), results.end());
-  for (size_t i = 0; i < written.size(); ++i)
-    if (!(i < outputs.size() && outputs[i].defined()) &&
-        shape->results[i].kind != RunShape::Place::Kind::Block)
-      written[i] = Tensor();
-  SmallVector<Tensor, 6> inputs;
-  for (const Tensor& parameter : parameters) {
-    if (capture_ == nullptr && parameter->storage->is_exported() &&
-        !parameter->storage->read_only()) {
-      const RunAtOnce now;
-      inputs.push_back(snapshot(parameter));
-    } else {
-      inputs.push_back(parameter);
-    }
+  std::span<const Tensor> inputs = parameters;
+  SmallVector<Tensor, 4> copies;
+  const auto is_shared = [](const Tensor& parameter) {
+    return parameter->storage->is_exported() && !parameter->storage->read_only();
+  };
+  if (capture_ == nullptr && std::any_of(parameters.begin(), parameters.end(), is_shared)) {
+    const RunAtOnce now;
+    for (const Tensor& parameter : parameters)
+      copies.push_back(is_shared(parameter) ? snapshot(parameter) : parameter);
+    inputs = {copies.data(), copies.size()};
   }
   // Other threads may come to record on them before this one does.
   for (bool added = false, again = false; !added; again = true) {
@@ -200,11 +196,10 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       for (const Tensor& tensor : outputs) touches(tensor);
     }
     const std::lock_guard lock(mutex_);
-    added = recording_.claim({inputs.data(), inputs.size()}, outputs, *this);
+    added = recording_.claim(inputs, outputs, *this);
     if (!added) continue;
-    recording_.add(executable, shape, {inputs.data(), inputs.size()}, numbers, integers,
-                   {blocks.data(), blocks.size()}, outputs, {written.data(), written.size()},
-                   *this);
+    recording_.add(executable, shape, inputs, numbers, integers, {blocks.data(), blocks.size()},
+                   outputs, results, *this);
     recording_.entries.back().numerics = numerics_;
   }
   if (exported && capture_ == nullptr) flush("memory that others see is written");

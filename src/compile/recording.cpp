@@ -60,14 +60,16 @@ int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
   return window;
 }
 
-void Recording::add_written(std::span<const Tensor> tensors, Range& range, PendingWork& owner) {
+template <class IsWritten>
+void Recording::add_written(std::span<const Tensor> tensors, const IsWritten& is_written,
+                            Range& range, PendingWork& owner) {
   range.begin = static_cast<int32_t>(operands.size());
-  for (const Tensor& tensor : tensors) {
-    if (!tensor.defined()) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!is_written(i)) {
       operands.push_back(-1);
       continue;
     }
-    const int32_t window = window_of(tensor, owner);
+    const int32_t window = window_of(tensors[i], owner);
     operands.push_back(window);
     slots[slot_of(window)].written = true;
   }
@@ -83,9 +85,13 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
   entry.parameters.begin = static_cast<int32_t>(operands.size());
   for (const Tensor& parameter : parameters) operands.push_back(window_of(parameter, owner));
   entry.parameters.end = static_cast<int32_t>(operands.size());
-  add_written(blocks, entry.blocks, owner);
-  add_written(outputs, entry.outputs, owner);
-  add_written(results, entry.results, owner);
+  const auto is_output = [&](size_t i) { return i < outputs.size() && outputs[i].defined(); };
+  const auto is_written = [&](size_t i) {
+    return is_output(i) || entry.shape->results[i].kind == RunShape::Place::Kind::Block;
+  };
+  add_written(blocks, [&](size_t i) { return blocks[i].defined(); }, entry.blocks, owner);
+  add_written(outputs, is_output, entry.outputs, owner);
+  add_written(results, is_written, entry.results, owner);
   entry.numbers.begin = static_cast<int32_t>(numbers.size());
   numbers.insert(numbers.end(), call_numbers.begin(), call_numbers.end());
   entry.numbers.end = static_cast<int32_t>(numbers.size());

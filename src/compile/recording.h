@@ -76,7 +76,7 @@ class Recording {
   /// The window that `tensor` is; adds its storage, which becomes pending in `owner` unless it is.
   int32_t window_of(const Tensor& tensor, PendingWork& owner);
   /// Adds a run that writes `outputs` and `blocks`; undefined ones are none. `results` are what the
-  /// caller gets, or undefined where nothing is written.
+  /// caller gets.
   void add(const Executable& program, std::shared_ptr<const RunShape> shape,
            std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
            std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
@@ -130,7 +130,9 @@ class Recording {
   void add_from(const Recording& other, Entry entry, Map& map);
   bool writes(const Entry& entry, const std::vector<bool>& wanted) const;
 
-  void add_written(std::span<const Tensor> tensors, Range& range, PendingWork& owner);
+  template <class IsWritten>
+  void add_written(std::span<const Tensor> tensors, const IsWritten& is_written, Range& range,
+                   PendingWork& owner);
 };
 
 }  // namespace flambeau::compiler
