@@ -195,6 +195,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--inductor", action="store_true", help="measure torch.compile, too")
+    parser.add_argument("--inductor-cache", type=pathlib.Path, help="keep inductor's kernels here")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     for path in PYTHON.values():
@@ -206,7 +207,7 @@ def main() -> int:
     if subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode != 0:
         print("there is no flambeau.compile: what is called compiled is eager")
     with tempfile.TemporaryDirectory() as cache:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(options.inductor_cache or cache)
         rows = Rows(report, options.only, options.rounds, options.threads, options.inductor)
         measure_rows(rows)
     del rows
