@@ -74,8 +74,9 @@ fuzz: ## Feeds random input to the readers, each for FUZZ_SECONDS (60)
 	  $$target -max_total_time=$(or $(FUZZ_SECONDS),60) -print_final_stats=0 -verbosity=0 \
 	    -artifact_prefix=$$target. $$target.corpus tests/fuzz/seeds/$$name; done
 
-stubs: build ## Writes the C++ functions and the type stubs anew from the schemas
+stubs: build ## Writes anew what is generated: C++ functions and type stubs, the lists of what works
 	@$(PYTHON) tools/generate_api.py
+	@$(PYTHON) tools/write_support.py
 
 wheel: ## Builds a wheel into dist/
 	@tools/bootstrap --dev

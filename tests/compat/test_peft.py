@@ -244,7 +244,7 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_libraries(program: str, tmp_path: Path) -> None:
+def test_a_program_with_these_libraries_runs(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flambeau", "-c", COMMON + PROGRAMS[program], str(tmp_path)],
         capture_output=True,

@@ -10,6 +10,8 @@ import flambeau as torch
 import flambeau.nn.functional as F
 import pytest
 
+pytestmark = pytest.mark.supports
+
 BF16, F32, F64 = torch.bfloat16, torch.float32, torch.float64
 
 

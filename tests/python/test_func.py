@@ -21,6 +21,8 @@ from flambeau.func import (
     vmap,
 )
 
+pytestmark = pytest.mark.supports
+
 
 def by_hand(function: Callable[..., Any], *args: torch.Tensor) -> Any:
     return torch.stack([function(*member) for member in zip(*args)])

@@ -9,6 +9,8 @@ import flambeau as torch
 import pytest
 from flambeau import nn
 
+pytestmark = pytest.mark.supports
+
 
 def meta(*sizes, dtype=torch.float32):
     return torch.empty(*sizes, dtype=dtype, device="meta")

@@ -11,6 +11,8 @@ import pytest
 from flambeau import multiprocessing as mp
 from flambeau.multiprocessing import reductions
 
+pytestmark = pytest.mark.supports
+
 
 def fill(rank: int, shared: torch.Tensor, queue: Any, back: Any) -> None:
     shared[rank] = rank + 1.0

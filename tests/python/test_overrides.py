@@ -12,6 +12,8 @@ import flambeau.nn.functional as F
 import pytest
 from flambeau import overrides
 
+pytestmark = pytest.mark.supports
+
 
 class Logged(torch.Tensor):
     """Keeps the names of what was called, and what the default makes of it."""
