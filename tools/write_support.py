@@ -100,8 +100,9 @@ def refusals(root: Path = ROOT) -> dict[str, list[str]]:
     for path in sorted((root / "python" / "flambeau").rglob("*.py")):
         file = path.relative_to(root).as_posix()
         for node in ast.walk(ast.parse(path.read_text())):
-            called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(called, ast.Name) and called.id == "feature" and node.args:
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id == "feature" and node.args:
                 found[file].append(f"`torch.{text_of(node.args[0])}`")
     for path in sorted((root / "src").rglob("*.cpp")):
         if path.relative_to(root / "src").parts[0] in ("base", "ops"):
