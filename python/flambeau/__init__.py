@@ -93,6 +93,7 @@ from ._construct import (  # noqa: E402
     tensor,
 )
 from ._functional import (  # noqa: E402
+    _assert,
     broadcast_shapes,
     broadcast_tensors,
     einsum,

@@ -200,4 +200,9 @@ def normal(
     return result if out is None else out
 
 
-make_overridable(globals(), __all__)
+def _assert(condition: Any, message: str) -> None:
+    """`assert` as a function, which is a node in a trace."""
+    assert condition, message
+
+
+make_overridable(globals(), [*__all__, "_assert"])

@@ -14,8 +14,8 @@ class _ParameterMeta(type(flambeau.Tensor)):  # type: ignore[misc, override]
     """Tensors marked `_is_param` are parameters too: those of tensor subclasses."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        if cls is Parameter and getattr(instance, "_is_param", False):
-            return isinstance(instance, flambeau.Tensor)
+        if cls is Parameter and isinstance(instance, flambeau.Tensor):
+            return super().__instancecheck__(instance) or getattr(instance, "_is_param", False)
         return super().__instancecheck__(instance)
 
 

@@ -1,0 +1,5 @@
+"""Passes over graphs."""
+
+from flambeau._absent import attribute
+
+__getattr__ = attribute(__name__)
