@@ -66,7 +66,8 @@ void keep_gradient(GradCell& cell, const Tensor& gradient) {
       const std::lock_guard lock(cell.mutex);
       present = cell.value;
     }
-    Tensor sum = present.defined() ? add_gradients(present, gradient) : gradient;
+    Tensor sum =
+        present.defined() ? add_gradients(present, as_addend(gradient, present)) : gradient;
     const std::lock_guard lock(cell.mutex);
     if (!cell.value.is_same(present)) continue;
     std::swap(cell.value, sum);
@@ -79,7 +80,7 @@ void accumulate(GradCell& cell, const Tensor& gradient) {
   if (!grad_enabled()) {
     const std::lock_guard lock(cell.mutex);
     if (cell.value.defined()) {
-      add_in_place(cell.value, gradient);
+      add_in_place(cell.value, as_addend(gradient, cell.value));
       return;
     }
     const bool mine = gradient->wrapper() == nullptr && gradient->use_count() == 1 &&

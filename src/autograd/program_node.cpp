@@ -254,6 +254,32 @@ Results run_on_gradients(const std::shared_ptr<const Executable>& program,
                       {more.data(), more.size()}, name);
 }
 
+Tensor as_addend(const Tensor& gradient, const Tensor& present) {
+  const Ints& wanted = present.sizes();
+  const Ints& sizes = gradient.sizes();
+  if (sizes == wanted && gradient.dtype() == present.dtype()) return gradient;
+  const size_t extra = wanted.size() - std::min(wanted.size(), sizes.size());
+  bool fits = sizes.size() <= wanted.size() &&
+              (!is_complex(gradient.dtype()) || is_complex(present.dtype()));
+  for (size_t axis = 0; fits && axis < sizes.size(); ++axis)
+    fits = sizes[axis] == wanted[extra + axis] || sizes[axis] == 1;
+  check(fits, [&] {
+    return concat("backward: a gradient of ", info(gradient.dtype()).name, list_text(sizes),
+                  " cannot be added to the tensor's grad of ", info(present.dtype()).name,
+                  list_text(wanted), "; the tensor has changed since: set its grad to None");
+  });
+  const auto shape_of = [](const Ints& extents) {
+    ir::Shape shape;
+    for (const int64_t extent : extents) shape.push_back(Dim(extent));
+    return shape;
+  };
+  Builder builder;
+  const Expr value = builder.parameter(gradient.dtype(), shape_of(sizes));
+  const Expr result = prim::broadcast_to(prim::convert(value, present.dtype()), shape_of(wanted));
+  return run_recorded(make_executable(builder.finish({&result, 1})), {&gradient, 1}, {}, {},
+                      [] { return std::string("ExpandBackward0"); })[0];
+}
+
 Tensor add_gradients(const Tensor& a, const Tensor& b) {
   const Tensor parameters[] = {a, b};
   return run_recorded(sum_program(a.dtype(), a.dim()), parameters, {}, sizes_of(a),

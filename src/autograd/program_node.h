@@ -53,6 +53,9 @@ Results run_on_gradients(const std::shared_ptr<const Executable>& program,
                          std::span<const Scalar> numbers, std::span<const int64_t> integers,
                          FunctionRef<std::string()> name);
 
+/// `gradient` in the sizes and dtype of `present`, which an earlier backward of the same tensor may
+/// have left in others: broadcast and converted as `present += gradient` would be, or RuntimeError.
+Tensor as_addend(const Tensor& gradient, const Tensor& present);
 /// Elementwise sum of two tensors of one type; recorded in grad mode.
 Tensor add_gradients(const Tensor& a, const Tensor& b);
 /// The same written to `place`, which is `a` or `b` and nobody else's; not recorded.

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import warnings
 import weakref
 
 graph = torch.autograd.graph
@@ -472,3 +473,55 @@ def a_shared_leaf_trained_by_threads():
     for thread in threads:
         thread.join()
     return w.grad
+
+
+def accumulate_after(change):
+    """A second backward, after the leaf has become another tensor."""
+    x = torch.ones(2, 3, requires_grad=True)
+    (x * 2).sum().backward()
+    change(x)
+    (x * 3).sum().backward()
+    return str(x.grad.dtype)[6:], x.grad
+
+
+def become(data):
+    def change(x):
+        x.data = data
+
+    return change
+
+
+@case
+def a_transposed_leaf_keeps_no_sum():
+    def change(x):
+        with torch.no_grad():
+            x.transpose_(0, 1)
+
+    return accumulate_after(change)
+
+
+@case
+def a_larger_leaf_keeps_no_sum():
+    return accumulate_after(become(torch.ones(4, 2, 3)))
+
+
+@case
+def a_leaf_of_other_extents_keeps_no_sum():
+    return accumulate_after(become(torch.ones(4)))
+
+
+@case
+def a_smaller_leaf_is_broadcast_into_the_sum():
+    with warnings.catch_warnings():  # PyTorch warns
+        warnings.simplefilter("ignore")
+        return accumulate_after(become(torch.ones(3)))
+
+
+@case
+def a_wider_leaf_is_rounded_into_the_sum():
+    return accumulate_after(become(torch.ones(2, 3, dtype=torch.float64)))
+
+
+@case
+def a_narrower_leaf_is_added_to_the_sum():
+    return accumulate_after(become(torch.ones(2, 3, dtype=torch.float16)))
