@@ -17,6 +17,8 @@ def _add_functions() -> None:
     """Puts every operation where its path says; folders that have no file of their own are made."""
     for path, function in _C._functions.items():
         folder, _, name = path.rpartition(".")
+        if name.startswith("_foreach_"):
+            continue  # __getattr__ has them, with all overloads.
         if not folder:
             globals().setdefault(name, function)
         elif folder.partition(".")[0] not in _OWN_FILES:
@@ -136,7 +138,7 @@ _C.__dict__["__getattr__"] = _absent.attribute(_C.__name__)
 legacy_contiguous_format = _C.contiguous_format
 
 # Submodules load when they are first named, so that importing Flambeau stays cheap.
-__getattr__ = _absent.attribute(
+_find = _absent.attribute(
     __name__,
     {
         "autocast": "amp",
@@ -147,3 +149,14 @@ __getattr__ = _absent.attribute(
         "vmap": "func",
     },
 )
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("_foreach_"):
+        from ._foreach import function
+
+        found = function(name)
+        if found is not None:
+            globals()[name] = found
+            return found
+    return _find(name)

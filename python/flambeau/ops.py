@@ -4,11 +4,46 @@ libraries define (torch.library).
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from flambeau import _C
 
 __all__: list[str] = []
+
+
+_ITEMS = ("__getitem__", "__setitem__")  # Methods that are no one operation.
+
+
+@functools.lru_cache(None)
+def _operations() -> dict[str, Any]:
+    """The operations by their names in aten: linear, linalg_norm, special_expit."""
+    return {
+        path.removeprefix("nn.functional.").replace(".", "_"): function
+        for path, function in _C._functions.items()
+    }
+
+
+@functools.lru_cache(None)
+def _names() -> dict[Any, str]:
+    return {function: name for name, function in _operations().items()}
+
+
+def operation_of(function: Any) -> Any:
+    """The operation of aten that a function of torch or a method of Tensor is; None where it is none."""
+    name = _names().get(function)
+    if name is None and isinstance(function, _METHODS):
+        name = function.__name__
+        if name.startswith("__") and name not in _ITEMS:
+            return None
+    return None if name is None else getattr(_aten(), name, None)
+
+
+def _aten() -> Any:
+    return globals().get("aten") or __getattr__("aten")
+
+
+_METHODS = (type(_C.Tensor.add), type(_C.Tensor.__getitem__))
 
 
 class _Operation:
@@ -48,10 +83,12 @@ class _Namespace:
 
         if f"{self.name}::{name}" in _definitions:
             return _definitions[f"{self.name}::{name}"]
-        if self.name == "aten" and not name.startswith("__"):
-            for found in (_C._functions.get(name), getattr(_C.Tensor, name, None)):
-                if found is not None:
-                    return found
+        if self.name == "aten":
+            found = _operations().get(name)
+            if found is None and (not name.startswith("__") or name in _ITEMS):
+                found = getattr(_C.Tensor, name, None)
+            if found is not None:
+                return found
         raise AttributeError(f"torch.ops.{self.name}.{name}: there is no such operation")
 
 

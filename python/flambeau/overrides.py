@@ -181,7 +181,7 @@ def _enable_torch_function() -> Iterator[None]:
 
 @contextlib.contextmanager
 def enable_reentrant_dispatch() -> Iterator[None]:
-    """Kept for `__torch_dispatch__`, which there is not: a call inside of an answer is a call as any other."""
+    """Kept for `__torch_dispatch__`: a call inside of an answer is a call as any other."""
     yield
 
 
