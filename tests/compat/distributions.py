@@ -57,6 +57,15 @@ DISTRIBUTIONS: dict[str, Callable[[], D.Distribution]] = {
     "Mixture": lambda: D.MixtureSameFamily(
         D.Categorical(t([0.4, 0.6])), D.Normal(t([0.0, 1.0]), t([1.0, 2.0]))
     ),
+    "VonMises": lambda: D.VonMises(t([0.5, 3.0]), t([1.0, 20.0])),
+    "LowRank": lambda: D.LowRankMultivariateNormal(
+        t([1.0, 2.0, 3.0]), t([[1.0], [0.5], [-2.0]]), t([0.5, 1.0, 2.0])
+    ),
+    "LKJ": lambda: D.LKJCholesky(3, t([0.5, 2.0])),
+    "FisherSnedecor": lambda: D.FisherSnedecor(t([3.0, 4.0]), t([5.0, 1.0])),
+    "Kumaraswamy": lambda: D.Kumaraswamy(t([0.5, 3.0]), t([2.0, 1.5])),
+    "ContinuousBernoulli": lambda: D.ContinuousBernoulli(t([0.2, 0.5])),
+    "ContinuousBernoulliL": lambda: D.ContinuousBernoulli(logits=t([0.3, -2.0])),
     "Affine": lambda: D.TransformedDistribution(
         D.Normal(t([0.0, 1.0]), t([1.0, 2.0])), [D.AffineTransform(1.0, -2.0), D.TanhTransform()]
     ),

@@ -7,8 +7,7 @@ from typing import Any, Callable
 
 import flambeau
 import flambeau.nn.functional as F
-from flambeau import _C, Tensor, is_tensor
-from flambeau._absent import feature
+from flambeau import Tensor, is_tensor
 
 __all__ = [
     "broadcast_all", "clamp_probs", "euler_constant", "lazy_property", "logits_to_probs",
@@ -56,10 +55,10 @@ def inner_uniform(shape: Any, like: Tensor) -> Tensor:
 
 
 def standard_gamma(concentration: Tensor) -> Tensor:
-    """Gamma variates of rate 1."""
-    if concentration.requires_grad and flambeau.is_grad_enabled():
-        raise feature("distributions: gradients of gamma samples with respect to their shape")
-    return _C._functions["_standard_gamma"](concentration)
+    """Gamma variates of rate 1, with gradients with respect to `concentration`."""
+    from flambeau.distributions._gamma_gradient import StandardGamma
+
+    return StandardGamma.apply(concentration)
 
 
 def clamp_probs(probs: Tensor) -> Tensor:
