@@ -104,7 +104,9 @@ from ._construct import set_printoptions as set_printoptions
 from ._construct import tensor as tensor
 from ._functional import broadcast_shapes as broadcast_shapes
 from ._functional import broadcast_tensors as broadcast_tensors
+from ._functional import detach as detach
 from ._functional import einsum as einsum
+from ._functional import empty_strided as empty_strided
 from ._functional import equal as equal
 from ._functional import is_complex as is_complex
 from ._functional import is_conj as is_conj

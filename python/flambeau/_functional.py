@@ -11,7 +11,9 @@ from ._overridable import make_overridable
 __all__ = [
     "broadcast_shapes",
     "broadcast_tensors",
+    "detach",
     "einsum",
+    "empty_strided",
     "equal",
     "is_complex",
     "is_conj",
@@ -198,6 +200,33 @@ def normal(
         result.normal_(generator=generator).mul_(std.detach())
         result.add_(mean.detach() if isinstance(mean, Tensor) else mean)
     return result if out is None else out
+
+
+def detach(input: Tensor) -> Tensor:
+    """The tensor without its history."""
+    return input.detach()
+
+
+def empty_strided(
+    size: Any,
+    stride: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor of these sizes and strides whose elements mean nothing yet."""
+    if len(size) != len(stride):
+        raise RuntimeError(
+            f"empty_strided: size and stride have different lengths, {len(size)} and {len(stride)}"
+        )
+    count = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, stride))
+    memory = _empty((count,), dtype=dtype, layout=layout, device=device, pin_memory=pin_memory)
+    made = _empty((0,), dtype=memory.dtype, device=memory.device)
+    made.set_(memory.untyped_storage(), 0, tuple(size), tuple(stride))
+    return made.requires_grad_() if requires_grad else made
 
 
 def _assert(condition: Any, message: str) -> None:

@@ -341,3 +341,27 @@ def test_every_package_names_what_it_lacks() -> None:
         with pytest.raises(AttributeError, match=rf"^{name}\.no_such_name: Flambeau has no such"):
             package.no_such_name  # noqa: B018
         assert not hasattr(package, "__no_such_name__")
+
+
+def test_memory_of_given_strides() -> None:
+    made = torch.empty_strided((2, 3), (1, 2), dtype=torch.float64, requires_grad=True)
+    assert (made.shape, made.stride(), made.dtype, made.requires_grad) == ((2, 3), (1, 2), torch.float64, True)  # fmt: skip
+    assert made._base is None
+    assert made.untyped_storage().nbytes() == 48
+    assert torch.empty_strided((2, 0), (1, 2)).shape == (2, 0)
+    assert torch.empty_strided((), ()).dim() == 0
+    assert torch.empty_strided((2, 3), (1, 2), device="meta").stride() == (1, 2)
+    with pytest.raises(RuntimeError, match="different lengths, 1 and 2"):
+        torch.empty_strided((1,), (1, 2))
+    assert not torch.detach(torch.ones(1, requires_grad=True)).requires_grad
+
+
+def test_sparse_tensors_are_refused_by_name() -> None:
+    for name in ("sparse_coo_tensor", "sparse_csr_tensor", "sparse.mm", "sparse.sum"):
+        *folders, last = name.split(".")
+        holder = getattr(torch, folders[0]) if folders else torch
+        with pytest.raises(NotImplementedError, match=rf"^torch\.{name}: Flambeau does not have"):
+            getattr(holder, last)(torch.ones(1))
+    assert issubclass(torch.OutOfMemoryError, RuntimeError)
+    assert not isinstance(torch.ones(1).untyped_storage(), torch.TypedStorage)
+    assert torch.storage.UntypedStorage is torch.UntypedStorage
