@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -137,6 +138,19 @@ def test_options_that_hide_the_environment_are_refused() -> None:
     assert "-E and -I" in refused.stderr
 
 
+def install(packages: Path) -> None:
+    """Puts the package there as a wheel does: without what those who build wheels leave out."""
+
+    def copy(source: str, target: str) -> None:
+        if source.endswith((".so", ".pack")):
+            os.symlink(source, target)
+        else:
+            shutil.copy(source, target)
+
+    left_out = shutil.ignore_patterns("*.dist-info", "__pycache__")
+    shutil.copytree(OURS / "flambeau", packages / "flambeau", ignore=left_out, copy_function=copy)
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> tuple[Path, Path]:
     """A new virtual environment that has Flambeau: its Python and its packages' folder."""
@@ -147,7 +161,8 @@ def environment(tmp_path: Path) -> tuple[Path, Path]:
             "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", python=python
         ).stdout.strip()
     )
-    (packages / "checkout.pth").write_text(f"{OURS}\n{sysconfig.get_path('purelib')}\n")
+    install(packages)
+    (packages / "libraries.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     return python, packages
 
 
@@ -179,6 +194,11 @@ def test_pip_can_take_it_back(environment: tuple[Path, Path]) -> None:
     run("-m", "pip", "--python", python, "uninstall", "--yes", "torch")
     left = [path for path in packages.iterdir() if path.name != "__pycache__"]
     assert sorted(left) == before
+
+
+def test_an_installed_package_has_the_distribution_torch(environment: tuple[Path, Path]) -> None:
+    code = "import importlib.metadata as m; print(m.version('torch'), m.packages_distributions()['torch'])"
+    assert flambeau("-c", code, python=environment[0]).stdout == "2.7.1 ['torch']\n"
 
 
 def test_enable_refuses_where_pytorch_is(environment: tuple[Path, Path]) -> None:

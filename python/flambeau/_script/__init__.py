@@ -14,6 +14,7 @@ __all__ = ["disable", "enable", "run"]
 
 _HERE = Path(__file__).resolve().parent
 _DISTRIBUTION = "torch-2.7.1.dist-info"
+_INFORMATION = "torch-2.7.1.egg-info"  # the same, as a wheel can carry it: a wheel has one .dist-info
 _HOOK = "_flambeau_torch.py"
 _START = "flambeau-torch.pth"
 
@@ -67,8 +68,8 @@ def enable() -> str:
     (folder / _START).write_text("import _flambeau_torch\n")
     information = folder / _DISTRIBUTION
     information.mkdir(exist_ok=True)
-    for part in (_HERE / _DISTRIBUTION).iterdir():
-        shutil.copy(part, information / part.name)
+    for part in (_HERE / _INFORMATION).iterdir():
+        shutil.copy(part, information / ("METADATA" if part.name == "PKG-INFO" else part.name))
     (information / "INSTALLER").write_text("flambeau\n")
     names = sorted(f"{_DISTRIBUTION}/{part.name}" for part in information.iterdir())
     record = [_HOOK, _START, *names, f"{_DISTRIBUTION}/RECORD"]
