@@ -14,7 +14,8 @@ __all__ = ["disable", "enable", "run"]
 
 _HERE = Path(__file__).resolve().parent
 _DISTRIBUTION = "torch-2.7.1.dist-info"
-_INFORMATION = "torch-2.7.1.egg-info"  # the same, as a wheel can carry it: a wheel has one .dist-info
+# The same, as a wheel can carry it: it has one .dist-info.
+_INFORMATION = "torch-2.7.1.egg-info"
 _HOOK = "_flambeau_torch.py"
 _START = "flambeau-torch.pth"
 
