@@ -9,10 +9,11 @@ flambeau explain script.py [arguments]        and other commands
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-from . import _script
+from . import _C, _script
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -25,9 +26,10 @@ def _explain(options: argparse.Namespace) -> int:
     if not explanation.programs:
         print("no compiled program ran: does the script call flambeau.compile?")
         return 1
-    print(explanation)
     if options.html:
         explanation.save(options.html)
+    print(explanation)
+    if options.html:
         print(f"wrote {options.html}")
     return 0
 
@@ -49,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs a program that imports torch on Flambeau: the program and every library "
         "that it imports see Flambeau as torch.",
     )
+    parser.add_argument("--version", action="version", version=f"flambeau {_C.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     explain = commands.add_parser(
         "explain",
@@ -78,8 +81,13 @@ def main() -> int:
     try:
         if first in ("-m", "-c") or first.endswith(".py") or Path(first or ".").is_file():
             _script.run(arguments)
-        options = _parser().parse_args(arguments)
-        return options.run(options)
+        options = _parser().parse_args(arguments or ["--help"])
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except RuntimeError as error:
         print(f"flambeau: {error}", file=sys.stderr)
         return 2

@@ -128,6 +128,25 @@ def test_explain_runs_a_script_that_imports_torch(tmp_path: Path) -> None:
     assert "program 0: 1 runs" in flambeau("explain", script).stdout
 
 
+def test_explain_ends_quietly_where_nobody_reads_on(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import torch\nprint(torch.compile(lambda x: x + 1)(torch.ones(1)).item())")
+    command = [sys.executable, "-m", "flambeau", "explain", script]
+    explain = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert explain.stdout is not None
+    explain.stdout.close()
+    assert explain.communicate()[1] == ""
+    assert explain.returncode == 1
+
+
+def test_the_command_says_what_it_is() -> None:
+    assert flambeau("--version").stdout == f"flambeau {package.version.flambeau}\n"
+    assert flambeau().stdout == flambeau("--help").stdout
+    wrong = flambeau("wrong", check=False)
+    assert wrong.returncode == 2
+    assert "invalid choice: 'wrong'" in wrong.stderr
+
+
 def test_options_that_hide_the_environment_are_refused() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(OURS)!r}); sys.argv = ['flambeau', '-c', '1']\n"
