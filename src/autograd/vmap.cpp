@@ -1,6 +1,7 @@
 #include "autograd/vmap.h"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
@@ -13,6 +14,7 @@
 #include "eager/host_call.h"
 #include "eager/recipe.h"
 #include "prim/vjp.h"
+#include "tensor/generator.h"
 
 namespace flambeau {
 
@@ -42,8 +44,14 @@ BatchedNode* find_node(const Tensor& tensor) {
   return meta == nullptr ? nullptr : dynamic_cast<BatchedNode*>(meta->grad_fn.get());
 }
 
-std::vector<int64_t>& extents() {
-  static thread_local std::vector<int64_t> stack;
+struct Entered {
+  int64_t extent;
+  VmapRandomness randomness;
+};
+
+/// The vmaps that this thread is in, the outermost first.
+std::vector<Entered>& entered() {
+  static thread_local std::vector<Entered> stack;
   return stack;
 }
 
@@ -195,6 +203,14 @@ class Member {
   std::span<const ops::Argument> arguments() const {
     return {arguments_.data(), arguments_.size()};
   }
+  /// The first argument becomes a copy, so that writing it leaves the tensor as it is.
+  void copy_first() {
+    auto& first = std::get<const TensorInfo*>(arguments_[0]);
+    const Tensor seen = tensor_of(first);
+    const Tensor copy = Tensor::empty(Ints(seen.sizes()), seen.dtype());
+    copy_elements(seen, copy);
+    first = alive_.emplace_back(copy).impl();
+  }
 
  private:
   ops::Arguments arguments_;
@@ -222,9 +238,40 @@ void for_each_place(const Ints& sizes, const Visit& visit) {
   }
 }
 
-/// An operation with a kernel on the host, member by member; it has no history.
+/// Gives members the same numbers along the levels that want it, by setting the generator back.
+class Draws {
+ public:
+  Draws(const ops::Definition& op, std::span<const ops::Argument> arguments, const Levels& levels)
+      : generator_(generator_of(ops::Call(op, arguments))) {
+    if (op.random == nullptr || !op.random(ops::Call(op, arguments))) return;
+    for (const int level : levels) {
+      own_.push_back(vmap_randomness(level) != VmapRandomness::Same);
+      repeats_ = repeats_ || !own_.back();
+    }
+  }
+  /// Before the call for the member at `place`.
+  void begin(const Ints& place) {
+    if (!repeats_) return;
+    std::vector<int64_t> drawn_for;
+    for (size_t i = 0; i < own_.size(); ++i) drawn_for.push_back(own_[i] ? place[i] : 0);
+    const auto [state, is_new] = states_.try_emplace(std::move(drawn_for));
+    if (is_new)
+      state->second = generator_.get_state();
+    else
+      generator_.set_state(state->second);
+  }
+
+ private:
+  Generator& generator_;
+  std::vector<bool> own_;
+  bool repeats_ = false;
+  std::map<std::vector<int64_t>, std::vector<std::byte>> states_;
+};
+
+/// An operation with a kernel on the host, or one that draws for each member, member by member; it
+/// has no history.
 Results call_members(const ops::Definition& op, std::span<const ops::Argument> arguments,
-                     const PreparedCall& prepared, const Levels& levels) {
+                     const PreparedCall& prepared, CallForm form, const Levels& levels) {
   for (const Tensor& input : prepared.inputs)
     check<NotImplementedError>(
         !op.differentiable || !grad_enabled() || !requires_grad(behind(input)), [&] {
@@ -232,10 +279,13 @@ Results call_members(const ops::Definition& op, std::span<const ops::Argument> a
                         " runs on the host member by member, and has no gradient in vmap");
         });
   const Ints sizes = extents_of(levels);
+  Draws draws(op, arguments, levels);
   Results whole;
   for_each_place(sizes, [&](const Ints& place, int64_t number) {
-    const Member member(arguments, levels, place);
-    const Results results = call_without_tape(op, member.arguments());
+    Member member(arguments, levels, place);
+    if (form == CallForm::InPlace) member.copy_first();
+    draws.begin(place);
+    const Results results = call_without_tape(op, member.arguments(), form);
     for (size_t i = 0; i < results.size(); ++i) {
       const Tensor& one = results[i];
       if (number == 0) {
@@ -255,6 +305,29 @@ Results call_members(const ops::Definition& op, std::span<const ops::Argument> a
   });
   for (Tensor& result : whole) result = make_batched(result, {levels.data(), levels.size()});
   return whole;
+}
+
+/// The levels over which a call that draws gives members their own numbers: those of its arguments,
+/// and those that want it. RuntimeError where a level allows no random numbers.
+Levels levels_that_draw(const Levels& levels) {
+  Levels all = levels;
+  for (int level = vmap_depth; level > 0; --level) {
+    check(vmap_randomness(level) != VmapRandomness::Error, [] {
+      return std::string(
+          "vmap: called random operation while in randomness error mode. Please either use the "
+          "'same' or 'different' randomness flags on vmap or perform the randomness operation out "
+          "of vmap");
+    });
+    const bool is_there = std::find(all.begin(), all.end(), level) != all.end();
+    if (vmap_randomness(level) == VmapRandomness::Different && !is_there) all.push_back(level);
+  }
+  std::sort(all.begin(), all.end(), std::greater<>());
+  return all;
+}
+
+bool want_own_numbers(const Levels& levels) {
+  return std::any_of(levels.begin(), levels.end(),
+                     [](int level) { return vmap_randomness(level) == VmapRandomness::Different; });
 }
 
 /// What was written in place: `tensor` shows `result` from now on.
@@ -279,12 +352,12 @@ void take_over(const ops::Definition& op, const Tensor& tensor, const Tensor& re
 
 }  // namespace
 
-int enter_vmap(int64_t extent) {
-  extents().push_back(extent);
+int enter_vmap(int64_t extent, VmapRandomness randomness) {
+  entered().push_back({extent, randomness});
   return ++vmap_depth;
 }
 void leave_vmap() {
-  extents().pop_back();
+  entered().pop_back();
   --vmap_depth;
 }
 SmallVector<int, 2> vmap_levels() {
@@ -295,7 +368,11 @@ SmallVector<int, 2> vmap_levels() {
 int64_t vmap_extent(int level) {
   check(level > 0 && level <= vmap_depth,
         [] { return std::string("vmap: a tensor of a vmap that has ended is used"); });
-  return extents()[static_cast<size_t>(level - 1)];
+  return entered()[static_cast<size_t>(level - 1)].extent;
+}
+
+VmapRandomness vmap_randomness(int level) {
+  return entered()[static_cast<size_t>(level - 1)].randomness;
 }
 
 const Batched* find_batched(const Tensor& tensor) {
@@ -328,7 +405,17 @@ std::optional<Results> call_batched(const ops::Definition& op,
       for (const TensorInfo* item : *list)
         if (item != nullptr) given.push_back(tensor_of(item));
   }
-  const Levels levels = levels_of({given.data(), given.size()});
+  Levels levels = levels_of({given.data(), given.size()});
+  const bool draws = op.random != nullptr && op.random(ops::Call(op, arguments));
+  if (draws) {
+    const Levels all = levels_that_draw(levels);
+    check(form == CallForm::Function || all == levels || !want_own_numbers(all), [] {
+      return std::string(
+          "vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will "
+          "appear like same randomness. Draw into a new tensor instead");
+    });
+    levels = all;
+  }
   if (levels.empty()) return std::nullopt;
   check<NotImplementedError>(form != CallForm::Out && !op.per_item, [&] {
     return concat("vmap: ", op.parsed.name, " with out=, or on lists of tensors, is not there");
@@ -337,20 +424,18 @@ std::optional<Results> call_batched(const ops::Definition& op,
     const WithoutMemory shapes_alone;
     return prepare(op, arguments, form, out);
   }();
-  const bool draws = op.random != nullptr && op.random(ops::Call(op, arguments));
-  check<NotImplementedError>(!draws, [&] {
-    return concat("vmap: ", op.parsed.name,
-                  " of a tensor with members draws random numbers, which is not there; draw them "
-                  "outside of vmap");
-  });
   const auto* recipe = dynamic_cast<const CallRecipe*>(prepared.plan->recipe.get());
-  if (recipe == nullptr || recipe->forward() == nullptr) {
-    check<NotImplementedError>(form == CallForm::Function && prepared.outputs.empty(), [&] {
+  const bool has_program = recipe != nullptr && recipe->forward() != nullptr;
+  if (!has_program || (draws && want_own_numbers(levels))) {
+    check<NotImplementedError>(form == CallForm::Function || draws, [&] {
       return concat("vmap: ", op.parsed.name,
                     "_ has a kernel on the host, and does not write in "
                     "place in vmap");
     });
-    return call_members(op, arguments, prepared, levels);
+    const Results results = call_members(op, arguments, prepared, form, levels);
+    if (form == CallForm::Function) return results;
+    for (size_t i = 0; i < results.size(); ++i) take_over(op, prepared.outputs[i], results[i]);
+    return Results(prepared.outputs.begin(), prepared.outputs.end());
   }
   if (op.checks != nullptr)
     for_each_place(extents_of(levels), [&](const Ints& place, int64_t /*number*/) {

@@ -19,12 +19,16 @@ struct Batched {
 
 /// How many vmaps this thread is in. While it is 0, no call looks for hidden axes.
 [[gnu::tls_model("initial-exec")]] extern thread_local constinit int vmap_depth;
+/// What operations that draw random bits give the members of a vmap: nothing (RuntimeError), their
+/// own numbers each, or the same to all.
+enum class VmapRandomness : uint8_t { Error, Different, Same };
 /// Enters a vmap over `extent` members, and gives its level (1 is the outermost); leaves it.
-int enter_vmap(int64_t extent);
+int enter_vmap(int64_t extent, VmapRandomness randomness = VmapRandomness::Error);
 void leave_vmap();
-/// The levels that this thread is in, descending; their extents.
+/// The levels that this thread is in, descending; what is known of each.
 SmallVector<int, 2> vmap_levels();
 int64_t vmap_extent(int level);
+VmapRandomness vmap_randomness(int level);
 
 /// What is behind `tensor`, or null. It stays valid while the tensor lives and is not written.
 const Batched* find_batched(const Tensor& tensor);

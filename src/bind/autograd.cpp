@@ -70,13 +70,17 @@ void add_autograd(nb::module_& module) {
   module.def("_set_grad_enabled", set_grad_enabled);
   module.def("is_inference_mode_enabled", inference_mode_enabled);
   module.def("_set_inference_mode", set_inference_mode);
-  module.def("_enter_vmap", enter_vmap);
+  module.def("_enter_vmap", [](int64_t extent, int randomness) {
+    return enter_vmap(extent, static_cast<VmapRandomness>(randomness));
+  });
   module.def("_leave_vmap", leave_vmap);
   module.def("_vmap_levels", [] {
     nb::list levels;
     for (const int level : vmap_levels()) levels.append(nb::make_tuple(level, vmap_extent(level)));
     return levels;
   });
+  module.def("_vmap_randomness",
+             [](int level) { return static_cast<int>(vmap_randomness(level)); });
   // The tensor behind one of vmap, and the levels of its first axes; the tensor itself and none.
   module.def("_unbatched", [](const Tensor& tensor) {
     const Batched* batched = find_batched(tensor);

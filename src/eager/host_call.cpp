@@ -19,15 +19,14 @@ HostTensor host_input(const Tensor& tensor) {
   return {tensor.info(), const_cast<void*>(tensor.readable_data_ptr())};
 }
 
-/// The generator given to the call, or the default one.
+}  // namespace
+
 Generator& generator_of(const ops::Call& call) {
   for (const ops::Argument& argument : call.arguments())
     if (void* const* given = std::get_if<void*>(&argument))
       if (*given != nullptr) return *static_cast<Generator*>(*given);
   return default_generator();
 }
-
-}  // namespace
 
 /// A generator, locked for the length of the call.
 class HostCallOnTensors::LockedRandom {

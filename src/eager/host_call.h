@@ -50,6 +50,9 @@ class HostCallOnTensors final : public ops::HostCall {
   std::unique_ptr<LockedRandom> random_;
 };
 
+/// The generator given to the call, or the default one.
+Generator& generator_of(const ops::Call& call);
+
 /// A fresh Philox key from the generator of the call (its argument, or the default one).
 int64_t random_key(const ops::Call& call);
 

@@ -112,7 +112,8 @@ class Function(metaclass=FunctionMeta):
     """An operation with its own backward.
 
     Subclasses define static methods `forward(ctx, *args)` and `backward(ctx, *grads)`, or
-    `forward(*args)` and `setup_context(ctx, inputs, output)`; they are called by `apply`.
+    `forward(*args)` and `setup_context(ctx, inputs, output)`; they are called by `apply`. For vmap they define `vmap`, or
+    set `generate_vmap_rule`: then the methods themselves run for all members.
     """
 
     _backward_cls: Any
@@ -162,16 +163,25 @@ class Function(metaclass=FunctionMeta):
             "forward mode AD."
         )
 
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        """For vmap: the results for all members, and their axes of members. `info` has `batch_size` and
+        `randomness`; `in_dims` says which axes of the arguments are those of the members.
+        """
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+            "generate_vmap_rule=True."
+        )
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Calls forward, recorded."""
-        if _C._vmap_levels() and any(
-            isinstance(arg, _C.Tensor) and _C._unbatched(arg)[1] for arg in args
-        ):
-            raise NotImplementedError(
-                f"vmap: {cls.__name__}: an autograd.Function inside of vmap (generate_vmap_rule, "
-                "vmap staticmethods) is not there"
-            )
+        if _C._vmap_levels():
+            from ._function_in_vmap import apply_in_vmap, innermost_level
+
+            level = innermost_level(args)
+            if level is not None:
+                return apply_in_vmap(cls, args, kwargs, level)
         split = cls.setup_context is not Function.setup_context
         if split:
             bound = inspect.signature(cls.forward).bind(*args, **kwargs)

@@ -10,6 +10,7 @@ import functools
 from typing import Any, Callable
 
 from flambeau import _C, Tensor
+from flambeau.random import get_rng_state, set_rng_state
 from flambeau.utils._pytree import (
     _broadcast_to_and_flatten,
     tree_flatten,
@@ -119,10 +120,20 @@ def _members(
     return leaves, dims, spec, sizes[0]
 
 
+RANDOMNESS = ("error", "different", "same")
+
+
 def _run(
-    func: Any, leaves: list[Any], dims: list[Any], spec: Any, size: int, out_dims: Any, kwargs: Any
+    func: Any,
+    leaves: list[Any],
+    dims: list[Any],
+    spec: Any,
+    size: int,
+    out_dims: Any,
+    randomness: str,
+    kwargs: Any,
 ) -> Any:
-    level = _C._enter_vmap(size)
+    level = _C._enter_vmap(size, RANDOMNESS.index(randomness))
     try:
         inside = [
             leaf if dim is None else _add_axis(leaf, dim, level) for leaf, dim in zip(leaves, dims)
@@ -152,10 +163,10 @@ def vmap(
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """The function over the axes `in_dims` of its arguments (None: the same for all members); the results have an
-    axis of members at `out_dims`. Operations that draw random numbers are refused, whatever `randomness` says
-    but "same" for numbers that no member's tensor shapes.
+    axis of members at `out_dims`. `randomness` says what operations that draw random numbers do: they raise
+    RuntimeError ("error"), or give members their own numbers ("different") or all the same ones ("same").
     """
-    if randomness not in ("error", "different", "same"):
+    if randomness not in RANDOMNESS:
         raise RuntimeError(
             f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}"
         )
@@ -166,15 +177,20 @@ def vmap(
     def over_members(*args: Any, **kwargs: Any) -> Any:
         leaves, dims, spec, size = _members(func, in_dims, args)
         if chunk_size is None or chunk_size >= size:
-            return _run(func, leaves, dims, spec, size, out_dims, kwargs)
+            return _run(func, leaves, dims, spec, size, out_dims, randomness, kwargs)
         parts = []
+        state = get_rng_state() if randomness == "same" else None
         for start in range(0, size, chunk_size):
+            if state is not None:
+                set_rng_state(state)
             count = min(chunk_size, size - start)
             chunk = [
                 leaf if dim is None else leaf.narrow(dim, start, count)
                 for leaf, dim in zip(leaves, dims)
             ]
-            parts.append(tree_flatten(_run(func, chunk, dims, spec, count, out_dims, kwargs)))
+            parts.append(
+                tree_flatten(_run(func, chunk, dims, spec, count, out_dims, randomness, kwargs))
+            )
         out_spec = parts[0][1]
         axes = _broadcast_to_and_flatten(out_dims, out_spec)
         joined = [

@@ -1,6 +1,7 @@
 #include "nn/functional/indexing.h"
 
 #include "autograd/call.h"
+#include "autograd/vmap.h"
 #include "base/error.h"
 #include "base/scalar_range.h"
 
@@ -152,11 +153,13 @@ class Indexer {
     record(index);
   }
   void apply(const Tensor& index) {
-    if (index.dim() == 0 && is_mask(index)) return apply(index.item().to_bool());
+    // One number is as in Python; in vmap, members have their own.
+    const bool is_number = index.dim() == 0 && find_batched(index) == nullptr;
+    if (is_number && is_mask(index)) return apply(index.item().to_bool());
     check<IndexError>(!is_float(index.dtype()), [] {
       return std::string("tensors used as indices must be long, int, byte or bool tensors");
     });
-    if (index.dim() == 0) return apply(index.item().to_int());
+    if (is_number) return apply(index.item().to_int());
     if (!is_mask(index)) {
       ++real_axis_;
       return record(index);

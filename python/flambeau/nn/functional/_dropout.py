@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import flambeau
-from flambeau import Tensor
+from flambeau import _C, Tensor
 from flambeau.nn.functional._operations import OPERATIONS
 
 __all__ = [
@@ -28,6 +28,10 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     _check(p)
     if not training or p == 0.0:
         return input
+    if _C._vmap_levels() and p < 1.0:
+        # What is dropped is drawn first, for each member as vmap says.
+        kept = flambeau.bernoulli(flambeau.full_like(input.detach(), 1 - p))
+        return _times(input, kept / (1 - p), inplace)
     result = OPERATIONS["dropout"](input, p, True)
     return input.copy_(result) if inplace else result
 
