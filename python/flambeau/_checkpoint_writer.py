@@ -229,9 +229,11 @@ class _PickleWriter:
 
     def _write_tensor(self, value: Any) -> None:
         is_parameter = isinstance(value, flambeau.nn.Parameter)
-        if type(value) not in (_C.Tensor, flambeau.nn.Parameter, flambeau.nn.Buffer):
+        kind = type(value)
+        is_plain = kind in (_C.Tensor, flambeau.nn.Parameter, flambeau.nn.Buffer)
+        if not is_plain and is_parameter:
             raise pickle.PicklingError(
-                f"save: a {type(value).__name__}, which checkpoints do not have; save its tensors"
+                f"save: a {kind.__name__}, which checkpoints do not have; save its tensors"
             )
         attributes = dict(value.__dict__)
         if is_parameter:
@@ -243,11 +245,11 @@ class _PickleWriter:
             for part in (value.requires_grad, *extra):
                 self._write(part)
             self.out += b"tR"
-        elif attributes:
+        elif attributes or not is_plain:
             self._write(_REBUILD_WITH_ATTRIBUTES)
             self.out += b"("
             self._write(_REBUILD_TENSOR)
-            self._write(_TENSOR)
+            self._write(_TENSOR if is_plain else kind)
             self._write_arguments(value, value.requires_grad)
             self._write(attributes)
             self.out += b"tR"

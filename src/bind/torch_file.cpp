@@ -260,8 +260,12 @@ class Builder {
     }
     nb::object made = nb::steal(wrap(rebuilt.tensor));
     // _rebuild_from_type_v2(function, type, arguments, attributes)
-    if (step(operands(id)[0]).name == "_rebuild_from_type_v2")
+    if (step(operands(id)[0]).name == "_rebuild_from_type_v2") {
+      const nb::object type = argument(id, 1);
+      if (PyType_Check(type.ptr()) != 0 && !type.is(made.type()))
+        made = made.attr("as_subclass")(type);
       set_attributes(made, argument(id, 3));
+    }
     return made;
   }
 

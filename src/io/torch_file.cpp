@@ -349,18 +349,20 @@ class Interpretation {
   }
 
   /// _rebuild_from_type_v2(function, type, arguments, state): a tensor or parameter with
-  /// attributes.
+  /// attributes, of a class that the user allows or torch's own.
   void from_type(uint32_t id, std::span<const uint32_t> arguments) {
     const uint32_t function = arguments[0];
     const auto known = step(function).kind == StepKind::Global
                            ? find_torch_name(step(function).text, step(function).name)
                            : std::nullopt;
     const uint32_t type = arguments[1];
-    const auto known_type = step(type).kind == StepKind::Global
-                                ? find_torch_name(step(type).text, step(type).name)
-                                : std::nullopt;
-    if (!known || known->call != TorchCall::RebuildTensor || !known_type ||
-        known_type->call != TorchCall::TensorType || step(arguments[2]).kind != StepKind::Tuple)
+    const bool is_global = step(type).kind == StepKind::Global;
+    const auto known_type =
+        is_global ? find_torch_name(step(type).text, step(type).name) : std::nullopt;
+    const bool is_tensor = known_type && known_type->call == TorchCall::TensorType;
+    const bool is_allowed = is_global && meaning(type).meaning == Meaning::Named;
+    if (!known || known->call != TorchCall::RebuildTensor || !(is_tensor || is_allowed) ||
+        step(arguments[2]).kind != StepKind::Tuple)
       refuse("a tensor of a type that is not part of a checkpoint");
     called_.insert(function);
     called_.insert(type);

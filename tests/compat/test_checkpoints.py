@@ -225,3 +225,35 @@ def test_the_safetensors_library_reads_into_our_tensors(tmp_path: Path) -> None:
         "    assert file.get_slice('matrix')[:, 1].tolist() == [1, 4]\n",
         tmp_path / "x.safetensors",
     )
+
+
+def test_subclasses_of_tensor(tmp_path: Path) -> None:
+    text = run(
+        "import pickle\n"
+        "class Tagged(torch.Tensor): pass\n"
+        "given = torch.arange(6.0).view(2, 3).T.as_subclass(Tagged)\n"
+        "given.tag = 'x'\n"
+        "path = sys.argv[1]\n"
+        "torch.save({'t': given, 'plain': given.as_subclass(torch.Tensor)}, path)\n"
+        "try: torch.load(path)\n"
+        "except pickle.UnpicklingError as error: print(error)\n"
+        "with torch.serialization.safe_globals([Tagged]):\n"
+        "    found = torch.load(path)\n"
+        "assert type(found['t']) is Tagged and found['t'].tag == 'x', found\n"
+        "assert type(found['plain']) is torch.Tensor\n"
+        "assert torch.equal(found['plain'], given.as_subclass(torch.Tensor))\n"
+        "found['t'][0, 0] = 7\n"
+        "assert found['plain'][0, 0] == 7\n"
+        "class NoTensor: pass\n"
+        "Tagged.__qualname__ = Tagged.__name__ = 'NoTensor'\n"
+        "NoTensor, kept = Tagged, NoTensor\n"
+        "torch.save(given, path)\n"
+        "NoTensor = kept\n"
+        "with torch.serialization.safe_globals([NoTensor]):\n"
+        "    try: torch.load(path)\n"
+        "    except pickle.UnpicklingError as error: print(error)\n",
+        tmp_path / "x.pt",
+    )
+    first, second = text.splitlines()
+    assert "__main__.Tagged" in first
+    assert "layout differs from 'Tensor'" in second
