@@ -96,6 +96,7 @@ from ._construct import (  # noqa: E402
 )
 from ._functional import (  # noqa: E402
     _assert,
+    _softmax_backward_data,
     broadcast_shapes,
     broadcast_tensors,
     detach,
@@ -135,7 +136,12 @@ for _name, _function in _linear_algebra.TOP.items():
 if __name__ == "torch":
     from .version import __version__ as __version__  # noqa: E402
 
+# What libraries take from PyTorch's extension module.
 _C.__dict__["__getattr__"] = _absent.attribute(_C.__name__)
+_C.__dict__["_nn"] = _types.SimpleNamespace(
+    _parse_to=lambda *args, **kwargs: _tensor.parse_to(args, kwargs)
+)
+_C.__dict__["_get_accelerator"] = lambda check=None: device("cpu")
 
 legacy_contiguous_format = _C.contiguous_format
 

@@ -229,9 +229,18 @@ def empty_strided(
     return made.requires_grad_() if requires_grad else made
 
 
+def _softmax_backward_data(
+    grad_output: Tensor, output: Tensor, dim: int, input_dtype: Any, *, out: Tensor | None = None
+) -> Tensor:
+    """The gradient of a softmax's argument, from its result and the gradient of that."""
+    weighted = grad_output * output
+    result = (weighted - output * weighted.sum(dim, keepdim=True)).to(input_dtype)
+    return result if out is None else out.copy_(result)
+
+
 def _assert(condition: Any, message: str) -> None:
     """`assert` as a function, which is a node in a trace."""
     assert condition, message
 
 
-make_overridable(globals(), [*__all__, "_assert"])
+make_overridable(globals(), [*__all__, "_assert", "_softmax_backward_data"])

@@ -365,3 +365,17 @@ def test_sparse_tensors_are_refused_by_name() -> None:
     assert issubclass(torch.OutOfMemoryError, RuntimeError)
     assert not isinstance(torch.ones(1).untyped_storage(), torch.TypedStorage)
     assert torch.storage.UntypedStorage is torch.UntypedStorage
+
+
+def test_what_libraries_take_from_inside() -> None:
+    parsed = torch._C._nn._parse_to("cpu", torch.float16, non_blocking=True)
+    assert parsed[:3] == (torch.device("cpu"), torch.float16, True)
+    assert torch._C._get_accelerator().type == "cpu"
+    x = torch.randn(3, 4, requires_grad=True)
+    y, g = x.softmax(1), torch.randn(3, 4)
+    (wanted,) = torch.autograd.grad(y, x, g)
+    found = torch._softmax_backward_data(g, y, 1, torch.float32)
+    torch.testing.assert_close(found, wanted)
+    with torch._tensor_str.printoptions(precision=1):
+        assert repr(torch.tensor(1.25)) == "tensor(1.2)"
+    assert repr(torch.tensor(1.25)) == "tensor(1.2500)"
