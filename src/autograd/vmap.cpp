@@ -432,7 +432,7 @@ std::optional<Results> call_batched(const ops::Definition& op,
                     "_ has a kernel on the host, and does not write in "
                     "place in vmap");
     });
-    const Results results = call_members(op, arguments, prepared, form, levels);
+    Results results = call_members(op, arguments, prepared, form, levels);
     if (form == CallForm::Function) return results;
     for (size_t i = 0; i < results.size(); ++i) take_over(op, prepared.outputs[i], results[i]);
     return Results(prepared.outputs.begin(), prepared.outputs.end());
