@@ -4,9 +4,11 @@
 #include <cstring>
 #include <optional>
 
+#include "eager/ask_kernels.h"
 #include "eager/copy.h"
 #include "ir/array.h"
 #include "runtime/compiler.h"
+#include "runtime/launch.h"
 #include "runtime/thread_pool.h"
 
 namespace flambeau {
@@ -47,15 +49,25 @@ class ScanRun {
     const int64_t pieces_of_rows = (extents_.rows + piece_ - 1) / piece_;
     const int64_t cost = members_ * pieces_of_rows * extents_.blocks * pairs_ * kPairCost;
     const bool never_wait = CompileLater::is_on();
+    const bool sizes_vary = SizesVary::is_on();
     parallel_for(
         tasks,
         [&](int64_t task, int) {
           const PendingIgnored settled;
+          const SizesVary of_these_runs(sizes_vary);
           std::optional<CompileLater> later;
           if (never_wait) later.emplace();
           run_piece(task / pieces_, task % pieces_);
         },
         cost);
+  }
+
+  /// Asks for the kernels of boxes, pieces and blocks of each size: the first and the last ones.
+  bool has_kernels() {
+    asks_ = true;
+    for (const int64_t box : {int64_t{0}, boxes_ - 1})
+      for (const int64_t piece : {int64_t{0}, pieces_ - 1}) run_piece(box, piece);
+    return found_;
   }
 
  private:
@@ -102,7 +114,7 @@ class ScanRun {
   }
 
   /// Pieces of rows are taken from the last on where they grow longer towards the end.
-  void run_piece(int64_t box, int64_t piece) const {
+  void run_piece(int64_t box, int64_t piece) {
     Results carried;
     if (scan_.carries == 0) {
       if (extents_.blocks > 0) run_block(box, piece, 0, extents_.rows, true, carried);
@@ -116,6 +128,7 @@ class ScanRun {
       blocks = std::min(blocks, std::max<int64_t>(end + scan_.block - 1, 1) / scan_.block);
     blocks = std::max(blocks, std::min<int64_t>(extents_.blocks, 1));
     for (int64_t n = 0; n < blocks; ++n) {
+      if (asks_ && n > 1) n = blocks - 1;
       const int64_t b = scan_.reverse ? blocks - 1 - n : n;
       run_block(box, b, first, end, n + 1 == blocks, carried);
     }
@@ -123,8 +136,7 @@ class ScanRun {
 
   /// `carried` are the carried values of all rows of the piece before and after; none before the
   /// first block, whose are the operands. The last block writes them to the results.
-  void run_block(int64_t box, int64_t b, int64_t row, int64_t end, bool is_last,
-                 Results& carried) const {
+  void run_block(int64_t box, int64_t b, int64_t row, int64_t end, bool is_last, Results& carried) {
     if (in_place_) row = std::max(row, b * scan_.block);
     const size_t inputs = scan_.input_count();
     const auto carries = static_cast<size_t>(scan_.carries);
@@ -143,8 +155,10 @@ class ScanRun {
                             ? part(results_[i], scan_.result(i), box, b, row, end)
                             : Tensor());
     const int64_t integers[] = {b * scan_.block, row};
-    Results given = flambeau::run(body_, {parameters.data(), parameters.size()}, {}, integers,
-                                  {outputs.data(), outputs.size()});
+    const std::span<const Tensor> read{parameters.data(), parameters.size()};
+    const std::span<const Tensor> written{outputs.data(), outputs.size()};
+    Results given = asks_ ? ask_for_kernels(body_, read, integers, written, found_)
+                          : flambeau::run(body_, read, {}, integers, written);
     if (!in_place_) carried = std::move(given);
   }
 
@@ -177,6 +191,8 @@ class ScanRun {
   std::span<const Tensor> operands_, results_;
   /// Blocks see different rows: carried values are kept in the results, and some of them written.
   bool in_place_;
+  bool asks_ = false;  // for kernels, and runs nothing
+  bool found_ = true;
   BlockScan::Extents extents_;
   Ints batch_, box_;  // extents of the batch and of a box
   int64_t members_ = 1, boxes_ = 1;
@@ -189,6 +205,11 @@ class ScanRun {
 void run_block_scan(const BlockScan& scan, bool by_rows, const Executable& body,
                     std::span<const Tensor> operands, std::span<const Tensor> results) {
   ScanRun(scan, by_rows, body, operands, results).run();
+}
+
+bool has_kernels_of_scan(const BlockScan& scan, bool by_rows, const Executable& body,
+                         std::span<const Tensor> operands, std::span<const Tensor> results) {
+  return ScanRun(scan, by_rows, body, operands, results).has_kernels();
 }
 
 }  // namespace flambeau

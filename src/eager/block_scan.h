@@ -14,4 +14,8 @@ namespace flambeau {
 void run_block_scan(const ir::BlockScan& scan, bool by_rows, const Executable& body,
                     std::span<const Tensor> operands, std::span<const Tensor> results);
 
+/// Asks for the kernels of such a run (eager/ask_kernels.h); false if one is missing.
+bool has_kernels_of_scan(const ir::BlockScan& scan, bool by_rows, const Executable& body,
+                         std::span<const Tensor> operands, std::span<const Tensor> results);
+
 }  // namespace flambeau

@@ -62,7 +62,45 @@ bool copy_by_program(const Tensor& from, const Tensor& to) {
   return run_sink()->take(*program, {&from, 1}, {}, {}, {&to, 1}, results);
 }
 
+/// A copy as its kernel sees it: sizes and strides of the axes that have several elements.
+struct CopyLayout {
+  CopyLayout(const Tensor& from, const Tensor& to) : dtype(from.dtype()) {
+    for (size_t axis = 0; axis < from.sizes().size(); ++axis) {
+      if (from.sizes()[axis] == 1) continue;
+      sizes.push_back(from.sizes()[axis]);
+      from_strides.push_back(from.strides()[axis]);
+      to_strides.push_back(to.strides()[axis]);
+    }
+    // Kernels know no complex numbers; those of 16 bytes are copied as pairs.
+    if (is_complex(dtype)) dtype = size_of(dtype) == 4 ? DType::Int32 : DType::Int64;
+    if (size_of(from.dtype()) == 16) {
+      for (int64_t& stride : from_strides) stride *= 2;
+      for (int64_t& stride : to_strides) stride *= 2;
+      sizes.push_back(2);
+      from_strides.push_back(1);
+      to_strides.push_back(1);
+    }
+  }
+  const LaunchTemplate& kernel() const {
+    return copy_kernel(dtype, static_cast<int>(sizes.size()));
+  }
+
+  DType dtype;
+  Ints sizes, from_strides, to_strides;
+};
+
 }  // namespace
+
+void ask_for_copy_kernel(const Tensor& from, const Tensor& to) {
+  if (from.numel() == 0) return;
+  const CopyLayout layout(from, to);
+  const LaunchTemplate& kernel = layout.kernel();
+  const int64_t* bound_sizes[] = {layout.sizes.data()};
+  SmallVector<const int64_t*, 2> strides;
+  for (const int value : kernel.kernel().buffer_values)
+    strides.push_back((value == 0 ? layout.from_strides : layout.to_strides).data());
+  static_cast<void>(kernel.bind({strides.data(), strides.size()}, {bound_sizes, nullptr}));
+}
 
 void copy_elements(const Tensor& from, const Tensor& to) {
   require(from.sizes() == to.sizes() && from.dtype() == to.dtype(), "copy: tensors differ in type");
@@ -74,33 +112,15 @@ void copy_elements(const Tensor& from, const Tensor& to) {
                 static_cast<size_t>(from.numel()) * size_of(from.dtype()));
     return;
   }
-  Ints sizes;
-  Ints from_strides;
-  Ints to_strides;
-  for (size_t axis = 0; axis < from.sizes().size(); ++axis) {
-    if (from.sizes()[axis] == 1) continue;
-    sizes.push_back(from.sizes()[axis]);
-    from_strides.push_back(from.strides()[axis]);
-    to_strides.push_back(to.strides()[axis]);
-  }
-  // Kernels know no complex numbers; those of 16 bytes are copied as pairs.
-  DType dtype = from.dtype();
-  if (is_complex(dtype)) dtype = size_of(dtype) == 4 ? DType::Int32 : DType::Int64;
-  if (size_of(from.dtype()) == 16) {
-    for (int64_t& stride : from_strides) stride *= 2;
-    for (int64_t& stride : to_strides) stride *= 2;
-    sizes.push_back(2);
-    from_strides.push_back(1);
-    to_strides.push_back(1);
-  }
-  const LaunchTemplate& kernel = copy_kernel(dtype, static_cast<int>(sizes.size()));
-  const int64_t* bound_sizes[] = {sizes.data()};
+  const CopyLayout layout(from, to);
+  const LaunchTemplate& kernel = layout.kernel();
+  const int64_t* bound_sizes[] = {layout.sizes.data()};
   SmallVector<LaunchBuffer, 2> buffers;
   for (const int value : kernel.kernel().buffer_values) {
     if (value == 0)
-      buffers.push_back({const_cast<void*>(from.readable_data_ptr()), from_strides.data()});
+      buffers.push_back({const_cast<void*>(from.readable_data_ptr()), layout.from_strides.data()});
     else
-      buffers.push_back({to.data_ptr(), to_strides.data()});
+      buffers.push_back({to.data_ptr(), layout.to_strides.data()});
   }
   kernel.launch({buffers.data(), buffers.size()}, {bound_sizes, nullptr}, {});
 }

@@ -6,14 +6,17 @@
 #include "base/error.h"
 #include "base/recent_cache.h"
 #include "base/settings.h"
+#include "eager/ask_kernels.h"
 #include "eager/block_scan.h"
 #include "eager/bound_run.h"
 #include "eager/copy.h"
 #include "eager/executable_hash.h"
 #include "eager/host_program.h"
+#include "eager/run_shape.h"
 #include "ir/complex.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
+#include "runtime/compiler.h"
 #include "runtime/contraction_launch.h"
 
 namespace flambeau {
@@ -145,23 +148,12 @@ class Run {
     }
   }
 
+  /// Where a kernel is missing, asks for those of the steps behind it before it says so.
   void run() {
     const lower::Plan& plan = executable_.plan;
     if (executable_.host != nullptr) call_host(*executable_.host);
-    for (size_t i = 0; i < plan.steps.size(); ++i) {
-      if (const auto* kernel = std::get_if<KernelStep>(&plan.steps[i])) {
-        launch(*kernel, *executable_.launches[i]);
-      } else if (const auto* contract = std::get_if<ContractStep>(&plan.steps[i])) {
-        this->contract(*contract, *executable_.contractions[i]);
-      } else if (const auto* scan = std::get_if<ScanStep>(&plan.steps[i])) {
-        this->scan(*scan, *executable_.bodies[i]);
-      } else {
-        alias(std::get<AliasStep>(plan.steps[i]));
-      }
-      for (size_t v = 0; v < values_.size(); ++v)
-        if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0) drop(v);
-    }
-    keep_from_results();
+    run_steps();
+    if (!asks_) keep_from_results();
     for (size_t i = 0; i < plan.results.size(); ++i) {
       const auto v = static_cast<size_t>(plan.results[i]);
       if (record_ != nullptr) record_->results.push_back(place_of_result(i));
@@ -169,13 +161,61 @@ class Run {
         results_[i] = values_[v];
       } else if (!values_[v].is_same(results_[i])) {
         if (is_same_window(values_[v], results_[i])) continue;
-        copy_elements(values_[v], results_[i]);
+        try {
+          copy(values_[v], results_[i]);
+        } catch (const KernelMissing&) {
+          begin_to_ask();
+        }
         not_bound();
       }
     }
+    if (!found_) throw KernelMissing();
+  }
+
+  /// Asks for the kernels that run() needs; false if one is missing. Results have no memory.
+  bool ask() {
+    asks_.emplace();
+    run_steps();
+    for (size_t i = 0; i < results_.size(); ++i)
+      if (!results_[i].defined())
+        results_[i] = values_[static_cast<size_t>(executable_.plan.results[i])];
+    return found_;
   }
 
  private:
+  void begin_to_ask() {
+    found_ = false;
+    if (!asks_) asks_.emplace();
+  }
+  void copy(const Tensor& from, const Tensor& to) const {
+    asks_ ? ask_for_copy_kernel(from, to) : copy_elements(from, to);
+  }
+
+  void run_steps() {
+    const lower::Plan& plan = executable_.plan;
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      try {
+        step(i);
+      } catch (const KernelMissing&) {
+        begin_to_ask();
+      }
+      for (size_t v = 0; v < values_.size(); ++v)
+        if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0) drop(v);
+    }
+  }
+
+  void step(size_t i) {
+    const lower::Step& step = executable_.plan.steps[i];
+    if (const auto* kernel = std::get_if<KernelStep>(&step))
+      launch(*kernel, *executable_.launches[i]);
+    else if (const auto* contract = std::get_if<ContractStep>(&step))
+      this->contract(*contract, *executable_.contractions[i]);
+    else if (const auto* scan = std::get_if<ScanStep>(&step))
+      this->scan(*scan, *executable_.bodies[i]);
+    else
+      alias(std::get<AliasStep>(step));
+  }
+
   /// The place of result `i`. One that is kept in a given result of another shape is a window of
   /// it.
   int place_of_result(size_t i) {
@@ -285,6 +325,7 @@ class Run {
   /// Its memory. Steps write no parameter but as a result, and no window.
   void* memory_of(int v) {
     const Tensor& value = ensure(v);
+    if (asks_) return nullptr;
     const PlannedValue& planned = executable_.plan.values[static_cast<size_t>(v)];
     const bool reads = planned.parameter >= 0 || planned.alias_of >= 0;
     return reads ? const_cast<void*>(value.readable_data_ptr()) : value.data_ptr();
@@ -303,6 +344,7 @@ class Run {
     const bool is_copy = step.is_copy && ensure(kernel.buffer_values[0]).strides() ==
                                              ensure(kernel.buffer_values[1]).strides();
     BoundLaunches bound = launch_template.bind({strides.data(), strides.size()}, bindings_);
+    if (asks_) return;
     Tensor scratch;
     if (bound.scratch_bytes > 0) {
       scratch = Tensor::empty({static_cast<int64_t>(bound.scratch_bytes)}, DType::UInt8);
@@ -350,6 +392,8 @@ class Run {
     }
     BoundContraction bound = contraction.bind(strides[0], strides[1], strides[2],
                                               {epilogue.data(), epilogue.size()}, bindings_);
+    if (CompileLater::is_on()) bound.load();
+    if (asks_) return;
     bound.run(memory.data(), numbers_);
     if (record_ == nullptr) return;
     const auto to_place = [&](BoundContraction::Place& place) {
@@ -369,11 +413,19 @@ class Run {
     SmallVector<Tensor, 4> results;
     for (const int v : step.operands) operands.push_back(ensure(v));
     for (const int v : step.results) results.push_back(ensure(v));
-    // The scan's tasks take memory as it is.
-    for (const Tensor& operand : operands) static_cast<void>(operand.readable_data_ptr());
-    for (const Tensor& result : results) static_cast<void>(result.data_ptr());
-    run_block_scan(step.form, step.by_rows, body, {operands.data(), operands.size()},
-                   {results.data(), results.size()});
+    const std::span<const Tensor> read{operands.data(), operands.size()};
+    const std::span<const Tensor> written{results.data(), results.size()};
+    if (!asks_) {
+      // The scan's tasks take memory as it is.
+      for (const Tensor& operand : operands) static_cast<void>(operand.readable_data_ptr());
+      for (const Tensor& result : results) static_cast<void>(result.data_ptr());
+      try {
+        return run_block_scan(step.form, step.by_rows, body, read, written);
+      } catch (const KernelMissing&) {
+        begin_to_ask();
+      }
+    }
+    if (!has_kernels_of_scan(step.form, step.by_rows, body, read, written)) throw KernelMissing();
   }
 
   void call_host(const HostProgram& host) {
@@ -396,8 +448,7 @@ class Run {
         result = value.alias(sizes, *strides, value->offset);
       } else {
         if (!result.defined()) result = Tensor::empty(sizes, value.dtype());
-        copy_elements(
-            value, result.alias(value.sizes(), contiguous_strides(value.sizes()), result->offset));
+        copy(value, result.alias(value.sizes(), contiguous_strides(value.sizes()), result->offset));
         return not_bound();
       }
       return note_window(step, value, result);
@@ -431,6 +482,9 @@ class Run {
   BoundRun* record_;
   SmallVector<int, 6> places_;  // per value: its place in the record, -1 if it has none
   size_t made_places_;          // where places of what is made begin
+  /// Set: kernels are asked for, and nothing is made or run any more.
+  std::optional<WithoutMemory> asks_;
+  bool found_ = true;  // no kernel was missing
 };
 
 /// True if kernels may write every given result to its place.
@@ -496,88 +550,6 @@ bool is_alias(const Executable& executable, size_t result) {
 namespace {
 
 thread_local constinit RunSink* sink_of_thread = nullptr;
-
-/// Finds the places of results by following the plan's windows from what holds them.
-class ShapeFinder {
- public:
-  ShapeFinder(const Executable& executable, std::span<const Tensor> parameters,
-              std::span<const int64_t> integers)
-      : plan_(executable.plan), parameters_(parameters) {
-    for (const Tensor& parameter : parameters) sizes_.push_back(parameter.sizes().data());
-    bindings_ = {sizes_.data(), integers.data()};
-    places_.resize(plan_.values.size());
-  }
-
-  RunShape find() {
-    for (const lower::Step& step : plan_.steps)
-      if (const auto* alias = std::get_if<AliasStep>(&step)) follow(*alias);
-    for (const int value : plan_.results) shape_.results.push_back(place_of(value));
-    return std::move(shape_);
-  }
-
- private:
-  using Place = RunShape::Place;
-
-  Ints evaluate(const ir::Shape& shape) const {
-    Ints sizes;
-    for (const ir::Dim& extent : shape) sizes.push_back(extent.evaluate(bindings_));
-    return sizes;
-  }
-  const PlannedValue& planned(int value) const { return plan_.values[static_cast<size_t>(value)]; }
-
-  Place new_block(int value) {
-    const Ints sizes = evaluate(planned(value).shape);
-    shape_.blocks.push_back({value, {planned(value).dtype, sizes, contiguous_strides(sizes)}});
-    return {Place::Kind::Block, static_cast<int>(shape_.blocks.size()) - 1,
-            shape_.blocks.back().info, 0};
-  }
-
-  const Place& place_of(int value) {
-    std::optional<Place>& place = places_[static_cast<size_t>(value)];
-    if (!place) {
-      const int parameter = planned(value).parameter;
-      if (parameter >= 0)
-        place = Place{Place::Kind::Parameter, parameter,
-                      parameters_[static_cast<size_t>(parameter)].info(), 0};
-      else
-        place = new_block(value);
-    }
-    return *place;
-  }
-
-  void follow(const AliasStep& step) {
-    Place place = place_of(step.value);
-    if (place.kind == Place::Kind::Parameter) place.kind = Place::Kind::Window;
-    const Ints sizes = evaluate(planned(step.result).shape);
-    Ints strides(sizes.size(), 0);
-    if (step.reshape) {
-      const std::optional<Ints> kept = ops::view_strides(place.info, sizes);
-      if (!kept) {  // a copy
-        places_[static_cast<size_t>(step.result)] = new_block(step.result);
-        return;
-      }
-      strides = *kept;
-    } else {
-      for (size_t axis = 0; axis < step.axes.size(); ++axis) {
-        const int64_t stride = place.info.strides[axis];
-        if (!step.axes[axis].offset.is_zero())
-          place.offset += step.axes[axis].offset.evaluate(bindings_) * stride;
-        for (const AxisIndex::Term& term : step.axes[axis].terms)
-          strides[static_cast<size_t>(term.loop)] += term.coefficient.evaluate(bindings_) * stride;
-      }
-    }
-    place.info.sizes = sizes;
-    place.info.strides = strides;
-    places_[static_cast<size_t>(step.result)] = std::move(place);
-  }
-
-  const lower::Plan& plan_;
-  std::span<const Tensor> parameters_;
-  SmallVector<const int64_t*, 6> sizes_;
-  ir::DimBindings bindings_;
-  std::vector<std::optional<Place>> places_;
-  RunShape shape_;
-};
 
 /// Runs a program with complex values on the same memory seen as reals.
 void run_complex(const Executable& executable, std::span<const Tensor> parameters,
@@ -647,39 +619,10 @@ std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
       shape.blocks.push_back({-1, info});
     }
   } else {
-    shape = ShapeFinder(executable, parameters, integers).find();
+    shape = find_shape(executable.plan, parameters, integers);
   }
   slot.value = std::make_shared<const RunShape>(std::move(shape));
   return slot.value;
-}
-
-Results place_results(const RunShape& shape, std::span<const Tensor> parameters,
-                      std::span<const Tensor> outputs, std::span<Tensor> blocks) {
-  Results results;
-  for (size_t i = 0; i < shape.results.size(); ++i) {
-    const RunShape::Place& place = shape.results[i];
-    const auto source = static_cast<size_t>(place.source);
-    if (i < outputs.size() && outputs[i].defined()) {
-      results.push_back(outputs[i]);
-    } else if (place.kind == RunShape::Place::Kind::Parameter) {
-      results.push_back(parameters[source]);
-    } else if (place.kind == RunShape::Place::Kind::Window) {
-      const Tensor& whole = parameters[source];
-      results.push_back(
-          whole.alias(place.info.sizes, place.info.strides, whole->offset + place.offset));
-    } else {
-      Tensor& block = blocks[source];
-      if (!block.defined()) {
-        const TensorInfo& info = shape.blocks[source].info;
-        block = Tensor::empty_strided(info.sizes, info.strides, info.dtype);
-      }
-      const bool whole = place.offset == 0 && place.info.sizes == block.sizes() &&
-                         place.info.strides == block.strides();
-      results.push_back(whole ? block
-                              : block.alias(place.info.sizes, place.info.strides, place.offset));
-    }
-  }
-  return results;
 }
 
 bool runs_without_memory(std::span<const Tensor> parameters, std::span<const Tensor> results) {
@@ -706,6 +649,16 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
   Run run(executable, parameters, numbers, integers, {results.data(), results.size()}, nullptr);
   run.place(shape, blocks);
   run.run();
+  return results;
+}
+
+Results ask_for_kernels(const Executable& executable, std::span<const Tensor> parameters,
+                        std::span<const int64_t> integers, std::span<const Tensor> outputs,
+                        bool& found) {
+  Results results(outputs.begin(), outputs.end());
+  results.resize(executable.plan.results.size());
+  found &=
+      Run(executable, parameters, {}, integers, {results.data(), results.size()}, nullptr).ask();
   return results;
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <future>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
 
 #include "base/bounded_cache.h"
@@ -133,9 +134,10 @@ class LoadedImages {
     Image(const Image&) = delete;
     Image& operator=(const Image&) = delete;
 
-    ForkSafe<std::mutex> mutex;  ///< held while the code is compiled
-    Code code;                   ///< none until it is loaded
-    Hash128 key;                 ///< of the caches, from when somebody asked for it
+    ForkSafe<std::mutex> mutex;              ///< held while the code is loaded or compiled
+    std::atomic<bool> may_take_long = true;  ///< who holds it may compile
+    Code code;                               ///< none until it is loaded
+    Hash128 key;                             ///< of the caches, from when somebody asked for it
   };
   std::shared_ptr<Image> image(const Hash128& content) {
     if (auto known = images_.find(content)) return *std::move(known);
@@ -236,8 +238,12 @@ CodeEntries get_code(const RequestForIsa& request) {
   std::unique_lock lock(image->mutex, std::defer_lock);
   if (!compile_later)
     lock.lock();
-  else if (!lock.try_lock())
-    throw KernelMissing();
+  else
+    while (!lock.try_lock()) {
+      if (image->may_take_long) throw KernelMissing();
+      std::this_thread::yield();  // others load the code, too
+    }
+  image->may_take_long = !compile_later;
   if (!image->code.entries.empty()) return entries();
   image->key = key_of(wanted);
   if (Recorder::global().is_on) {

@@ -107,6 +107,12 @@ void BoundContraction::run(void* const* buffers, std::span<const Scalar> call_nu
   run_contraction(*kernel, bound);
 }
 
+void BoundContraction::load() const {
+  ContractionArguments bound = arguments;
+  bound.ints = slots.data();
+  load_contraction(*kernel, bound);
+}
+
 BoundContraction ContractionTemplate::bind(const int64_t* a, const int64_t* b,
                                            const int64_t* result,
                                            std::span<const int64_t* const> epilogue,

@@ -29,6 +29,8 @@ struct BoundContraction {
   SmallVector<BoundLaunch::Number, 2> numbers;
 
   void run(void* const* buffers, std::span<const Scalar> call_numbers) const;
+  /// Loads the code that run() needs; KernelMissing after all of it was asked for.
+  void load() const;
 };
 
 /// A contraction step with the kernels compiled for it so far. Thread safe.

@@ -105,9 +105,37 @@ LaunchTemplate::~LaunchTemplate() {
   for (Variant* v = variants_.load(); v != nullptr;) delete std::exchange(v, v->next);
 }
 
-const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout) const {
+thread_local constinit bool SizesVary::innermost = false;
+
+namespace {
+
+LayoutClass for_any_length(LayoutClass layout) {
+  layout.inner_extent = layout.reduced_extent = 0;
+  for (auto* strides : {&layout.inner, &layout.reduced})  // of 2 where a row is that short
+    std::replace(strides->begin(), strides->end(), StrideClass::Two, StrideClass::Other);
+  return layout;
+}
+
+}  // namespace
+
+const LaunchTemplate::Variant* LaunchTemplate::find(const LayoutClass& layout) const {
   for (Variant* v = variants_.load(std::memory_order_acquire); v != nullptr; v = v->next)
-    if (v->layout == layout) return *v;
+    if (v->layout == layout) return v;
+  return nullptr;
+}
+
+LayoutClass LaunchTemplate::choose(const LayoutClass& layout, const LayoutClass& of_length,
+                                   const LayoutClass& preferred) const {
+  if (!SizesVary::is_on() || find(preferred) != nullptr) return preferred;
+  if (find(layout) != nullptr) return layout;
+  if (find(of_length) != nullptr) return of_length;
+  for (Variant* v = variants_.load(std::memory_order_acquire); v != nullptr; v = v->next)
+    if (for_any_length(v->layout) == layout) return layout;
+  return preferred;
+}
+
+const LaunchTemplate::Variant& LaunchTemplate::variant(const LayoutClass& layout) const {
+  if (const Variant* known = find(layout)) return *known;
   static ForkSafe<std::mutex> mutex;
   auto fresh = std::make_unique<Variant>();
   lower::SpecialisedKernel special = lower::specialise(*kernel_, layout);
@@ -326,14 +354,18 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
   const auto strides_of = [&](const Bound::Level* level, size_t a) {
     return level == nullptr ? int64_t{0} : level->strides[a];
   };
-  if (layout.kind == KernelKind::Pointwise && inner != nullptr && inner->extent <= kShortRow &&
-      outer != nullptr && outer->extent >= kManyRows && k.cost <= kSimpleBody)
-    layout.inner_extent = static_cast<uint8_t>(inner->extent);
+  uint8_t inner_extent = 0;
+  uint8_t reduced_extent = 0;
   int64_t rows = outer == nullptr ? 1 : outer->extent;
+  if (layout.kind == KernelKind::Pointwise && inner != nullptr && inner->extent <= kShortRow &&
+      outer != nullptr && k.cost <= kSimpleBody)
+    inner_extent = static_cast<uint8_t>(inner->extent);
+  const bool many_short = inner_extent > 0 && rows >= kManyRows;
   for (const Bound::Level* level : walked) rows *= level->extent;
   if (layout.kind == KernelKind::Row && layout.reduced_levels == 1 && bound.reduced_count > 0 &&
-      bound.reduced_count <= kShortRow && rows >= kManyRows && k.cost <= kSimpleRow)
-    layout.reduced_extent = static_cast<uint8_t>(bound.reduced_count);
+      bound.reduced_count <= kShortRow && k.cost <= kSimpleRow)
+    reduced_extent = static_cast<uint8_t>(bound.reduced_count);
+  const bool has_own = many_short || (reduced_extent > 0 && rows >= kManyRows);
 
   // A long reduction with few results runs by blocks on all threads, then combines their results.
   size_t reduce_sections = 0;
@@ -438,6 +470,14 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
         step *= launch.walks[l].extent;
       }
     };
+    LayoutClass of_tree = layout;
+    of_tree.kind = KernelKind::Tree;
+    try {
+      variant(layout);
+    } catch (const KernelMissing&) {
+      variant(of_tree);  // is asked for, too
+      throw;
+    }
     BoundLaunch blocks = bind_to(variant(layout));
     add_partial(blocks);
     blocks.rows = block_count;
@@ -445,8 +485,7 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     blocks.row_step =
         std::max<int64_t>(1, chunk_work(blocks.walk_count * block_count * block_work) / block_work);
     blocks.cost = blocks.walk_count * bound.reduced_count * k.cost / 8;
-    layout.kind = KernelKind::Tree;
-    const Variant& tree_variant = variant(layout);
+    const Variant& tree_variant = variant(of_tree);
     BoundLaunch tree = bind_to(tree_variant);
     add_partial(tree);
     tree.walks_together = tree.walk_count;
@@ -462,7 +501,11 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     return result;
   }
 
-  BoundLaunch launch = bind_to(variant(layout));
+  LayoutClass of_length = layout;
+  of_length.inner_extent = inner_extent;
+  of_length.reduced_extent = reduced_extent;
+  BoundLaunch launch =
+      bind_to(variant(choose(for_any_length(layout), of_length, has_own ? of_length : layout)));
   launch.rows = outer == nullptr ? 1 : outer->extent;
   launch.columns = inner == nullptr ? 1 : inner->extent;
   launch.tiled = inner != nullptr && outer != nullptr && is_transposed(*inner, *outer);

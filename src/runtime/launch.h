@@ -25,6 +25,22 @@ struct BoundLaunches {
   size_t scratch_bytes = 0;
 };
 
+/// While one lives, what this thread launches comes again with other sizes. So a template gets one
+/// kernel for rows of one short length, and then one for rows of any length, which strides of 2 may
+/// have, too.
+class SizesVary {
+ public:
+  explicit SizesVary(bool vary = true) : before_(innermost) { innermost |= vary; }
+  ~SizesVary() { innermost = before_; }
+  SizesVary(const SizesVary&) = delete;
+  SizesVary& operator=(const SizesVary&) = delete;
+  static bool is_on() { return innermost; }
+
+ private:
+  bool before_;
+  static thread_local constinit bool innermost;
+};
+
 /// A template with the kernels compiled for it so far. Thread safe.
 class LaunchTemplate {
  public:
@@ -46,7 +62,12 @@ class LaunchTemplate {
  private:
   struct Variant;
   struct Bound;
+  const Variant* find(const lower::LayoutClass& layout) const;
   const Variant& variant(const lower::LayoutClass& layout) const;
+  /// `layout` is for rows of any length, `of_length` for those of one; `preferred` is one of them.
+  /// The one to be used.
+  lower::LayoutClass choose(const lower::LayoutClass& layout, const lower::LayoutClass& of_length,
+                            const lower::LayoutClass& preferred) const;
   BoundLaunches cut(const Bound& bound, const ir::DimBindings& bindings) const;
 
   std::shared_ptr<const lower::KernelTemplate> kernel_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "base/tensor_info.h"
 #include "ir/text.h"
 #include "lower/plan.h"
 #include "runtime/bound_launch.h"
@@ -22,21 +23,32 @@ constexpr const char* kAddChannels = R"(program(p0: f32[s0.0, s0.1, s0.2], p1: f
 }
 )";
 
-/// The only launch of x + b, with b along the middle axis of x, whose sizes and strides are these.
-BoundLaunch add_channels(const Ints& sizes, const Ints& strides) {
-  const lower::Plan plan = lower::make_plan(ir::parse_program(kAddChannels));
-  const LaunchTemplate launch(std::get<lower::KernelStep>(plan.steps.at(0)).kernel);
-  const Ints channel = {1};
-  const Ints result = {sizes[1] * sizes[2], sizes[2], 1};
-  SmallVector<const int64_t*, 4> operands;
-  for (const int value : launch.kernel().buffer_values) {
-    const int parameter = plan.values[static_cast<size_t>(value)].parameter;
-    operands.push_back((parameter == 0 ? strides : parameter == 1 ? channel : result).data());
+/// x + b, with b along the middle axis of x.
+class AddChannels {
+ public:
+  /// The only launch for these sizes and strides of x.
+  BoundLaunch bind(const Ints& sizes, const Ints& strides) const {
+    const Ints channel = {1};
+    const Ints result = {sizes[1] * sizes[2], sizes[2], 1};
+    SmallVector<const int64_t*, 4> operands;
+    for (const int value : launch_.kernel().buffer_values) {
+      const int parameter = plan_.values[static_cast<size_t>(value)].parameter;
+      operands.push_back((parameter == 0 ? strides : parameter == 1 ? channel : result).data());
+    }
+    const SmallVector<const int64_t*, 2> parameters = {sizes.data(), &sizes[1]};
+    const ir::DimBindings bindings{.sizes = parameters.data()};
+    BoundLaunches bound = launch_.bind({operands.data(), operands.size()}, bindings);
+    return std::move(bound.launches[0]);
   }
-  const SmallVector<const int64_t*, 2> parameters = {sizes.data(), &sizes[1]};
-  const ir::DimBindings bindings{.sizes = parameters.data()};
-  BoundLaunches bound = launch.bind({operands.data(), operands.size()}, bindings);
-  return std::move(bound.launches[0]);
+  BoundLaunch bind(const Ints& sizes) const { return bind(sizes, contiguous_strides(sizes)); }
+
+ private:
+  const lower::Plan plan_ = lower::make_plan(ir::parse_program(kAddChannels));
+  const LaunchTemplate launch_{std::get<lower::KernelStep>(plan_.steps.at(0)).kernel};
+};
+
+BoundLaunch add_channels(const Ints& sizes, const Ints& strides) {
+  return AddChannels().bind(sizes, strides);
 }
 
 /// Elements of the largest share of so many threads, if each gets as many chunks.
@@ -69,6 +81,24 @@ TEST(Launch, TransposedOperandsAreWalkedInTiles) {
   EXPECT_TRUE(launch.tiled);
   EXPECT_EQ(launch.rows, 64);
   EXPECT_EQ(launch.row_step % BoundLaunch::kTile, 0);
+}
+
+TEST(Launch, ShortRowsHaveKernelsOfTheirLength) {
+  const AddChannels launch;
+  const auto of_22 = launch.bind({512, 3, 22}).function;
+  EXPECT_NE(of_22, launch.bind({512, 3, 17}).function);
+  EXPECT_EQ(of_22, launch.bind({300, 5, 22}).function);
+}
+
+TEST(Launch, OneKernelServesRowsOfAnyLengthWhereSizesVary) {
+  const AddChannels launch;
+  const SizesVary here;
+  const auto of_22 = launch.bind({512, 3, 22}).function;
+  const auto of_all = launch.bind({512, 3, 17}).function;
+  EXPECT_NE(of_22, of_all);
+  EXPECT_EQ(of_22, launch.bind({512, 3, 22}).function);
+  for (const int64_t length : {9, 30, 31, 1000})
+    EXPECT_EQ(of_all, launch.bind({512, 3, length}).function) << length;
 }
 
 }  // namespace

@@ -40,19 +40,33 @@ bool merge_last_batch_axis(ContractionArguments& x) {
   return true;
 }
 
-}  // namespace
-
-void run_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments) {
+/// Calls `use` with the runner of the product, unless its output is empty.
+template <class Use>
+void with_runner(const ContractionKernel& kernel, const ContractionArguments& arguments,
+                 const Use& use) {
   if (arguments.m == 0 || arguments.n == 0) return;
   for (const int64_t extent : arguments.batch)
     if (extent == 0) return;
   // Operands of an epilogue would have to merge as well.
-  if (arguments.batch.empty() || !kernel.contraction().is_plain)
-    return ContractionRunner(kernel.state(), arguments).run();
+  if (arguments.batch.empty() || !kernel.contraction().is_plain) {
+    ContractionRunner runner(kernel.state(), arguments);
+    return use(runner);
+  }
   ContractionArguments merged = arguments;
   while (!merged.batch.empty() && merge_last_batch_axis(merged)) {
   }
-  ContractionRunner(kernel.state(), merged).run();
+  ContractionRunner runner(kernel.state(), merged);
+  use(runner);
+}
+
+}  // namespace
+
+void run_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments) {
+  with_runner(kernel, arguments, [](ContractionRunner& runner) { runner.run(); });
+}
+
+void load_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments) {
+  with_runner(kernel, arguments, [](ContractionRunner& runner) { runner.load(); });
 }
 
 }  // namespace flambeau

@@ -76,4 +76,8 @@ struct ContractionArguments {
 /// other operands only where an element of it is read for the same element of the output.
 void run_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments);
 
+/// Loads every part that run_contraction() of these arguments needs; their memory is not looked at.
+/// What a loader throws is thrown after all have been asked for.
+void load_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments);
+
 }  // namespace flambeau

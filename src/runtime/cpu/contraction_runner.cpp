@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <span>
 #include <tuple>
 
@@ -88,8 +89,6 @@ ContractionRunner::ContractionRunner(ContractionKernel::State& state,
                             .b_converts = contraction.b != state.multiplied() || b.is_window(),
                             .has_epilogue = !state.sums_are_output()},
                            tile_);
-  rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
-  columns_ = make_side(!plan_.transposed, true, packs_columns());
   k_ = arguments.k;
   work_ = std::max(arguments.m * arguments.n * std::max(k_, kLeastWork),
                    (arguments.m + arguments.n) * k_ * kReadWork);
@@ -192,7 +191,36 @@ ContractionRunner::Strips ContractionRunner::make_strips(int64_t rows) const {
   return strips;
 }
 
+void ContractionRunner::make_sides() {
+  rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
+  columns_ = make_side(!plan_.transposed, true, packs_columns());
+}
+
+const CodeEntry* ContractionRunner::kernels_of(int64_t columns) const {
+  // Surplus columns of packed panels may be computed where the sums have room for them.
+  const bool whole = part_.columns == ColumnLayout::UnitColumn &&
+                     (columns % tile_.lanes == 0 || (packs_columns() && !plan_.direct_output));
+  return state_.micro_kernels(part_.layout, part_.columns, whole);
+}
+
+void ContractionRunner::load() {
+  std::exception_ptr missing;
+  const auto ask = [&](const auto& part) {
+    try {
+      part();
+    } catch (...) {
+      missing = std::current_exception();
+    }
+  };
+  ask([&] { make_sides(); });
+  if (plan_.columns >= width_) ask([&] { kernels_of(width_); });
+  if (const int64_t rest = plan_.columns % width_; rest != 0) ask([&] { kernels_of(rest); });
+  if (!plan_.direct_output) ask([&] { epilogue(); });
+  if (missing) std::rethrow_exception(missing);
+}
+
 void ContractionRunner::run() {
+  make_sides();
   if (plan_.column_source == ColumnSource::PackedShared) return run_shared();
   const int64_t column_tiles = ceil_div(plan_.columns, plan_.tile_columns);
   const int64_t tiles = batch_ * row_tiles_ * column_tiles;
@@ -218,8 +246,7 @@ void ContractionRunner::run() {
 
 void ContractionRunner::run_tiny(int64_t batch, int64_t batch_end) const {
   const auto vectors = static_cast<int>(ceil_div(plan_.columns, tile_.lanes));
-  const bool whole = plan_.columns == vectors * tile_.lanes;
-  const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
+  const CodeEntry* kernels = kernels_of(plan_.columns);
   const int64_t row_stride =
       plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
   for (const Strip& strip : strips_) {

@@ -30,6 +30,8 @@ class ContractionRunner {
  public:
   ContractionRunner(ContractionKernel::State& state, const ContractionArguments& arguments);
   void run();
+  /// Loads the code that run() needs.
+  void load();
 
  private:
   /// An operand, in its role: lanes are its rows (of a micro-kernel) or its columns.
@@ -81,6 +83,7 @@ class ContractionRunner {
   };
 
   Side make_side(bool of_b, bool is_columns, bool packs);
+  void make_sides();
   /// The side's PackFunction from (lane, k) on, whatever the side is.
   static void pack(const Side& side, const char* base, int64_t lane, int64_t k, int64_t lanes,
                    int64_t readable, int64_t length, char* panels, int64_t panel_stride,
@@ -95,6 +98,9 @@ class ContractionRunner {
     return batch_base(*side.matrix, side.size, batch);
   }
   Strips make_strips(int64_t rows) const;
+  /// The kernels for a panel of so many columns.
+  const CodeEntry* kernels_of(int64_t columns) const;
+  ir::KernelFunction epilogue() const;
   // Parts of the memory of a tile.
   bool packs_columns() const {
     return plan_.column_source == ColumnSource::PackedInTile ||

@@ -95,8 +95,7 @@ void ContractionRunner::run_rows(const Place& place, const Group& group) {
     for (int64_t column = place.tile.column; column < place.column_end; column += width_) {
       const int64_t columns = std::min(place.column_end - column, width_);
       const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
-      const bool whole = columns == vectors * tile_.lanes;
-      const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
+      const CodeEntry* kernels = kernels_of(columns);
       const auto kernel =
           reinterpret_cast<MicroKernel>(kernels[part_.entry(tile_, strip.height_index, vectors)]);
       kernel(rows, row_stride, columns_.at(place.column_source, column, group.k), columns_.k_stride,
@@ -131,11 +130,7 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
       break;
   }
   const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
-  // Surplus columns of packed panels may be computed where the sums have room for them.
-  const bool whole =
-      part_.columns == ColumnLayout::UnitColumn &&
-      (columns == vectors * tile_.lanes || (packs_columns() && !plan_.direct_output));
-  const CodeEntry* kernels = state_.micro_kernels(part_.layout, part_.columns, whole);
+  const CodeEntry* kernels = kernels_of(columns);
   char* sums = place.sums + (column - place.tile.column) * size_;
   for (const Strip& strip : place.strips) {
     const char* rows;
@@ -181,10 +176,12 @@ void ContractionRunner::run_epilogue(const Tile& tile, int64_t row_end, int64_t 
   }
   // The epilogue indexes by row and column of the output.
   buffers.push_back(sums - (tile.row * sums_stride_ + tile.column) * size_);
+  epilogue()(buffers.data(), ints_.data(), tile.row, row_end, column, column_end);
+}
+
+ir::KernelFunction ContractionRunner::epilogue() const {
   const int64_t lane = plan_.transposed ? arguments_.out.row_stride : arguments_.out.column_stride;
-  const bool unit_output = contraction.is_plain && lane == 1;
-  state_.epilogue(plan_.transposed, unit_output)(buffers.data(), ints_.data(), tile.row, row_end,
-                                                 column, column_end);
+  return state_.epilogue(plan_.transposed, state_.contraction().is_plain && lane == 1);
 }
 
 }  // namespace flambeau
