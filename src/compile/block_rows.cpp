@@ -4,7 +4,6 @@
 
 #include "base/bounded_cache.h"
 #include "base/error.h"
-#include "compile/check.h"
 #include "compile/cost.h"
 #include "compile/row_group.h"
 #include "eager/executable_hash.h"
@@ -24,8 +23,7 @@ using ir::NodeId;
 using ir::PrimitiveClass;
 using ir::Shape;
 
-constexpr int64_t kRows = 128;                // of a block, where nothing is summed over rows
-constexpr double kWorthwhileBytes = 1 << 20;  // that are not read or written
+constexpr int64_t kRows = 128;  // of a block, where nothing is summed over rows
 
 size_t index(NodeId id) { return static_cast<size_t>(id); }
 
@@ -328,13 +326,9 @@ double typical_bytes(const Executable& executable) {
   return bytes_at(blocked == nullptr ? executable : *blocked, kTypicalExtent);
 }
 
-std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region) {
+std::shared_ptr<const Executable> form_of(const Region& region) {
   std::shared_ptr<const Executable> blocked = in_row_blocks(*region.program);
-  if (blocked == nullptr) return region.program;
-  if (checking()) return blocked;  // at any size
-  const double saved =
-      cost_of(recording, region).bytes - cost_of(recording, region, *blocked).bytes;
-  return saved < kWorthwhileBytes ? region.program : blocked;
+  return blocked == nullptr ? region.program : blocked;
 }
 
 }  // namespace flambeau::compiler

@@ -26,8 +26,8 @@ std::shared_ptr<const Executable> in_row_blocks(const Executable& executable);
 /// extents that are not known are typical ones.
 double typical_bytes(const Executable& executable);
 
-/// What runs for a region of several runs, of these sizes: its program, or that with its rows in
-/// blocks where this keeps much out of memory, or under FLAMBEAU_CHECK.
-std::shared_ptr<const Executable> form_of(const Recording& recording, const Region& region);
+/// What runs for a region of several runs: its program, with its rows in blocks where they can be.
+/// Sizes do not choose, so that no kernel is new for new ones; what is small is one block.
+std::shared_ptr<const Executable> form_of(const Region& region);
 
 }  // namespace flambeau::compiler

@@ -234,7 +234,7 @@ void Check::run_merged(const Region& region, const Memory& memory) const {
   for (const IntegerSource& source : region.integers)
     integers.push_back(value_of(recording_, source));
   std::shared_ptr<const BoundRun> bound;
-  run_into(bound, *form_of(recording_, region), parameters, numbers, integers, outputs);
+  run_into(bound, *form_of(region), parameters, numbers, integers, outputs);
 }
 
 void Check::region_has_run(size_t number) {

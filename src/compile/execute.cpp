@@ -10,6 +10,7 @@
 #include "eager/bound_run.h"
 #include "runtime/allocator.h"
 #include "runtime/compiler.h"
+#include "runtime/launch.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -20,6 +21,7 @@ class Execution {
       : recording_(recording), ready_(ready), frame_(frame), fail_outputs_(fail_outputs) {}
 
   void run() {
+    const SizesVary of_a_program;
     try {
       prepare();
       size_t begin = 0;
@@ -80,8 +82,6 @@ class Execution {
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
-    for (const Region& region : program_->regions)
-      fresh_->forms.push_back(region.facts ? form_of(recording_, region) : nullptr);
   }
 
   /// True if the program gives the bits of its runs one by one.
@@ -199,7 +199,7 @@ class Execution {
     std::shared_ptr<const BoundRun> bound;
     if (!region.facts) {
       run_alone(region, bound);
-    } else if (!run_merged(region, *(bound_ ? bound_ : fresh_.get())->forms[number], bound)) {
+    } else if (!run_merged(region, *form_of(region), bound)) {
       // What is compiled by the next time is taken then.
       merged_ = false;
       bound = nullptr;

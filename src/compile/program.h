@@ -16,8 +16,6 @@ namespace flambeau::compiler {
 struct BoundProgram {
   /// Per region: null if it has to be found anew.
   std::vector<std::shared_ptr<const BoundRun>> runs;
-  /// Per region of several runs: what runs.
-  std::vector<std::shared_ptr<const Executable>> forms;
 };
 
 struct Program {

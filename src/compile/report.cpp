@@ -66,8 +66,7 @@ RegionReport report_of(const Recording& recording, const Region& region) {
   for (const int32_t number : region.entries)
     report.ops.emplace_back(recording.entries[static_cast<size_t>(number)].label);
   report.apart = region.apart;
-  const std::shared_ptr<const Executable> shared =
-      region.facts ? form_of(recording, region) : region.program;
+  const std::shared_ptr<const Executable> shared = region.facts ? form_of(region) : region.program;
   const Executable& form = *shared;
   report.program = flambeau::program_of(form).text();
   report.steps = lower::text_of(plan_of(form));

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import flambeau as torch
@@ -11,7 +15,7 @@ import pytest
 from flambeau.nn import functional as F
 
 Mask = Callable[[Any], Any]  # scores -> scores
-WARM_UP = 12  # runs after which every kernel has been asked for
+WARM_UP = 2  # runs: the first asks for every kernel
 
 
 def no_mask(scores: Any) -> Any:
@@ -160,3 +164,54 @@ def test_queries_that_change_before_the_backward_are_not_read_then() -> None:
         return [result, *(leaf.grad for leaf in leaves)]
 
     same(step, *heads(2, 3, 140, 140, 16, torch.float32))
+
+
+RANDOM_SIZES = """
+import os, pathlib, flambeau as torch
+from flambeau.nn import functional as F
+layers = [torch.nn.Linear(12, 12) for _ in range(4)]
+
+def attend(x):
+    query, key, value = (f(x).view(*x.shape[:2], 3, 4).transpose(1, 2) for f in layers[:3])
+    hidden = torch.arange(x.shape[1])[None, None, None] >= x.shape[1] - 1
+    scores = (query @ key.transpose(-2, -1) * 0.5).masked_fill(hidden, -1e9)
+    result = F.dropout(F.softmax(scores, -1), 0.1) @ value
+    return layers[3](result.transpose(1, 2).reshape(x.shape))
+
+def kernels():
+    torch._C._compile_wait()
+    folder = pathlib.Path(os.environ["FLAMBEAU_CACHE_DIR"])
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+def step(function, batch, length):
+    loss = (function(torch.ones(batch, length, 12)) ** 2).mean()
+    loss.backward()
+    loss.item()
+
+compiled = torch.compile(attend)
+sizes = [(3, 40), (40, 300), (64, 31), (2, 130), (50, 200), (64, 7), (2, 2), (9, 257), (64, 31)]
+for size in sizes:  # first the kernels of single operations and parts of products
+    step(attend, *size)
+for rows in (1, 100):
+    a, b = torch.ones(2, rows, 257), torch.ones(2, 257, 4)
+    for x in (a, a.transpose(1, 2).contiguous().transpose(1, 2)):
+        x @ b, b.transpose(1, 2) @ x.transpose(1, 2), x.transpose(1, 2) @ torch.ones(2, rows, 4)
+        torch.ones(2, rows, 4) @ b.transpose(1, 2)
+for number, size in enumerate(sizes):
+    step(compiled, *size)
+    if number == 2:
+        before = kernels(), torch.compiler.stats()["programs_made"]
+print(kernels() - before[0], torch.compiler.stats()["programs_made"] - before[1])
+"""
+
+
+def test_new_sizes_need_no_kernels(tmp_path: Path) -> None:
+    """Short ones, long ones, and a last block of one row."""
+    done = subprocess.run(
+        [sys.executable, "-c", RANDOM_SIZES],
+        env=os.environ | {"FLAMBEAU_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["0", "0"], done.stdout + done.stderr
