@@ -36,6 +36,9 @@ struct BatchedNode final : Node {
 
   Batched batched;
   bool is_seen = false;  ///< others see the memory behind, too
+  /// Shared with the views of the tensor, and what it is a view of: none of them shows what is
+  /// written to another.
+  std::shared_ptr<const char> family = std::make_shared<const char>();
 };
 
 BatchedNode* find_node(const Tensor& tensor) {
@@ -342,7 +345,7 @@ void take_over(const ops::Definition& op, const Tensor& tensor, const Tensor& re
         "_ would write several members to a tensor that all of them share. Please use "
         "the form that gives a new tensor");
   });
-  check<NotImplementedError>(!old->is_seen, [&] {
+  check<NotImplementedError>(!old->is_seen && old->family.use_count() == 1, [&] {
     return concat("vmap: ", op.parsed.name,
                   "_: a tensor that is an argument of vmap, a view, or has views cannot be written "
                   "in place in vmap; use the form that gives a new tensor");
@@ -454,8 +457,13 @@ std::optional<Results> call_batched(const ops::Definition& op,
     return Results(prepared.outputs.begin(), prepared.outputs.end());
   }
   if (op.returns == ops::Returns::View || op.returns == ops::Returns::MaybeView) {
-    note_seen(prepared.inputs[0]);
-    for (const Tensor& result : results) note_seen(result);
+    const BatchedNode* base = find_node(prepared.inputs[0]);
+    for (const Tensor& result : results) {
+      BatchedNode* const view = find_node(result);
+      if (base == nullptr || view == nullptr) continue;
+      view->family = base->family;
+      view->is_seen = base->is_seen;
+    }
   }
   return results;
 }

@@ -85,6 +85,42 @@ def test_indices_of_members() -> None:
     torch.testing.assert_close(given.grad, wanted)
 
 
+def test_items_of_members_are_assigned() -> None:
+    def of_one(x: Any, i: Any, v: Any) -> Any:
+        y = x.clone()
+        y[0] = 5
+        y[2] = y[0] + 1
+        y[1, 1:] = v[:3]
+        y[i] = y[i] * 2
+        y[..., 3] = v.unsqueeze(0)[:, :1]
+        y[torch.tensor([2, 0]), 2] = v[:2]
+        return y
+
+    x, v = torch.randn(3, 3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    i = torch.tensor([2, 0, 1])
+    ours = vmap(of_one)(x, i, v)
+    wanted = torch.stack([of_one(*member) for member in zip(x, i, v)])
+    assert torch.equal(ours, wanted)
+    weights = torch.randn(3, 3, 4)
+    for a, b in zip(*(torch.autograd.grad((r * weights).sum(), [x, v]) for r in (ours, wanted))):
+        torch.testing.assert_close(a, b)
+
+    def of_a_view(a: Any) -> Any:
+        b = a * 2
+        first = b[:2]
+        b[0] = 1
+        return first
+
+    with pytest.raises(
+        NotImplementedError, match="or has views cannot be written in place in vmap"
+    ):
+        vmap(of_a_view)(x)
+    with pytest.raises(RuntimeError, match="inplace arithmetic"):
+        vmap(lambda a: torch.zeros(4).__setitem__(0, a))(torch.ones(3))
+    with pytest.raises(NotImplementedError, match="a mask of members as an index"):
+        vmap(lambda a: a[a > 0])(torch.ones(3, 4))
+
+
 class Cube(torch.autograd.Function):
     """By hand, with a context that keeps tensors, numbers and what is no tensor."""
 

@@ -1,5 +1,8 @@
 #include "nn/functional/indexing.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "autograd/call.h"
 #include "autograd/vmap.h"
 #include "base/error.h"
@@ -153,6 +156,11 @@ class Indexer {
     record(index);
   }
   void apply(const Tensor& index) {
+    check<NotImplementedError>(find_batched(index) == nullptr || !is_mask(index), [] {
+      return std::string(
+          "vmap: a mask of members as an index chooses different numbers of elements for them; use "
+          "torch.where");
+    });
     // One number is as in Python; in vmap, members have their own.
     const bool is_number = index.dim() == 0 && find_batched(index) == nullptr;
     if (is_number && is_mask(index)) return apply(index.item().to_bool());
@@ -194,6 +202,43 @@ class Indexer {
   bool advanced_ = false;
 };
 
+Tensor reshape(const Tensor& self, const Ints& sizes) {
+  static const ops::Definition& op = ops::find_definition("reshape");
+  return call_op(op, {argument(self), sizes})[0];
+}
+
+bool has_members(const Tensor& self, std::span<const IndexItem> items, const Tensor& value) {
+  if (vmap_depth == 0) return false;
+  if (find_batched(self) != nullptr || find_batched(value) != nullptr) return true;
+  return std::any_of(items.begin(), items.end(), [](const IndexItem& item) {
+    const auto* index = std::get_if<Tensor>(&item);
+    return index != nullptr && find_batched(*index) != nullptr;
+  });
+}
+
+/// In vmap, where what is written to a view does not reach its base: `self` becomes what it is with
+/// `value` at the places that the items choose.
+void set_index_of_members(const Tensor& self, std::span<const IndexItem> items,
+                          const Tensor& value) {
+  Tensor places = Tensor::empty({self.numel()}, DType::Int64);
+  std::iota(places.data<int64_t>(), places.data<int64_t>() + self.numel(), int64_t{0});
+  const Tensor chosen = get_index(view(places, Ints(self.sizes())), items);
+  Tensor source = value;
+  while (source.dim() > chosen.dim() && source.size(0) == 1)
+    source = reshape(source, Ints(source.sizes().begin() + 1, source.sizes().end()));
+  source = reshape(expand(source, Ints(chosen.sizes())), {-1});
+  // Of a copy, so that nobody has a view of `self`.
+  static const ops::Definition& clone = ops::find_definition("clone");
+  const Tensor whole = call_op(clone, {argument(self), Argument()})[0];
+  static const ops::Definition& put = ops::find_definition("index_put");
+  const TensorList indices{reshape(chosen, {-1})};
+  const Tensor flat = call_op(put, {argument(reshape(whole, {-1})), references(indices),
+                                    argument(source), Scalar(false)})[0];
+  static const ops::Definition& copy = ops::find_definition("copy_");
+  call_op(copy, {argument(self), argument(reshape(flat, Ints(self.sizes()))), Scalar(false)},
+          CallForm::InPlace);
+}
+
 }  // namespace
 
 Tensor get_index(const Tensor& self, std::span<const IndexItem> items) {
@@ -204,6 +249,8 @@ Tensor get_index(const Tensor& self, std::span<const IndexItem> items) {
 }
 
 void set_index(const Tensor& self, std::span<const IndexItem> items, const Tensor& value) {
+  if (has_members(self, items, value)) [[unlikely]]
+    return set_index_of_members(self, items, value);
   const Applied applied = Indexer(self, items).finish();
   Tensor source = value;
   // Leading axes of 1 that the target does not have are dropped.
