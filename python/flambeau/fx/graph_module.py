@@ -238,7 +238,7 @@ class GraphModule(Module):
             "import pickle",
             _format_import_block(python_code.globals),
             "",
-            "from torch.nn import *",
+            f"from {__name__.partition('.')[0]}.nn import *",
             f"class {module_name}(torch.nn.Module):",
             "    def __init__(self):",
             "        super().__init__()",
