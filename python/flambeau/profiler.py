@@ -9,7 +9,7 @@ from typing import Any
 from flambeau._absent import attribute, feature
 
 __all__ = [
-    "ProfilerAction", "ProfilerActivity", "profile", "record_function", "schedule",
+    "ProfilerAction", "ProfilerActivity", "kineto_available", "profile", "record_function", "schedule",
     "supported_activities", "tensorboard_trace_handler",
 ]  # fmt: skip
 
@@ -31,6 +31,11 @@ class ProfilerAction(enum.Enum):
     WARMUP = 1
     RECORD = 2
     RECORD_AND_SAVE = 3
+
+
+def kineto_available() -> bool:
+    """Whether there is PyTorch's tracing library."""
+    return False
 
 
 def supported_activities() -> set[ProfilerActivity]:

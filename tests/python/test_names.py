@@ -315,6 +315,13 @@ def test_a_cycle_of_profiled_steps() -> None:
     assert names == ["NONE", "NONE", "WARMUP", "RECORD", "RECORD_AND_SAVE", "NONE"]
     with torch.profiler.record_function("block"):
         assert torch.ones(1).item() == 1
+    assert not torch.profiler.kineto_available()
+    assert not torch.autograd._profiler_enabled()
+    assert torch.autograd.profiler.record_function is torch.profiler.record_function
+    assert issubclass(torch.autograd.profiler.EventList, list)
+    for old in ("profile", "emit_nvtx"):
+        with pytest.raises(NotImplementedError, match=rf"torch\.autograd\.profiler\.{old}:"):
+            getattr(torch.autograd.profiler, old)()
     with pytest.raises(NotImplementedError, match=r"torch\.profiler\.profile"):
         torch.profiler.profile()
 
