@@ -39,6 +39,12 @@ struct Census {
   bool has_reduce = false;
 };
 
+/// The variable that moves along memory as the lanes of `loop` do: the last digit, if there are
+/// any.
+LoopVar fastest_variable(const Statement& loop) {
+  return loop.digits.empty() ? loop.variable : loop.digits.back().variable;
+}
+
 void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& analysis,
            Census& census) {
   for (const Statement& s : body) {
@@ -63,16 +69,17 @@ class Analyser {
   explicit Analyser(const ir::LoopProgram& program) {
     result.dtypes.resize(static_cast<size_t>(program.value_count));
     result.varying.resize(static_cast<size_t>(program.value_count));
-    visit(program.body, -1);
+    visit(program.body, nullptr);
     for (const Statement& outer : program.body)
       if (outer.kind == StatementKind::Loop && outer.mark == LoopMark::Parallel &&
           outer.body.size() == 1 && outer.body[0].mark == LoopMark::ParallelInner)
         find_transposed(outer.variable, outer.body[0]);
   }
 
-  void visit(std::span<const Statement> body, LoopVar vector) {
+  /// `vector`: the vector loop around the statements, if there is one.
+  void visit(std::span<const Statement> body, const Statement* vector) {
     for (const Statement& s : body) {
-      bool varying = vector >= 0 && moves_with(s.index, vector);
+      bool varying = vector != nullptr && moves_with(s.index, *vector);
       for (const ValueId id : s.arguments) varying |= is_varying(id);
       for (const auto& term : s.index.dynamic) varying |= is_varying(term.value);
       if (s.mask >= 0) varying |= is_varying(s.mask);
@@ -80,11 +87,11 @@ class Analyser {
         const bool opens = s.kind == StatementKind::Reduce
                                ? s.mark == LoopMark::Vector && s.order == ir::ReduceOrder::Blocks
                                : s.mark == LoopMark::Vector || s.mark == LoopMark::ParallelInner;
-        check<InternalError>(!opens || vector < 0,
+        check<InternalError>(!opens || vector == nullptr,
                              [] { return "codegen: a vector loop inside a vector loop"; });
-        require(s.extent_value < 0 || !is_varying(s.extent_value),
-                "codegen: a loop's extent differs between lanes");
-        visit(s.body, opens ? s.variable : vector);
+        for (const ValueId bound : {s.extent_value, s.digits_from})
+          require(bound < 0 || !is_varying(bound), "codegen: a loop's range differs between lanes");
+        visit(s.body, opens ? &s : vector);
         // The result of a reduction across lanes is one value.
         if (s.kind == StatementKind::Reduce && !opens) varying |= is_varying(s.yield);
       }
@@ -135,22 +142,26 @@ int count_core_ops(std::span<const Statement> body, const LoopAnalysis& analysis
 
 LoopAnalysis analyse(const ir::LoopProgram& program) { return Analyser(program).result; }
 
-bool moves_with(const ir::LoopIndex& index, LoopVar variable) {
+bool moves_with(const ir::LoopIndex& index, const Statement& loop) {
+  const auto is_of_loop = [&](LoopVar variable) {
+    return variable == loop.variable ||
+           std::any_of(loop.digits.begin(), loop.digits.end(),
+                       [&](const auto& digit) { return digit.variable == variable; });
+  };
   return std::any_of(index.terms.begin(), index.terms.end(), [&](const auto& term) {
-    return term.variable == variable && (term.coefficient.is_slot || term.coefficient.value != 0);
+    return is_of_loop(term.variable) && (term.coefficient.is_slot || term.coefficient.value != 0);
   });
 }
 
-void split_invariant(std::span<const Statement> body, LoopVar variable,
-                     std::vector<const Statement*>& invariant,
+void split_invariant(const Statement& loop, std::vector<const Statement*>& invariant,
                      std::vector<const Statement*>& rest) {
   std::vector<ValueId> variant;
   const auto is_variant = [&](ValueId id) {
     return std::find(variant.begin(), variant.end(), id) != variant.end();
   };
-  for (const Statement& s : body) {
+  for (const Statement& s : loop.body) {
     const bool simple = s.kind <= StatementKind::Load;
-    bool moves = !simple || moves_with(s.index, variable) || (s.mask >= 0 && is_variant(s.mask));
+    bool moves = !simple || moves_with(s.index, loop) || (s.mask >= 0 && is_variant(s.mask));
     for (const ValueId id : s.arguments) moves |= is_variant(id);
     for (const auto& term : s.index.dynamic) moves |= is_variant(term.value);
     if (moves && s.result >= 0) variant.push_back(s.result);
@@ -161,8 +172,10 @@ void split_invariant(std::span<const Statement> body, LoopVar variable,
 unsigned choose_lanes(const Statement& loop, const LoopAnalysis& analysis,
                       unsigned register_bytes) {
   Census census;
-  count(loop.body, loop.variable, analysis, census);
+  count(loop.body, fastest_variable(loop), analysis, census);
   const unsigned lanes = register_bytes / (census.narrowest == 8 ? 8 : 4);
+  // A short vector seldom reaches over the end of a run of memory.
+  if (!loop.digits.empty()) return lanes;
   if (census.scattered) return lanes;
   if (census.has_reduce) return census.core_ops <= 24 ? 4 * lanes : lanes;
   // Chains of operations wait for each other: some side by side keep the units busy.

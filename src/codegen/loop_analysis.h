@@ -37,13 +37,13 @@ int count_core_ops(const ir::Statement& compute, const LoopAnalysis& analysis);
 /// Those of a loop's body and of the loops in it.
 int count_core_ops(std::span<const ir::Statement> body, const LoopAnalysis& analysis);
 
-/// True if `index` moves with `variable` by a coefficient other than the constant 0.
-bool moves_with(const ir::LoopIndex& index, ir::LoopVar variable);
+/// True if `index` moves with the variable of `loop` or a digit of it by a coefficient other than
+/// the constant 0.
+bool moves_with(const ir::LoopIndex& index, const ir::Statement& loop);
 
-/// Splits the body of a loop over `variable` whose iterations are independent: `invariant` receives
-/// the statements that can run once before it, `rest` the others, both in order.
-void split_invariant(std::span<const ir::Statement> body, ir::LoopVar variable,
-                     std::vector<const ir::Statement*>& invariant,
+/// Splits the body of a loop whose iterations are independent: `invariant` receives the statements
+/// that can run once before it, `rest` the others, both in order.
+void split_invariant(const ir::Statement& loop, std::vector<const ir::Statement*>& invariant,
                      std::vector<const ir::Statement*>& rest);
 
 /// Vectors of how many lanes the body of a vector loop is worth, for registers of `register_bytes`:

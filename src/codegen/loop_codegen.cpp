@@ -129,7 +129,7 @@ void LoopCodegen::emit_loop(const Statement& s) {
     emit_vector_loop(s, function_->getArg(4), function_->getArg(5));
     return;
   }
-  if (s.mark == LoopMark::Vector && s.extent_value < 0 && !s.extent.is_slot &&
+  if (s.mark == LoopMark::Vector && s.extent_value < 0 && !s.extent.is_slot && s.digits.empty() &&
       s.extent.value <= kWrittenOut) {
     write_out(s, s.extent.value);
     return;
@@ -156,8 +156,10 @@ void LoopCodegen::emit_loop(const Statement& s) {
     emit_scan_loop(s, end);
     return;
   }
+  const Digits digits = open_digits(s);
   counted_loop(begin, end, 1, [&](Value* i) {
     variables_[static_cast<size_t>(s.variable)] = i;
+    set_digits(s, digits, i, begin);
     if (parallel) {
       row_variable_ = s.variable;
       row_prefetched_.assign(program_.buffers.size(), false);
@@ -181,7 +183,7 @@ void LoopCodegen::place_row() {
 
 void LoopCodegen::write_out(const Statement& s, int64_t extent) {
   Statements invariant, rest;
-  split_invariant(s.body, s.variable, invariant, rest);
+  split_invariant(s, invariant, rest);
   emit_all(invariant);
   int64_t lanes = choose_lanes(s, analysis_, register_bytes(isa_));
   const auto whole = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(extent)));
@@ -205,24 +207,26 @@ void LoopCodegen::write_out(const Statement& s, int64_t extent) {
 
 void LoopCodegen::emit_vector_loop(const Statement& s, Value* begin, Value* end) {
   Statements invariant, rest;
-  split_invariant(s.body, s.variable, invariant, rest);
+  split_invariant(s, invariant, rest);
   const unsigned count = choose_lanes(s, analysis_, register_bytes(isa_));
   if_then(builder_.CreateICmpSLT(begin, end), [&] {
     emit_all(invariant);
     Value* length = builder_.CreateSub(end, begin);
     Value* main_end = builder_.CreateSub(end, builder_.CreateAnd(length, number(count - 1)));
-    const auto emit_lanes = [&](unsigned lanes, Value* first, Value* active) {
+    const Digits digits = open_digits(s);
+    const auto emit_at = [&](unsigned lanes, Value* first, Value* active, Value* start) {
       lanes_ = {lanes, s.variable, first, active};
-      emit_all(rest);
+      emit_lanes(s, digits, start, [&] { emit_all(rest); });
       lanes_ = {};
     };
-    counted_loop(begin, main_end, count, [&](Value* i) { emit_lanes(count, i, nullptr); });
+    counted_loop(begin, main_end, count, [&](Value* i) { emit_at(count, i, nullptr, begin); });
     // The rest in single registers: masked accesses are slow, idle ones too, and rows may be short.
     const unsigned narrow = std::min(count, register_bytes(isa_) / kNarrowElement);
     counted_loop(main_end, end, narrow, [&](Value* i) {
       Value* left = builder_.CreateSub(end, i);
-      emit_lanes(narrow, i,
-                 builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, number(narrow)));
+      emit_at(narrow, i,
+              builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, number(narrow)),
+              main_end);
     });
   });
 }

@@ -6,6 +6,7 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -34,6 +35,10 @@ class LoopCodegen {
     ir::LoopVar variable = -1;
     Value* first = nullptr;   ///< i64: the variable's value in lane 0
     Value* active = nullptr;  ///< i64: lanes in [active, count) are idle; null: none is
+    /// The loop's last digit, where no lane but the idle ones lies behind its end, and its value in
+    /// lane 0; else -1, and the digits are vectors.
+    ir::LoopVar digit = -1;
+    Value* digit_first = nullptr;
   };
 
   /// Where an access goes: base + scalar + lane * stride + dynamic[lane], in elements.
@@ -75,6 +80,19 @@ class LoopCodegen {
   void emit_scan_loop(const Statement& s, Value* end);
   Value* scan(const Statement& s);
   Value* scan_step(const Statement& s, Value* so_far, std::span<Value* const> elements);
+
+  // Digits of a loop's variable (loop_digits.cpp).
+  using Digits = SmallVector<llvm::AllocaInst*, 3>;
+  Digits open_digits(const Statement& loop);
+  /// Sets the digits for iteration i of a run through the loop from `begin` on by `step`.
+  void count_digits(const Statement& loop, const Digits& digits, Value* i, Value* begin,
+                    uint64_t step);
+  /// The same, as scalars that the body reads.
+  void set_digits(const Statement& loop, const Digits& digits, Value* i, Value* begin);
+  /// Emits `body` for the lanes from iteration lanes_.first on, as set_digits.
+  void emit_lanes(const Statement& loop, const Digits& digits, Value* begin,
+                  const std::function<void()>& body);
+  void spread_digits(const Statement& loop, const Digits& digits);
 
   // Memory (loop_memory.cpp).
   Value* operand(const ir::IntOperand& operand);

@@ -25,27 +25,28 @@ LoopCodegen::Address LoopCodegen::address(const ir::LoopIndex& index) {
   const auto add = [&](Value* value) { result.scalar = builder_.CreateAdd(result.scalar, value); };
   // The innermost variable comes last, so that the sum of the others leaves its loop.
   const ir::LoopIndex::Term* across_lanes = nullptr;
-  for (const auto& term : index.terms) {
-    if (term.variable == lanes_.variable) {
-      require(across_lanes == nullptr, "codegen: two terms of one loop variable");
-      across_lanes = &term;
-      continue;
-    }
-    add(scaled(variables_.at(static_cast<size_t>(term.variable)), term.coefficient));
-  }
-  for (const auto& term : index.dynamic) {
-    Value* value = scaled(value_of(term.value), term.coefficient);
+  const auto add_any = [&](Value* value) {
     if (!value->getType()->isVectorTy()) {
       add(value);
     } else {
       result.dynamic =
           result.dynamic != nullptr ? builder_.CreateAdd(result.dynamic, value) : value;
     }
+  };
+  for (const auto& term : index.terms) {
+    if (term.variable == lanes_.variable || term.variable == lanes_.digit) {
+      require(across_lanes == nullptr, "codegen: two terms move with the lanes");
+      across_lanes = &term;
+      continue;
+    }
+    add_any(scaled(variables_.at(static_cast<size_t>(term.variable)), term.coefficient));
   }
+  for (const auto& term : index.dynamic) add_any(scaled(value_of(term.value), term.coefficient));
   if (across_lanes != nullptr) {
     const ir::IntOperand& coefficient = across_lanes->coefficient;
     if (coefficient.is_slot || coefficient.value != 0) {
-      add(scaled(lanes_.first, coefficient));
+      const bool is_digit = across_lanes->variable == lanes_.digit;
+      add(scaled(is_digit ? lanes_.digit_first : lanes_.first, coefficient));
       result.stride = operand(coefficient);
       result.unit = !coefficient.is_slot && coefficient.value == 1;
       result.two = !coefficient.is_slot && coefficient.value == 2;

@@ -46,7 +46,7 @@ Value* LoopCodegen::reduce(const Statement& s) {
     if (s.order == ir::ReduceOrder::Tree)
       reduce_tree(s, extent, result);
     else if (s.mark == LoopMark::Vector && !s.extent.is_slot && s.extent_value < 0 &&
-             s.extent.value <= kLanes)
+             s.digits.empty() && s.extent.value <= kLanes)
       builder_.CreateStore(reduce_short_row(s, s.extent.value), result);
     else if (s.mark == LoopMark::Vector)
       reduce_across_lanes(s, extent, result);
@@ -66,18 +66,21 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
   Value* blocks = builder_.CreateAShr(builder_.CreateAdd(extent, number(kBlock - 1)),
                                       static_cast<uint64_t>(kBlockShift));
   Statements invariant, rest;
-  split_invariant(s.body, s.variable, invariant, rest);
+  split_invariant(s, invariant, rest);
   emit_all(invariant);
 
-  const auto accumulate = [&](Value* first, Value* active) {
+  const Digits digits = open_digits(s);
+  const auto accumulate = [&](Value* first, Value* active, Value* begin) {
     lanes_ = {kLanes, s.variable, first, active};
-    in_first_pass_ = true;
-    emit_all(rest);
-    in_first_pass_ = false;
-    Value* old = builder_.CreateLoad(accumulator->getAllocatedType(), accumulator);
-    Value* sum = combine(s, old, emitter_.splat(value_of(s.yield), kLanes));
-    if (active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, old);
-    builder_.CreateStore(sum, accumulator);
+    emit_lanes(s, digits, begin, [&] {
+      in_first_pass_ = true;
+      emit_all(rest);
+      in_first_pass_ = false;
+      Value* old = builder_.CreateLoad(accumulator->getAllocatedType(), accumulator);
+      Value* sum = combine(s, old, emitter_.splat(value_of(s.yield), kLanes));
+      if (active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, old);
+      builder_.CreateStore(sum, accumulator);
+    });
     lanes_ = {};
   };
   counted_loop(number(0), blocks, 1, [&](Value* block) {
@@ -87,8 +90,8 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
     Value* idle = builder_.CreateAnd(length, number(kLanes - 1));
     Value* main_end = builder_.CreateAdd(first, builder_.CreateSub(length, idle));
     builder_.CreateStore(emitter_.splat(identity, kLanes), accumulator);
-    counted_loop(first, main_end, kLanes, [&](Value* i) { accumulate(i, nullptr); });
-    if_then(builder_.CreateICmpNE(idle, number(0)), [&] { accumulate(main_end, idle); });
+    counted_loop(first, main_end, kLanes, [&](Value* i) { accumulate(i, nullptr, first); });
+    if_then(builder_.CreateICmpNE(idle, number(0)), [&] { accumulate(main_end, idle, main_end); });
     Value* block_result =
         halve_lanes(s, builder_.CreateLoad(accumulator->getAllocatedType(), accumulator));
     builder_.CreateStore(block_result, result);
@@ -99,7 +102,7 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
 
 Value* LoopCodegen::reduce_short_row(const Statement& s, int64_t extent) {
   Statements invariant, rest;
-  split_invariant(s.body, s.variable, invariant, rest);
+  split_invariant(s, invariant, rest);
   emit_all(invariant);
   // Lanes without an element hold the identity and change nothing: only the first power of two
   // that covers the others takes part.
@@ -154,8 +157,9 @@ void LoopCodegen::reduce_in_lanes(const Statement& s, Value* extent, Value* resu
   Value* blocks = builder_.CreateAShr(builder_.CreateAdd(extent, number(kBlock - 1)),
                                       static_cast<uint64_t>(kBlockShift));
   Statements invariant, rest;
-  split_invariant(s.body, s.variable, invariant, rest);
+  split_invariant(s, invariant, rest);
   emit_all(invariant);
+  const Digits digits = open_digits(s);
 
   counted_loop(number(0), blocks, 1, [&](Value* block) {
     Value* first = builder_.CreateShl(block, static_cast<uint64_t>(kBlockShift));
@@ -173,7 +177,9 @@ void LoopCodegen::reduce_in_lanes(const Statement& s, Value* extent, Value* resu
                            builder_.CreateGEP(type, accumulators, j));
     });
     counted_loop(number(0), length, 1, [&](Value* row) {
-      variables_[static_cast<size_t>(s.variable)] = builder_.CreateAdd(first, row);
+      Value* i = builder_.CreateAdd(first, row);
+      variables_[static_cast<size_t>(s.variable)] = i;
+      set_digits(s, digits, i, first);
       emit_all(rest);
       Value* at =
           builder_.CreateGEP(type, accumulators, builder_.CreateAnd(row, number(kLanes - 1)));
@@ -214,8 +220,10 @@ void LoopCodegen::reduce_tree(const Statement& s, Value* extent, Value* result) 
   llvm::Type* type = llvm::cast<llvm::AllocaInst>(result)->getAllocatedType();
   llvm::AllocaInst* tree = stack_slot(type, kLevels);
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
+  const Digits digits = open_digits(s);
   counted_loop(number(0), extent, 1, [&](Value* i) {
     variables_[static_cast<size_t>(s.variable)] = i;
+    set_digits(s, digits, i, number(0));
     emit_body(s.body);
     push(s, tree, i,
          emitter_.splat(value_of(s.yield), vector != nullptr ? vector->getNumElements() : 1));

@@ -23,8 +23,10 @@ bool LoopCodegen::open_scans(const Statement& loop) {
 }
 
 void LoopCodegen::emit_scan_loop(const Statement& s, Value* end) {
+  const Digits digits = open_digits(s);
   const auto iteration = [&](Value* i, bool begins_block) {
     variables_[static_cast<size_t>(s.variable)] = i;
+    set_digits(s, digits, i, number(0));
     begins_block_ = begins_block;
     emit_body(s.body);
   };

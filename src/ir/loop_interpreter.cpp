@@ -27,7 +27,9 @@ struct Step {
   std::optional<RunningScan> scan;
   std::vector<uint32_t> operands;  ///< cells, of a scan
   int64_t begin = 0, end = 0;
-  int64_t extent = -1;  ///< cell of `end`, or -1
+  int64_t extent = -1;       ///< cell of `end`, or -1
+  std::vector<Term> digits;  ///< variables and their extents
+  int64_t digits_from = -1;  ///< cell, or -1
   std::vector<Step> body;
 };
 
@@ -124,6 +126,9 @@ class LoopInterpreter {
     } else {
       step.end = value_of(s.extent);
     }
+    for (const Statement::Digit& digit : s.digits)
+      step.digits.push_back({static_cast<uint32_t>(digit.variable), value_of(digit.extent)});
+    if (s.digits_from >= 0) step.digits_from = cell_of(s.digits_from);
   }
 
   int64_t index(const Step& step) const {
@@ -195,6 +200,14 @@ class LoopInterpreter {
                             : step.end;
     int64_t& variable = variables_[static_cast<size_t>(step.statement->variable)];
     for (variable = step.begin; variable < end; ++variable) {
+      int64_t rest = variable;
+      if (step.digits_from >= 0)
+        rest += static_cast<int64_t>(cells_[static_cast<size_t>(step.digits_from)]);
+      for (size_t i = step.digits.size(); i-- > 0;) {
+        const Step::Term& digit = step.digits[i];
+        variables_[digit.number] = i == 0 ? rest : rest % digit.coefficient;
+        if (i > 0) rest /= digit.coefficient;
+      }
       run(step.body);
       after();
     }

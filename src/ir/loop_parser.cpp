@@ -118,6 +118,22 @@ class LoopParser {
       s.extent_value = read_value();
     else
       s.extent = read_operand();
+    if (reader_.take("as")) read_digits(s);
+  }
+
+  /// "(v2, v3 in i4) from %5", after "as".
+  void read_digits(Statement& s) {
+    reader_.expect("(");
+    do {
+      Statement::Digit digit{read_number('v', "a variable"), {}};
+      if (!s.digits.empty()) {
+        reader_.expect("in");
+        digit.extent = read_operand();
+      }
+      s.digits.push_back(digit);
+    } while (reader_.take(","));
+    reader_.expect(")");
+    if (reader_.take("from")) s.digits_from = read_value();
   }
 
   void read_body(Statement& s, int depth) {

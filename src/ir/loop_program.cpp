@@ -33,6 +33,15 @@ std::string range_text(const Statement& s) {
                 s.extent_value >= 0 ? concat('%', s.extent_value) : operand_text(s.extent));
 }
 
+std::string digits_text(const Statement& s) {
+  if (s.digits.empty()) return "";
+  std::string out;
+  for (const Statement::Digit& digit : s.digits)
+    out += out.empty() ? concat(" as (v", digit.variable)
+                       : concat(", v", digit.variable, " in ", operand_text(digit.extent));
+  return out + (s.digits_from >= 0 ? concat(") from %", s.digits_from) : ")");
+}
+
 std::string body_text(const Statement& s, const std::string& indent) {
   std::string out = " {\n";
   for (const Statement& inner : s.body) out += statement_text(inner, indent + "  ");
@@ -64,7 +73,7 @@ std::string value_text(const Statement& s, const std::string& indent) {
       return out + attributes_text(s.attributes, indent) + type + "\n";
     }
     case StatementKind::Reduce:
-      return concat(name, range_text(s), ' ', name_of(s.mark),
+      return concat(name, range_text(s), digits_text(s), ' ', name_of(s.mark),
                     s.order == ReduceOrder::Tree ? " tree" : "", type, body_text(s, indent));
     case StatementKind::Scan: {
       std::string out = name;
@@ -101,7 +110,7 @@ std::string statement_text(const Statement& s, const std::string& indent) {
                   s.arguments.empty() ? -1 : s.arguments[0], mask_text(s), '\n');
   if (s.kind == StatementKind::Loop)
     return concat(indent, name_of(s.mark),
-                  is_of_launch(s.mark) ? concat(" v", s.variable) : range_text(s),
+                  is_of_launch(s.mark) ? concat(" v", s.variable) : range_text(s) + digits_text(s),
                   body_text(s, indent));
   return concat(indent, '%', s.result, " = ", value_text(s, indent));
 }
@@ -121,6 +130,10 @@ void count_statements(LoopCounts& counts, const std::vector<Statement>& body) {
     for (const auto& term : s.index.dynamic) count_operand(counts, term.coefficient);
     count_operand(counts, s.index.offset);
     count_operand(counts, s.extent);
+    for (const Statement::Digit& digit : s.digits) {
+      counts.variables = std::max(counts.variables, digit.variable + 1);
+      count_operand(counts, digit.extent);
+    }
     count_statements(counts, s.body);
   }
 }
@@ -147,6 +160,11 @@ void hash_statement(Hasher& hasher, const Statement& s) {
   hash_operand(hasher, s.index.offset);
   hasher.add(s.mask).add(s.mark).add(s.variable);
   hash_operand(hasher, s.extent);
+  hasher.add(s.digits.size()).add(s.digits_from);
+  for (const Statement::Digit& digit : s.digits) {
+    hasher.add(digit.variable);
+    hash_operand(hasher, digit.extent);
+  }
   hasher.add(s.extent_value).add(s.order).add(s.yield).add(s.body.size());
   for (const Statement& inner : s.body) hash_statement(hasher, inner);
 }

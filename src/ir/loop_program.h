@@ -18,6 +18,10 @@
 //     }
 //   }
 //
+// A loop over axes that memory does not lay end to end counts their indices, too: the digits of its
+// variable (or of a value plus its variable), the last one fastest: `%0 = reduce_sum v1 in i0 as
+// (v2, v3 in i4) from %5 vector : f32 {` runs v3 over [0, i4) for each v2.
+//
 // Other statements: `%4 = constant 0.5 : f32`, `%5 = slot i3 : f64`, `%6 = index [v0 * 4 + i2] :
 // i64`, a masked `load b0[v0 * 1] if %7 : f32` or `store b1[v0 * 1], %3 if %7`, loops `serial v3 in
 // %6 {` and `parallel_inner v4 {`, `%7 = scan_sum %6 over v3 : f32`, and
@@ -117,6 +121,15 @@ struct Statement {
   IntOperand extent;
   ValueId extent_value = -1;  ///< if set, an Int64 SSA value that is the extent
   ReduceOrder order = ReduceOrder::Blocks;
+  /// Variables that are the digits of digits_from + variable, the most significant one first; it
+  /// takes what the others' extents leave.
+  struct Digit {
+    LoopVar variable;
+    IntOperand extent;
+    friend bool operator==(const Digit&, const Digit&) = default;
+  };
+  SmallVector<Digit, 3> digits;
+  ValueId digits_from = -1;  ///< Int64, or -1 for 0
   std::vector<Statement> body;
   ValueId yield = -1;  ///< of Reduce
 };

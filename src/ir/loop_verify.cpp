@@ -144,8 +144,20 @@ class LoopVerifier {
     expect(s.variable >= 0 && variable < variables_.size(), "a variable's number is in range");
     expect(!variables_[variable].defined, "a variable belongs to one loop");
     variables_[variable] = {true, true};
+    expect(s.digits_from < 0 || use(s.digits_from) == DType::Int64, "digits are of an i64");
+    for (const Statement::Digit& digit : s.digits) {
+      const auto place = static_cast<size_t>(digit.variable);
+      expect(digit.variable >= 0 && place < variables_.size(), "a variable's number is in range");
+      expect(!variables_[place].defined, "a variable belongs to one loop");
+      variables_[place] = {true, true};
+      check_operand(digit.extent);
+    }
+    expect(s.digits.empty() || s.mark == LoopMark::Serial || s.mark == LoopMark::Vector,
+           "a loop of the launch has no digits");
     check_body(s.body, scope, &s);
     variables_[variable].in_scope = false;
+    for (const Statement::Digit& digit : s.digits)
+      variables_[static_cast<size_t>(digit.variable)].in_scope = false;
   }
 
   void check_body(const std::vector<Statement>& body, Scope scope,

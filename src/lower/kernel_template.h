@@ -105,7 +105,8 @@ enum class StrideClass : uint8_t { Zero, Unit, Two, Back, Other, Transposed };
 
 /// One class of layouts. `inner` and `reduced` give the class of each access along the inner kept
 /// loop (Pointwise, Column) and along the merged reduced loop (all but Pointwise). `reduced_levels`
-/// > 1: the reduced loops do not merge; their indices are computed from the running index.
+/// > 1: the reduced loops do not merge; they are digits of the running index, `reduced` is of the
+/// last one, and Zero where an access moves with none.
 /// `inner_extent` > 0 (Pointwise): the inner loop's extent, part of the code; `reduced_extent` > 0
 /// (Row): the reduced loop's.
 struct LayoutClass {

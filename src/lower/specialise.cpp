@@ -123,16 +123,14 @@ class Specialiser {
       add_term(index, inner_,
                coefficient(layout_.inner[a], {SlotBinding::Kind::InnerStride, access_number, 0}));
     if (reduced_ >= 0) {
-      if (level_values_.empty()) {
-        add_term(
-            index, reduced_,
-            coefficient(layout_.reduced[a], {SlotBinding::Kind::ReducedStride, access_number, 0}));
-      } else if (layout_.reduced[a] != StrideClass::Zero) {
-        for (size_t level = 0; level < level_values_.size(); ++level)
-          index.dynamic.push_back(
-              {level_values_[level],
-               slot({SlotBinding::Kind::ReducedStride, access_number, static_cast<int>(level)})});
-      }
+      const int last = static_cast<int>(levels_.size()) - 1;
+      if (layout_.reduced[a] != StrideClass::Zero)
+        for (int level = 0; level < last; ++level)
+          add_term(index, levels_[static_cast<size_t>(level)],
+                   slot({SlotBinding::Kind::ReducedStride, access_number, level}));
+      add_term(index, levels_.empty() ? reduced_ : levels_.back(),
+               coefficient(layout_.reduced[a],
+                           {SlotBinding::Kind::ReducedStride, access_number, std::max(last, 0)}));
     }
     int term = 0;
     for (const AxisIndex& axis : access.axes)
@@ -192,22 +190,15 @@ class Specialiser {
     return to.back().result;
   }
 
-  /// Indices along reduced loops that do not merge, from the running index.
-  void add_level_values(std::vector<Statement>& to) {
-    level_values_.clear();
+  /// Reduced loops that do not merge are the digits of the loop that runs over them all.
+  void add_levels(Statement& s) {
     if (layout_.reduced_levels <= 1) return;
-    LoopIndex running;
-    running.terms.push_back({reduced_, IntOperand::constant(1)});
-    ValueId rest = index_value(to, running);
-    level_values_.resize(layout_.reduced_levels);
-    for (int level = layout_.reduced_levels - 1; level > 0; --level) {
-      LoopIndex size;
-      size.offset = slot({SlotBinding::Kind::ReducedExtent, 0, level});
-      const ValueId extent = index_value(to, size);
-      level_values_[static_cast<size_t>(level)] = compute(to, "remainder", {rest, extent});
-      rest = compute(to, "div", {rest, extent});
+    for (int level = 0; level < layout_.reduced_levels; ++level) {
+      levels_.push_back(program().variable_count++);
+      s.digits.push_back(
+          {levels_.back(), level == 0 ? IntOperand::constant(0)
+                                      : slot({SlotBinding::Kind::ReducedExtent, 0, level})});
     }
-    level_values_[0] = rest;
   }
 
   /// The product of the reduced extents: slot level -1, if it is not known.
@@ -244,9 +235,9 @@ class Specialiser {
       s = loop(vector ? LoopMark::Vector : LoopMark::Serial, reduced_);
       s.extent = reduced_count();
     }
-    add_level_values(s.body);
+    add_levels(s);
     add_statements(section.body, s.body);
-    level_values_.clear();
+    levels_.clear();
     reduced_ = -1;
     to.push_back(std::move(s));
   }
@@ -273,7 +264,14 @@ class Specialiser {
       Statement s = reduce_statement(section, LoopMark::Vector);
       s.extent = IntOperand::constant(0);
       s.extent_value = extent;
+      add_levels(s);
+      if (!levels_.empty()) {
+        LoopIndex first;
+        first.terms.push_back({outer_, IntOperand::constant(ir::kReduceBlock)});
+        s.digits_from = index_value(to, first);
+      }
       add_statements(section.body, s.body);
+      levels_.clear();
       reduced_ = -1;
       to.push_back(std::move(s));
       Statement store;
@@ -314,7 +312,7 @@ class Specialiser {
   const LayoutClass& layout_;
   SpecialisedKernel out_;
   std::vector<int> pointer_of_;  // per access
-  std::vector<ValueId> level_values_;
+  std::vector<LoopVar> levels_;
   LoopVar outer_ = -1;
   LoopVar inner_ = -1;
   LoopVar reduced_ = -1;

@@ -372,10 +372,9 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
   for (const lower::Section& s : k.sections)
     reduce_sections += s.kind == lower::Section::Kind::Reduce;
   const bool split =
-      layout.kind == KernelKind::Row && reduce_sections == 1 && layout.reduced_levels == 1 &&
-      rows <= 4 && bound.reduced_count >= 16 * ir::kReduceBlock &&
-      !k.has_section(lower::Section::Kind::Full) && !k.has_section(lower::Section::Kind::Serial) &&
-      !k.has_section(lower::Section::Kind::Scan);
+      layout.kind == KernelKind::Row && reduce_sections == 1 && rows <= 4 &&
+      bound.reduced_count >= 16 * ir::kReduceBlock && !k.has_section(lower::Section::Kind::Full) &&
+      !k.has_section(lower::Section::Kind::Serial) && !k.has_section(lower::Section::Kind::Scan);
   if (split) {
     if (outer != nullptr) walked.push_back(outer);
     outer = nullptr;
@@ -393,9 +392,11 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     if (!k.has_reduced()) {
       layout.reduced.push_back(StrideClass::Zero);
     } else if (layout.reduced_levels > 1) {
+      // Zero: along none of the levels.
       bool any = false;
       for (const Bound::Level& level : bound.reduced) any |= level.strides[a] != 0;
-      layout.reduced.push_back(any ? StrideClass::Other : StrideClass::Zero);
+      const StrideClass last = class_of(bound.reduced.back().strides[a]);
+      layout.reduced.push_back(any && last == StrideClass::Zero ? StrideClass::Other : last);
     } else {
       layout.reduced.push_back(class_of(bound.reduced[0].strides[a]));
     }
@@ -412,8 +413,9 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
         return slot.level < 0 ? bound.reduced_count
                               : bound.reduced[static_cast<size_t>(slot.level)].extent;
       case SlotBinding::Kind::OuterStride:
-        return v.layout.kind == KernelKind::Blocks ? bound.reduced[0].strides[a] * ir::kReduceBlock
-                                                   : strides_of(outer, a);
+        if (v.layout.kind != KernelKind::Blocks) return strides_of(outer, a);
+        // The indices along several levels are counted from the first block.
+        return bound.reduced.size() > 1 ? 0 : bound.reduced[0].strides[a] * ir::kReduceBlock;
       case SlotBinding::Kind::InnerStride:
         return strides_of(inner, a);
       case SlotBinding::Kind::ReducedStride:

@@ -192,6 +192,13 @@ class LoopBuilder {
     return result;
   }
 
+  /// One more digit of the innermost open loop's variable.
+  LoopVar digit(IntOperand extent) {
+    loops_.back()->digits.push_back({program_.variable_count++, extent});
+    return loops_.back()->digits.back().variable;
+  }
+  void digits_from(ValueId first) { loops_.back()->digits_from = first; }
+
   DType dtype(ValueId id) const { return dtypes_[static_cast<size_t>(id)]; }
   ir::LoopProgram finish() {
     program_.value_count = static_cast<int>(dtypes_.size());
@@ -218,12 +225,15 @@ class LoopBuilder {
   void fill(Statement& st, const std::function<void(LoopVar)>& body) {
     st.variable = program_.variable_count++;
     open_.push_back(&st.body);
+    loops_.push_back(&st);
     body(st.variable);
+    loops_.pop_back();
     open_.pop_back();
   }
 
   ir::LoopProgram program_;
   std::vector<std::vector<Statement>*> open_;
+  std::vector<Statement*> loops_;
   std::vector<DType> dtypes_;
 };
 

@@ -121,7 +121,46 @@ class RandomKernelMaker {
   }
   template <class Body>
   void loop(LoopMark mark, int64_t extent, const Body& body) {
-    builder_.loop(mark, slot(extent), [&](LoopVar v) { inside({v, extent}, body); });
+    const DigitsFrom from = digits_from(mark);
+    builder_.loop(mark, slot(extent), [&](LoopVar v) { inside_digits({v, extent}, from, body); });
+  }
+
+  /// Whether the next loop's variable is counted in digits, and from what.
+  struct DigitsFrom {
+    bool any = false;
+    ValueId value = -1;
+    int64_t number = 0;
+  };
+  DigitsFrom digits_from(LoopMark mark) {
+    DigitsFrom from;
+    from.any = (mark == LoopMark::Vector || mark == LoopMark::Serial) && below(3) == 0;
+    if (!from.any || below(3) != 0) return from;
+    from.number = below(70);
+    from.value = builder_.constant(DType::Int64, from.number);
+    return from;
+  }
+  /// As `inside`: the digits are the open loops, if there are any.
+  template <class Body>
+  void inside_digits(OpenLoop open, DigitsFrom from, const Body& body) {
+    if (!from.any) {
+      inside(open, body);
+      return;
+    }
+    std::vector<int64_t> extents;
+    int64_t product = 1;
+    for (int64_t i = below(2); i >= 0; --i) {
+      extents.push_back(pick<int64_t>({1, 2, 3, 5, 7, 16, 31, 32, 33, 49, 64, 100, 300}));
+      product *= extents.back();
+    }
+    const OpenLoop first{builder_.digit(c(0)), (from.number + open.extent + product - 1) / product};
+    if (from.value >= 0) builder_.digits_from(from.value);
+    const size_t outside = open_.size();
+    open_.push_back(first);
+    for (const int64_t extent : extents) open_.push_back({builder_.digit(slot(extent)), extent});
+    const size_t visible = values_.size();
+    body();
+    values_.resize(visible);
+    open_.resize(outside);
   }
   /// Runs `body` with one more loop open; what it made is out of scope afterwards.
   template <class Body>
@@ -294,11 +333,12 @@ class RandomKernelMaker {
   void reduce(LoopMark mark, int64_t extent, ir::ReduceOrder order = ir::ReduceOrder::Blocks) {
     const auto op = pick(
         {CoreOp::Add, CoreOp::Add, CoreOp::Max, CoreOp::Min, CoreOp::Mul, CoreOp::And, CoreOp::Or});
+    const DigitsFrom from = digits_from(mark);
     const ValueId result = builder_.reduce(
         op, mark, constant_rows_ ? c(extent) : slot(extent),
         [&](LoopVar v) {
           ValueId yield = -1;
-          inside({v, extent}, [&] {
+          inside_digits({v, extent}, from, [&] {
             fill_body();
             yield = any();
             const DType type = builder_.dtype(yield);

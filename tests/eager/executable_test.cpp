@@ -171,6 +171,27 @@ TEST_P(Layouts, SumsOverAxisSets) {
   }
 }
 
+TEST(Executable, SumsOverAxesThatDoNotMerge) {
+  // Of a batch of channels, and of rows of a wider matrix: runs of memory of every kind of length,
+  // several blocks of them.
+  for (const int64_t run : {1, 3, 16, 31, 32, 33, 49, 64, 100, 1024}) {
+    const Tensor x = random_tensor({9, 3, run + 5}, DType::Float32, 7);
+    const Tensor channels = x.alias({9, 3, run}, x.strides(), x->offset + 2);
+    const Tensor y = random_tensor({20000 / run + 3, run + 3}, DType::Float32, 8);
+    const Tensor rows = y.alias({y.sizes()[0], run}, y.strides(), y->offset);
+    Builder b;
+    const Expr a = b.parameter(DType::Float32, shape_of(0, channels.sizes()));
+    const Expr c = b.parameter(DType::Float32, shape_of(1, rows.sizes()));
+    using namespace prim;  // NOLINT
+    const int64_t batch[] = {0, 2};
+    const int64_t all[] = {0, 1};
+    const Expr apart = a - sum(a, batch) * 0.01;
+    const Expr results[] = {apart / sqrt(sum(apart * apart, batch)), sum(c, all, false),
+                            amax(c, all, false)};
+    expect_interpreter_bits(b.finish(results), {channels, rows});
+  }
+}
+
 TEST_P(Layouts, ViewsPadsAndConcatenation) {
   const Tensor x = input();
   Builder b;

@@ -33,6 +33,23 @@ constexpr const char* kRows = R"(kernel(b0: f32 in, b1: f32 out) {
 }
 )";
 
+/// The sum of a part of rows that are counted by two indices, and its elements less it.
+constexpr const char* kDigits = R"(kernel(b0: f32 in, b1: f32 out) {
+  parallel v0 {
+    %0 = index [v0 * 4] : i64
+    %1 = test_add_up v1 in i0 as (v2, v3 in i1) from %0 vector : f32 {
+      %2 = load b0[v2 * i2 + v3 * 1] : f32
+      yield %2
+    }
+    vector v4 in i0 as (v5, v6 in i1) {
+      %3 = load b0[v5 * i2 + v6 * 1] : f32
+      %4 = test_sum %3, %1 : f32
+      store b1[v0 * 4 + v5 * i1 + v6 * 1], %4
+    }
+  }
+}
+)";
+
 /// Every kind of statement and every part of an index.
 constexpr const char* kAll = R"(kernel(b0: f32 in, b1: f64 out, b2: i64 in) slots=9 values=40 {
   parallel v0 {
@@ -59,7 +76,7 @@ constexpr const char* kAll = R"(kernel(b0: f32 in, b1: f64 out, b2: i64 in) slot
 )";
 
 TEST(LoopProgramText, ReadsBack) {
-  for (const char* text : {kRows, kAll}) {
+  for (const char* text : {kRows, kAll, kDigits}) {
     const LoopProgram program = parse_loop_program(text);
     verify(program);
     EXPECT_EQ(program.text(), text);
@@ -263,6 +280,38 @@ TEST(LoopInterpret, RowsOfTheLaunchAlone) {
   const int64_t ints[] = {2, 4, 2};
   interpret(program, buffers, ints, 1, 3, 0, 0);
   EXPECT_THAT(out, testing::ElementsAre(9, 9, 10, 8, -14, -15));
+}
+
+TEST(LoopInterpret, DigitsOfALoopsVariable) {
+  const LoopProgram program = parse_loop_program(kDigits);
+  // Rows of 3 elements that begin 5 apart; each sum is of 4 elements, from number 0 and 4 on.
+  const float in[] = {1, 2, 3, 0, 0, 4, 5, 6, 0, 0, 7, 8, 9};
+  float out[8] = {};
+  void* buffers[] = {const_cast<float*>(in), out};
+  const int64_t ints[] = {4, 3, 5};
+  interpret(program, buffers, ints, 0, 2, 0, 0);
+  EXPECT_THAT(out, testing::ElementsAre(11, 12, 13, 14, 27, 28, 29, 30));
+}
+
+TEST(LoopVerify, DigitsBelongToOneLoop) {
+  LoopProgram twice = parse_loop_program(kDigits);
+  twice.body[0].body[2].digits[0].variable = 4;
+  EXPECT_THROW(verify(twice), InternalError);
+  LoopProgram of_launch = parse_loop_program(kDigits);
+  of_launch.body[0].digits.push_back({of_launch.variable_count++, IntOperand::constant(0)});
+  EXPECT_THROW(verify(of_launch), InternalError);
+}
+
+TEST(LoopProgramHash, CoversDigits) {
+  const LoopProgram original = parse_loop_program(kDigits);
+  const auto changed = [&](auto change) {
+    LoopProgram program = original;
+    change(program.body[0].body[1]);
+    return program.hash();
+  };
+  EXPECT_NE(changed([](Statement& s) { s.digits_from = -1; }), original.hash());
+  EXPECT_NE(changed([](Statement& s) { s.digits.pop_back(); }), original.hash());
+  EXPECT_NE(changed([](Statement& s) { s.digits[1].extent.value = 2; }), original.hash());
 }
 
 TEST(LoopInterpret, MasksDynamicIndicesAndSlots) {
