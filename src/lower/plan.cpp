@@ -19,6 +19,10 @@ using ir::PrimitiveClass;
 using ir::Program;
 using ir::Shape;
 
+/// Core operations from which a value is a costly one, and rows that are many.
+constexpr int kCostlyTable = 32;
+constexpr int64_t kManyRows = 8;
+
 /// The loops of a kernel that computes a node, and the node's position in them.
 struct RootSpace {
   Space space;
@@ -72,6 +76,7 @@ class Planner {
       ++uses[index(result)];
     }
     transpose_products(uses);
+    materialise_tables();
     // Every attempt that fails names one more node to materialise, so this ends.
     while (!attempt()) {
     }
@@ -102,6 +107,58 @@ class Planner {
       transposes_product_[i] = materialise_[i] = true;
       materialise_[product] = false;
     }
+  }
+
+  /// What is costly and the same for each of many rows, as a table of angles is, is computed once
+  /// before them.
+  void materialise_tables() {
+    for (const Node& n : program_.nodes) {
+      if (n.primitive != rows().broadcast || !repeats_rows(n)) continue;
+      NodeId table = n.arguments[0];
+      while (!materialise_[index(table)] && node(table).primitive->cls == PrimitiveClass::View)
+        table = node(table).arguments[0];
+      if (cost_of(table, kCostlyTable).value_or(0) >= kCostlyTable)
+        materialise_[index(table)] = true;
+    }
+  }
+
+  /// Whether a broadcast stretches an axis before one along which its operand varies. (What only
+  /// stretches the last axes is computed once for a row.)
+  bool repeats_rows(const Node& broadcast) const {
+    const Shape& operand = node(broadcast.arguments[0]).type.shape;
+    std::vector<bool> varies(broadcast.type.shape.size(), false);
+    for (size_t i = 0; i < operand.size(); ++i)
+      if (!operand[i].is_one()) varies[static_cast<size_t>(broadcast.attributes.axes[i])] = true;
+    bool stretched = false;
+    for (size_t axis = 0; axis < varies.size(); ++axis) {
+      if (varies[axis] && stretched) return true;
+      const Dim& extent = broadcast.type.shape[axis];
+      const bool is_few = extent.is_constant() && extent.constant() < kManyRows;
+      stretched = stretched || (!varies[axis] && !is_few);
+    }
+    return false;
+  }
+
+  /// Core operations of an element that is computed in the kernel of its user, counted up to
+  /// `most`; nullopt if it is ordered, which has rules of its own.
+  std::optional<int> cost_of(NodeId id, int most) const {
+    const Node& n = node(id);
+    if (materialise_[index(id)]) return 0;
+    if (n.primitive->cls == PrimitiveClass::Reduce || n.primitive->cls == PrimitiveClass::Scan)
+      return std::nullopt;
+    int cost = 0;
+    if (n.primitive->cls == PrimitiveClass::Elementwise) {
+      SmallVector<DType, 4> dtypes;
+      for (const NodeId argument : n.arguments) dtypes.push_back(node(argument).type.dtype);
+      cost = core_operations(n, dtypes);
+    }
+    for (const NodeId argument : n.arguments) {
+      if (cost >= most) break;
+      const std::optional<int> more = cost_of(argument, most - cost);
+      if (!more) return std::nullopt;
+      cost += *more;
+    }
+    return cost;
   }
 
   bool attempt() {

@@ -97,17 +97,22 @@ const char* row_of(ir::CoreOp op) {
 
 /// The core operations of one step of a scan.
 int combination_cost(const Node& scan) {
+  SmallVector<DType, 4> dtypes;
+  for (int i = 0; i <= scan.primitive->arity; ++i) dtypes.push_back(scan.type.dtype);
+  return core_operations(scan, dtypes);
+}
+
+}  // namespace
+
+int core_operations(const Node& node, std::span<const DType> dtypes) {
   std::vector<ir::Container> cells;
   std::vector<ir::Instruction> instructions;
   ir::CellEmitter emitter(cells, instructions);
   SmallVector<ir::Operand, 4> operands;
-  for (int i = 0; i <= scan.primitive->arity; ++i)
-    operands.push_back(emitter.constant(scan.type.dtype, 0.0));
-  ir::emit_elementwise(*scan.primitive, emitter, scan.type.dtype, operands, scan.attributes);
+  for (const DType dtype : dtypes) operands.push_back(emitter.constant(dtype, 0.0));
+  ir::emit_elementwise(*node.primitive, emitter, node.type.dtype, operands, node.attributes);
   return static_cast<int>(instructions.size());
 }
-
-}  // namespace
 
 std::optional<IndexEnv> operand_env(const Program& program, const Node& node, const IndexEnv& env) {
   const StructuralRows& r = rows();

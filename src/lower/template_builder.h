@@ -3,6 +3,7 @@
 // statements, pulling index maps into the accesses.
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "lower/kernel_template.h"
@@ -25,6 +26,9 @@ std::optional<IndexEnv> operand_env(const ir::Program& program, const ir::Node& 
 /// sums and multiples), without looking into materialised values.
 std::optional<AxisIndex> affine_index(const ir::Program& program, const std::vector<int>& value_of,
                                       ir::NodeId id, const IndexEnv& env);
+
+/// The core operations of an elementwise or scan node on operands of these dtypes.
+int core_operations(const ir::Node& node, std::span<const DType> dtypes);
 
 /// Where a scan of `extent` elements stands in iteration `loop` of the kernel's reduced loop.
 AxisIndex scan_position(const ir::Node& scan, int loop);

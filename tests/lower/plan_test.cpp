@@ -75,6 +75,27 @@ TEST(PlanText, AChainOfElementsIsOneKernel) {
 )");
 }
 
+TEST(PlanText, ACostlyTableIsComputedOnceBeforeTheRowsThatReadIt) {
+  const auto plan = [](const char* function, const char* axis) {
+    return plan_of(concat(R"(program(p0: f32[s0.0, s0.1], p1: f32[s1.0]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = parameter {index=1} : f32[s1.0]
+  %2 = )",
+                          function, R"( %1 : f32[s1.0]
+  %3 = broadcast %2 {axes=[)",
+                          axis, R"(], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]
+  %4 = mul %0, %3 : f32[s0.0, s0.1]
+  return %4
+}
+)"));
+  };
+  const char* kTogether = "kernel kept=2 reduced=0 : v0 v1 ->v2\n";
+  EXPECT_EQ(plan("cos", "1"),
+            "kernel kept=1 reduced=0 : v1 ->v2\nkernel kept=2 reduced=0 : v0 v2 ->v3\n");
+  EXPECT_EQ(plan("cos", "0"), kTogether);  // once for a row as it is
+  EXPECT_EQ(plan("neg", "1"), kTogether);
+}
+
 TEST(PlanText, BothPartsOfPairsAreOneKernel) {
   EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0], p1: f32[s0.0]) {
   %0 = parameter : f32[s0.0]
