@@ -17,6 +17,9 @@ GEOMETRIES = [
     (3, 4, 1, (7, 9), (3, 3), (1, 1), (1, 1), (1, 1)),
     (5, 70, 1, (9, 19), (3, 2), (2, 1), (1, 0), (1, 2)),
     (1, 1, 6, (8, 8), (3, 3), (2, 2), (1, 1), (1, 1)),
+    (1, 1, 5, (7, 40), (3, 3), (1, 1), (1, 1), (1, 1)),
+    (1, 1, 4, (19,), (5,), (1,), (2,), (2,)),
+    (1, 1, 3, (4, 5, 6), (2, 3, 1), (1, 2, 1), (0, 1, 0), (2, 1, 1)),
     (2, 3, 2, (6, 5), (1, 1), (1, 1), (0, 0), (1, 1)),
     (2, 3, 2, (6, 5), (1, 1), (2, 3), (1, 0), (1, 1)),
     (40, 2, 1, (5, 6), (3, 3), (1, 1), (2, 2), (1, 1)),
@@ -107,3 +110,13 @@ def test_the_gradients_have_gradients() -> None:
     t = lambda x, w: F.conv_transpose2d(x, w, stride=(2, 1), padding=1)  # noqa: E731
     w = flambeau.randn(2, 1, 2, 3, dtype=flambeau.float64, requires_grad=True)
     assert flambeau.autograd.gradgradcheck(t, (x, w))
+
+
+@pytest.mark.parametrize("dtype", [flambeau.float32, flambeau.float64, flambeau.float16])
+def test_a_channel_of_its_own_has_the_bits_of_a_product(dtype: flambeau.dtype) -> None:
+    x = flambeau.tensor(random(2, 3, 9, 37)).to(dtype)
+    w = flambeau.tensor(random(3, 1, 5, 3)).to(dtype)
+    apart = F.conv2d(x, w, padding=(2, 1), stride=(2, 1), groups=3)
+    for c in range(3):
+        twice = F.conv2d(x[:, c : c + 1], w[[c, c]], padding=(2, 1), stride=(2, 1))
+        assert flambeau.equal(apart[:, c], twice[:, 1])

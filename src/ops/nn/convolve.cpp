@@ -154,6 +154,61 @@ Expr window_matrix(const Expr& x, const Ints& sizes, const Windows& w, int64_t g
                           : Shape{Dim(sizes[0]), Dim(groups), inner, Dim(count)});
 }
 
+/// Places of a window up to this are terms of a sum that is written out.
+constexpr int64_t kMostTaps = 64;
+
+/// Whether each channel of the image sees one channel of the source through a small window.
+bool is_by_channel(DType dtype, const Ints& sizes, const Ints& weight, const Windows& w,
+                   int64_t groups) {
+  return is_float(dtype) && groups == sizes[1] && groups == weight[0] && weight[1] == 1 &&
+         product(w.size) > 0 && product(w.size) <= kMostTaps;
+}
+
+/// Calls visit(k, place) for each place of a window, the last axis fastest.
+template <class Visit>
+void for_each_tap(const Windows& w, const Visit& visit) {
+  for (int64_t k = 0; k < product(w.size); ++k) {
+    Ints place(w.size.size(), 0);
+    int64_t rest = k;
+    for (size_t i = place.size(); i-- > 0; rest /= w.size[i]) place[i] = rest % w.size[i];
+    visit(k, place);
+  }
+}
+
+/// [N, C, windows...]: the element at `place` of every window of the padded x.
+Expr at_tap(const Expr& padded, const Ints& sizes, const Windows& w, const Ints& place) {
+  Shape start{Dim(0), Dim(0)};
+  Shape count{padded.dim(0), padded.dim(1)};
+  Shape step{Dim(1), Dim(1)};
+  for (size_t i = 0; i < place.size(); ++i) {
+    start.push_back(Dim(place[i] * w.dilation[i]));
+    count.push_back(Dim(w.count(i, sizes[i + 2])));
+    step.push_back(Dim(w.stride[i]));
+  }
+  return slice(padded, start, count, step);
+}
+
+/// The same as `correlate` where is_by_channel: a product of a vector and a matrix for each channel
+/// is the chain of multiply-adds that a contraction is, over slices.
+Expr correlate_by_channel(const Expr& given, const Ints& sizes, const Expr& weight,
+                          const Windows& w, const Expr& bias) {
+  const DType dtype = compute_dtype(given.dtype());
+  const Expr x = convert(with_margins(given, w.low, w.high, Ints(w.size.size(), 0), 0.0), dtype);
+  const Expr taps = reshape(convert(weight, dtype), {weight.dim(0), Dim(product(w.size))});
+  const auto along_channels = [&](Expr values) {
+    while (values.rank() <= static_cast<int>(w.size.size())) values = unsqueeze(values, -1);
+    return values;
+  };
+  Expr y;
+  for_each_tap(w, [&](int64_t k, const Ints& place) {
+    const Expr seen = at_tap(x, sizes, w, place);
+    const Expr factor = broadcast_to(along_channels(slice(taps, 1, Dim(k), Dim(1))), seen.shape());
+    y = fma(seen, factor, y.valid() ? y : full_like(seen, 0.0));
+  });
+  y = convert(y, given.dtype());
+  return bias.valid() ? y + along_channels(unsqueeze(bias, -1)) : y;
+}
+
 /// The image [N, out, windows...] of x by weights [out, in / groups, k...], and bias if valid.
 Expr correlate(const Expr& x, const Ints& sizes, const Expr& weight, const Ints& weight_sizes,
                const Windows& w, int64_t groups, const Expr& bias) {
@@ -171,6 +226,8 @@ Expr correlate(const Expr& x, const Ints& sizes, const Expr& weight, const Ints&
 
 /// The image of the source.
 Expr image_of(const Convolution& c, const Expr& source, const Expr& weight, const Expr& bias = {}) {
+  if (is_by_channel(source.dtype(), c.source(), c.weight, c.windows, c.groups))
+    return correlate_by_channel(source, c.source(), weight, c.windows, bias);
   return correlate(source, c.source(), weight, c.weight, c.windows, c.groups, bias);
 }
 
@@ -201,12 +258,31 @@ Expr source_of(const Convolution& c, const Expr& image, const Expr& weight, cons
   Shape shape;
   for (const int64_t extent : joined) shape.push_back(Dim(extent));
   const Expr flipped = reshape(permute(reshape(flip(weight, axes), split), order), shape);
+  // Where the stride spreads the image, slices would look for its elements one by one.
+  const bool dense =
+      std::all_of(interior.begin(), interior.end(), [](int64_t n) { return n == 0; });
+  if (dense && is_by_channel(image.dtype(), spread, joined, w, c.groups))
+    return correlate_by_channel(image, spread, flipped, w, bias);
   return correlate(with_margins(image, none, none, interior, 0.0), spread, flipped, joined, w,
                    c.groups, bias);
 }
 
 /// The gradient of the weights, where `source` or `image` is that of the result.
 Expr weight_gradient(const Convolution& c, const Expr& source, const Expr& image) {
+  if (is_by_channel(source.dtype(), c.source(), c.weight, c.windows, c.groups)) {
+    const Windows& w = c.windows;
+    const Expr padded = with_margins(source, w.low, w.high, Ints(c.rank(), 0), 0.0);
+    std::vector<Expr> taps;
+    Ints axes{0};
+    for (size_t i = 0; i < c.rank(); ++i) axes.push_back(static_cast<int64_t>(i) + 2);
+    for_each_tap(w, [&](int64_t, const Ints& place) {
+      const Expr product = at_tap(padded, c.source(), w, place) * image;
+      taps.push_back(unsqueeze(sum(product, axes, false), -1));
+    });
+    Shape shape;
+    for (const int64_t extent : c.weight) shape.push_back(Dim(extent));
+    return reshape(concatenate(taps, 1), shape);
+  }
   const int64_t out = c.weight[0] / c.groups;
   const Shape split{Dim(c.image()[0]), Dim(c.groups), Dim(out), Dim(product(c.image(), 2))};
   const Ints order{1, 2, 0, 3};
@@ -269,7 +345,10 @@ SampleList samples1() {
           {{t({4, 7}), t({2, 4, 3})}}};
 }
 SampleList samples2() {
-  return {{{t({1, 2, 5, 5}), t({3, 2, 3, 2}), t({3}), Ints{2, 1}, Ints{1, 0}, Ints{1, 2}}}};
+  return {{{t({1, 2, 5, 5}), t({3, 2, 3, 2}), t({3}), Ints{2, 1}, Ints{1, 0}, Ints{1, 2}}},
+          {{t({2, 3, 4, 5}), t({3, 1, 3, 2}), t({3}), Ints{1}, Ints{1}, Ints{1}, Scalar(3)}},
+          {{t({1, 2, 5, 5}), t({2, 1, 3, 2}), std::monostate(), Ints{2, 1}, Ints{1, 0}, Ints{1, 2},
+            Scalar(2)}}};
 }
 SampleList samples3() { return {{{t({1, 2, 3, 4, 3}), t({2, 2, 2, 2, 2})}}}; }
 SampleList same_samples() {
