@@ -267,7 +267,15 @@ Definition adaptive_pool(std::string_view schema, std::vector<std::string> alias
                 const Ints& sizes = l.call().tensor("self").sizes;
                 const Ints result = adaptive_sizes<kRank>(l.call());
                 Expr x = l["self"];
-                for (size_t i = sizes.size() - static_cast<size_t>(kRank); i < sizes.size(); ++i)
+                const size_t first = sizes.size() - static_cast<size_t>(kRank);
+                if (std::all_of(result.begin() + first, result.end(),
+                                [](int64_t n) { return n == 1; })) {
+                  Ints axes;
+                  for (size_t i = first; i < sizes.size(); ++i)
+                    axes.push_back(static_cast<int64_t>(i));
+                  return l.result(mean(x, axes));
+                }
+                for (size_t i = first; i < sizes.size(); ++i)
                   x = adaptive_average(x, static_cast<int>(i), sizes[i], result[i]);
                 l.result(x);
               },
