@@ -340,17 +340,31 @@ const Register kConstantPad({
         },
 });
 
-/// Where position `i` of a padded axis is read from.
-Expr source_place(const Expr& position, int64_t low, int64_t n, const std::string& mode) {
-  const Expr i = position - static_cast<double>(low);
-  const auto last = static_cast<double>(n - 1);
-  if (mode == "replicate") return minimum(maximum(i, full_like(i, 0.0)), full_like(i, last));
-  if (mode == "reflect") {
-    const Expr up = abs(i);
-    return select(gt(up, last), 2 * last - up, up);
-  }
-  const auto period = static_cast<double>(n);
-  return select(lt(i, 0.0), i + period, select(ge(i, period), i - period, i));
+/// x with margins along `axis` that repeat what is inside; negative ones cut.
+Expr with_edges(const Expr& x, int axis, int64_t low, int64_t high, const std::string& mode) {
+  const int64_t n = x.dim(axis).constant();
+  const auto part = [&](int64_t first, int64_t count) { return slice(x, axis, first, count); };
+  const auto flipped = [&](int64_t first, int64_t count) {
+    return flip(part(first, count), Ints{axis});
+  };
+  const auto repeated = [&](int64_t place, int64_t count) {
+    Shape shape = x.shape();
+    shape[static_cast<size_t>(axis)] = Dim(count);
+    return broadcast_to(part(place, 1), shape);
+  };
+  std::vector<Expr> parts;
+  if (low > 0)
+    parts.push_back(mode == "reflect"     ? flipped(1, low)
+                    : mode == "replicate" ? repeated(0, low)
+                                          : part(n - low, low));
+  parts.push_back(x);
+  if (high > 0)
+    parts.push_back(mode == "reflect"     ? flipped(n - 1 - high, high)
+                    : mode == "replicate" ? repeated(n - 1, high)
+                                          : part(0, high));
+  const Expr whole = parts.size() == 1 ? x : concatenate(parts, axis);
+  const int64_t cut = std::max<int64_t>(-low, 0);
+  return low >= 0 && high >= 0 ? whole : slice(whole, axis, cut, n + low + high);
 }
 const Register kPad({
     .schema = "pad(Tensor self, int[] pad, str mode=\"constant\", float? value=None) -> Tensor",
@@ -400,18 +414,10 @@ const Register kPad({
                                                          : l.number("value");
             return l.result(padded(x, m, value));
           }
-          const TensorInfo& self = l.call().tensor("self");
-          Shape shape;
-          for (size_t i = 0; i < m.low.size(); ++i)
-            shape.push_back(Dim(self.sizes[i] + m.low[i] + m.high[i]));
-          std::vector<Expr> places;
-          for (size_t i = 0; i < m.low.size(); ++i) {
-            const Expr position = iota(x.builder(), shape, static_cast<int>(i));
-            const bool plain = m.low[i] == 0 && m.high[i] == 0;
-            places.push_back(plain ? position
-                                   : source_place(position, m.low[i], self.sizes[i], mode));
-          }
-          l.result(gather(x, places));
+          Expr y = x;
+          for (size_t i = m.low.size(); i-- > 0;)
+            y = with_edges(y, static_cast<int>(i), m.low[i], m.high[i], mode);
+          l.result(y);
         },
     .by_shape = true,
     .samples =
