@@ -92,6 +92,41 @@ const Register kFunctionalEmbedding({
         [] { return SampleList{{{indices({2, 4}, 5), t({5, 3})}}, {{indices({}, 5), t({5, 3})}}}; },
 });
 
+const Register kSumOfBags({
+    .schema = "_sum_of_bags(Tensor weight, Tensor indices, Tensor bags, Tensor offsets, Tensor? "
+              "factor) -> Tensor",
+    .doc = "result[b, :] = the sum of factor[i] * weight[indices[i], :] over all i with bags[i] == "
+           "b, for as many bags as there are offsets.",
+    .variants = {.function = false, .method = false, .aliases = {"nn.functional._sum_of_bags"}},
+    .shape =
+        [](const Call& call, ResultInfos& r) {
+          rows_shape(call, r, "indices");
+          r[0].sizes = {call.tensor("offsets").sizes[0], call.tensor("weight").sizes[1]};
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr weight = l["weight"];
+          const DType dtype = compute_dtype(weight.dtype());
+          Expr value = convert(rows(weight, l["indices"], std::nullopt), dtype);
+          const auto along_rows = [&](const Expr& e) {
+            return broadcast_to(unsqueeze(e, 1), value.shape());
+          };
+          const std::vector<Expr> places{along_rows(l["bags"]),
+                                         iota(weight.builder(), value.shape(), 1)};
+          if (l["factor"].valid()) value = value * along_rows(convert(l["factor"], dtype));
+          const Expr zeros = broadcast_to(constant(weight, dtype, Scalar(0.0)),
+                                          {l["offsets"].dim(0), weight.dim(1)});
+          l.result(convert(scatter_add(zeros, places, value), weight.dtype()));
+        },
+    .checks = [](HostCall& host) { check_rows(host, "indices"); },
+    .samples =
+        [] {
+          return SampleList{
+              {{t({5, 3}), indices({4}, 5), indices({4}, 2), indices({2}, 4), t({4})}},
+              {{t({5, 3}), indices({4}, 5), indices({4}, 2), indices({2}, 4), std::monostate()}}};
+        },
+});
+
 // ---- along an axis
 // ---------------------------------------------------------------------------------
 void check_gather(const Call& call, const TensorInfo& index) {

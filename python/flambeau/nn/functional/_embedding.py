@@ -25,6 +25,14 @@ def _no_grad_embedding_renorm_(
     return weight
 
 
+def _row_of(padding_idx: int | None, weight: Tensor) -> int | None:
+    if padding_idx is None:
+        return None
+    if not -weight.size(0) <= padding_idx < weight.size(0):
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    return padding_idx % weight.size(0)
+
+
 def embedding(
     input: Tensor,
     weight: Tensor,
@@ -41,10 +49,7 @@ def embedding(
         raise NotImplementedError(
             "embedding: sparse=True is not provided: gradients are dense; leave it out"
         )
-    if padding_idx is not None:
-        if not -weight.size(0) <= padding_idx < weight.size(0):
-            raise AssertionError("Padding_idx must be within num_embeddings")
-        padding_idx %= weight.size(0)
+    padding_idx = _row_of(padding_idx, weight)
     if max_norm is not None:
         _no_grad_embedding_renorm_(weight, input, max_norm, norm_type)
     rows = OPERATIONS["embedding"](input, weight, padding_idx)
@@ -115,7 +120,24 @@ def embedding_bag(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
         )
     index = input.reshape(-1)
+    place = flambeau.searchsorted(starts, flambeau.arange(index.shape[0]), right=True) - 1
+    padding_idx = _row_of(padding_idx, weight)
+    kept = None if padding_idx is None else index != padding_idx
     needs_gradient = weight.requires_grad and flambeau.is_grad_enabled()
+    wide = weight.dtype
+    if wide in (flambeau.float16, flambeau.bfloat16):
+        wide = flambeau.float32
+    if mode != "max" and not ((scale_grad_by_freq or sparse) and needs_gradient):
+        if max_norm is not None:
+            _no_grad_embedding_renorm_(weight, input, max_norm, norm_type)
+        factor = None if per_sample_weights is None else per_sample_weights.reshape(-1)
+        if mode == "mean":
+            ones = flambeau.ones_like(index, dtype=wide) if kept is None else kept.to(wide)
+            counts = ones.new_zeros(bags).index_add(0, place, ones)
+            factor = ones / counts.clamp_min(1)[place]
+        elif kept is not None:
+            factor = kept.to(wide) if factor is None else factor * kept
+        return OPERATIONS["_sum_of_bags"](weight, index, place, starts, factor)
     rows = embedding(
         index,
         weight,
@@ -125,12 +147,9 @@ def embedding_bag(
         scale_grad_by_freq,
         sparse and needs_gradient,
     )
-    wide = flambeau.float32 if rows.dtype in (flambeau.float16, flambeau.bfloat16) else rows.dtype
     rows = rows.to(wide)
-    place = flambeau.searchsorted(starts, flambeau.arange(index.shape[0]), right=True) - 1
-    kept = flambeau.ones_like(index, dtype=flambeau.bool)
-    if padding_idx is not None:
-        kept = index != padding_idx % weight.size(0)
+    if kept is None:
+        kept = flambeau.ones_like(index, dtype=flambeau.bool)
     if mode == "max":
         lowest = rows.new_full((bags, weight.size(1)), -math.inf)
         masked = rows.masked_fill(~kept.unsqueeze(1), -math.inf)
