@@ -219,17 +219,27 @@ void permute(RandomSource& source, T* data, int64_t count) {
   }
 }
 
+/// Before anything is drawn.
+template <class T>
+void check_probabilities(const T* p, int64_t count) {
+  const auto is_bad = [](Wide<T> value) {
+    return !(value >= 0 && value < std::numeric_limits<Wide<T>>::infinity());
+  };
+  bool any = false;
+  for (int64_t i = 0; i < count; ++i) any |= is_bad(static_cast<Wide<T>>(p[i]));
+  check(!any, [&] {
+    const T* bad = std::find_if(p, p + count, [&](T v) { return is_bad(static_cast<Wide<T>>(v)); });
+    return concat("multinomial: probability tensor contains either `inf`, `nan` or element < 0, ",
+                  "such as ", static_cast<double>(static_cast<Wide<T>>(*bad)));
+  });
+}
+
 template <class T>
 void categories_with_replacement(RandomSource& source, int64_t* out, const T* row,
                                  int64_t categories, int64_t samples, std::vector<Wide<T>>& sums) {
   Wide<T> sum = 0;
   for (int64_t j = 0; j < categories; ++j) {
-    const Wide<T> p = row[j];
-    check(p >= 0 && std::isfinite(p), [&] {
-      return concat("multinomial: probability ", p, " of category ", j,
-                    ", expected a finite number that is not negative");
-    });
-    sum += p;
+    sum += static_cast<Wide<T>>(row[j]);
     sums[static_cast<size_t>(j)] = sum;
   }
   check(sum > 0, [] {
@@ -387,6 +397,7 @@ void draw_categories(RandomSource& source, int64_t* out, const void* probabiliti
   });
   with_float_type("multinomial: ", dtype, [&]<class T>(T) {
     const T* const p = static_cast<const T*>(probabilities);
+    check_probabilities(p, rows * categories);
     if (replacement && samples > 1) {
       std::vector<Wide<T>> sums(static_cast<size_t>(categories));
       for (int64_t i = 0; i < rows; ++i)
@@ -397,14 +408,7 @@ void draw_categories(RandomSource& source, int64_t* out, const void* probabiliti
     const int64_t count = rows * categories;
     for (int64_t i = 0; i < rows; ++i) {
       double sum = 0;
-      for (int64_t j = 0; j < categories; ++j) {
-        const auto value = static_cast<double>(p[i * categories + j]);
-        check(value >= 0 && std::isfinite(value), [&] {
-          return concat("multinomial: probability ", value, " of category ", j,
-                        ", expected a finite number that is not negative");
-        });
-        sum += value;
-      }
+      for (int64_t j = 0; j < categories; ++j) sum += static_cast<double>(p[i * categories + j]);
       check(sum > 0, [] {
         return std::string("multinomial: the probabilities of a row sum to 0, expected more");
       });

@@ -165,6 +165,68 @@ def test_bags_of_rows(mode: str) -> None:
     assert weight.grad[0].tolist() == [0, 0, 0]
 
 
+def test_bags_of_a_matrix_of_indices() -> None:
+    table, index = data(9, 40), np.random.default_rng(1).integers(0, 9, (5, 7))
+    weights = data(5, 7)
+    kept = index != 4
+    for mode, factor in [
+        ("sum", kept),
+        ("sum", kept * weights),
+        ("mean", kept / kept.sum(1, keepdims=True)),
+    ]:
+        weight = flambeau.from_numpy(table).requires_grad_()
+        each = (
+            flambeau.from_numpy(weights).requires_grad_()
+            if factor.dtype != bool and mode == "sum"
+            else None
+        )
+        got = flambeau.nn.functional.embedding_bag(
+            flambeau.from_numpy(index), weight, mode=mode, padding_idx=-5, per_sample_weights=each
+        )
+        np.testing.assert_allclose(got.detach(), np.einsum("bl,blw->bw", factor, table[index]))
+        got.square().sum().backward()
+        expected = np.zeros_like(table)
+        np.add.at(expected, index, 2 * got.detach().numpy()[:, None] * factor[..., None])
+        np.testing.assert_allclose(weight.grad, expected)
+        if each is not None:
+            by_weight = 2 * np.einsum("bw,blw->bl", got.detach().numpy(), table[index]) * kept
+            np.testing.assert_allclose(each.grad, by_weight)
+
+
+def test_bags_refuse_rows_that_are_not_there() -> None:
+    weight = flambeau.ones(3, 2)
+    with pytest.raises(IndexError, match="index 3 for a table of 3 rows"):
+        flambeau.nn.functional.embedding_bag(flambeau.tensor([[0, 3]]), weight)
+    with pytest.raises(AssertionError, match="Padding_idx must be within"):
+        flambeau.nn.functional.embedding_bag(flambeau.tensor([[0]]), weight, padding_idx=3)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize(
+    "pad", [(2, 1), (0, 3), (1, -2), (-3, -2), (-6, 2), (1, 2, 2, 1), (0, 0, 3, -1)]
+)
+def test_margins_repeat_what_is_inside(mode: str, pad: tuple[int, ...]) -> None:
+    x = data(2, 5, 7)
+    pairs = [(0, 0), (0, 0), (0, 0)]
+    pairs[2] = pad[:2]
+    if len(pad) == 4:
+        pairs[1] = pad[2:]
+    name = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[mode]
+    expected = np.pad(x, [(max(low, 0), max(high, 0)) for low, high in pairs], name)
+    cut = tuple(
+        slice(max(-low, 0), n - max(-high, 0)) for (low, high), n in zip(pairs, expected.shape)
+    )
+    given = flambeau.from_numpy(x).requires_grad_()
+    got = flambeau.nn.functional.pad(given, pad, mode)
+    np.testing.assert_array_equal(got.detach(), expected[cut])
+    got.sum().backward()
+    places = np.arange(x.size).reshape(x.shape)
+    places = np.pad(places, [(max(low, 0), max(high, 0)) for low, high in pairs], name)[cut]
+    np.testing.assert_array_equal(
+        given.grad, np.bincount(places.reshape(-1), minlength=x.size).reshape(x.shape)
+    )
+
+
 def test_a_view_beyond_the_memory_is_refused() -> None:
     with pytest.raises(RuntimeError, match="as_strided: sizes.*out of bounds"):
         flambeau.zeros(3).as_strided((10,), (1,))
