@@ -63,26 +63,10 @@ struct Applied {
 
 /// Positions of the elements that are not zero: one list per axis of the mask.
 TensorList positions_of(const Tensor& mask) {
+  static const ops::Definition& op = ops::find_definition("nonzero");
+  const Tensor positions = call_op(op, {argument(mask)})[0];
   TensorList lists;
-  const auto rank = static_cast<size_t>(mask.dim());
-  std::vector<std::vector<int64_t>> found(rank);
-  Ints index(rank, 0);
-  const auto* base = static_cast<const char*>(mask.data_ptr());
-  for (int64_t i = 0; i < mask.numel(); ++i) {
-    int64_t offset = 0;
-    for (size_t axis = 0; axis < rank; ++axis) offset += index[axis] * mask.strides()[axis];
-    if (base[offset] != 0)
-      for (size_t axis = 0; axis < rank; ++axis) found[axis].push_back(index[axis]);
-    for (size_t axis = rank; axis-- > 0;) {
-      if (++index[axis] < mask.sizes()[axis]) break;
-      index[axis] = 0;
-    }
-  }
-  for (const std::vector<int64_t>& list : found) {
-    Tensor positions = Tensor::empty({static_cast<int64_t>(list.size())}, DType::Int64);
-    std::copy(list.begin(), list.end(), positions.data<int64_t>());
-    lists.push_back(std::move(positions));
-  }
+  for (int64_t axis = 0; axis < mask.dim(); ++axis) lists.push_back(select(positions, 1, axis));
   return lists;
 }
 
