@@ -313,6 +313,7 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     // Lanes along the reduced axis where that is the axis of unit strides, else along the kept one.
     int64_t along_reduced = 0;
     int64_t along_kept = 0;
+    bool stores_along_kept = false;
     for (size_t a = 0; a < access_count; ++a) {
       if (k.accesses[a].buffer < 0) continue;
       const int64_t stride = bound.reduced.back().strides[a];
@@ -321,6 +322,8 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
       along_reduced += stride == 1 || pairs;
       along_kept += !bound.kept.empty() && bound.kept.back().strides[a] == 1 &&
                     bound.reduced.back().strides[a] != 0;
+      stores_along_kept |=
+          k.accesses[a].is_store && !bound.kept.empty() && bound.kept.back().strides[a] == 1;
     }
     // Windows that lie side by side are rows of a few elements: their places are the lanes.
     const auto are_windows = [&] {
@@ -342,7 +345,7 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     // Steps that are costly, and must wait for each other, run for several rows at once.
     const bool slow_scan = k.has_section(lower::Section::Kind::Scan) && k.cost > kCostlyScan;
     const bool column =
-        !bound.kept.empty() && (serial ? along_kept >= along_reduced
+        !bound.kept.empty() && (serial ? stores_along_kept || along_kept >= along_reduced
                                        : slow_scan || along_kept > along_reduced || are_windows());
     layout.kind = column ? KernelKind::Column : KernelKind::Row;
     layout.reduced_levels =
