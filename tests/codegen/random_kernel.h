@@ -148,7 +148,8 @@ class RandomKernelMaker {
     }
     std::vector<int64_t> extents;
     int64_t product = 1;
-    for (int64_t i = below(2); i >= 0; --i) {
+    // Buffers grow with the product: it stays near the loop's extent.
+    for (int64_t i = below(2); i >= 0 && product <= open.extent; --i) {
       extents.push_back(pick<int64_t>({1, 2, 3, 5, 7, 16, 31, 32, 33, 49, 64, 100, 300}));
       product *= extents.back();
     }
