@@ -22,6 +22,8 @@ using ir::Shape;
 /// Core operations from which a value is a costly one, and rows that are many.
 constexpr int kCostlyTable = 32;
 constexpr int64_t kManyRows = 8;
+/// Reductions that share a kernel: each is a pass of its own, and its code takes time to compile.
+constexpr size_t kMostReductions = 4;
 
 /// The loops of a kernel that computes a node, and the node's position in them.
 struct RootSpace {
@@ -566,6 +568,8 @@ class Planner {
       if (!(group.root.space == root->space) || group.root.full != root->full ||
           (root->full && !(group.root.axes == root->axes)))
         continue;
+      const bool reduces = !root->full && !root->space.reduced.empty();
+      if (reduces && group.roots.size() >= kMostReductions) continue;
       Group joined = group;
       joined.roots.emplace_back(id, value);
       std::optional<KernelTemplate> kernel = build(joined, offender);

@@ -96,6 +96,18 @@ TEST(PlanText, ACostlyTableIsComputedOnceBeforeTheRowsThatReadIt) {
   EXPECT_EQ(plan("neg", "1"), kTogether);
 }
 
+TEST(PlanText, AKernelHasFewReductions) {
+  std::string program = "program(p0: f32[s0.0]) {\n  %0 = parameter : f32[s0.0]\n";
+  std::string results;
+  for (int i = 0; i < 5; ++i) {
+    program += concat("  %", i + 1, " = reduce_sum %0 {axes=[0]} : f32[]\n");
+    results += concat(i == 0 ? "%" : ", %", i + 1);
+  }
+  EXPECT_EQ(plan_of(program + "  return " + results + "\n}\n"),
+            "kernel kept=0 reduced=1 : v0 ->v1 ->v2 ->v3 ->v4\n"
+            "kernel kept=0 reduced=1 : v0 ->v5\n");
+}
+
 TEST(PlanText, BothPartsOfPairsAreOneKernel) {
   EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0], p1: f32[s0.0]) {
   %0 = parameter : f32[s0.0]
