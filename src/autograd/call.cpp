@@ -49,9 +49,16 @@ const Derivative& derivative_of(const PreparedCall& prepared, uint64_t wanted) {
   return *plan.derivative;
 }
 
+bool returns_view(const ops::Definition& op) {
+  return op.returns == Returns::View || op.returns == Returns::MaybeView;
+}
+
 uint64_t wanted_inputs(const PreparedCall& prepared) {
   uint64_t wanted = 0;
-  for (size_t i = 0; i < prepared.inputs.size(); ++i)
+  // A view shows its first input; others give their sizes or dtype.
+  const size_t count = returns_view(*prepared.op) ? std::min<size_t>(1, prepared.inputs.size())
+                                                  : prepared.inputs.size();
+  for (size_t i = 0; i < count; ++i)
     if (is_inexact(prepared.inputs[i].dtype()) && requires_grad(prepared.inputs[i]))
       wanted |= input_bit(i);
   return wanted;
@@ -267,8 +274,7 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   const bool forward_saves = forward != nullptr && forward->saved_count > 0;
   Results results = execute(prepared, forward_saves ? forward : derivative, &saved);
 
-  const bool views = op.returns == Returns::View || op.returns == Returns::MaybeView;
-  if (views && prepared.outputs.empty() && !prepared.inputs.empty()) {
+  if (returns_view(op) && prepared.outputs.empty() && !prepared.inputs.empty()) {
     const Tensor& input = prepared.inputs[0];
     for (const Tensor& result : results)
       if (!result.is_same(input) && result->storage == input->storage)
@@ -276,7 +282,8 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
   }
   if (inference_mode_enabled() && prepared.outputs.empty())
     for (const Tensor& result : results)
-      if (!views || !(result->storage == prepared.inputs[0]->storage)) result->is_inference = true;
+      if (!returns_view(op) || !(result->storage == prepared.inputs[0]->storage))
+        result->is_inference = true;
   if (forward != nullptr) carry_tangents(prepared, *forward, kept, results, saved, tangents);
   if (derivative == nullptr) return results;
 

@@ -525,3 +525,10 @@ def a_wider_leaf_is_rounded_into_the_sum():
 @case
 def a_narrower_leaf_is_added_to_the_sum():
     return accumulate_after(become(torch.ones(2, 3, dtype=torch.float16)))
+
+
+@case
+def a_tensor_that_gives_its_shape_gets_no_gradient():
+    x, p = torch.ones(4), torch.ones(2, 2, requires_grad=True)
+    views = x.view_as(p), x.reshape_as(p), x[:2].expand_as(p), x.type_as(p)
+    return tuple(v.requires_grad for v in views)
