@@ -30,9 +30,8 @@ def attribute(package: str, moved: dict[str, str] | None = None) -> Callable[[st
             is_package = hasattr(sys.modules[package], "__path__")
             if is_package and importlib.util.find_spec(f"{package}.{name}") is not None:
                 return importlib.import_module(f"{package}.{name}")
-        error = AttributeError(f"{_public(package)}.{name}: Flambeau has no such feature")
-        error.name = name
-        raise error
+        # No name of this frame is the error: a cycle would keep all callers' values.
+        raise AttributeError(f"{_public(package)}.{name}: Flambeau has no such feature", name=name)
 
     return find
 
