@@ -72,6 +72,7 @@ class Check {
   const Program& program_;
   std::span<const Scalar> numbers_;
   std::span<const int64_t> shifts_;
+  std::span<Ref<Storage>> storages_;           // of the program, as it goes on
   Memory memory_;                              // of the program
   Memory initial_;                             // of what is written: as it was
   Memory ours_;                                // of what is written: as it is one by one

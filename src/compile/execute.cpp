@@ -34,8 +34,10 @@ class Execution {
         else
           for (size_t i = begin; i < end; ++i) run(i);
         for (size_t i = begin; check_ != nullptr && i < end; ++i) check_->region_has_run(i);
-        for (size_t i = begin; i < end; ++i)
+        for (size_t i = begin; i < end; ++i) {
           for (const int32_t slot : program_->last_uses[i]) let_go(slot);
+          for (const int32_t slot : program_->renewed[i]) renew(slot);
+        }
         begin = end;
       }
     } catch (const OutOfMemory&) {
@@ -77,6 +79,12 @@ class Execution {
     program_ = ready_.program.get();
     bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
+    // Other memory than the program's own may belong to somebody else, too.
+    for (const Program::Donation& donation : program_->donations) {
+      const Ref<Storage>& from = storage_of(window(donation.from));
+      const Ref<Storage>& to = storage_of(window(donation.to));
+      makes_.push_back(from && to && from->is_deferred() && to->is_deferred());
+    }
     if (reporting()) begin_report();
     if (checking() && is_exact()) check_ = std::make_unique<Check>(recording_, *program_, frame_);
     if (bound_ != nullptr) return;
@@ -178,10 +186,15 @@ class Execution {
     report.nanoseconds = static_cast<double>(
         std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
     report.merged = merged_;
+    std::vector<const Storage*> live;
     for (size_t i = 0; i < made_.size(); ++i)
       if (const Ref<Storage>& storage = frame_.storages[i];
           made_[i] && storage && !storage->is_deferred())
-        report.live_bytes += static_cast<double>(storage->bytes());
+        live.push_back(storage.get());
+    // Slots may share one.
+    std::sort(live.begin(), live.end());
+    live.erase(std::unique(live.begin(), live.end()), live.end());
+    for (const Storage* storage : live) report.live_bytes += static_cast<double>(storage->bytes());
     report_->regions.push_back(std::move(report));
   }
 
@@ -192,15 +205,21 @@ class Execution {
 
   void run_region(const Region& region, size_t number) {
     merged_ = true;
+    Donated donated(*this, number);
     if (bound_ != nullptr && bound_->runs[number] != nullptr) {
       if (region.facts) count_region(true);
-      return run_bound(region, *bound_->runs[number]);
+      run_bound(region, *bound_->runs[number]);
+      return donated.keep();
     }
     std::shared_ptr<const BoundRun> bound;
     if (!region.facts) {
       run_alone(region, bound);
-    } else if (!run_merged(region, *form_of(region), bound)) {
+      donated.keep();
+    } else if (run_merged(region, *form_of(region), bound)) {
+      donated.keep();
+    } else {
       // What is compiled by the next time is taken then.
+      donated.undo();
       merged_ = false;
       bound = nullptr;
       for (const int32_t entry : region.entries) {
@@ -214,6 +233,50 @@ class Execution {
     if (fresh_ == nullptr) fresh_ = std::make_shared<BoundProgram>(*bound_);
     fresh_->runs[number] = std::move(bound);
   }
+
+  /// While one lives, storages that the region reads last are those that it writes; afterwards only
+  /// if it has run.
+  class Donated {
+   public:
+    Donated(Execution& execution, size_t number) : execution_(execution) {
+      const auto& all = execution.program_->donations;
+      const auto is_before = [](const Program::Donation& d, size_t n) {
+        return static_cast<size_t>(d.region) < n;
+      };
+      auto it = std::lower_bound(all.begin(), all.end(), number, is_before);
+      for (; it != all.end() && static_cast<size_t>(it->region) == number; ++it) {
+        const Window& from = execution.window(it->from);
+        const Window& to = execution.window(it->to);
+        const Ref<Storage>& dying = execution.storage_of(from);
+        const Ref<Storage>& fresh = execution.storage_of(to);
+        if (!execution.makes_[static_cast<size_t>(it - all.begin())] || dying->is_deferred() ||
+            !fresh->is_deferred() || dying->bytes() != fresh->bytes() ||
+            from.info.dtype != to.info.dtype || from.info.sizes != to.info.sizes ||
+            from.info.strides != to.info.strides ||
+            execution.offset_of(from) != execution.offset_of(to))
+          continue;
+        execution.let_go(to.slot);
+        execution.storage_of(to) = dying;
+        windows_.push_back(it->to);
+      }
+    }
+    ~Donated() { undo(); }
+    Donated(const Donated&) = delete;
+    Donated& operator=(const Donated&) = delete;
+    void keep() { windows_.clear(); }
+    void undo() {
+      const MemoryDeferral at_first_use(true);
+      for (const int32_t number : windows_) {
+        Ref<Storage>& storage = execution_.storage_of(execution_.window(number));
+        storage = make_ref<Storage>(storage->bytes());
+      }
+      windows_.clear();
+    }
+
+   private:
+    Execution& execution_;
+    SmallVector<int32_t, 4> windows_;
+  };
 
   template <class Windows>
   SmallVector<Tensor, 8> tensors(const Windows& windows) const {
@@ -236,8 +299,8 @@ class Execution {
     return numbers;
   }
 
-  /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: kernels
-  /// write in place only where one kernel is all there is.
+  /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: only the
+  /// last kernel writes in place.
   bool run_merged(const Region& region, const Executable& form,
                   std::shared_ptr<const BoundRun>& bound) try {
     std::optional<CompileLater> never_wait;
@@ -264,14 +327,7 @@ class Execution {
   /// `region` is one entry.
   void run_alone(const Region& region, std::shared_ptr<const BoundRun>& bound) {
     const Entry& entry = recording_.entries[static_cast<size_t>(region.entries[0])];
-    // Results that are windows of what the run makes need its blocks.
-    bool plain = true;
-    for (const RunShape::Place& place : entry.shape->results)
-      plain &= place.kind != RunShape::Place::Kind::Block ||
-               (place.offset == 0 &&
-                place.info.strides ==
-                    entry.shape->blocks[static_cast<size_t>(place.source)].info.strides);
-    if (plain) return run_into(region, *region.program, bound);
+    if (fills_blocks(entry)) return run_into(region, *region.program, bound);
     const auto parameters = tensors(recording_.operands_of(entry.parameters));
     const auto blocks = tensors(recording_.operands_of(entry.blocks));
     const auto outputs = tensors(recording_.operands_of(entry.outputs));
@@ -349,6 +405,16 @@ class Execution {
     storage = nullptr;
   }
 
+  /// The slot's contents are read by nobody any more: memory is taken again if it is written.
+  void renew(int32_t slot) {
+    Ref<Storage>& storage = frame_.storages[static_cast<size_t>(slot)];
+    if (!storage || storage->is_deferred()) return;
+    const size_t bytes = storage->bytes();
+    let_go(slot);
+    const MemoryDeferral at_first_use(true);
+    storage = make_ref<Storage>(bytes);
+  }
+
   void fail_outputs(const Entry& entry, RunFailed& failure) const {
     recording_.for_written(entry, [&](size_t slot) {
       const Ref<Storage>& storage = frame_.storages[slot];
@@ -362,7 +428,8 @@ class Execution {
   ReadyProgram& ready_;
   const Program* program_ = nullptr;
   const BoundProgram* bound_ = nullptr;
-  std::vector<bool> done_;  // per region
+  std::vector<bool> done_;   // per region
+  std::vector<bool> makes_;  // per donation: both storages had no memory before the program ran
   Frame frame_;
   bool fail_outputs_;                    // after a failure
   std::shared_ptr<BoundProgram> fresh_;  // what becomes bound by this run

@@ -65,6 +65,16 @@ bool writes_apart(const Recording& recording, const Region& region) {
   return std::adjacent_find(written.begin(), written.end()) == written.end();
 }
 
+bool fills_blocks(const Entry& entry) {
+  const auto& places = entry.shape->results;
+  return std::all_of(places.begin(), places.end(), [&](const RunShape::Place& place) {
+    return place.kind != RunShape::Place::Kind::Block ||
+           (place.offset == 0 &&
+            place.info.strides ==
+                entry.shape->blocks[static_cast<size_t>(place.source)].info.strides);
+  });
+}
+
 Region region_of(const Recording& recording, int32_t number) {
   const Entry& entry = recording.entries[static_cast<size_t>(number)];
   Region region;

@@ -7,15 +7,20 @@
 #include <unordered_map>
 
 #include "base/hash.h"
+#include "compile/block_rows.h"
+#include "compile/check.h"
 #include "compile/fuse.h"
+#include "compile/recompute.h"
 #include "compile/row_regions.h"
 #include "eager/executable_hash.h"
+#include "lower/plan.h"
 
 namespace flambeau::compiler {
 namespace {
 
 constexpr size_t kMaxPrograms = 512;
 constexpr size_t kMaxGeometries = 64;  // of a program
+constexpr size_t kMinDonation = size_t{1} << 20;
 
 Hash128 key_of(const Recording& recording) {
   SmallVector<int64_t, 1024> words;
@@ -42,23 +47,91 @@ bool fits(const Program& program, const Recording& recording) {
 }
 
 void find_last_uses(Program& program, const Recording& recording) {
-  std::vector<bool> seen(recording.slots.size(), false);
+  // How the regions behind the one at hand touch a slot next: inside, where its contents are
+  // theirs.
+  enum class Next : uint8_t { Never, Inside, Memory };
+  std::vector<Next> next(recording.slots.size(), Next::Never);
   program.last_uses.resize(program.regions.size());
+  program.renewed.resize(program.regions.size());
   for (size_t i = program.regions.size(); i-- > 0;) {
-    const auto note = [&](size_t slot) {
-      if (seen[slot]) return;
-      seen[slot] = true;
-      program.last_uses[i].push_back(static_cast<int32_t>(slot));
+    const Region& region = program.regions[i];
+    std::vector<size_t> touched;
+    const auto touch = [&](size_t slot) {
+      if (std::find(touched.begin(), touched.end(), slot) != touched.end()) return;
+      touched.push_back(slot);
+      if (next[slot] == Next::Never) program.last_uses[i].push_back(static_cast<int32_t>(slot));
+      if (next[slot] == Next::Inside && !recording.is_seen(slot))
+        program.renewed[i].push_back(static_cast<int32_t>(slot));
+      next[slot] = region.facts ? Next::Inside : Next::Memory;
     };
+    for (const int32_t number : region.entries) {
+      const Entry& entry = recording.entries[static_cast<size_t>(number)];
+      for (const int32_t window : recording.operands_of(entry.parameters))
+        touch(recording.slot_of(window));
+      recording.for_written(entry, touch);
+    }
+    for (const auto* windows : {&region.parameters, &region.outputs})
+      for (const int32_t window : *windows)
+        if (window >= 0) next[recording.slot_of(window)] = Next::Memory;
+  }
+  for (size_t slot = 0; slot < next.size(); ++slot)
+    if (next[slot] == Next::Never) program.unused.push_back(static_cast<int32_t>(slot));
+}
+
+void find_donations_of(Program& program, const Recording& recording, size_t number,
+                       const std::vector<bool>& touched) {
+  const Region& region = program.regions[number];
+  const lower::Plan& plan = plan_of(*region.program);
+  if (!region.facts && !fills_blocks(recording.entries[static_cast<size_t>(region.entries[0])]))
+    return;
+  if (region.facts && in_row_blocks(*region.program) != nullptr) return;  // that runs
+  // Of the program alone, and of nobody else then or later.
+  const auto is_own = [&](size_t slot) {
+    return !recording.is_seen(slot) && recording.storages[slot]->is_deferred();
+  };
+  const auto window = [&](int32_t w) -> const Window& {
+    return recording.windows[static_cast<size_t>(w)];
+  };
+  const auto& ending = program.last_uses[number];
+  const size_t smallest = checking() ? 1 : kMinDonation;
+  SmallVector<int32_t, 4> given;
+  for (size_t result = 0; result < region.outputs.size(); ++result) {
+    if (region.outputs[result] < 0) continue;
+    const Window& to = window(region.outputs[result]);
+    const auto slot = static_cast<size_t>(to.slot);
+    if (touched[slot] || !is_own(slot) || recording.storages[slot]->bytes() < smallest) continue;
+    for (size_t p = 0; p < region.parameters.size(); ++p) {
+      const Window& from = window(region.parameters[p]);
+      const auto dying = static_cast<size_t>(from.slot);
+      const auto is_other_window = [&](int32_t w) {
+        return w >= 0 && w != region.parameters[p] && recording.slot_of(w) == dying;
+      };
+      if (std::find(ending.begin(), ending.end(), from.slot) == ending.end() || !is_own(dying) ||
+          !touched[dying] || !lower::may_take_place(plan, p, result) ||
+          std::find(given.begin(), given.end(), from.slot) != given.end() ||
+          std::any_of(region.parameters.begin(), region.parameters.end(), is_other_window) ||
+          std::any_of(region.outputs.begin(), region.outputs.end(), is_other_window))
+        continue;
+      given.push_back(from.slot);
+      program.donations.push_back(
+          {static_cast<int32_t>(number), region.parameters[p], region.outputs[result]});
+      break;
+    }
+  }
+}
+
+/// What a region reads last and may be written over by what it makes.
+void find_donations(Program& program, const Recording& recording) {
+  std::vector<bool> touched(recording.slots.size(), false);
+  for (size_t i = 0; i < program.regions.size(); ++i) {
+    find_donations_of(program, recording, i, touched);
     for (const int32_t number : program.regions[i].entries) {
       const Entry& entry = recording.entries[static_cast<size_t>(number)];
       for (const int32_t window : recording.operands_of(entry.parameters))
-        note(recording.slot_of(window));
-      recording.for_written(entry, note);
+        touched[recording.slot_of(window)] = true;
+      recording.for_written(entry, [&](size_t slot) { touched[slot] = true; });
     }
   }
-  for (size_t slot = 0; slot < seen.size(); ++slot)
-    if (!seen[slot]) program.unused.push_back(static_cast<int32_t>(slot));
 }
 
 /// Cuts the regions into groups of neighbours that are apart.
@@ -66,8 +139,15 @@ void find_groups(Program& program, const Recording& recording) {
   enum : uint8_t { kUntouched, kRead, kWritten };
   std::vector<uint8_t> state(recording.slots.size(), kUntouched);
   std::vector<size_t> touched;
+  size_t donation = 0;
   for (size_t i = 0; i < program.regions.size(); ++i) {
     const Region& region = program.regions[i];
+    SmallVector<size_t, 4> given;  // written, too
+    for (; donation < program.donations.size(); ++donation) {
+      const Program::Donation& d = program.donations[donation];
+      if (static_cast<size_t>(d.region) != i) break;
+      given.push_back(recording.slot_of(d.from));
+    }
     // In a group that begins anew, a region meets nothing.
     const auto meets = [&] {
       bool any = false;
@@ -77,6 +157,7 @@ void find_groups(Program& program, const Recording& recording) {
           any |= state[recording.slot_of(window)] == kWritten;
         recording.for_written(entry, [&](size_t slot) { any |= state[slot] != kUntouched; });
       }
+      for (const size_t slot : given) any |= state[slot] != kUntouched;
       return any;
     };
     if (i > 0 && meets()) {
@@ -94,6 +175,7 @@ void find_groups(Program& program, const Recording& recording) {
         touch(recording.slot_of(window), kRead);
       recording.for_written(entry, [&](size_t slot) { touch(slot, kWritten); });
     }
+    for (const size_t slot : given) touch(slot, kWritten);
   }
   program.group_ends.push_back(program.regions.size());
 }
@@ -109,7 +191,9 @@ std::shared_ptr<const Program> make_program(const Recording& recording) {
     program->seen.push_back(recording.is_seen(slot));
   program->regions = fuse(recording, program->flow);
   gather_rows(recording, program->flow, program->regions);
+  recompute(recording, program->flow, program->regions);
   find_last_uses(*program, recording);
+  find_donations(*program, recording);
   find_groups(*program, recording);
   return program;
 }

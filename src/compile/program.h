@@ -26,6 +26,16 @@ struct Program {
   std::vector<Region> regions;
   std::vector<SmallVector<int32_t, 4>> last_uses;  ///< per region: slots that no later one touches
   std::vector<int32_t> unused;                     ///< slots that no region touches
+  /// Per region: slots whose contents no later one reads, though later ones may use the memory for
+  /// values of their own.
+  std::vector<SmallVector<int32_t, 4>> renewed;
+  /// The storage of window `from`, which nothing reads behind region `region`, becomes that of
+  /// window `to`, which begins there, if they are alike: the region's program writes where it
+  /// reads.
+  struct Donation {
+    int32_t region, from, to;
+  };
+  std::vector<Donation> donations;  ///< ascending regions
   /// Where groups of regions end, none of which touches what another of its group writes.
   std::vector<size_t> group_ends;
 

@@ -153,10 +153,14 @@ void write(Writer& out, const Program& program, Numbering& executables,
     }
     out.text(region.apart);
   }
-  for (const auto& slots : program.last_uses) out.list(slots);
+  for (const auto* per_region : {&program.last_uses, &program.renewed})
+    for (const auto& slots : *per_region) out.list(slots);
   out.list(program.unused);
   out.list(program.group_ends);
   out.list(program.seen);
+  out.word(static_cast<int64_t>(program.donations.size()));
+  for (const auto& [region, from, to] : program.donations)
+    for (const int32_t number : {region, from, to}) out.word(number);
   out.word(static_cast<int64_t>(program.flow.values.size()));
   for (const Value& value : program.flow.values) {
     out.word(value.window);
@@ -194,12 +198,18 @@ std::shared_ptr<const Program> read_program(
     region.apart = lasting_name(std::string(in.text()));
     program->regions.push_back(std::move(region));
   }
-  for (size_t i = 0; i < program->regions.size(); ++i)
-    in.list(program->last_uses.emplace_back(), 0, bounds.slots);
+  for (auto* per_region : {&program->last_uses, &program->renewed})
+    for (size_t i = 0; i < program->regions.size(); ++i)
+      in.list(per_region->emplace_back(), 0, bounds.slots);
   in.list(program->unused, 0, bounds.slots);
   const auto regions = static_cast<int64_t>(program->regions.size());
   in.list(program->group_ends, 0, regions + 1);
   in.list(program->seen, 0, 2);
+  for (size_t left = in.count(); left > 0; --left) {
+    const int32_t region = in.number(0, regions);
+    const int32_t from = in.number(0, bounds.windows);
+    program->donations.push_back({region, from, in.number(0, bounds.windows)});
+  }
   for (size_t left = in.count(); left > 0; --left) {
     const int32_t window = in.number(0, bounds.windows);
     program->flow.values.push_back({window, in.number(0, 2) == 1});

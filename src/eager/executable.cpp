@@ -85,26 +85,14 @@ class Executable : public std::enable_shared_from_this<Executable> {
 
 namespace {
 
-/// True if the one kernel of the plan reads parameter `p`, if at all, before it writes result `i`
-/// of the same element: its buffers are in the order in which it comes to them.
-bool is_read_before(const lower::Plan& plan, size_t p, size_t i) {
-  if (plan.steps.size() > 1) return true;  // a copy is scattered into
-  const std::vector<int>& values = std::get<KernelStep>(plan.steps.front()).kernel->buffer_values;
-  const auto read = std::find_if(values.begin(), values.end(), [&](int v) {
-    return plan.values[static_cast<size_t>(v)].parameter == static_cast<int>(p);
-  });
-  return read == values.end() || read <= std::find(values.begin(), values.end(), plan.results[i]);
-}
-
 /// True if kernels may write result `i` to its output while they read the parameters.
 bool is_safe_output(const lower::Plan& plan, std::span<const Tensor> parameters, size_t i,
                     const Tensor& output) {
   for (size_t p = 0; p < parameters.size(); ++p) {
     const Tensor& t = parameters[p];
     if (!(t->storage == output->storage)) continue;
-    if (!plan.overwritable[p] || t->offset != output->offset || t.dtype() != output.dtype() ||
-        t.sizes() != output.sizes() || t.strides() != output.strides() ||
-        !is_read_before(plan, p, i))
+    if (t->offset != output->offset || t.dtype() != output.dtype() || t.sizes() != output.sizes() ||
+        t.strides() != output.strides() || !lower::may_take_place(plan, p, i))
       return false;
   }
   return true;

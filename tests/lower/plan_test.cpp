@@ -327,6 +327,32 @@ TEST(Plan, AResultMayTakeThePlaceOfWhatIsReadWhereItIsWrittenOrNowhere) {
             (std::vector<bool>{true, false}));
 }
 
+TEST(Plan, AResultMayTakeThePlaceOfARowThatIsReadAgainOnlyWhereItIsWritten) {
+  const auto first = [](std::string_view body) {
+    const std::string program = concat(
+        "program(p0: f32[s0.0, s0.1], p1: f32[s0.0]) {\n", "  %0 = parameter : f32[s0.0, s0.1]\n",
+        "  %1 = parameter {index=1} : f32[s0.0]\n", "  %2 = reduce_max %0 {axes=[1]} : f32[s0.0]\n",
+        "  %3 = broadcast %2 {axes=[0], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]\n",
+        "  %4 = sub %0, %3 : f32[s0.0, s0.1]\n", "  %5 = exp %4 : f32[s0.0, s0.1]\n", body, "}\n");
+    const lower::Plan plan = lower::make_plan(ir::parse_program(program));
+    return std::pair(lower::may_take_place(plan, 0, 0), plan.steps.size());
+  };
+  EXPECT_EQ(first("  return %5\n"), std::pair(true, size_t{1}));
+  // A sum of what the last pass computes again may keep it where the row is written.
+  const std::string sum =
+      "  %6 = reduce_sum %5 {axes=[1]} : f32[s0.0]\n"
+      "  %7 = broadcast %6 {axes=[0], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]\n"
+      "  %8 = div %5, %7 : f32[s0.0, s0.1]\n";
+  EXPECT_EQ(first(sum + "  return %8\n"), std::pair(false, size_t{1}));
+  // A kernel before the last one may read what it likes, and its results are elsewhere.
+  const std::string total =
+      "  %6 = reduce_sum %1 {axes=[0]} : f32[]\n"
+      "  %7 = broadcast %6 {dims=[s0.0, s0.1]} : f32[s0.0, s0.1]\n"
+      "  %8 = mul %5, %7 : f32[s0.0, s0.1]\n";
+  EXPECT_EQ(first(total + "  return %8\n"), std::pair(true, size_t{2}));
+  EXPECT_FALSE(first(total + "  return %6, %8\n").first);
+}
+
 TEST(Plan, AScatterMayUpdateItsTargetInPlaceIfItReadsItNowhereElse) {
   const std::string index = "  %2 = iota {axes=[0], dims=[s0.0]} : i64[s0.0]\n";
   EXPECT_EQ(overwritable(index + "  %3 = scatter_add %0, %2, %1 : f32[s0.0]\n  return %3\n"),

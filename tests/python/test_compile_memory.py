@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import flambeau as torch
+import flambeau.nn.functional as F
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
@@ -48,3 +53,149 @@ def test_programs_are_bounded_and_the_least_recently_used_goes() -> None:
     assert programs_made_by(0) == 0
     torch.compiler.reset()
     assert programs_made_by(0) == 1
+
+
+def held(function: Callable[..., Any], *arguments: Any) -> int:
+    """Most bytes that the programs of a call hold at once, of memory that they make; the call gives
+    eager's bits."""
+    torch.manual_seed(0)
+    eager = function(*arguments)
+    torch.manual_seed(0)
+    compiled = torch.compile(function)(*arguments)
+    for one, other in zip(eager, compiled, strict=True):
+        assert torch.equal(one, other)
+    while True:  # until each region has all its kernels
+        programs = torch.compiler.explain(function)(*arguments).programs
+        regions = [region for program in programs for region in program["regions"]]
+        if all(region["merged"] or len(region["ops"]) == 1 for region in regions):
+            return max(region["live_bytes"] for region in regions)
+
+
+def test_cheap_values_are_not_kept_over_the_peak() -> None:
+    """Of a gated block with frozen weights, mul saves silu's result, which is made of what silu saves."""
+    rows, width, inner, layers = 256, 256, 1024, 6
+    torch.manual_seed(1)
+    weights = [
+        (
+            torch.randn(inner, width) / 16,
+            torch.randn(inner, width) / 16,
+            torch.randn(width, inner) / 99,
+        )
+        for _ in range(layers)
+    ]
+
+    def step(x: Any) -> list[Any]:
+        leaf = x.detach().clone().requires_grad_()
+        h = leaf
+        for gate, up, down in weights:
+            h = h + F.linear(F.silu(F.linear(h, gate)) * F.linear(h, up), down)
+        h.square().sum().backward()
+        return [leaf.grad]
+
+    unit = rows * inner * 4
+    assert held(step, torch.randn(1, rows, width)) < (2 * layers + 4) * unit
+
+
+def test_values_of_which_the_sources_change_are_kept() -> None:
+    rows, layers = 1024, 4
+    torch.manual_seed(1)
+
+    def step(x: Any) -> list[Any]:
+        leaf = x.detach().clone().requires_grad_()
+        h, sources = leaf, []
+        for _ in range(layers):
+            source = h * 3
+            sources.append(source)
+            h = torch.exp(-source.detach().sigmoid() * h)
+        with torch.no_grad():
+            for source in sources:
+                source.data.fill_(7)
+        h.sum().backward()
+        return [leaf.grad, *sources]
+
+    held(step, torch.randn(rows, 256))
+
+
+def test_random_numbers_that_are_drawn_again_are_the_same() -> None:
+    rows, width, layers = 512, 512, 6
+    torch.manual_seed(1)
+    weights = [torch.randn(width, width) / width for _ in range(layers)]
+
+    def step(x: Any) -> list[Any]:
+        leaves = [w.detach().clone().requires_grad_() for w in weights]
+        h = x
+        for leaf in leaves:
+            h = h + F.dropout(F.gelu(F.linear(h, leaf)), 0.3)
+        h.square().sum().backward()
+        return [h.detach(), *(leaf.grad for leaf in leaves)]
+
+    assert held(step, torch.randn(rows, width)) > 0
+
+
+def test_a_gradient_takes_the_place_of_the_scores_that_it_is_of() -> None:
+    rows, width, classes = 128, 32, 8192
+    weight = torch.randn(classes, width)
+    target = torch.randint(0, classes, (rows,))
+
+    def step(x: Any) -> list[Any]:
+        leaf = x.detach().clone().requires_grad_()
+        F.cross_entropy(F.linear(leaf, weight), target).backward()
+        return [leaf.grad]
+
+    assert held(step, torch.randn(rows, width)) < 1.1 * rows * classes * 4
+
+
+def test_scores_that_somebody_holds_stay() -> None:
+    weight = torch.randn(512, 32)
+    target = torch.randint(0, 512, (64,))
+
+    def step(x: Any) -> list[Any]:
+        leaf = x.detach().clone().requires_grad_()
+        scores = F.linear(leaf, weight)
+        F.cross_entropy(scores, target).backward()
+        return [leaf.grad, scores.detach()]
+
+    assert held(step, torch.randn(64, 32)) >= 2 * 64 * 512 * 4
+
+
+def written_out(query: Any, key: Any, value: Any) -> Any:
+    weights = F.softmax(query @ key.transpose(-2, -1) * 0.125, dim=-1)
+    return F.dropout(weights, 0.1) @ value
+
+
+@pytest.mark.parametrize("attend", [F.scaled_dot_product_attention, written_out])
+def test_training_of_attention_holds_no_scores(attend: Callable[..., Any]) -> None:
+    heads, rows, width, layers = 4, 512, 16, 3
+    torch.manual_seed(1)
+    weights = [torch.randn(heads * width, heads * width) / 8 for _ in range(3 * layers)]
+
+    def step(x: Any) -> list[Any]:
+        leaves = [w.detach().clone().requires_grad_() for w in weights]
+        h = x
+        for layer in range(layers):
+            parts = (
+                F.linear(h, leaves[3 * layer + i]).view(1, rows, heads, width).transpose(1, 2)
+                for i in range(3)
+            )
+            h = h + attend(*parts).transpose(1, 2).reshape(1, rows, heads * width)
+        h.square().sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    scores = heads * rows * rows * 4
+    assert held(step, torch.randn(1, rows, heads * width)) < scores
+
+
+def test_a_name_that_is_missing_keeps_no_frame() -> None:
+    class Mark:
+        pass
+
+    def ask() -> weakref.ref[Mark]:
+        mark = Mark()
+        assert not hasattr(torch, "nosuch")
+        return weakref.ref(mark)
+
+    gc.disable()
+    try:
+        assert ask()() is None
+    finally:
+        gc.enable()
