@@ -142,7 +142,8 @@ class RandomKernelMaker {
   /// As `inside`: the digits are the open loops, if there are any.
   template <class Body>
   void inside_digits(OpenLoop open, DigitsFrom from, const Body& body) {
-    if (!from.any) {
+    constexpr int64_t kLongest = 1100;  // a block of a reduction and some more
+    if (!from.any || open.extent > kLongest) {
       inside(open, body);
       return;
     }
