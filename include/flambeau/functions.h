@@ -895,6 +895,7 @@ Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias = {}
 
 /// `steps` evenly spaced numbers from start to end, both included.
 Tensor linspace(const Scalar& start, const Scalar& end, int64_t steps, const std::optional<DType>& dtype = std::nullopt);
+Tensor linspace(const Tensor& start, const Tensor& end, int64_t steps, const std::optional<DType>& dtype = std::nullopt);
 
 /// The natural logarithm.
 Tensor log(const Tensor& self);
@@ -962,6 +963,7 @@ Tensor logit_out(const Tensor& out, const Tensor& self, const std::optional<doub
 
 /// `steps` numbers from base^start to base^end with evenly spaced exponents.
 Tensor logspace(const Scalar& start, const Scalar& end, int64_t steps, double base = 10.0, const std::optional<DType>& dtype = std::nullopt);
+Tensor logspace(const Tensor& start, const Tensor& end, int64_t steps, double base = 10.0, const std::optional<DType>& dtype = std::nullopt);
 
 /// log(sum(exp(self))) over the axes `dim`, computed without overflow.
 Tensor logsumexp(const Tensor& self, const IntList& dim, bool keepdim = false);

@@ -30,11 +30,16 @@ from ._linear_algebra_factors import (
     cholesky_inverse,
     cholesky_solve,
     det,
+    eig,
     eigh,
+    eigvals,
     eigvalsh,
     householder_product,
     inv,
     inv_ex,
+    ldl_factor,
+    ldl_factor_ex,
+    ldl_solve,
     logdet,
     lu,
     lu_factor,
@@ -107,17 +112,18 @@ def pinv(
     if A.dim() < 2:
         raise RuntimeError("linalg.pinv: The input tensor must have at least 2 dimensions.")
     if A.numel() == 0:
-        return _store(A.mT.clone(), out)
+        return _store(A.mH.clone(), out)
     if hermitian:
-        values, vectors = eigh(A)
+        values, vectors = eigh(A.detach())
         magnitudes = values.abs()
-        left, right = vectors, vectors.mT
+        left, right = vectors, vectors.mH
     else:
-        left, values, right = _factors(A, False)
+        left, values, right = _factors(A.detach(), False)
         magnitudes = values
-    keep = magnitudes.detach() > _tolerance(A, magnitudes.detach(), atol, rtol)
-    inverse = keep.to(A.dtype) / values.masked_fill(~keep, 1.0)
-    return _store(right.mT @ (inverse.unsqueeze(-1) * left.mT), out)
+    keep = magnitudes > _tolerance(A, magnitudes, atol, rtol)
+    inverse = keep.to(values.dtype) / values.masked_fill(~keep, 1.0)
+    inverse = right.mH @ (inverse.unsqueeze(-1) * left.mH)
+    return _store(_operations["_linalg.pseudoinverse"](A, inverse), out)
 
 
 @autocasts("float32")
@@ -143,7 +149,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
             f"{list(A.shape)} and {list(B.shape)}"
         )
     solution = pinv(A, rcond) @ b
-    residuals = values = A.new_empty(0)
+    residuals = values = A.new_empty(0, dtype=A.dtype.to_real())
     rank = _operations["empty"]([0], dtype=_C.int64)
     if driver != "gels":
         rank = matrix_rank(A, rtol=rcond)
@@ -151,7 +157,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
         values = svdvals(A).detach()
     full = driver == "gels" or (driver in ("gelsd", "gelss") and bool((rank == A.shape[-1]).all()))
     if full and A.shape[-2] > A.shape[-1]:
-        residuals = (A @ solution - b).pow(2).sum(-2).detach()
+        residuals = (A @ solution - b).abs().pow(2).sum(-2).detach()
     return _Lstsq(solution.squeeze(-1) if vector else solution, residuals, rank, values)
 
 
@@ -176,7 +182,7 @@ def matrix_norm(
         raise RuntimeError(
             "linalg.matrix_norm: The input tensor A must have at least 2 dimensions."
         )
-    if not A.is_floating_point():
+    if not (A.is_floating_point() or A.is_complex()):
         raise RuntimeError(
             f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {A.dtype}"
         )
@@ -320,7 +326,7 @@ def matrix_exp(A: Tensor) -> Tensor:
     """The exponential of each matrix: its Taylor series after halving, then squared back."""
     if A.dim() < 2 or A.shape[-1] != A.shape[-2]:
         _check_square("linalg.matrix_exp", A)
-    if not A.is_floating_point():
+    if not (A.is_floating_point() or A.is_complex()):
         raise RuntimeError(
             f"linalg.matrix_exp: Expected a floating point or complex tensor as input. Got {A.dtype}"
         )
@@ -342,21 +348,20 @@ def matrix_exp(A: Tensor) -> Tensor:
 
 @autocasts("lower_precision")
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
-    """The sum of products along dim, broadcast."""
-    return _store((x * y).sum(dim), out)
+    """The sum of conj(x) * y along dim, broadcast."""
+    return _store((x.conj() * y).sum(dim), out)
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """Powers 0 to N - 1 of each element, along a new last axis."""
-    if N is None and x.dim() == 0:
-        raise RuntimeError("linalg.vander: Expected a tensor of at least one dimension, or N")
+    x = x.unsqueeze(0) if x.dim() == 0 else x
     n = x.shape[-1] if N is None else N
     if n <= 1:
         raise RuntimeError(f"linalg.vander: N must be greater than 1, but got {n}")
     powers = x.unsqueeze(-1).expand(*x.shape, n - 1)
     ones = _operations["ones_like"](x).unsqueeze(-1)
     return _operations["cat"]([ones, powers], -1).cumprod(
-        -1, dtype=None if x.is_floating_point() else _C.int64
+        -1, dtype=None if x.is_floating_point() or x.is_complex() else _C.int64
     )
 
 
@@ -430,11 +435,16 @@ LINALG = {
         cholesky_ex,
         cond,
         det,
+        eig,
         eigh,
+        eigvals,
         eigvalsh,
         householder_product,
         inv,
         inv_ex,
+        ldl_factor,
+        ldl_factor_ex,
+        ldl_solve,
         lstsq,
         lu,
         lu_factor,

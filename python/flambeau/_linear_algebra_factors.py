@@ -32,6 +32,9 @@ _Inverse = _result("linalg_inv_ex", "inverse", "info")
 _Solve = _result("linalg_solve_ex", "result", "info")
 _Slogdet = _result("linalg_slogdet", "sign", "logabsdet")
 _Eigh = _result("linalg_eigh", "eigenvalues", "eigenvectors")
+_Eig = _result("linalg_eig", "eigenvalues", "eigenvectors")
+_Ldl = _result("linalg_ldl_factor", "LD", "pivots")
+_LdlEx = _result("linalg_ldl_factor_ex", "LD", "pivots", "info")
 _Svd = _result("linalg_svd", "U", "S", "Vh")
 _Qr = _result("linalg_qr", "Q", "R")
 _Lu = _result("linalg_lu", "P", "L", "U")
@@ -199,8 +202,8 @@ def triangular_solve(
 def cholesky_ex(
     A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None
 ) -> Any:
-    """L with L L^T = A, and 0 or the order of the first minor that is not positive."""
-    factor, _, info = _operation("cholesky")(A.mT if upper else A)
+    """L with L L^H = A, and 0 or the order of the first minor that is not positive."""
+    factor, _, info = _operation("cholesky")(A.mH if upper else A)
     if check_errors:
         _refuse(
             "linalg.cholesky",
@@ -208,11 +211,11 @@ def cholesky_ex(
             "The factorization could not be completed because the input is not positive-definite "
             "(the leading minor of order {} is not positive-definite).",
         )
-    return _store(_Cholesky(factor.mT if upper else factor, info), out)
+    return _store(_Cholesky(factor.mH if upper else factor, info), out)
 
 
 def cholesky(A: Tensor, *, upper: bool = False, out: Tensor | None = None) -> Tensor:
-    """The triangular L with L L^T = A, or U with U^T U = A; LinAlgError if there is none."""
+    """The triangular L with L L^H = A, or U with U^H U = A; LinAlgError if there is none."""
     return _store(cholesky_ex(A, upper=upper, check_errors=True).L, out)
 
 
@@ -222,9 +225,9 @@ def _cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) 
 
 
 def _factor_inverse(name: str, factor: Tensor, upper: bool) -> Tensor:
-    """L^-1 for the factor L, or U^T."""
+    """L^-1 for the factor L, or U^H."""
     _check_square(name, factor)
-    return _operation("triangular_inverse")(factor.mT if upper else factor, False)
+    return _operation("triangular_inverse")(factor.mH if upper else factor, False)
 
 
 @autocasts("float32")
@@ -237,17 +240,17 @@ def cholesky_solve(
         raise RuntimeError(
             f"cholesky_solve: Incompatible matrix sizes: A {list(L.shape)}, b {list(B.shape)}"
         )
-    return _store(inverse.mT @ (inverse @ B), out)
+    return _store(inverse.mH @ (inverse @ B), out)
 
 
 @autocasts("float32")
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The inverse of the matrix of this Cholesky factor."""
     inverse = _factor_inverse("cholesky_inverse", L, upper)
-    return _store(inverse.mT @ inverse, out)
+    return _store(inverse.mH @ inverse, out)
 
 
-# -- LU and determinants ------------------------------------------------------------------------
+# -- LU -----------------------------------------------------------------------------------------
 
 
 def _check_pivot(name: str, pivot: bool) -> None:
@@ -337,7 +340,7 @@ def lu_solve(
     adjoint: bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """X with A X = B (X A = B unless left, with A^T if adjoint) for A with these factors."""
+    """X with A X = B (X A = B unless left, with A^H if adjoint) for A with these factors."""
     _check_square("linalg.lu_solve", LU)
     if pivots.dtype != _C.int32:
         raise RuntimeError("linalg.lu_solve: pivots should be a Tensor of scalar type torch.int32")
@@ -348,13 +351,68 @@ def lu_solve(
     invert = _operation("triangular_inverse")
     p = _permutation(pivots, LU.shape[-1], LU)
     inverse = invert(LU, True) @ invert(LU, False, True) @ p.mT
-    inverse = inverse.mT if adjoint else inverse
+    inverse = inverse.mH if adjoint else inverse
     return _store(inverse @ B if left else B @ inverse, out)
 
 
 def _lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = None) -> Tensor:
     """linalg.lu_solve."""
     return lu_solve(LU_data, LU_pivots, b, out=out)
+
+
+# -- symmetric matrices that may be indefinite --------------------------------------------------
+
+
+def ldl_factor_ex(
+    A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None
+) -> Any:
+    """The packed factors of A = L D L^T (L^H if hermitian), the rows exchanged, and what is 0."""
+    _check_square("linalg.ldl_factor_ex", A)
+    packed, pivots, info = _operation("ldl")(A, hermitian)
+    if check_errors:
+        _refuse(
+            "linalg.ldl_factor_ex",
+            info,
+            "D[{0},{0}] is zero and using it on ldl_solve would result in a division by zero.",
+        )
+    return _store(_LdlEx(packed, pivots, info), out)
+
+
+def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:
+    """The packed factors of A = L D L^T (L^H if hermitian), and the rows exchanged."""
+    factors = ldl_factor_ex(A, hermitian=hermitian, check_errors=True)
+    return _store(_Ldl(*factors[:2]), out)
+
+
+def ldl_solve(
+    LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Tensor | None = None
+) -> Tensor:
+    """X with A X = B for A with the factors that ldl_factor gives."""
+    _check_square("linalg.ldl_solve", LD)
+    if B.dim() < 2:
+        raise IndexError("linalg.ldl_solve: B must have at least 2 dimensions")
+    if B.shape[-2] != LD.shape[-1]:
+        raise RuntimeError(
+            f"linalg.ldl_solve: Incompatible shapes of LD and B ({list(LD.shape)}, {list(B.shape)})"
+        )
+    if pivots.shape != LD.shape[:-1]:
+        raise RuntimeError(
+            "linalg.ldl_solve: Expected LD.shape[:-1] and pivots.shape to be the same, but got "
+            f"pivots with shape {list(pivots.shape)} instead"
+        )
+    if pivots.is_floating_point() or pivots.is_complex() or pivots.dtype == _C.bool:
+        raise RuntimeError(f"linalg.ldl_solve: Expected pivots to be integers. Got {pivots.dtype}")
+    if LD.dtype != B.dtype:
+        raise RuntimeError(
+            "linalg.ldl_solve: Expected LD and B to have the same dtype, but found LD of type "
+            f"{LD.dtype} and B of type {B.dtype} instead"
+        )
+    factors, b = _broadcast(LD, B)
+    places = pivots.to(_C.int32).expand(*factors.shape[:-1])
+    return _store(_operation("ldl_solve")(factors, places, b, hermitian), out)
+
+
+# -- determinants -------------------------------------------------------------------------------
 
 
 def _diagonal_and_sign(name: str, A: Tensor) -> tuple[Tensor, Tensor]:
@@ -373,16 +431,17 @@ def det(A: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def slogdet(A: Tensor, *, out: Any = None) -> Any:
-    """The sign of the determinant and the logarithm of its magnitude."""
+    """The sign of the determinant (its phase, if complex) and the logarithm of its magnitude."""
     diagonal, sign = _diagonal_and_sign("linalg.slogdet", A)
-    return _store(
-        _Slogdet(diagonal.detach().sign().prod(-1) * sign, diagonal.abs().log().sum(-1)), out
-    )
+    phase = diagonal.sgn() if A.is_complex() else diagonal.detach().sign()
+    return _store(_Slogdet(phase.prod(-1) * sign, diagonal.abs().log().sum(-1)), out)
 
 
 def logdet(input: Tensor) -> Tensor:
-    """The logarithm of the determinant; NaN where that is negative."""
+    """The logarithm of the determinant; NaN where that is negative and real."""
     sign, value = slogdet(input)
+    if input.is_complex():
+        return sign.log() + value
     return value.masked_fill(sign < 0, math.nan)
 
 
@@ -390,15 +449,31 @@ def logdet(input: Tensor) -> Tensor:
 
 
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
-    """The eigenvalues (ascending) and eigenvectors of symmetric matrices."""
+    """The eigenvalues (ascending) and eigenvectors of Hermitian matrices."""
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     return _store(_Eigh(*_operation("eigh")(A, UPLO.upper() == "U")), out)
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Tensor | None = None) -> Tensor:
-    """The eigenvalues of symmetric matrices, ascending."""
+    """The eigenvalues of Hermitian matrices, ascending."""
     return _store(eigh(A, UPLO).eigenvalues, out)
+
+
+def eig(A: Tensor, *, out: Any = None) -> Any:
+    """The eigenvalues and eigenvectors (columns) of square matrices, complex."""
+    _check_square("linalg.eig", A)
+    values, vectors, _ = _operation("eig")(A)
+    finite, _ = _C._unbatched(values.detach().isfinite())
+    if not bool(finite.all()):
+        raise RuntimeError("linalg.eig: input tensor should not contain infs or NaNs.")
+    return _store(_Eig(values, vectors), out)
+
+
+def eigvals(A: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The eigenvalues of square matrices, complex."""
+    _check_square("linalg.eigvals", A)
+    return _store(_operation("eig")(A)[0], out)
 
 
 def _factors(A: Tensor, full_matrices: bool) -> Any:
@@ -432,12 +507,12 @@ def svdvals(A: Tensor, *, driver: str | None = None, out: Tensor | None = None) 
 
 
 def _svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
-    """U, S and V with input = U diag(S) V^T; zeros for U and V unless compute_uv."""
+    """U, S and V with input = U diag(S) V^H; zeros for U and V unless compute_uv."""
     u, s, vh = _factors(input, not some and compute_uv)
     if not compute_uv:
         m, n = input.shape[-2:]
         u, vh = input.new_zeros(*input.shape[:-2], m, m), input.new_zeros(*input.shape[:-2], n, n)
-    return _store(_OldSvd(u, s, vh.mT), out)
+    return _store(_OldSvd(u, s, vh.mH), out)
 
 
 def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
@@ -458,7 +533,7 @@ def _qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
 
 @autocasts("float32")
 def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The first columns of the product of the reflections I - tau v v^T whose v are A's columns."""
+    """The first columns of the product of the reflections I - tau v v^H whose v are A's columns."""
     if A.dim() < 2 or A.shape[-2] < A.shape[-1]:
         raise RuntimeError(
             "linalg.householder_product: input.shape[-2] must be greater than or equal to "
@@ -474,12 +549,16 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Tensor | None = None) ->
 
 def _reflections(a: Tensor, tau: Tensor) -> Tensor:
     """The square product of all reflections."""
+    if not (a.is_floating_point() or a.is_complex()):
+        raise RuntimeError(
+            f"reflections: expected a floating point or complex tensor, got {a.dtype}"
+        )
     product = _identity_like(a)
     m = a.shape[-2]
     lower = a.tril(-1) + _operations["eye"](m, a.shape[-1], dtype=a.dtype)
     for i in range(tau.shape[-1]):
         v = lower[..., i : i + 1]
-        product = product - (product @ v) * tau[..., i, None, None] @ v.mT
+        product = product - (product @ v) * tau[..., i, None, None] @ v.mH
     return product
 
 
@@ -493,7 +572,7 @@ def ormqr(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Q other (or other Q, or with Q^T) for the product Q of these reflections."""
+    """Q other (or other Q, or with Q^H) for the product Q of these reflections."""
     size = other.shape[-2 if left else -1]
     if input.dim() < 2 or input.shape[-2] != size or tau.shape[-1] > size:
         raise RuntimeError(
@@ -501,5 +580,5 @@ def ormqr(
             f"less than tau.shape[-1], got {size}, {list(input.shape)} and {list(tau.shape)}"
         )
     q = _reflections(input, tau)
-    q = q.mT if transpose else q
+    q = q.mH if transpose else q
     return _store(q @ other if left else other @ q, out)

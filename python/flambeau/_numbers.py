@@ -33,10 +33,12 @@ _INTEGERS = {
 
 
 class finfo:
-    """Limits of a floating point dtype (of the default one if none is given)."""
+    """Limits of a floating point dtype, of a complex one's parts, or of the default dtype."""
 
     def __init__(self, type: Any = None) -> None:
         dtype = _C.get_default_dtype() if type is None else type
+        if isinstance(dtype, _C.dtype) and dtype.is_complex:
+            dtype = dtype.to_real()
         if dtype not in _FLOATS:
             raise TypeError(
                 "torch.finfo() requires a floating point input type. Use torch.iinfo to handle "

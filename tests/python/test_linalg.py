@@ -128,6 +128,29 @@ def test_gradients_of_symmetric_matrices() -> None:
     )
 
 
+def test_gradients_of_pseudoinverses() -> None:
+    """Which are finite where singular values are equal or 0, and not symmetric of Hermitian ones."""
+    low = data(4, 2) @ data(2, 3)
+    x = flambeau.from_numpy(low).requires_grad_()
+    total(flambeau.linalg.pinv(x)).backward()
+    assert np.isfinite(x.grad.numpy()).all()
+    check_gradient(lambda x: flambeau.linalg.pinv(x), np.eye(3))
+    a = flambeau.from_numpy(positive(3)).requires_grad_()
+    general = flambeau.autograd.grad(total(flambeau.linalg.pinv(a)), a)[0]
+    hermitian = flambeau.autograd.grad(total(flambeau.linalg.pinv(a, hermitian=True)), a)[0]
+    np.testing.assert_allclose(hermitian.numpy(), general.numpy())
+
+
+def test_gradient_of_the_determinant_of_a_singular_matrix_is_finite() -> None:
+    x = flambeau.ones(2, 2, requires_grad=True)
+    flambeau.linalg.det(x).backward()
+    assert x.grad.isfinite().all()
+
+
+def test_powers_of_a_number() -> None:
+    assert flambeau.linalg.vander(flambeau.tensor(2.0), N=3).tolist() == [[1.0, 2.0, 4.0]]
+
+
 def test_errors() -> None:
     with pytest.raises(RuntimeError, match="square"):
         flambeau.linalg.inv(flambeau.zeros(2, 3))

@@ -131,3 +131,8 @@ def test_floats_beyond_an_integer(source, count):
         assert converted(2.0**31 + 100, torch.int16) == {0}
         assert converted(2.0**31 - 1, torch.int32) == {2**31 - 1}
         assert converted(-(2.0**31) - 0.5, torch.int32) == {-(2**31)}
+
+
+def test_limits_of_complex_dtypes_are_those_of_their_parts() -> None:
+    assert torch.finfo(torch.complex64) == torch.finfo(torch.float32)
+    assert torch.finfo(torch.complex128).eps == 2.0**-52

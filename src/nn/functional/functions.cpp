@@ -2725,6 +2725,12 @@ Tensor linspace(const Scalar& start, const Scalar& end, int64_t steps, const std
   return call(op, arguments)[0];
 }
 
+Tensor linspace(const Tensor& start, const Tensor& end, int64_t steps, const std::optional<DType>& dtype) {
+  static const ops::Definition& op = ops::find_definition("linspace", "Tensor_Tensor");
+  const std::array<ops::Argument, 4> arguments{argument(start), argument(end), argument(steps), argument(dtype)};
+  return call(op, arguments)[0];
+}
+
 Tensor log(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("log");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -2956,6 +2962,12 @@ Tensor logit_out(const Tensor& out, const Tensor& self, const std::optional<doub
 
 Tensor logspace(const Scalar& start, const Scalar& end, int64_t steps, double base, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("logspace");
+  const std::array<ops::Argument, 5> arguments{argument(start), argument(end), argument(steps), argument(base), argument(dtype)};
+  return call(op, arguments)[0];
+}
+
+Tensor logspace(const Tensor& start, const Tensor& end, int64_t steps, double base, const std::optional<DType>& dtype) {
+  static const ops::Definition& op = ops::find_definition("logspace", "Tensor_Tensor");
   const std::array<ops::Argument, 5> arguments{argument(start), argument(end), argument(steps), argument(base), argument(dtype)};
   return call(op, arguments)[0];
 }

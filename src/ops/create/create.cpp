@@ -329,11 +329,22 @@ Definition arange_step_definition() {
 }
 const Register kArangeStep(arange_step_definition());
 
+/// True if an end, a number or a tensor, is complex.
+bool is_complex_end(const Call& call, const char* name) {
+  const auto* number = std::get_if<Scalar>(&call[name]);
+  return number != nullptr ? number->is_complex() : is_complex(call.tensor(name).dtype);
+}
 DType linspace_dtype(const Call& call) {
-  const bool complex_ends = call.number("start").is_complex() || call.number("end").is_complex();
+  const bool complex_ends = is_complex_end(call, "start") || is_complex_end(call, "end");
   return call.dtype_or("dtype", complex_ends ? complex_dtype(default_dtype()) : default_dtype());
 }
 void linspace_shape(const Call& call, ResultInfos& results) {
+  for (const char* name : {"start", "end"})
+    if (std::holds_alternative<const TensorInfo*>(call[name]))
+      check(call.tensor(name).dim() == 0, [&] {
+        return concat(call.name(), ": only 0-dimensional start and end tensors are supported, but ",
+                      name, " has ", call.tensor(name).dim(), " dimension(s)");
+      });
   const int64_t steps = call.integer("steps");
   check(steps >= 0,
         [&] { return concat(call.name(), ": number of steps must be non-negative, got ", steps); });
@@ -346,8 +357,12 @@ Expr lower_linspace(Lowering& l) {
   const Dim steps = l.integer("steps");
   const Expr index = iota(l.builder(), {steps}, 0);
   const Expr n = extent(l.builder(), steps);
-  const Expr start = convert(l.number("start"), wide);
-  const Expr end = convert(l.number("end"), wide);
+  const auto given = [&](const char* name) {
+    const bool is_number = std::holds_alternative<Scalar>(l.call()[name]);
+    return convert(is_number ? l.number(name) : l[name], wide);
+  };
+  const Expr start = given("start");
+  const Expr end = given("end");
   const Expr last = n - 1.0;
   const Expr gap = (end - start) / convert(maximum(last, full_like(last, 1.0)), wide);
   const Expr half = floor_divide(n, full_like(n, 2.0));
@@ -355,40 +370,51 @@ Expr lower_linspace(Lowering& l) {
   const Expr down = end - gap * convert(last - index, wide);
   return select(logical_or(lt(index, half), eq(n, 1.0)), up, down);
 }
-const Register kLinspace({
-    .schema = "linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None) -> Tensor",
-    .doc = "`steps` evenly spaced numbers from start to end, both included.",
-    .variants = function_only(),
-    .shape = linspace_shape,
-    .lower = [](Lowering& l) { l.result(lower_linspace(l)); },
-    .differentiable = false,
-    .dynamic = {"steps"},
-    .samples =
-        [] {
-          return SampleList{
-              {{0.0, 1.0, Scalar(5)}}, {{2.0, 1.0, Scalar(1)}}, {{0.0, 1.0, Scalar(0)}}};
-        },
-    .errors =
-        [] {
-          return std::vector<ErrorSample>{
-              {{{0.0, 1.0, Scalar(-1)}}, "RuntimeError", "must be non-negative"}};
-        },
-});
-const Register kLogspace({
-    .schema = "logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? "
-              "dtype=None) -> Tensor",
-    .doc = "`steps` numbers from base^start to base^end with evenly spaced exponents.",
-    .variants = function_only(),
-    .shape = linspace_shape,
-    .lower =
-        [](Lowering& l) {
-          const Expr exponents = lower_linspace(l);
-          l.result(pow(convert(l.number("base"), exponents.dtype()), exponents));
-        },
-    .differentiable = false,
-    .dynamic = {"steps"},
-    .samples = [] { return SampleList{{{0.0, 2.0, Scalar(5)}}, {{0.0, 1.0, Scalar(3), 2.0}}}; },
-});
+/// The overloads for ends that are numbers, and for such that are tensors.
+Definition evenly_spaced(std::string_view schema, std::string_view doc, void (*lower)(Lowering&),
+                         const std::function<SampleList()>& samples) {
+  return {.schema = schema,
+          .doc = doc,
+          .variants = function_only(),
+          .shape = linspace_shape,
+          .lower = lower,
+          .differentiable = false,
+          .dynamic = {"steps"},
+          .samples = samples,
+          .errors = [samples] {
+            Sample bad = samples().front();
+            bad.positional[2] = Scalar(-1);
+            return std::vector<ErrorSample>{{bad, "RuntimeError", "must be non-negative"}};
+          }};
+}
+void lower_logspace(Lowering& l) {
+  const Expr exponents = lower_linspace(l);
+  l.result(pow(convert(l.number("base"), exponents.dtype()), exponents));
+}
+constexpr std::string_view kLinspaceDoc =
+    "`steps` evenly spaced numbers from start to end, both included.";
+constexpr std::string_view kLogspaceDoc =
+    "`steps` numbers from base^start to base^end with evenly spaced exponents.";
+const Register kLinspace(evenly_spaced(
+    "linspace(Scalar start, Scalar end, int steps, *, ScalarType? dtype=None) -> Tensor",
+    kLinspaceDoc, [](Lowering& l) { l.result(lower_linspace(l)); },
+    [] {
+      return SampleList{{{0.0, 1.0, Scalar(5)}}, {{2.0, 1.0, Scalar(1)}}, {{0.0, 1.0, Scalar(0)}}};
+    }));
+const Register kLinspaceTensors(evenly_spaced(
+    "linspace.Tensor_Tensor(Tensor start, Tensor end, int steps, *, ScalarType? dtype=None) -> "
+    "Tensor",
+    kLinspaceDoc, [](Lowering& l) { l.result(lower_linspace(l)); },
+    [] { return SampleList{{{t({}), t({}), Scalar(5)}}}; }));
+const Register kLogspace(evenly_spaced(
+    "logspace(Scalar start, Scalar end, int steps, float base=10.0, *, ScalarType? dtype=None) -> "
+    "Tensor",
+    kLogspaceDoc, lower_logspace,
+    [] { return SampleList{{{0.0, 2.0, Scalar(5)}}, {{0.0, 1.0, Scalar(3), 2.0}}}; }));
+const Register kLogspaceTensors(evenly_spaced(
+    "logspace.Tensor_Tensor(Tensor start, Tensor end, int steps, float base=10.0, *, ScalarType? "
+    "dtype=None) -> Tensor",
+    kLogspaceDoc, lower_logspace, [] { return SampleList{{{t({}), t({}), Scalar(5)}}}; }));
 
 // ---- identity
 // ------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 // Running reductions along an axis.
 
+#include <cmath>
+#include <numbers>
+
 #include "ops/functions.h"
 #include "ops/index/rows.h"
 #include "ops/registry.h"
@@ -72,11 +75,47 @@ const Register kCumprod({
     .samples = scan_samples,
     .errors = scan_errors,
 });
+/// x moved on by one along `axis`; the first element is `first`.
+Expr previous(const Expr& x, int axis, double first) {
+  std::vector<Dim> low(static_cast<size_t>(x.rank()), Dim(0));
+  const std::vector<Dim> none = low;
+  low[static_cast<size_t>(axis)] = 1;
+  const Expr moved = pad(x, constant(x, x.dtype(), Scalar(first)), low, none, none);
+  return slice(moved, axis, 0, x.dim(axis));
+}
+/// The difference of two angles in [-pi, pi].
+Expr turn(const Expr& a, const Expr& b) {
+  const Expr difference = a - b;
+  constexpr double kTurn = 2 * std::numbers::pi;
+  return difference - round(difference / kTurn) * kTurn;
+}
+/// The running logarithm of sums of complex exponentials. Sums are kept over exp(the largest real
+/// part so far). As in PyTorch angles are not brought back to (-pi, pi]: each goes on, by at most
+/// a quarter turn, from that of the larger of the sum before and the new element.
+Expr running_complex_log_sum_exp(const Expr& x, int axis) {
+  const Expr top = stop_gradient(running_max(real(x), axis));
+  const Expr shift = select(eq(abs(top), INFINITY), 0.0, top);
+  const Expr fall = previous(top, axis, 0) - shift;
+  const Expr decay = exp(select(gt(fall, 0.0), 0.0, fall));
+  const Expr term = exp(x - shift);
+  const Expr value = log(complex(linear_recurrence(decay, real(term), axis),
+                                 linear_recurrence(decay, imag(term), axis)));
+  const Expr angle = stop_gradient(imag(value));
+  const Expr size = stop_gradient(real(value)) + shift;
+  const Expr is_larger = ge(real(x), previous(size, axis, -INFINITY));
+  const Expr own = stop_gradient(imag(x));
+  const Expr ones = full_like(angle, 1.0);
+  const Expr from_own = own + turn(angle, own);
+  const Expr onward = turn(angle, previous(angle, axis, 0));
+  const Expr whole =
+      linear_recurrence(select(is_larger, 0.0, ones), select(is_larger, from_own, onward), axis);
+  return value + complex(shift, stop_gradient(whole - angle));
+}
 const Register kLogcumsumexp({
     .schema = "logcumsumexp(Tensor self, int dim) -> Tensor",
     .doc = "result[i] = log(exp(self[0]) + ... + exp(self[i])) along `dim`.",
     .variants = {.out = true},
-    .accepts = Accepts::Floats,
+    .accepts = Accepts::Inexact,
     .axes = {"dim"},
     .shape =
         [](const Call& call, ResultInfos& results) {
@@ -85,7 +124,10 @@ const Register kLogcumsumexp({
     .lower =
         [](Lowering& l) {
           const Expr x = l["self"];
-          l.result(x.rank() == 0 ? x : running_log_sum_exp(x, axis_of(l.call())));
+          if (x.rank() == 0) return l.result(x);
+          const int axis = axis_of(l.call());
+          l.result(is_complex(x.dtype()) ? running_complex_log_sum_exp(x, axis)
+                                         : running_log_sum_exp(x, axis));
         },
     .saves_result = true,
     .samples = scan_samples,

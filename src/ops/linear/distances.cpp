@@ -261,7 +261,7 @@ const Register kRenorm({
     .schema = "renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor",
     .doc = "self with each slice along `dim` scaled down so that its p-norm is at most maxnorm.",
     .variants = {.in_place = true, .out = true},
-    .accepts = Accepts::Floats,
+    .accepts = Accepts::Inexact,
     .axes = {"dim"},
     .shape =
         [](const Call& call, ResultInfos& results) {
@@ -289,7 +289,7 @@ const Register kRenorm({
             if (i != axis) rest = rest * x.dim(i);
           const Expr first = transpose(x, 0, axis);
           const Expr norm = row_norm(l, reshape(first, {x.dim(axis), rest}));
-          const Expr limit = convert(l.number("maxnorm"), x.dtype());
+          const Expr limit = convert(l.number("maxnorm"), norm.dtype());
           const Expr over = gt(norm, limit);
           Expr factor =
               select(over, limit / (replace_where(logical_not(over), norm, 1.0) + 1e-7), 1.0);
@@ -361,23 +361,24 @@ const Register kCov({
     .lower =
         [](Lowering& l) {
           const Expr x = variables(l);
+          const DType weighing = real_dtype(x.dtype());
           const Ints axes{1};
           Expr w;
           for (const char* name : {"fweights", "aweights"})
             if (l[name].valid()) {
-              Expr factor = convert(l[name], x.dtype());
+              Expr factor = convert(l[name], weighing);
               if (factor.rank() == 0) factor = unsqueeze(factor, 0);
               factor = unsqueeze(factor, 0);
               w = w.valid() ? w * factor : factor;
             }
-          const Expr total = w.valid() ? sum(w, axes) : count(x, axes, x.dtype());
+          const Expr total = w.valid() ? sum(w, axes) : count(x, axes, weighing);
           const Expr center = w.valid() ? sum(x * w, axes) / total : mean(x, axes);
           const auto correction = static_cast<double>(l.call().integer("correction"));
           Expr norm = total - correction;
           if (w.valid() && l["aweights"].valid() && correction != 0) {
             const Expr a = unsqueeze(
                 l["aweights"].rank() == 0 ? unsqueeze(l["aweights"], 0) : l["aweights"], 0);
-            norm = total - sum(w * convert(a, x.dtype()), axes) * correction / total;
+            norm = total - sum(w * convert(a, weighing), axes) * correction / total;
           }
           const Expr away = x - center;
           const Expr scaled = w.valid() ? away * w : away;
@@ -400,19 +401,21 @@ const Register kCorrcoef({
     .schema = "corrcoef(Tensor self) -> Tensor",
     .doc = "Pearson's correlation coefficients of the rows of a matrix (variables), whose columns "
            "are observations.",
-    .accepts = Accepts::Real,
     .shape = statistics_shape,
     .lower =
         [](Lowering& l) {
           const Expr x = variables(l);
           const Ints axes{1};
           const Expr away = x - mean(x, axes);
-          const Expr degrees = count(x, axes, x.dtype()) - 1.0;
-          const Expr covariance = contract(away, transpose(away, 0, 1)) / degrees;
-          const Expr deviation = sqrt(sum(away * away, axes, false) / degrees);
+          const Expr degrees = count(x, axes, real_dtype(x.dtype())) - 1.0;
+          const Expr covariance = contract(away, conj(transpose(away, 0, 1))) / degrees;
+          const Expr deviation = sqrt(sum(abs_squared(away), axes, false) / degrees);
           const Expr value = covariance / unsqueeze(deviation, 1) / unsqueeze(deviation, 0);
-          const Expr bounded = select(gt(value, 1.0), 1.0, select(lt(value, -1.0), -1.0, value));
-          l.result(pairs(bounded));
+          const auto bounded = [](const Expr& part) {
+            return select(gt(part, 1.0), 1.0, select(lt(part, -1.0), -1.0, part));
+          };
+          l.result(pairs(is_complex(x.dtype()) ? complex(bounded(real(value)), bounded(imag(value)))
+                                               : bounded(value)));
         },
     // Nothing is left of a diagonal's slope but rounding, where finite differences see clipping.
     .samples =
