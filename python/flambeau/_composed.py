@@ -314,7 +314,7 @@ def native_batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Each channel (axis 1) normalised; in training also its mean and 1 / deviation."""
+    """Each channel (axis 1) normalised; in training also its mean and 1 / deviation, as constants."""
     wide = _C.float32 if input.dtype in (_C.float16, _C.bfloat16) else input.dtype
     x = input.to(wide)
     axes = [0, *range(2, x.dim())]
@@ -341,7 +341,8 @@ def native_batch_norm(
         result = result * weight.to(wide).reshape(shape)
     if bias is not None:
         result = result + bias.to(wide).reshape(shape)
-    return result.to(input.dtype), save_mean.to(input.dtype), save_rstd.to(input.dtype)
+    save_mean, save_rstd = (x.detach().to(input.dtype) for x in (save_mean, save_rstd))
+    return result.to(input.dtype), save_mean, save_rstd
 
 
 # -- sets ---------------------------------------------------------------------------------------

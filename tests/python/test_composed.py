@@ -267,3 +267,63 @@ def test_tensors_like_another() -> None:
     assert x.new_tensor([1.5]).tolist() == [1]
     made = flambeau.ones(2).new_tensor([1], dtype=flambeau.float64, requires_grad=True)
     assert (made.dtype, made.requires_grad) == (flambeau.float64, True)
+
+
+def test_statistics_of_a_batch_norm_are_constants() -> None:
+    x = flambeau.arange(12.0).reshape(3, 4).requires_grad_()
+    result, mean, rstd = flambeau.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5)
+    assert result.requires_grad
+    assert not mean.requires_grad
+    assert not rstd.requires_grad
+
+
+def test_losses_of_margins_have_no_slope_where_they_are_met() -> None:
+    x = flambeau.tensor([[0.0, 1.0, 0.5]], requires_grad=True)
+    flambeau.nn.functional.multi_margin_loss(x, flambeau.tensor([1])).backward()
+    assert x.grad[0].tolist() == pytest.approx([0.0, -1 / 3, 1 / 3])
+    listed = flambeau.tensor([[1, -1, 0]])
+    y = flambeau.tensor([[0.0, 1.0, 0.5]], requires_grad=True)
+    flambeau.nn.functional.multilabel_margin_loss(y, listed).backward()
+    assert y.grad[0].tolist() == pytest.approx([0.0, -1 / 3, 1 / 3])
+
+
+def test_losses_of_margins_of_one_class_and_without_reduction() -> None:
+    for name in ("multi_margin_loss", "multilabel_margin_loss"):
+        function = getattr(flambeau.nn.functional, name)
+        assert function(flambeau.tensor(1.5), flambeau.tensor(0)).item() == 0
+        with pytest.raises(ValueError, match="abc is not a valid value"):
+            function(flambeau.zeros(2, 3), flambeau.zeros(5), reduction="abc")
+
+
+def test_ranking_loss_of_integers() -> None:
+    a, b, target = flambeau.tensor([3, 1]), flambeau.tensor([1, 2]), flambeau.tensor([1, 1])
+    loss = flambeau.nn.functional.margin_ranking_loss(a, b, target, margin=0.5)
+    assert loss.item() == 0.75
+    # As a clamp has it, the slope where the loss starts is 1.
+    x = flambeau.zeros(1, requires_grad=True)
+    flambeau.nn.functional.margin_ranking_loss(x, flambeau.zeros(1), flambeau.ones(1)).backward()
+    assert x.grad.item() == -1
+
+
+def test_evenly_spaced_between_tensors() -> None:
+    assert flambeau.linspace(flambeau.tensor(1), flambeau.tensor(2.0), 3).tolist() == [
+        1.0,
+        1.5,
+        2.0,
+    ]
+    assert flambeau.linspace(flambeau.tensor(0.0), 4, 3).tolist() == [0.0, 2.0, 4.0]
+    assert flambeau.logspace(flambeau.tensor(0.0), flambeau.tensor(2.0), 3).tolist() == [
+        1.0,
+        10.0,
+        100.0,
+    ]
+    for function in (flambeau.linspace, flambeau.logspace):
+        with pytest.raises(RuntimeError, match="0-dimensional"):
+            function(flambeau.zeros(2), flambeau.ones(2), 3)
+
+
+def test_quotients_of_halves_are_rounded_before_they_are_truncated() -> None:
+    a = flambeau.tensor([3.53125], dtype=flambeau.bfloat16)
+    b = flambeau.tensor([1.1796875], dtype=flambeau.bfloat16)
+    assert (a.float() / b.float()).item() < 3
+    assert flambeau.div(a, b, rounding_mode="trunc").item() == 3

@@ -94,3 +94,9 @@ def test_shifts_and_frequencies():
 def test_refusals(call, error, text):
     with pytest.raises(error, match=text):
         call(torch.ones(2, 3))
+
+
+def test_a_number_has_no_axis_to_transform():
+    for call in (torch.fft.fft, torch.fft.ihfft, lambda x: torch.fft.ihfftn(x, dim=(0,))):
+        with pytest.raises(IndexError, match="tensor has no dimensions"):
+            call(torch.tensor(1.0))

@@ -143,8 +143,13 @@ Plan plan_of(const Call& call) {
   if (const auto* n = std::get_if<Scalar>(&size)) given.push_back(n->to_int());
   if (const auto* s = std::get_if<Ints>(&size)) given = *s;
   const bool any_size = !std::holds_alternative<std::monostate>(size);
+  const bool names_axes = one_axis || (!call.is_none("dim") && !call.integers("dim").empty());
+  check<IndexError>(rank > 0 || !names_axes, [&] {
+    return concat(call.name(), ": Dimension specified as ",
+                  one_axis ? call.integer("dim") : call.integers("dim")[0],
+                  " but tensor has no dimensions");
+  });
   if (one_axis) {
-    check(rank > 0, [&] { return concat(call.name(), ": needs a tensor with at least one axis"); });
     plan.axes.push_back(call.axis(call.integer("dim"), rank));
   } else if (!call.is_none("dim")) {
     plan.axes = call.axes(call.integers("dim"), rank, false);

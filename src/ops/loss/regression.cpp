@@ -117,7 +117,7 @@ Definition hinge_definition() {
         const Expr x = l["input"];
         const Expr y = l["target"];
         const Expr away = l["margin"] - x;
-        const Expr negative = select(le(away, 0.0), 0.0, away);
+        const Expr negative = select(lt(away, 0.0), 0.0, away);
         l.result(reduced(l, select(eq(y, 1.0), 0.0, negative) + select(eq(y, -1.0), 0.0, x)));
       },
       "nn.functional.hinge_embedding_loss", pair_samples);
@@ -125,16 +125,22 @@ Definition hinge_definition() {
 }
 const Register kHinge(hinge_definition());
 
-const Register kMarginRanking(pairwise_loss(
-    "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0, bool? "
-    "size_average=None, bool? reduce=None, str reduction=\"mean\") -> Tensor",
-    "max(0, -target * (input1 - input2) + margin).",
-    [](Lowering& l) {
-      const Expr x = l["margin"] - l["target"] * (l["input1"] - l["input2"]);
-      l.result(reduced(l, select(le(x, 0.0), 0.0, x)));
-    },
-    "nn.functional.margin_ranking_loss",
-    [] { return SampleList{{{t({4}), t({4}), t({4}), 0.5}}}; }));
+Definition margin_ranking_definition() {
+  Definition d = pairwise_loss(
+      "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0, bool? "
+      "size_average=None, bool? reduce=None, str reduction=\"mean\") -> Tensor",
+      "max(0, -target * (input1 - input2) + margin).",
+      [](Lowering& l) {
+        const Expr x = l["margin"] - l["target"] * (l["input1"] - l["input2"]);
+        l.result(reduced(l, select(lt(x, 0.0), 0.0, x)));
+      },
+      "nn.functional.margin_ranking_loss",
+      [] { return SampleList{{{t({4}), t({4}), t({4}), 0.5}}}; });
+  d.promotion = Promotion::ToFloat;
+  d.accepts = Accepts::Real;
+  return d;
+}
+const Register kMarginRanking(margin_ranking_definition());
 Definition gaussian_definition() {
   Definition d = pairwise_loss(
       "gaussian_nll_loss(Tensor input, Tensor target, Tensor var, bool full=False, float "

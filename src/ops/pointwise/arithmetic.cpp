@@ -146,7 +146,9 @@ const Register kDivMode({
           const Expr a = l["self"];
           const Expr b = l["other"];
           if (l.call().string("rounding_mode") == "floor") return l.result(floor_divide(a, b));
-          l.result(is_float(a.dtype()) ? trunc(a / b) : a / b);
+          // Of halves the quotient is rounded before it is truncated, as PyTorch has it.
+          l.result(is_float(a.dtype()) ? trunc(convert(convert(a / b, l.common()), a.dtype()))
+                                       : a / b);
         },
     .checks = check_divisor,
     .samples =

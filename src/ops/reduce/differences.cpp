@@ -252,7 +252,7 @@ void gradient_shape(const Call& call, ResultInfos& results) {
   const Argument& spacing = call["spacing"];
   if (const auto* list = std::get_if<std::vector<double>>(&spacing)) given = list->size();
   if (const auto* list = std::get_if<TensorRefs>(&spacing)) given = list->size();
-  check(given == axes.size() || given == 1, [&] {
+  check(given == axes.size(), [&] {
     return concat(call.name(),
                   " expected spacing to be unspecified, a scalar, or a list with one "
                   "entry an axis: got ",
@@ -260,7 +260,7 @@ void gradient_shape(const Call& call, ResultInfos& results) {
   });
   if (const auto* list = std::get_if<TensorRefs>(&spacing))
     for (size_t i = 0; i < axes.size(); ++i) {
-      const TensorInfo& places = *(*list)[std::min(i, list->size() - 1)];
+      const TensorInfo& places = *(*list)[i];
       const int64_t extent = self.sizes[static_cast<size_t>(axes[i])];
       check(places.dim() == 1 && places.sizes[0] == extent, [&] {
         return concat(call.name(), " expected the places along an axis of ", extent,
@@ -290,18 +290,19 @@ void lower_gradient(Lowering& l) {
     Expr gaps;
     if (places) {
       const std::vector<Expr> all = l.tensors("spacing");
-      gaps = convert(steps(all[std::min(i, all.size() - 1)], 0), x.dtype());
+      gaps = convert(steps(all[i], 0), x.dtype());
       for (int k = axis + 1; k < x.rank(); ++k) gaps = unsqueeze(gaps, gaps.rank());
     } else {
       double gap = 1;
-      if (list != nullptr) gap = (*list)[std::min(i, list->size() - 1)];
+      if (list != nullptr) gap = (*list)[i];
       gaps = std::holds_alternative<Scalar>(spacing) ? convert(l.number("spacing"), x.dtype())
                                                      : constant(x, x.dtype(), Scalar(gap));
     }
     l.result(derivative(x, axis, broadcast_to(gaps, shape), call.integer("edge_order")));
   }
 }
-Definition gradient_definition(std::string_view schema, std::function<SampleList()> samples) {
+Definition gradient_definition(std::string_view schema, std::function<SampleList()> samples,
+                               std::function<std::vector<ErrorSample>()> errors = nullptr) {
   return {.schema = schema,
           .doc =
               "The derivative along each axis of `dim` (all by default) of samples `spacing` "
@@ -310,7 +311,8 @@ Definition gradient_definition(std::string_view schema, std::function<SampleList
           .shape = gradient_shape,
           .lower = lower_gradient,
           .by_shape = true,
-          .samples = std::move(samples)};
+          .samples = std::move(samples),
+          .errors = std::move(errors)};
 }
 const Register kGradientInt(gradient_definition(
     "gradient.scalarint(Tensor self, *, Scalar? spacing=None, int? dim=None, int edge_order=1) -> "
@@ -334,6 +336,12 @@ const Register kGradientNumbers(gradient_definition(
     "Tensor[]",
     [] {
       return SampleList{{{t({3, 4})}, {{"spacing", std::vector<double>{2}}, {"dim", Ints{1}}}}};
+    },
+    [] {
+      return std::vector<ErrorSample>{
+          {{{t({3, 4})}, {{"spacing", std::vector<double>{2}}, {"dim", Ints{1, 0}}}},
+           "RuntimeError",
+           "got 1 for 2 axes"}};
     }));
 const Register kGradientTensorsInt(gradient_definition(
     "gradient.tensorarrayint(Tensor self, *, Tensor[] spacing, int? dim=None, int edge_order=1) -> "

@@ -157,16 +157,18 @@ def multi_margin_loss(
 ) -> Tensor:
     """The mean over the other classes of max(0, margin - input[target] + input[i])^p."""
     reduction = _reduction_of(size_average, reduce, reduction)
+    _reduction.check(reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
-    if not 0 < input.dim() <= 2 or input.size(-1) == 0:
+    rows = input.unsqueeze(0) if input.dim() == 0 else input
+    if rows.dim() > 2 or rows.size(-1) == 0:
         raise RuntimeError(
             "multi_margin_loss: Expected non-empty vector or matrix with optional 0-dim batch "
             f"size, but got: {[*input.shape]}"
         )
-    rows = input.reshape(-1, input.size(-1))
+    rows = rows.reshape(-1, rows.size(-1))
     classes = target.reshape(-1)
     if classes.size(0) != rows.size(0):
         raise RuntimeError(
@@ -176,7 +178,7 @@ def multi_margin_loss(
     if classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < rows.size(1):
         raise RuntimeError("multi_margin_loss: target out of range")
     index = classes.unsqueeze(1)
-    loss = (margin - rows.gather(1, index) + rows).clamp_min(0).pow(p)
+    loss = (margin - rows.gather(1, index) + rows).relu().pow(p)
     if weight is not None:
         loss = loss * weight[index]
     others = flambeau.arange(rows.size(1)) != index
@@ -196,12 +198,13 @@ def multilabel_margin_loss(
     number of classes. A row of `target` lists its classes and ends at the first -1.
     """
     reduction = _reduction_of(size_average, reduce, reduction)
-    if input.shape != target.shape or not 0 < input.dim() <= 2:
+    _reduction.check(reduction)
+    if input.shape != target.shape or input.dim() > 2:
         raise RuntimeError(
             f"multilabel_margin_loss: inconsistent target size: {[*target.shape]} for input of "
             f"size: {[*input.shape]}"
         )
-    count = input.size(-1)
+    count = input.size(-1) if input.dim() else 1
     if target.numel() and not -1 <= int(target.min()) <= int(target.max()) < count:
         raise RuntimeError("multilabel_margin_loss: target is out of range")
     rows, classes = input.reshape(-1, count), target.reshape(-1, count)
@@ -210,7 +213,7 @@ def multilabel_margin_loss(
     is_target = flambeau.zeros_like(rows).scatter_add(1, safe, listed.to(rows.dtype)) > 0
     gaps = 1 - rows.gather(1, safe).unsqueeze(2) + rows.unsqueeze(1)
     counted = listed.unsqueeze(2) & is_target.logical_not().unsqueeze(1)
-    loss = (gaps.clamp_min(0) * counted).sum((1, 2)) / count
+    loss = (gaps.relu() * counted).sum((1, 2)) / count
     return _reduction.reduced(loss.reshape(input.shape[:-1]), reduction)
 
 
