@@ -65,6 +65,7 @@ class ScanRun {
   /// Asks for the kernels of boxes, pieces and blocks of each size: the first and the last ones.
   bool has_kernels() {
     asks_ = true;
+    if (boxes_ == 0 || pieces_ == 0) return true;
     for (const int64_t box : {int64_t{0}, boxes_ - 1})
       for (const int64_t piece : {int64_t{0}, pieces_ - 1}) run_piece(box, piece);
     return found_;

@@ -215,3 +215,8 @@ def test_new_sizes_need_no_kernels(tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.split() == ["0", "0"], done.stdout + done.stderr
+
+
+def test_a_batch_without_members_needs_no_kernels() -> None:
+    product = torch.compile(lambda x: torch.cholesky_inverse(x))
+    assert product(torch.zeros(0, 2, 2)).numpy().shape == (0, 2, 2)
