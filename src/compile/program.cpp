@@ -13,6 +13,7 @@
 #include "compile/recompute.h"
 #include "compile/row_regions.h"
 #include "eager/executable_hash.h"
+#include "lower/overwrite.h"
 #include "lower/plan.h"
 
 namespace flambeau::compiler {

@@ -14,6 +14,7 @@
 #include "eager/host_program.h"
 #include "eager/run_shape.h"
 #include "ir/complex.h"
+#include "lower/overwrite.h"
 #include "lower/plan.h"
 #include "ops/registry.h"
 #include "runtime/compiler.h"

@@ -95,17 +95,9 @@ struct PlannedValue {
 struct Plan {
   std::vector<PlannedValue> values;
   std::vector<Step> steps;
-  std::vector<int> results;  ///< value number per program result
-  /// Per parameter: true if a result of the last step may take its place. That is a kernel which
-  /// reads the parameter nowhere, or only where it is done with it: at the position that it writes,
-  /// and in passes over the row before that keep nothing of it; or it scatters into a copy of the
-  /// parameter and reads it nowhere else.
-  std::vector<bool> overwritable;
+  std::vector<int> results;        ///< value number per program result
+  std::vector<bool> overwritable;  ///< per parameter: see find_overwritable()
 };
-
-/// True if result number `result` may be written where parameter number `parameter` is, both being
-/// the same window.
-bool may_take_place(const Plan& plan, size_t parameter, size_t result);
 
 Plan make_plan(const ir::Program& program);
 

@@ -1,6 +1,7 @@
 // Programs as text, their plans and kernels as text.
 
 #include "lower/plan.h"
+#include "lower/overwrite.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
