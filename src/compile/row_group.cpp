@@ -234,21 +234,29 @@ class Grower {
     }
   }
 
+  /// True if something of a row is spread over the row again, as the sum of a softmax.
+  bool is_spread(const Node& n) const {
+    if (n.primitive != lower::rows().broadcast) return false;
+    const size_t operand = index(n.arguments[0]);
+    if (!group_.is_inside(operand) || !group_.waits[operand]) return false;
+    const auto extents = [](const ir::Shape& shape) {
+      return std::count_if(shape.begin(), shape.end(),
+                           [](const ir::Dim& d) { return !d.is_one(); });
+    };
+    return extents(program_.nodes[operand].type.shape) < extents(n.type.shape);
+  }
+
   bool is_worthwhile() const {
-    int products = 0;
-    int inner = 0;
-    int reductions = 0;
+    bool has_inner = false;
+    bool has_spread = false;
     for (const NodeId id : group_.nodes) {
       const Node& n = node(id);
-      reductions += n.primitive->cls == PrimitiveClass::Reduce;
-      if (!is_contract(n)) continue;
-      ++products;
+      has_spread = has_spread || is_spread(n);
       const bool is_kept =
           std::find(group_.outputs.begin(), group_.outputs.end(), id) != group_.outputs.end();
-      inner += !is_summed(id) && !is_kept;
+      has_inner = has_inner || (is_contract(n) && !is_summed(id) && !is_kept);
     }
-    return inner > 0 && products + reductions > 1 &&
-           group_.outputs.size() + group_.summed.size() > 0;
+    return has_inner && has_spread && group_.outputs.size() + group_.summed.size() > 0;
   }
 
   const Program& program_;

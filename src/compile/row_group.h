@@ -33,8 +33,9 @@ struct RowGroup {
   bool is_read_inside(const ir::Program& program, ir::NodeId node, size_t operand) const;
 };
 
-/// The largest group that holds several products, or one and a reduction of its rows, with
-/// something in between that nobody outside reads.
+/// The largest group that holds a product which nobody outside reads, and something of a whole row
+/// that is spread over the row again: attention. (Products alone, as those of two layers, gain
+/// little memory and lose time where they are small.)
 std::optional<RowGroup> find_row_group(const ir::Program& program);
 
 }  // namespace flambeau::compiler

@@ -162,6 +162,16 @@ TEST(BlockRows, NothingToGain) {
   });
 }
 
+TEST(BlockRows, TwoLayersAreNotAttention) {
+  Attention a;
+  const Expr hidden = prim::contract(a.query, transposed(a.key));
+  const Expr active = prim::maximum(
+      hidden, prim::broadcast_to(prim::constant(a.builder, DType::Float32, 0), hidden.shape()));
+  const int64_t rows[] = {2};
+  const Expr results[] = {prim::contract(active, a.value), prim::sum(active, rows)};
+  EXPECT_FALSE(compiler::block_rows(a.builder.finish(results)).has_value());
+}
+
 TEST(BlockRows, ScoresAreNeverWholeInMemory) {
   constexpr int64_t kLength = 1024;
   std::vector<Tensor> tensors;
