@@ -48,8 +48,8 @@ bool fits(const Program& program, const Recording& recording) {
 }
 
 void find_last_uses(Program& program, const Recording& recording) {
-  // How the regions behind the one at hand touch a slot next: inside, where its contents are
-  // theirs.
+  // How the regions behind the one at hand touch a slot: not at all; all of them inside, where its
+  // contents are theirs; or one of them in memory.
   enum class Next : uint8_t { Never, Inside, Memory };
   std::vector<Next> next(recording.slots.size(), Next::Never);
   program.last_uses.resize(program.regions.size());
@@ -63,7 +63,8 @@ void find_last_uses(Program& program, const Recording& recording) {
       if (next[slot] == Next::Never) program.last_uses[i].push_back(static_cast<int32_t>(slot));
       if (next[slot] == Next::Inside && !recording.is_seen(slot))
         program.renewed[i].push_back(static_cast<int32_t>(slot));
-      next[slot] = region.facts ? Next::Inside : Next::Memory;
+      // Who reads its memory later needs what is there, whatever happens inside in between.
+      if (next[slot] != Next::Memory) next[slot] = region.facts ? Next::Inside : Next::Memory;
     };
     for (const int32_t number : region.entries) {
       const Entry& entry = recording.entries[static_cast<size_t>(number)];

@@ -51,9 +51,10 @@ def _path(entry: dict[str, Any]) -> str | None:
 def takes_any_number(path: str) -> bool:
     """True for `atleast_1d(*tensors)` and the like, which are written in Python."""
     function = inspect.unwrap(eval(path)) if path.startswith("torch.") else None
-    return inspect.isfunction(function) and any(
-        p.kind is p.VAR_POSITIONAL for p in inspect.signature(function).parameters.values()
-    )
+    if not inspect.isfunction(function):
+        return False
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    return first is not None and first.kind is first.VAR_POSITIONAL
 
 
 class Operation:
