@@ -130,9 +130,10 @@ void unpack_all(const std::vector<SavedTensor>& saved, size_t count, std::mutex&
 }
 
 void release_all(std::vector<SavedTensor>& saved, std::mutex& mutex) {
-  std::vector<SavedTensor> freed(saved.size());
-  for (SavedTensor& tensor : freed) tensor.release();
+  std::vector<SavedTensor> freed;  // memory goes without the lock
   const std::lock_guard lock(mutex);
+  freed.resize(saved.size());
+  for (SavedTensor& tensor : freed) tensor.release();
   std::swap(saved, freed);
 }
 
