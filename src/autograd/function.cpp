@@ -73,7 +73,11 @@ void FunctionNode::release() { release_all(saved_, mutex_); }
 
 TensorList FunctionNode::saved_tensors() {
   SmallVector<Tensor, 6> tensors;
-  unpack_all(saved_, saved_.size(), mutex_, shared_from_this(), tensors);
+  const size_t count = [&] {
+    const std::lock_guard lock(mutex_);
+    return saved_.size();
+  }();
+  unpack_all(saved_, count, mutex_, shared_from_this(), tensors);
   return {tensors.begin(), tensors.end()};
 }
 
