@@ -10,13 +10,13 @@ namespace flambeau {
 /// `function` with its operations recorded. What follows on its results (backward, clipping, an
 /// optimiser's update) joins; all of it runs as one program when a value is needed, or when a
 /// compiled function is called again. The results are those of eager calls, to the bit; with
-/// Numerics::Fast they may differ in the last ones.
+/// {.numerics = compiler::Numerics::Fast} they may differ in the last ones.
 ///
 ///   const auto forward = flambeau::compile([&](const Tensor& x) { return model(x); });
 template <class Function>
-auto compile(Function function, compiler::Numerics numerics = compiler::Numerics::Exact) {
-  return [function = std::move(function), numerics](auto&&... arguments) mutable -> decltype(auto) {
-    const compiler::Scope scope(numerics);
+auto compile(Function function, const compiler::Options& options = {}) {
+  return [function = std::move(function), options](auto&&... arguments) mutable -> decltype(auto) {
+    const compiler::Scope scope(options);
     return function(std::forward<decltype(arguments)>(arguments)...);
   };
 }

@@ -28,9 +28,13 @@ def compile(
     (backward, clipping, the optimiser's update); runs it as one program when a value is needed.
 
     The results are those of eager calls, to the bit. Python really runs at every call, so nothing
-    is guarded and nothing can break; `fullgraph`, `dynamic`, `backend`, `mode` and `options` are
-    taken as torch.compile takes them and change nothing. Usable as a decorator, with or without
-    arguments.
+    is guarded and nothing can break; `fullgraph`, `dynamic`, `backend` and `mode` are taken as
+    torch.compile takes them and change nothing. Usable as a decorator, with or without arguments.
+
+    Of `options`, "activation_memory_budget" counts, a number in [0, 1] named as PyTorch's setting:
+    below 1, what is cheap to compute (no products of matrices) is computed again in the backward
+    instead of kept, until the memory that the program takes is that part of what it would take if
+    all were kept. Where this costs next to nothing it happens anyway.
 
     `numerics="fast"` allows results that differ in the last bits: constants are combined, halves
     not rounded between operations that run together, divisions and sums of products rounded
@@ -69,25 +73,31 @@ def compile(
     if disable:
         return model
     fast = numerics == "fast"
+    budget = float((options or {}).get("activation_memory_budget", 1))
+    if not 0 <= budget <= 1:
+        raise ValueError(f"compile: activation_memory_budget must be in [0, 1], got {budget}")
 
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
         if not replay:
-            return recorded(function, fast)
+            return recorded(function, fast, budget)
         from ._replay import replayed
 
-        return replayed(recorded(function, fast) if fast else function)
+        usual = not fast and budget == 1
+        return replayed(function if usual else recorded(function, fast, budget))
 
     optimized = getattr(type(model), "_optimized", None)  # a Module's
     return wrap(model) if optimized is None else optimized(model, wrap)
 
 
-def recorded(function: Callable[..., Any], fast: bool = False) -> Callable[..., Any]:
+def recorded(
+    function: Callable[..., Any], fast: bool = False, memory_budget: float = 1
+) -> Callable[..., Any]:
     """`function` with its operations recorded."""
     enter, leave = _C._compile_enter, _C._compile_leave
 
     @functools.wraps(function)
     def compiled(*args: Any, **kwargs: Any) -> Any:
-        enter(fast)
+        enter(fast, memory_budget)
         try:
             return function(*args, **kwargs)
         finally:

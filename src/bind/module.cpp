@@ -91,9 +91,10 @@ void add_compile(nb::module_& module) {
   compiler::set_wait_hook(run_without_lock);
   // Before the end of the process destroys what the code generator has made meanwhile.
   Py_AtExit([] { CompileQueue::global().stop(); });
-  module.def("_compile_enter", [](bool fast) {
-    compiler::Recorder::of_thread().enter(fast ? compiler::Numerics::Fast
-                                               : compiler::Numerics::Exact);
+  module.def("_compile_enter", [](bool fast, float memory_budget) {
+    compiler::Recorder::of_thread().enter(
+        {.numerics = fast ? compiler::Numerics::Fast : compiler::Numerics::Exact,
+         .memory_budget = memory_budget});
   });
   module.def("_compile_leave", [] { compiler::Recorder::of_thread().leave(); });
   module.def("_compile_flush", compiler::flush);

@@ -94,8 +94,9 @@ class Execution {
 
   /// True if the program gives the bits of its runs one by one.
   bool is_exact() const {
-    return std::all_of(recording_.entries.begin(), recording_.entries.end(),
-                       [](const Entry& entry) { return entry.numerics == Numerics::Exact; });
+    return std::all_of(
+        recording_.entries.begin(), recording_.entries.end(),
+        [](const Entry& entry) { return entry.options.numerics == Numerics::Exact; });
   }
 
   /// Per entry: it has to happen and has not. Without a program nothing has.

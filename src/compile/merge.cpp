@@ -79,7 +79,8 @@ Region region_of(const Recording& recording, int32_t number) {
   const Entry& entry = recording.entries[static_cast<size_t>(number)];
   Region region;
   region.entries = {number};
-  region.program = entry.numerics == Numerics::Fast ? relaxed(*entry.program) : entry.program;
+  region.program =
+      entry.options.numerics == Numerics::Fast ? relaxed(*entry.program) : entry.program;
   const auto parameters = recording.operands_of(entry.parameters);
   region.parameters.assign(parameters.begin(), parameters.end());
   const auto outputs = recording.operands_of(entry.results);
@@ -300,8 +301,9 @@ class Merger {
   }
 
   bool is_fast() const {
-    return std::all_of(region_.entries.begin(), region_.entries.end(),
-                       [&](int32_t number) { return entry(number).numerics == Numerics::Fast; });
+    return std::all_of(region_.entries.begin(), region_.entries.end(), [&](int32_t number) {
+      return entry(number).options.numerics == Numerics::Fast;
+    });
   }
 
   bool is_broken() const {

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <list>
 #include <mutex>
 #include <unordered_map>
 
 #include "base/hash.h"
 #include "compile/block_rows.h"
-#include "compile/check.h"
 #include "compile/fuse.h"
 #include "compile/recompute.h"
 #include "compile/row_regions.h"
@@ -29,7 +29,8 @@ Hash128 key_of(const Recording& recording) {
     // Not its address: keys are saved for other processes.
     words.push_back(static_cast<int64_t>(hash_of(*entry.program).low));
     words.push_back(static_cast<int64_t>(hash_of(*entry.program).high));
-    words.push_back(static_cast<int64_t>(entry.numerics));
+    words.push_back(static_cast<int64_t>(entry.options.numerics));
+    words.push_back(std::bit_cast<int32_t>(entry.options.memory_budget));
     for (const Range range : {entry.parameters, entry.blocks, entry.outputs, entry.results,
                               entry.numbers, entry.integers})
       words.push_back(range.end);
@@ -81,7 +82,7 @@ void find_last_uses(Program& program, const Recording& recording) {
 }
 
 void find_donations_of(Program& program, const Recording& recording, size_t number,
-                       const std::vector<bool>& touched) {
+                       const std::vector<bool>& touched, size_t smallest) {
   const Region& region = program.regions[number];
   const lower::Plan& plan = plan_of(*region.program);
   if (!region.facts && !fills_blocks(recording.entries[static_cast<size_t>(region.entries[0])]))
@@ -95,7 +96,6 @@ void find_donations_of(Program& program, const Recording& recording, size_t numb
     return recording.windows[static_cast<size_t>(w)];
   };
   const auto& ending = program.last_uses[number];
-  const size_t smallest = checking() ? 1 : kMinDonation;
   SmallVector<int32_t, 4> given;
   for (size_t result = 0; result < region.outputs.size(); ++result) {
     if (region.outputs[result] < 0) continue;
@@ -124,9 +124,10 @@ void find_donations_of(Program& program, const Recording& recording, size_t numb
 
 /// What a region reads last and may be written over by what it makes.
 void find_donations(Program& program, const Recording& recording) {
+  const size_t smallest = recording.memory_budget() < 1 ? 1 : kMinDonation;
   std::vector<bool> touched(recording.slots.size(), false);
   for (size_t i = 0; i < program.regions.size(); ++i) {
-    find_donations_of(program, recording, i, touched);
+    find_donations_of(program, recording, i, touched, smallest);
     for (const int32_t number : program.regions[i].entries) {
       const Entry& entry = recording.entries[static_cast<size_t>(number)];
       for (const int32_t window : recording.operands_of(entry.parameters))

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "compile/block_rows.h"
-#include "compile/check.h"
 #include "compile/cost.h"
 #include "eager/host_program.h"
 
@@ -47,9 +46,12 @@ class Recomputer {
 
   void run() {
     std::vector<double> memory = memory_over_time(recording_, regions_);
-    const double smallest = checking() ? 1 : kMinBytes;
-    if (memory.empty() || *std::max_element(memory.begin(), memory.end()) < smallest) return;
+    if (memory.empty()) return;
+    const double most = memory[place_of_peak(memory)];
+    const double smallest = budget_ < 1 ? 1 : kMinBytes;
+    if (most < smallest) return;
     index();
+    if (budget_ < 1) enough_ = most * budget_;
     while (lower_peak(memory, smallest)) {
     }
     std::erase_if(regions_, [](const Region& region) { return region.entries.empty(); });
@@ -110,7 +112,7 @@ class Recomputer {
   bool lower_peak(std::vector<double>& memory, double smallest) {
     const size_t peak = place_of_peak(memory);
     bool any = false;
-    for (size_t v = 0; v < flow_.values.size(); ++v) {
+    for (size_t v = 0; v < flow_.values.size() && memory[peak] > enough_; ++v) {
       const auto value = static_cast<int32_t>(v);
       const int32_t maker = makers_[v];
       if (flow_.values[v].stored || maker < 0 || tried_[v] || home_of(maker) >= peak) continue;
@@ -194,6 +196,13 @@ class Recomputer {
     return region;
   }
 
+  /// True unless rows that ran in blocks would not any more.
+  static bool keeps_blocks(const Region& before, const Region& after) {
+    const auto has_blocks = [](const Region& region) {
+      return region.facts && in_row_blocks(*region.program) != nullptr;
+    };
+    return !has_blocks(before) || (!after.entries.empty() && has_blocks(after));
+  }
   /// The time of a region; none without entries.
   double time_of(const Region& region) const {
     return region.entries.empty() ? 0 : cost_of(recording_, region).time;
@@ -206,9 +215,7 @@ class Recomputer {
     const std::vector<int32_t> again = origin_of(value);
     if (!may_repeat(again, home, later.back())) return false;
     for (const size_t r : later)
-      if (host_program_of(*regions_[r].program) != nullptr ||
-          (regions_[r].facts && in_row_blocks(*regions_[r].program) != nullptr))
-        return false;
+      if (host_program_of(*regions_[r].program) != nullptr) return false;
     // As if they did.
     std::vector<Region> before;
     std::vector<size_t> changed = later;
@@ -217,7 +224,7 @@ class Recomputer {
     for (const size_t r : later) before.push_back(regions_[r]);
     for (const size_t r : later) {
       std::optional<Region> after = with(r, again);
-      fine = after.has_value() && !after->entries.empty();
+      fine = after.has_value() && !after->entries.empty() && keeps_blocks(regions_[r], *after);
       if (!fine) break;
       more_time += time_of(*after) - time_of(regions_[r]);
       regions_[r] = std::move(*after);
@@ -227,8 +234,7 @@ class Recomputer {
     }
     if (fine && !is_kept(value)) {
       std::optional<Region> after = with(home, {});
-      fine = after.has_value() &&
-             !(regions_[home].facts && in_row_blocks(*regions_[home].program) != nullptr);
+      fine = after.has_value() && keeps_blocks(regions_[home], *after);
       if (fine) {
         more_time += time_of(*after) - time_of(regions_[home]);
         changed.push_back(home);
@@ -236,7 +242,7 @@ class Recomputer {
         regions_[home] = std::move(*after);
       }
     }
-    if (fine && (more_time <= 0 || checking() || spent_ + more_time <= time_ * kMoreTime)) {
+    if (fine && (more_time <= 0 || budget_ < 1 || spent_ + more_time <= time_ * kMoreTime)) {
       std::vector<double> now = memory_over_time(recording_, regions_);
       if (now[peak] < memory[peak] && *std::max_element(now.begin(), now.end()) <=
                                           *std::max_element(memory.begin(), memory.end())) {
@@ -264,6 +270,8 @@ class Recomputer {
   std::vector<bool> tried_;                    // per value: it is computed again or cannot be
   double time_ = 0;                            // of the program
   double spent_ = 0;
+  double budget_ = recording_.memory_budget();
+  double enough_ = 0;  // bytes that nobody asked to be fewer
 };
 
 }  // namespace

@@ -15,7 +15,8 @@ std::vector<double> memory_over_time(const Recording& recording,
 /// over that place, and follows by cheap kernels from what is kept anyway, is computed again by the
 /// regions that read it afterwards: their programs begin with its runs, which then belong to
 /// several regions. Only where this lowers the peak, and the program takes no more than a part of a
-/// per cent longer. The same runs give the same bits, random numbers included: their keys are
+/// per cent longer; with a memory budget (recording.h) of which the peak is too much, however much
+/// longer it takes. The same runs give the same bits, random numbers included: their keys are
 /// numbers of the runs.
 void recompute(const Recording& recording, const Flow& flow, std::vector<Region>& regions);
 

@@ -120,21 +120,21 @@ void Recorder::install(bool on) {
   set_memory_deferred(on);
 }
 
-void Recorder::enter(Numerics numerics) {
+void Recorder::enter(const Options& options) {
   if (depth_ == 0) {
     flush("a compiled function is entered");
     install(true);
   } else {
-    outer_numerics_.push_back(numerics_);
+    outer_options_.push_back(options_);
   }
-  numerics_ = numerics;
+  options_ = options;
   ++depth_;
 }
 
 void Recorder::leave() {
   if (--depth_ > 0) {
-    numerics_ = outer_numerics_.back();
-    outer_numerics_.resize(outer_numerics_.size() - 1);
+    options_ = outer_options_.back();
+    outer_options_.resize(outer_options_.size() - 1);
   }
   uninstall_if_idle();
 }
@@ -200,7 +200,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
     if (!added) continue;
     recording_.add(executable, shape, inputs, numbers, integers, {blocks.data(), blocks.size()},
                    outputs, results, *this);
-    recording_.entries.back().numerics = numerics_;
+    recording_.entries.back().options = options_;
   }
   if (exported && capture_ == nullptr) flush("memory that others see is written");
   return true;
@@ -299,7 +299,7 @@ void Recorder::begin_capture(Capture& capture) {
   wait_outside([&] { static_cast<void>(turn.try_lock_for(kCaptureWait)); });
   flush();
   install(true);
-  if (depth_++ == 0) numerics_ = Numerics::Exact;
+  if (depth_++ == 0) options_ = {};
   const std::span<const Tensor> sources(capture.sources.data(), capture.sources.size());
   for (bool claimed = false; !claimed;) {
     for (const Tensor& source : sources) static_cast<void>(touches(source));

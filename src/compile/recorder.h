@@ -18,8 +18,8 @@ class Recorder final : public RunSink, public PendingWork {
   static Recorder& of_thread();
 
   /// A compiled function begins or ends. The outermost one runs what an earlier one recorded. What
-  /// follows it is recorded with its numerics, too.
-  void enter(Numerics numerics = Numerics::Exact);
+  /// follows it is recorded with its options, too.
+  void enter(const Options& options = {});
   void leave();
   /// Runs what is recorded. `why` is for reports.
   void flush(std::string_view why = "flush");
@@ -72,9 +72,9 @@ class Recorder final : public RunSink, public PendingWork {
   Recording recording_;
   Recording spare_;  ///< empty; the next recording's arrays
   int depth_ = 0;
-  Numerics numerics_ = Numerics::Exact;
-  SmallVector<Numerics, 4> outer_numerics_;  ///< of the functions around the innermost
-  Capture* capture_ = nullptr;               ///< of the call that is being captured
+  Options options_;
+  SmallVector<Options, 4> outer_options_;  ///< of the functions around the innermost
+  Capture* capture_ = nullptr;             ///< of the call that is being captured
   std::unique_lock<std::timed_mutex> turn_;
   size_t slice_work_ = 0;  ///< runs looked at for slices of the present recording
 };
@@ -82,7 +82,7 @@ class Recorder final : public RunSink, public PendingWork {
 /// Calls of this thread are recorded while one lives.
 class Scope {
  public:
-  explicit Scope(Numerics numerics = Numerics::Exact) { Recorder::of_thread().enter(numerics); }
+  explicit Scope(const Options& options = {}) { Recorder::of_thread().enter(options); }
   ~Scope() { Recorder::of_thread().leave(); }
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;

@@ -1,9 +1,17 @@
 #include "compile/recording.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "eager/executable_hash.h"
 
 namespace flambeau::compiler {
+
+float Recording::memory_budget() const {
+  float least = 1;
+  for (const Entry& entry : entries) least = std::min(least, entry.options.memory_budget);
+  return least;
+}
 
 void Recording::clear() {
   entries.clear();

@@ -19,6 +19,14 @@ enum class Numerics : uint8_t {
   Fast,   ///< it is rewritten by prim::relax
 };
 
+/// How the runs of a compiled function become a program.
+struct Options {
+  Numerics numerics = Numerics::Exact;
+  /// Below 1, values are computed again until the program takes at most this part of the memory
+  /// that it would take if all were kept, however long that takes; see recompute.h.
+  float memory_budget = 1;
+};
+
 /// Elements [begin, end) of one of a recording's arrays.
 struct Range {
   int32_t begin = 0;
@@ -50,7 +58,7 @@ struct Entry {
   Range results;  ///< of `operands`: where each result is written, -1 for windows of parameters
   Range numbers;
   Range integers;
-  Numerics numerics = Numerics::Exact;
+  Options options = {};
   Ref<SourceLine> line = {};  ///< that asked for it; null where it is not known
 };
 
@@ -68,6 +76,8 @@ class Recording {
   /// True if somebody else holds the storage of the slot.
   bool is_seen(size_t slot) const;
   bool empty() const { return entries.empty(); }
+  /// The least of its runs.
+  float memory_budget() const;
   /// Forgets all but the memory of the arrays.
   void clear();
   /// Adds the tensors' storages, which become pending in `owner`. False, and nothing, if one of

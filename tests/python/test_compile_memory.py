@@ -55,13 +55,14 @@ def test_programs_are_bounded_and_the_least_recently_used_goes() -> None:
     assert programs_made_by(0) == 1
 
 
-def held(function: Callable[..., Any], *arguments: Any) -> int:
+def held(function: Callable[..., Any], *arguments: Any, **options: float) -> int:
     """Most bytes that the programs of a call hold at once, of memory that they make; the call gives
     eager's bits."""
     torch.manual_seed(0)
     eager = function(*arguments)
     torch.manual_seed(0)
-    compiled = torch.compile(function)(*arguments)
+    function = torch.compile(function, options=options)
+    compiled = function(*arguments)
     for one, other in zip(eager, compiled, strict=True):
         assert torch.equal(one, other)
     while True:  # until each region has all its kernels
@@ -114,6 +115,68 @@ def test_values_of_which_the_sources_change_are_kept() -> None:
         return [leaf.grad, *sources]
 
     held(step, torch.randn(rows, 256))
+
+
+def test_statistics_are_kept_where_the_norm_is_computed_again() -> None:
+    """The gradients of the adapters read what the norm gives, that of its input its statistics."""
+    rows, width, rank, layers = 1024, 128, 8, 4
+    torch.manual_seed(1)
+
+    def drawn(*sizes: int) -> Any:
+        return torch.randn(*sizes) / 16
+
+    frozen = [(drawn(width, width), drawn(4 * width, width), drawn(width, 4 * width))] * layers
+    downs = [drawn(rank, width) for _ in range(layers)]
+    ups = [drawn(width, rank) for _ in range(layers)]
+
+    def step(x: Any) -> list[Any]:
+        leaf = x.detach().clone().requires_grad_()
+        leaves = [w.detach().clone().requires_grad_() for w in (*downs, *ups)]
+        h = leaf
+        for i, (weight, inner, outer) in enumerate(frozen):
+            added = F.linear(F.linear(h, leaves[i]), leaves[layers + i])
+            h = F.layer_norm(h + F.linear(h, weight) + added, (width,))
+            h = F.layer_norm(h + F.linear(F.gelu(F.linear(h, inner)), outer), (width,))
+        h.square().sum().backward()
+        return [leaf.grad, *(w.grad for w in leaves)]
+
+    x = torch.randn(4, rows // 4, width)
+    bytes_held = [held(step, x, activation_memory_budget=b) for b in (1, 0.7, 0)]
+    assert bytes_held[0] > bytes_held[1] > 0.7 * bytes_held[2]
+
+
+def norms(layers: int, width: int) -> Callable[..., Any]:
+    torch.manual_seed(1)
+    weights = [torch.randn(width, width) / 16 for _ in range(layers)]
+
+    def step(x: Any) -> list[Any]:
+        leaves = [w.detach().clone().requires_grad_() for w in weights]
+        h = x
+        for leaf in leaves:
+            h = F.layer_norm(h + F.dropout(F.gelu(F.linear(h, leaf)), 0.1), (width,))
+        h.square().sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    return step
+
+
+def test_a_budget_is_kept_by_computing_again() -> None:
+    """Of each layer, the sum that is normalised can stand for what the norm gives."""
+    step, x = norms(6, 256), torch.randn(512, 256)
+    cheap, some, least = (held(step, x, activation_memory_budget=b) for b in (1, 0.8, 0))
+    assert cheap > some > least
+    assert least < 0.85 * cheap
+
+
+def test_small_values_count_where_there_is_a_budget() -> None:
+    step, x = norms(6, 16), torch.randn(8, 16)
+    assert held(step, x, activation_memory_budget=0) < held(step, x)
+
+
+@pytest.mark.parametrize("budget", [-0.1, 1.5, float("nan")])
+def test_a_budget_is_a_part(budget: float) -> None:
+    with pytest.raises(ValueError, match=r"activation_memory_budget must be in \[0, 1\]"):
+        torch.compile(lambda: None, options={"activation_memory_budget": budget})
 
 
 def test_random_numbers_that_are_drawn_again_are_the_same() -> None:

@@ -26,14 +26,16 @@ import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import flambeau as torch
 from calls import ALL_DTYPES, OPERATIONS
 from compare import Runner, check, shrink
 from kinds import AUTOGRAD, BRANCHES, GENERAL, IN_PLACE, KINDS, RANDOM, READS, VIEWS
-from programs import Program, ProgramMaker
+from programs import BUDGETS, Program, ProgramMaker
 
 SECONDS = 120  # of a processor, for one program
 PATIENCE = 1800  # seconds that pass, on a machine that does other things
@@ -44,11 +46,17 @@ def make_program(seed: int) -> Program:
     return ProgramMaker(seed, KINDS, GENERAL).make()
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(
+        function, options={"activation_memory_budget": getattr(function, "memory_budget", 1)}
+    )
+
+
 def runner_of(name: str) -> Runner:
     if name == "identity":
         return lambda function: function
     if name == "compile":
-        return torch.compile
+        return compiled
     if name == "interpreter":
         return torch.compiler.interpreted
     module, _, attribute = name.partition(":")
@@ -57,7 +65,8 @@ def runner_of(name: str) -> Runner:
 
 def describe(program: Program, found: str) -> str:
     inputs = "\n".join(f"#   x{i}: {made}" for i, made in enumerate(program.inputs))
-    how = f"{program.calls} calls, read {program.read}, other sizes {program.sizes}"
+    how = f"{program.calls} calls, read {program.read}, other sizes {program.sizes}, "
+    how += f"memory budget {program.memory_budget}"
     return f"# seed {program.seed}: {found}\n# {how}\n{inputs}\n{program.text()}"
 
 
@@ -101,6 +110,7 @@ KNOWN: dict[str, set[str]] = {
     "random": {name for name, _ in RANDOM},
     "branch": set(BRANCHES),
     "autograd": set(AUTOGRAD),
+    "memory budget": {str(budget) for budget in BUDGETS},
 }
 
 

@@ -12,6 +12,7 @@ import flambeau as torch
 from calls import DTYPE_WEIGHTS, DTYPES, OPERATIONS, CallMaker
 
 MOST_ELEMENTS = 3000
+BUDGETS = (1, 1, 0.9, 0.7, 0.5, 0)  # of memory, for what a program computes again
 FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 HEAD = """\
 import math
@@ -80,6 +81,7 @@ class Program:
     )
     sizes: dict[int, int] | None = None  # extents of the inputs from the second call on
     tags: list[tuple[str, str]] = field(default_factory=list)
+    memory_budget: float = 1  # of the compiled program
 
     def text(self) -> str:
         names = ", ".join(f"x{i}" for i in range(len(self.inputs)))
@@ -92,6 +94,7 @@ class Program:
     def function(self) -> Callable[..., Any]:
         scope: dict[str, Any] = {}
         exec(compile(self.text(), f"<program {self.seed}>", "exec"), scope)
+        scope["program"].memory_budget = self.memory_budget
         return scope["program"]
 
     def statements(self) -> int:
@@ -189,6 +192,7 @@ class ProgramMaker:
         sizes = None
         if self.general and self.rng.random() < 0.8:
             sizes = {e: e + self.rng.choice((1, 2, 6)) for e in extents}
+        budget = random.Random(self.seed).choice(BUDGETS)
         return Program(
             self.seed,
             inputs,
@@ -197,7 +201,8 @@ class ProgramMaker:
             self.rng.choice((1, 2, 3, 3)),
             self.rng.choice(("each", "end", "last")),
             sizes,
-            self.tags,
+            [*self.tags, ("memory budget", str(budget))],
+            budget,
         )
 
     def input(self, extents: list[int]) -> Input:
