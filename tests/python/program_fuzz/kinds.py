@@ -41,6 +41,16 @@ VIEWS = [  # of a: any, m: two axes or more, n: one axis or more
     ("bits", "{f}.float().nan_to_num().view(torch.int32)"),
     ("contiguous", "{m}.transpose(0, 1).contiguous()"),
 ]
+LAYERS = (
+    "F.layer_norm(h + F.linear(h, w), (wide,))",
+    "F.layer_norm(h + F.linear(F.gelu(F.linear(h, w)), w), (wide,))",
+    "h + F.dropout(F.gelu(F.linear(h, w)), 0.3)",
+    "F.rms_norm(F.linear(h, w) + h, (wide,))",
+    "F.silu(F.linear(h, w)) * F.linear(h, ramp) + h",
+    "F.softmax(F.linear(h, w), -1)",
+    "F.linear(h, w).sigmoid() * h.exp()",
+    "F.batch_norm(F.linear(h, w).reshape(-1, wide), None, None, training=True).view_as(h)",
+)
 MASKS = [  # of scores
     ("none", "{scores}"),
     ("masked_fill", "{scores}.masked_fill({scores} < 0, -1e4)"),
@@ -212,6 +222,28 @@ def attention(maker: ProgramMaker) -> str:
     return f"{maker.new()} = {weights} @ {key}"
 
 
+def training(maker: ProgramMaker) -> str:
+    """Forward and backward of some layers, of which some are frozen: values that a memory budget
+    makes programs compute again."""
+    h = maker.rank(2, lambda t: t.dtype in FLOATS and t.shape[-1] < 20)
+    result = maker.new()
+    lines = [
+        f"wide = {h}.shape[-1]",
+        f"ramp = torch.linspace(-1, 1, wide * wide).to({h}.dtype).reshape(wide, wide)",
+        f"layers = [(ramp * (i + 1) / 4).requires_grad_(i % {maker.rng.choice((1, 2, 3))} == 0)"
+        f" for i in range({maker.rng.randint(3, 7)})]",
+        f"h = {h}",
+        "for w in layers:",
+    ]
+    lines += [
+        f"    h = {maker.rng.choice(LAYERS)}" for _ in range(maker.rng.choice((1, 1, 2)))
+    ]
+    lines.append("(h * h).sum().backward(retain_graph=True)")
+    lines.append(f"{result} = torch.stack([w.grad for w in layers if w.grad is not None])")
+    maker.tag("other", "training")
+    return "\n".join(lines)
+
+
 def view(maker: ProgramMaker) -> str:
     name, form = maker.rng.choice(VIEWS)
     if (
@@ -333,6 +365,7 @@ KINDS: list[tuple[Kind, int]] = [
     (pointwise, 22),
     (rows, 8),
     (attention, 2),
+    (training, 2),
     (view, 14),
     (in_place, 12),
     (read, 4),
@@ -345,6 +378,7 @@ GENERAL: list[tuple[Kind, int]] = [
     (pointwise, 40),
     (rows, 14),
     (attention, 3),
+    (training, 3),
     (view, 14),
     (in_place, 12),
     (read, 3),
