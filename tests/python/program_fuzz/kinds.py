@@ -235,9 +235,7 @@ def training(maker: ProgramMaker) -> str:
         f"h = {h}",
         "for w in layers:",
     ]
-    lines += [
-        f"    h = {maker.rng.choice(LAYERS)}" for _ in range(maker.rng.choice((1, 1, 2)))
-    ]
+    lines += [f"    h = {maker.rng.choice(LAYERS)}" for _ in range(maker.rng.choice((1, 1, 2)))]
     lines.append("(h * h).sum().backward(retain_graph=True)")
     lines.append(f"{result} = torch.stack([w.grad for w in layers if w.grad is not None])")
     maker.tag("other", "training")
