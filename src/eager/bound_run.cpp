@@ -1,5 +1,7 @@
 #include "eager/bound_run.h"
 
+#include <atomic>
+
 #include "runtime/allocator.h"
 
 namespace flambeau {
@@ -10,7 +12,21 @@ size_t byte_count(const TensorInfo& info) {
   return static_cast<size_t>(info.numel()) * size_of(info.dtype);
 }
 
+/// What tables may take: of one run, and all together. What has no room is computed at each run.
+constexpr size_t kMostOfARun = size_t{8} << 20;
+constexpr size_t kMostOfAll = size_t{64} << 20;
+std::atomic<size_t> kept_bytes = 0;
+
 }  // namespace
+
+KeptBytes::KeptBytes(size_t bytes) {
+  if (bytes == 0 || bytes > kMostOfARun) return;
+  if (kept_bytes.fetch_add(bytes) + bytes > kMostOfAll)
+    kept_bytes -= bytes;
+  else
+    bytes_ = bytes;
+}
+KeptBytes::~KeptBytes() { kept_bytes -= bytes_; }
 
 void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                    std::span<Tensor> given) const {
@@ -37,7 +53,10 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
     } else {
       const Made& m = made[step.index];
       void*& place = memory[given_end + step.index];
-      if (m.window_of < 0) {
+      if (m.table.defined()) {
+        fresh.push_back(m.table);
+        place = const_cast<void*>(m.table.readable_data_ptr());
+      } else if (m.window_of < 0) {
         fresh.push_back(Tensor::empty_strided(m.info.sizes, m.info.strides, m.info.dtype));
         place = fresh.back().data_ptr();
       } else {
@@ -80,7 +99,9 @@ void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) 
       case Step::Kind::Make: {
         const Made& m = made[step.index];
         void*& place = memory[first + step.index];
-        if (m.window_of < 0) {
+        if (m.table.defined()) {
+          place = const_cast<void*>(m.table.readable_data_ptr());
+        } else if (m.window_of < 0) {
           place = allocate(byte_count(m.info), "Tensor");
           fresh.held[step.index] = true;
         } else {

@@ -4,12 +4,33 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "eager/executable.h"
 #include "runtime/contraction_launch.h"
 #include "runtime/launch.h"
 
 namespace flambeau {
+
+/// A part of the memory that tables may take in this process.
+class KeptBytes {
+ public:
+  KeptBytes() = default;
+  /// Nothing if `bytes` are too many.
+  explicit KeptBytes(size_t bytes);
+  KeptBytes(KeptBytes&& other) noexcept : bytes_(std::exchange(other.bytes_, 0)) {}
+  KeptBytes& operator=(KeptBytes&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  KeptBytes(const KeptBytes&) = delete;
+  KeptBytes& operator=(const KeptBytes&) = delete;
+  ~KeptBytes();
+  explicit operator bool() const { return bytes_ > 0; }
+
+ private:
+  size_t bytes_ = 0;
+};
 
 /// The tensors of a run have places: first the parameters, then the results, then what is made.
 class BoundRun {
@@ -18,11 +39,12 @@ class BoundRun {
     enum class Kind : uint8_t { Make, Drop, Launch, Contract } kind;
     size_t index;  ///< of `made`, `launches` or `contractions`
   };
-  /// Fresh row-major memory, or a window of an earlier place.
+  /// Fresh row-major memory, a window of an earlier place, or what all runs share.
   struct Made {
     TensorInfo info;
     int window_of = -1;  ///< the place, -1: fresh memory
     int64_t offset = 0;  ///< of the window from that place's first element
+    Tensor table = {};   ///< defined: it is there (lower/tables.h), and nobody writes it
   };
 
   std::shared_ptr<const Executable> owner;  ///< of the code
@@ -31,6 +53,7 @@ class BoundRun {
   std::vector<BoundContraction> contractions;
   std::vector<Made> made;       ///< in the order in which it is made
   SmallVector<int, 2> results;  ///< per result: its place
+  KeptBytes of_tables;          ///< of `made`
   /// False: the geometry needs the general way.
   bool possible = true;
 

@@ -1,5 +1,6 @@
 #include "eager/copy.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
@@ -80,6 +81,25 @@ struct CopyLayout {
       from_strides.push_back(1);
       to_strides.push_back(1);
     }
+    while (joins_pairs()) {
+    }
+  }
+  /// Pairs that lie side by side become elements of twice the size; false if there are none.
+  bool joins_pairs() {
+    const auto is_even = [](int64_t stride) { return stride % 2 == 0; };
+    const size_t others = sizes.empty() ? 0 : sizes.size() - 1;
+    if (others == 0 || size_of(dtype) == 8 || sizes.back() != 2 || from_strides.back() != 1 ||
+        to_strides.back() != 1 ||
+        !std::all_of(from_strides.begin(), from_strides.begin() + others, is_even) ||
+        !std::all_of(to_strides.begin(), to_strides.begin() + others, is_even))
+      return false;
+    dtype = size_of(dtype) == 1   ? DType::Int16
+            : size_of(dtype) == 2 ? DType::Int32
+                                  : DType::Int64;
+    for (Ints* numbers : {&sizes, &from_strides, &to_strides}) numbers->resize(others);
+    for (Ints* strides : {&from_strides, &to_strides})
+      for (int64_t& stride : *strides) stride /= 2;
+    return true;
   }
   const LaunchTemplate& kernel() const {
     return copy_kernel(dtype, static_cast<int>(sizes.size()));
@@ -91,15 +111,19 @@ struct CopyLayout {
 
 }  // namespace
 
-void ask_for_copy_kernel(const Tensor& from, const Tensor& to) {
-  if (from.numel() == 0) return;
+BoundLaunches bind_copy(const Tensor& from, const Tensor& to) {
+  if (from.numel() == 0) return {};
   const CopyLayout layout(from, to);
   const LaunchTemplate& kernel = layout.kernel();
   const int64_t* bound_sizes[] = {layout.sizes.data()};
   SmallVector<const int64_t*, 2> strides;
   for (const int value : kernel.kernel().buffer_values)
     strides.push_back((value == 0 ? layout.from_strides : layout.to_strides).data());
-  static_cast<void>(kernel.bind({strides.data(), strides.size()}, {bound_sizes, nullptr}));
+  BoundLaunches bound = kernel.bind({strides.data(), strides.size()}, {bound_sizes, nullptr});
+  for (BoundLaunch& launch : bound.launches)
+    for (BoundLaunch::Pointer& pointer : launch.pointers)
+      pointer.buffer = kernel.kernel().buffer_values[static_cast<size_t>(pointer.buffer)];
+  return bound;
 }
 
 void copy_elements(const Tensor& from, const Tensor& to) {

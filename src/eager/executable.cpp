@@ -16,6 +16,7 @@
 #include "ir/complex.h"
 #include "lower/overwrite.h"
 #include "lower/plan.h"
+#include "lower/tables.h"
 #include "ops/registry.h"
 #include "runtime/compiler.h"
 #include "runtime/contraction_launch.h"
@@ -35,7 +36,8 @@ class Executable : public std::enable_shared_from_this<Executable> {
       : program(std::move(p)),
         hash(program.hash()),
         is_complex(ir::has_complex(program)),
-        plan(lower::make_plan(is_complex ? ir::split_complex(program) : program)) {
+        plan(lower::make_plan(is_complex ? ir::split_complex(program) : program)),
+        tables(lower::find_tables(plan)) {
     for (const lower::Step& step : plan.steps) {
       const auto* kernel = std::get_if<KernelStep>(&step);
       launches.push_back(kernel == nullptr ? nullptr
@@ -77,6 +79,7 @@ class Executable : public std::enable_shared_from_this<Executable> {
   Hash128 hash;
   bool is_complex;  ///< the plan is of the program with complex values split
   lower::Plan plan;
+  lower::Tables tables;
   std::vector<std::unique_ptr<LaunchTemplate>> launches;           // per step
   std::vector<std::unique_ptr<ContractionTemplate>> contractions;  // per step
   std::vector<std::shared_ptr<const Executable>> bodies;           // per step
@@ -127,6 +130,7 @@ class Run {
         places_[v] = p;
       }
     place_results(parameters);
+    if (record_ != nullptr && executable.tables.any()) reserve_tables();
   }
 
   /// Gives the memory of values.
@@ -151,11 +155,10 @@ class Run {
       } else if (!values_[v].is_same(results_[i])) {
         if (is_same_window(values_[v], results_[i])) continue;
         try {
-          copy(values_[v], results_[i]);
+          copy(values_[v], places_[v], results_[i], place_of_given(i));
         } catch (const KernelMissing&) {
           begin_to_ask();
         }
-        not_bound();
       }
     }
     if (!found_) throw KernelMissing();
@@ -176,17 +179,58 @@ class Run {
     found_ = false;
     if (!asks_) asks_.emplace();
   }
-  void copy(const Tensor& from, const Tensor& to) const {
-    asks_ ? ask_for_copy_kernel(from, to) : copy_elements(from, to);
+  int place_of_given(size_t result) const {
+    return static_cast<int>(made_places_ - results_.size() + result);
+  }
+  void copy(const Tensor& from, int from_place, const Tensor& to, int to_place) {
+    if (asks_) return static_cast<void>(bind_copy(from, to));
+    if (record_ == nullptr) return copy_elements(from, to);
+    void* const memory[] = {const_cast<void*>(from.readable_data_ptr()), to.data_ptr()};
+    for (BoundLaunch& launch : bind_copy(from, to).launches) {
+      launch.run(memory, {});
+      for (BoundLaunch::Pointer& pointer : launch.pointers)
+        pointer.buffer = pointer.buffer == 0 ? from_place : to_place;
+      record_->steps.push_back({BoundRun::Step::Kind::Launch, record_->launches.size()});
+      record_->launches.push_back(std::move(launch));
+    }
+  }
+
+  /// From here on steps that make tables are not recorded, if there is room for them.
+  void reserve_tables() {
+    size_t bytes = 0;
+    for (size_t v = 0; v < values_.size(); ++v) {
+      if (!executable_.tables.values[v]) continue;
+      size_t of_value = size_of(executable_.plan.values[v].dtype);
+      for (const int64_t extent : evaluate(executable_.plan.values[v].shape))
+        of_value *= static_cast<size_t>(extent);
+      bytes += of_value;
+    }
+    record_->of_tables = KeptBytes(bytes);
+    keeps_tables_ = static_cast<bool>(record_->of_tables);
+  }
+  bool is_of_tables(size_t step) const { return keeps_tables_ && executable_.tables.steps[step]; }
+  void keep_tables(size_t step) {
+    for (const int v : lower::written_by(executable_.plan.steps[step])) {
+      const Tensor& value = values_[static_cast<size_t>(v)];
+      int& place = places_[static_cast<size_t>(v)];
+      if (executable_.tables.values[static_cast<size_t>(v)] && place < 0)
+        place = note({.info = value.info(), .table = value});
+    }
   }
 
   void run_steps() {
     const lower::Plan& plan = executable_.plan;
     for (size_t i = 0; i < plan.steps.size(); ++i) {
+      BoundRun* const record = record_;
+      if (is_of_tables(i)) record_ = nullptr;
       try {
         step(i);
       } catch (const KernelMissing&) {
         begin_to_ask();
+      }
+      if (is_of_tables(i)) {
+        record_ = record;
+        keep_tables(i);
       }
       for (size_t v = 0; v < values_.size(); ++v)
         if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0) drop(v);
@@ -231,7 +275,11 @@ class Run {
     for (size_t i = 0; i < results_.size(); ++i) {
       if (!results_[i].defined()) continue;
       const int holder = reshaped_from(plan.results[i]);
-      if (holder < 0) continue;
+      if (holder < 0) {
+        if (results_[i].is_contiguous() && is_safe_output(plan, parameters, i, results_[i]))
+          copied_results_.push_back(i);
+        continue;
+      }
       const auto v = static_cast<size_t>(holder);
       if (plan.values[v].parameter >= 0 || values_[v].defined()) continue;
       if (!is_safe_output(plan, parameters, i, results_[i])) continue;
@@ -436,9 +484,7 @@ class Run {
       if (const std::optional<Ints> strides = ops::view_strides(value.info(), sizes)) {
         result = value.alias(sizes, *strides, value->offset);
       } else {
-        if (!result.defined()) result = Tensor::empty(sizes, value.dtype());
-        copy(value, result.alias(value.sizes(), contiguous_strides(value.sizes()), result->offset));
-        return not_bound();
+        return copy_to(step, value, sizes);
       }
       return note_window(step, value, result);
     }
@@ -453,6 +499,24 @@ class Run {
     }
     result = value.alias(sizes, strides, offset);
     note_window(step, value, result);
+  }
+
+  /// A reshape that no strides can be: its result has memory of its own.
+  void copy_to(const AliasStep& step, const Tensor& value, const Ints& sizes) {
+    Tensor& result = values_[static_cast<size_t>(step.result)];
+    int& place = places_[static_cast<size_t>(step.result)];
+    for (const size_t i : copied_results_) {
+      if (result.defined() || executable_.plan.results[i] != step.result) continue;
+      result = results_[i];
+      place = place_of_given(i);
+    }
+    if (!result.defined()) {
+      result = Tensor::empty(sizes, value.dtype());
+      place = note({.info = result.info()});
+    }
+    const Tensor target =
+        result.alias(value.sizes(), contiguous_strides(value.sizes()), result->offset);
+    copy(value, places_[static_cast<size_t>(step.value)], target, place);
   }
 
   void note_window(const AliasStep& step, const Tensor& value, const Tensor& result) {
@@ -471,6 +535,8 @@ class Run {
   BoundRun* record_;
   SmallVector<int, 6> places_;  // per value: its place in the record, -1 if it has none
   size_t made_places_;          // where places of what is made begin
+  bool keeps_tables_ = false;
+  SmallVector<size_t, 2> copied_results_;  // given ones that reshapes may copy to
   /// Set: kernels are asked for, and nothing is made or run any more.
   std::optional<WithoutMemory> asks_;
   bool found_ = true;  // no kernel was missing
@@ -540,10 +606,35 @@ namespace {
 
 thread_local constinit RunSink* sink_of_thread = nullptr;
 
-/// Runs a program with complex values on the same memory seen as reals.
-void run_complex(const Executable& executable, std::span<const Tensor> parameters,
-                 std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                 std::span<Tensor> results) {
+/// Runs a plan as the geometry decides, or in the general way.
+void run_plan(std::shared_ptr<const BoundRun>& bound, const Executable& executable,
+              std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+              std::span<const int64_t> integers, std::span<Tensor> results) {
+  if (!are_safe(executable.plan, parameters, results))
+    return Run(executable, parameters, numbers, integers, results, nullptr).run();
+  if (bound == nullptr) {
+    constexpr size_t kRecentRuns = 512;
+    static thread_local RecentCache<BoundRun, kRecentRuns> recent;
+    const auto key = run_key(executable, parameters, integers, results);
+    bound = recent.find({key.data(), key.size()}).value;
+    if (bound == nullptr) {
+      const auto record = std::make_shared<BoundRun>();
+      record->owner = executable.shared_from_this();
+      Run(executable, parameters, numbers, integers, results, record.get()).run();
+      // Found anew: runs of the body of a scan use the table, too.
+      recent.find({key.data(), key.size()}).value = bound = record;
+      return;
+    }
+  }
+  if (!bound->possible)
+    return Run(executable, parameters, numbers, integers, results, nullptr).run();
+  bound->run(parameters, numbers, results);
+}
+
+/// The same of a program with complex values, on the same memory seen as reals.
+void run_complex(std::shared_ptr<const BoundRun>& bound, const Executable& executable,
+                 std::span<const Tensor> parameters, std::span<const Scalar> numbers,
+                 std::span<const int64_t> integers, std::span<Tensor> results) {
   const auto as_reals = [](std::span<const Tensor> tensors) {
     SmallVector<Tensor, 4> reals;
     for (const Tensor& tensor : tensors)
@@ -553,9 +644,8 @@ void run_complex(const Executable& executable, std::span<const Tensor> parameter
   };
   const SmallVector<Tensor, 4> reals = as_reals(parameters);
   SmallVector<Tensor, 4> made = as_reals(results);
-  Run(executable, {reals.data(), reals.size()}, numbers, integers, {made.data(), made.size()},
-      nullptr)
-      .run();
+  run_plan(bound, executable, {reals.data(), reals.size()}, numbers, integers,
+           {made.data(), made.size()});
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i].defined()) continue;
     const ir::Node& node =
@@ -632,7 +722,8 @@ Results run_in_blocks(const Executable& executable, const RunShape& shape,
   if (executable.is_complex) {  // every result has a block
     for (size_t i = 0; i < blocks.size(); ++i)
       if (!results[i].defined()) results[i] = blocks[i];
-    run_complex(executable, parameters, numbers, integers, {results.data(), results.size()});
+    std::shared_ptr<const BoundRun> bound;
+    run_complex(bound, executable, parameters, numbers, integers, {results.data(), results.size()});
     return results;
   }
   Run run(executable, parameters, numbers, integers, {results.data(), results.size()}, nullptr);
@@ -687,26 +778,8 @@ void run_into(std::shared_ptr<const BoundRun>& bound, const Executable& executab
     }
   }
   if (executable.is_complex) [[unlikely]]
-    return run_complex(executable, parameters, numbers, integers, results);
-  if (!are_safe(executable.plan, parameters, results))
-    return Run(executable, parameters, numbers, integers, results, nullptr).run();
-  if (bound == nullptr) {
-    constexpr size_t kRecentRuns = 512;
-    static thread_local RecentCache<BoundRun, kRecentRuns> recent;
-    const auto key = run_key(executable, parameters, integers, results);
-    bound = recent.find({key.data(), key.size()}).value;
-    if (bound == nullptr) {
-      const auto record = std::make_shared<BoundRun>();
-      record->owner = executable.shared_from_this();
-      Run(executable, parameters, numbers, integers, results, record.get()).run();
-      // Found anew: runs of the body of a scan use the table, too.
-      recent.find({key.data(), key.size()}).value = bound = record;
-      return;
-    }
-  }
-  if (!bound->possible)
-    return Run(executable, parameters, numbers, integers, results, nullptr).run();
-  bound->run(parameters, numbers, results);
+    return run_complex(bound, executable, parameters, numbers, integers, results);
+  run_plan(bound, executable, parameters, numbers, integers, results);
 }
 
 }  // namespace flambeau

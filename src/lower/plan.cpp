@@ -138,7 +138,7 @@ class Planner {
     if (n.primitive->cls == PrimitiveClass::Elementwise) {
       SmallVector<DType, 4> dtypes;
       for (const NodeId argument : n.arguments) dtypes.push_back(node(argument).type.dtype);
-      cost = core_operations(n, dtypes);
+      cost = core_operations(*n.primitive, n.type.dtype, n.attributes, dtypes);
     }
     for (const NodeId argument : n.arguments) {
       if (cost >= most) break;

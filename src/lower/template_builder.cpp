@@ -99,18 +99,19 @@ const char* row_of(ir::CoreOp op) {
 int combination_cost(const Node& scan) {
   SmallVector<DType, 4> dtypes;
   for (int i = 0; i <= scan.primitive->arity; ++i) dtypes.push_back(scan.type.dtype);
-  return core_operations(scan, dtypes);
+  return core_operations(*scan.primitive, scan.type.dtype, scan.attributes, dtypes);
 }
 
 }  // namespace
 
-int core_operations(const Node& node, std::span<const DType> dtypes) {
+int core_operations(const ir::Primitive& primitive, DType dtype, const ir::Attributes& attributes,
+                    std::span<const DType> dtypes) {
   std::vector<ir::Container> cells;
   std::vector<ir::Instruction> instructions;
   ir::CellEmitter emitter(cells, instructions);
   SmallVector<ir::Operand, 4> operands;
-  for (const DType dtype : dtypes) operands.push_back(emitter.constant(dtype, 0.0));
-  ir::emit_elementwise(*node.primitive, emitter, node.type.dtype, operands, node.attributes);
+  for (const DType of : dtypes) operands.push_back(emitter.constant(of, 0.0));
+  ir::emit_elementwise(primitive, emitter, dtype, operands, attributes);
   return static_cast<int>(instructions.size());
 }
 

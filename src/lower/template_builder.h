@@ -28,7 +28,8 @@ std::optional<AxisIndex> affine_index(const ir::Program& program, const std::vec
                                       ir::NodeId id, const IndexEnv& env);
 
 /// The core operations of an elementwise or scan node on operands of these dtypes.
-int core_operations(const ir::Node& node, std::span<const DType> dtypes);
+int core_operations(const ir::Primitive& primitive, DType dtype, const ir::Attributes& attributes,
+                    std::span<const DType> dtypes);
 
 /// Where a scan of `extent` elements stands in iteration `loop` of the kernel's reduced loop.
 AxisIndex scan_position(const ir::Node& scan, int loop);

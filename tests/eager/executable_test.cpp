@@ -6,12 +6,15 @@
 
 #include <array>
 #include <bit>
+#include <cmath>
 #include <random>
 
 #include "ir/core_function.h"
 #include "ir/interpreter.h"
 #include "lower/plan.h"
+#include "lower/tables.h"
 #include "prim/build.h"
+#include "runtime/allocator.h"
 #include "tests/eager/array_of.h"
 
 namespace flambeau {
@@ -506,6 +509,65 @@ TEST(Executable, RepeatedRunsTakeNewMemoryAndNumbers) {
     for (int i = 0; i < 5; ++i)
       EXPECT_EQ(out.data<float>()[i],
                 in[0].data<float>()[i] + static_cast<float>(round) * in[1].data<float>()[i]);
+  }
+}
+
+/// cos of the positions of the last axis of p0, for each of its rows; times p0 if asked for.
+Program cosines(bool times_p0) {
+  Builder builder;
+  const Expr x = builder.parameter(DType::Float32, {Dim::size(0, 0), Dim::size(0, 1)});
+  const Expr place = prim::iota(builder, {Dim::size(0, 1)}, 0);
+  const Expr table = prim::convert(prim::cos(prim::convert(place, DType::Float64)), DType::Float32);
+  const Expr result = times_p0 ? prim::operator*(x, prim::broadcast_to(table, x.shape())) : table;
+  return builder.finish({&result, 1});
+}
+
+TEST(Executable, TablesAreKept) {
+  const Program program = cosines(true);
+  const auto executable = make_executable(program);
+  EXPECT_EQ(lower::find_tables(plan_of(*executable)).steps, (std::vector<bool>{true, false}));
+  expect_interpreter_bits(program, {random_tensor({20, 301}, DType::Float32, 1)});
+  expect_interpreter_bits(program, {random_tensor({20, 302}, DType::Float32, 1)});
+  expect_interpreter_bits(program, {random_tensor({21, 301}, DType::Float32, 2)});
+  // One that takes too much is made in each run.
+  const Tensor wide = Tensor::empty({8, int64_t{9} << 18});
+  std::fill_n(wide.data<float>(), wide.numel(), 1.0F);
+  const int64_t last = wide.sizes()[1] - 1;
+  for (int round = 0; round < 2; ++round) {
+    const size_t before = memory_stats().allocated_bytes;
+    const Results got = run(*executable, {&wide, 1}, {}, {});
+    EXPECT_EQ(got[0].data<float>()[last], static_cast<float>(std::cos(static_cast<double>(last))));
+    EXPECT_LE(memory_stats().allocated_bytes - before, wide->storage->bytes() + 4096);
+  }
+}
+
+TEST(Executable, ATableThatIsAResultIsEachRunsOwn) {
+  const auto executable = make_executable(cosines(false));
+  EXPECT_FALSE(lower::find_tables(plan_of(*executable)).any());
+  const Tensor x = random_tensor({2, 300}, DType::Float32, 1);
+  for (int round = 0; round < 3; ++round) {
+    const Results got = run(*executable, {&x, 1}, {}, {});
+    EXPECT_EQ(got[0].data<float>()[0], 1);
+    got[0].data<float>()[0] = 7;
+  }
+}
+
+TEST(Executable, CopiesOfReshapesAreRepeatedOnOtherMemory) {
+  Builder builder;
+  const Expr x = builder.parameter(DType::Float32, shape_of(0, {6, 35, 2}));
+  const Expr columns = prim::reshape(prim::transpose(x, 0, 1), {Dim(35), Dim(12)});
+  const Expr result =
+      prim::reshape(prim::transpose(prim::operator*(columns, 2.0), 0, 1), {Dim(420)});
+  const Program program = builder.finish({&result, 1});
+  for (const uint32_t seed : {1U, 2U})
+    expect_interpreter_bits(program, {random_tensor({6, 35, 2}, DType::Float32, seed)});
+  const auto executable = make_executable(program);
+  for (int round = 0; round < 2; ++round) {
+    const Tensor in = random_tensor({6, 35, 2}, DType::Float32, 3);
+    const Tensor given = Tensor::empty({420});
+    const Results results = run(*executable, {&in, 1}, {}, {}, {&given, 1});
+    EXPECT_TRUE(results[0].is_same(given));
+    EXPECT_EQ(given.data<float>()[1], in.data<float>()[2] * 2);
   }
 }
 

@@ -4,6 +4,7 @@
 // constants of the program.
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "ops/functions.h"
@@ -20,11 +21,22 @@ constexpr int64_t kLargestStep = 64;
 /// So is a whole length without such a divisor up to this; beyond it is a convolution.
 constexpr int64_t kLargestProduct = 256;
 
+/// The divisor that n is split by: of as few steps as there may be, all about as large.
 int64_t step_of(int64_t n) {
   if (n <= kLargestStep) return n;
-  for (int64_t d = kLargestStep; d > 1; --d)
-    if (n % d == 0) return d;
-  return n;
+  int steps = 1;
+  for (int64_t most = kLargestStep; most < n; most *= kLargestStep) ++steps;
+  const double wanted = std::pow(static_cast<double>(n), 1.0 / steps);
+  int64_t best = n;
+  double least = std::numeric_limits<double>::infinity();
+  for (int64_t d = 2; d <= kLargestStep; ++d) {
+    const double distance = std::abs(std::log(static_cast<double>(d) / wanted));
+    if (n % d == 0 && distance < least) {
+      best = d;
+      least = distance;
+    }
+  }
+  return best;
 }
 
 /// exp(sign 2 pi i a b / n) for a < rows, b < columns.
