@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import glob
+from pathlib import Path
 from typing import Any
 
 import flambeau as torch
@@ -48,6 +49,31 @@ def test_a_failure_is_told() -> None:
     with pytest.raises(mp.ProcessRaisedException, match="no such luck") as raised:
         mp.start_processes(fails, nprocs=2, start_method="fork")
     assert raised.value.error_index == 1
+
+
+def test_a_process_that_fails_while_it_is_looked_at_is_told(tmp_path: Path) -> None:
+    class Ending:
+        """Ends with an error when it has been looked at twice."""
+
+        looks, sentinel, pid = 0, 0, 0
+
+        @property
+        def exitcode(self) -> int | None:
+            self.looks += 1
+            return None if self.looks <= 2 else 1
+
+        def is_alive(self) -> bool:
+            return self.exitcode is None
+
+        def join(self, timeout: float | None = None) -> None:
+            pass
+
+    report = tmp_path / "report"
+    report.write_text("no such luck")
+    context = mp.ProcessContext([Ending()], [str(report)])
+    with pytest.raises(mp.ProcessRaisedException, match="no such luck"):
+        for _ in range(3):
+            assert not context.join(timeout=0)
 
 
 @pytest.mark.parametrize("strategy", ["file_descriptor", "file_system"])

@@ -76,12 +76,10 @@ class ProcessContext:
         alive = [process for process in self.processes if process.is_alive()]
         if alive:
             multiprocessing.connection.wait([process.sentinel for process in alive], timeout)
-        failed = next(
-            (i for i, process in enumerate(self.processes) if process.exitcode not in (None, 0)),
-            None,
-        )
+        codes = [process.exitcode for process in self.processes]  # once: more may end meanwhile
+        failed = next((i for i, code in enumerate(codes) if code not in (None, 0)), None)
         if failed is None:
-            return not any(process.is_alive() for process in self.processes)
+            return None not in codes
         for process in self.processes:
             if process.is_alive():
                 process.terminate()
