@@ -50,7 +50,10 @@ double draw_gamma(RandomSource& source, double shape) {
 /// A Poisson variate: by transformed rejection (Hoermann, 1993) where the rate is large, else by a
 /// product of uniform numbers.
 double draw_poisson(RandomSource& source, double rate) {
-  if (rate == 0) return 0;
+  check(rate >= 0, [&] {
+    return concat("poisson: invalid Poisson rate, expected rate to be non-negative, got ", rate);
+  });
+  if (rate == 0 || std::isinf(rate)) return rate;
   if (rate < 10) {
     const double limit = std::exp(-rate);
     double count = 0;
@@ -118,7 +121,8 @@ const Register kStandardGamma(
             });
           }));
 const Register kPoisson(drawn("poisson(Tensor self, Generator? generator=None) -> Tensor",
-                              "Poisson variates, whose rates self holds.",
+                              "Poisson variates, whose rates self holds. RuntimeError for one "
+                              "that is negative or NaN.",
                               [](HostCall& host) { draw_elements(host, draw_poisson); }));
 
 }  // namespace
