@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compile/view_form.h"
+
 namespace flambeau::compiler {
 namespace {
 
@@ -58,10 +60,17 @@ class FlowFinder {
     const auto& current = current_[slot_of(window)];
     if (current.empty()) return;
     const int32_t last = current.back();
-    if (flow_.values[static_cast<size_t>(last)].window == window)
+    if (is_view(flow_.values[static_cast<size_t>(last)].window, window))
       flow_.value_of[static_cast<size_t>(position)] = last;
     else
       store_all(slot_of(window));
+  }
+
+  bool is_view(int32_t base, int32_t view) const {
+    const auto& windows = recording_.windows;
+    return base == view ||
+           view_form(windows[static_cast<size_t>(base)], windows[static_cast<size_t>(view)])
+               .has_value();
   }
 
   /// `first`: where the results of the entry begin.

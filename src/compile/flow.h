@@ -1,7 +1,7 @@
 #pragma once
 // What flows from run to run in a recording: mutation turned into values. Every write of a window
-// makes a value; a run that reads exactly the window that was written last on its storage reads
-// that value, any other read after a write reads memory.
+// makes a value; a run that reads the window that was written last on its storage, or a view of it
+// (view_form.h), reads that value, any other read after a write reads memory.
 
 #include "compile/recording.h"
 
@@ -10,7 +10,7 @@ namespace flambeau::compiler {
 struct Value {
   int32_t window;
   /// True if memory must hold it: somebody sees it after the recording, or reads its storage
-  /// through another window.
+  /// through a window that is no view of it.
   bool stored = false;
 };
 
@@ -18,8 +18,8 @@ struct Flow {
   static constexpr int32_t kMemory = -1;
 
   std::vector<Value> values;
-  /// Per operand of the recording: the value that a parameter reads or kMemory; the value that a
-  /// result is, or kMemory.
+  /// Per operand of the recording: the value that a parameter reads, whole or as a view of the
+  /// value's window, or kMemory; the value that a result is, or kMemory.
   std::vector<int32_t> value_of;
   std::vector<bool> needed;  ///< per entry: it writes what is seen or what a needed run reads
 };

@@ -14,8 +14,10 @@ constexpr size_t kMaxEntries = 12;    // of a region
 constexpr double kWorthwhile = 0.97;  // of the time of two regions, what one must stay below
 constexpr double kBlocksBytes = 0.9;  // of the bytes of two regions, the same for rows in blocks
 
+constexpr std::string_view kTooMany = "one kernel would read too many tensors";
+
 /// Walks over the runs in order; each joins the earlier region that makes what it reads where that
-/// pays most, or begins one.
+/// pays most, or begins one. Regions that make the rest of what it reads, for it alone, join, too.
 class Fuser {
  public:
   Fuser(const Recording& recording, const Flow& flow)
@@ -36,7 +38,8 @@ class Fuser {
     for (size_t i = 0; i < recording_.entries.size(); ++i)
       if (flow_.needed[i]) place(static_cast<int32_t>(i));
     std::vector<Node*> order;
-    for (Node& node : nodes_) order.push_back(&node);
+    for (Node& node : nodes_)
+      if (!node.region.entries.empty()) order.push_back(&node);
     std::sort(order.begin(), order.end(),
               [](const Node* a, const Node* b) { return a->order < b->order; });
     std::vector<Region> regions;
@@ -49,7 +52,8 @@ class Fuser {
     Region region;
     double time = 0;
     int32_t order = 0;
-    bool has_successor = false;
+    SmallVector<int32_t, 4> successors = {};  // nodes that must run after it
+    int32_t absorbed_by = -1;
   };
   /// Who wrote and read a storage last.
   struct SlotState {
@@ -63,16 +67,27 @@ class Fuser {
     return slots_[static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot)];
   }
   Node& node(int32_t number) { return nodes_[static_cast<size_t>(number)]; }
+  /// The node that holds the runs of node `number` by now.
+  int32_t present(int32_t number) const {
+    while (nodes_[static_cast<size_t>(number)].absorbed_by >= 0)
+      number = nodes_[static_cast<size_t>(number)].absorbed_by;
+    return number;
+  }
+  template <class List>
+  bool names(const List& list, int32_t present_node) const {
+    return std::any_of(list.begin(), list.end(),
+                       [&](int32_t number) { return present(number) == present_node; });
+  }
 
   /// The regions that must run before the entry.
   std::vector<int32_t> dependencies(const Entry& entry) {
     std::vector<int32_t> found;
     for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
-      for (const int32_t writer : slot_at(o).writers) found.push_back(writer);
+      for (const int32_t writer : slot_at(o).writers) found.push_back(present(writer));
     for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
       if (recording_.operands[static_cast<size_t>(o)] < 0) continue;
-      for (const int32_t writer : slot_at(o).writers) found.push_back(writer);
-      for (const int32_t reader : slot_at(o).readers) found.push_back(reader);
+      for (const int32_t writer : slot_at(o).writers) found.push_back(present(writer));
+      for (const int32_t reader : slot_at(o).readers) found.push_back(present(reader));
     }
     std::sort(found.begin(), found.end());
     found.erase(std::unique(found.begin(), found.end()), found.end());
@@ -89,7 +104,9 @@ class Fuser {
     std::optional<Joined> best;
     for (const int32_t candidate : candidates(entry)) {
       if (!may_join(entry, candidate, before)) continue;
-      std::optional<Joined> joined = join(number, alone, time, candidate);
+      std::vector<int32_t> entries = node(candidate).region.entries;
+      entries.push_back(number);
+      std::optional<Joined> joined = join(std::move(entries), node(candidate), alone, time);
       if (!joined || (best && best->gain >= joined->gain)) continue;
       best = std::move(joined);
       home = candidate;
@@ -102,6 +119,45 @@ class Fuser {
       nodes_.push_back({std::move(alone), time, next_order_++});
     }
     note(entry, home, before);
+    if (host_program_of(*entry.program) != nullptr) return;
+    for (const int32_t candidate : candidates(entry))
+      if (candidate != home) absorb(home, candidate);
+  }
+
+  /// Joins a region of which `home` alone reads what it makes, if that pays.
+  void absorb(int32_t home, int32_t producer) {
+    Node& into = node(home);
+    Node& from = node(producer);
+    const auto is_home = [&](int32_t other) { return present(other) == home; };
+    if (!std::all_of(from.successors.begin(), from.successors.end(), is_home) ||
+        host_program_of(*into.region.program) != nullptr ||
+        host_program_of(*from.region.program) != nullptr ||
+        into.region.entries.size() + from.region.entries.size() > kMaxEntries ||
+        into.region.parameters.size() > kMaxParameters + from.region.outputs.size() ||
+        reads_memory_of(into.region, producer))
+      return;
+    std::vector<int32_t> entries = from.region.entries;
+    entries.insert(entries.end(), into.region.entries.begin(), into.region.entries.end());
+    std::sort(entries.begin(), entries.end());
+    std::optional<Joined> joined = join(std::move(entries), into, from.region, from.time);
+    if (!joined) return;
+    joined->region.apart = into.region.apart;
+    into.region = std::move(joined->region);
+    into.time = joined->time;
+    from.region = {};
+    from.absorbed_by = home;
+  }
+
+  /// True if the region reads from memory what node `writer` writes.
+  bool reads_memory_of(const Region& region, int32_t writer) {
+    for (const int32_t number : region.entries) {
+      const Entry& entry = recording_.entries[static_cast<size_t>(number)];
+      for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
+        if (value_at(o) >= 0) continue;
+        if (names(slot_at(o).writers, writer)) return true;
+      }
+    }
+    return false;
   }
 
   /// Regions that make values which the entry reads, the last first.
@@ -110,7 +166,7 @@ class Fuser {
     for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
       const int32_t value = value_at(o);
       if (value < 0) continue;
-      const int32_t producer = region_of_value_[static_cast<size_t>(value)];
+      const int32_t producer = present(region_of_value_[static_cast<size_t>(value)]);
       if (std::find(found.begin(), found.end(), producer) == found.end()) found.push_back(producer);
     }
     std::sort(found.rbegin(), found.rend());
@@ -125,16 +181,24 @@ class Fuser {
       return false;
     apart_ = "the region before holds as many runs as one may";
     if (home.region.entries.size() >= kMaxEntries) return false;
+    apart_ = kTooMany;
+    const auto is_elsewhere = [&](int32_t o) {
+      return value_at(o) < 0 ||
+             present(region_of_value_[static_cast<size_t>(value_at(o))]) != candidate;
+    };
+    size_t read = 0;
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
+      read += is_elsewhere(o) ? 1 : 0;
+    if (read > kMaxParameters) return false;  // most of them are not one tensor twice
     apart_ = "it reads through another view what the region before writes";
     // What it reads from memory that the region writes has to be there.
     for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
       if (value_at(o) >= 0) continue;
-      const auto& writers = slot_at(o).writers;
-      if (std::find(writers.begin(), writers.end(), candidate) != writers.end()) return false;
+      if (names(slot_at(o).writers, candidate)) return false;
     }
     // Either the entry moves to the region or the region to the entry.
     apart_ = "other regions run in between";
-    if (!home.has_successor) return true;
+    if (home.successors.empty()) return true;
     return std::all_of(before.begin(), before.end(), [&](int32_t other) {
       return other == candidate || node(other).order < home.order;
     });
@@ -146,15 +210,14 @@ class Fuser {
     double time, gain;
   };
 
-  std::optional<Joined> join(int32_t number, const Region& alone, double time, int32_t candidate) {
-    const Node& home = node(candidate);
-    std::vector<int32_t> entries = home.region.entries;
-    entries.push_back(number);
+  /// `home` and another region, which takes `time`, as one of `entries`.
+  std::optional<Joined> join(std::vector<int32_t> entries, const Node& home, const Region& alone,
+                             double time) {
     for (const int32_t e : entries) mark_stored(e, entries);
     std::optional<Region> merged = merge(recording_, flow_, std::move(entries), is_stored_);
     apart_ = "its program and that of the region before do not fit together";
     if (!merged) return std::nullopt;
-    apart_ = "one kernel would read too many tensors";
+    apart_ = kTooMany;
     if (merged->parameters.size() > kMaxParameters) return std::nullopt;
     apart_ = "both write one storage, through different views";
     if (!writes_apart(recording_, *merged)) return std::nullopt;
@@ -180,7 +243,7 @@ class Fuser {
   /// True if the runs of both, as one program, may take their rows in blocks (block_rows.h), and
   /// that saves memory. It does not look at the sizes at hand: which form runs is decided for each.
   static bool saves_memory(const Region& both, const Region& home, const Region& alone) {
-    return in_row_blocks(*both.program) != nullptr &&
+    return !reads_by_view(both, home, alone) && in_row_blocks(*both.program) != nullptr &&
            typical_bytes(*both.program) <
                (typical_bytes(*home.program) + typical_bytes(*alone.program)) * kBlocksBytes;
   }
@@ -199,11 +262,11 @@ class Fuser {
   }
 
   void note(const Entry& entry, int32_t home, const std::vector<int32_t>& before) {
-    for (const int32_t other : before)
-      if (other != home) node(other).has_successor = true;
     const auto add = [&](auto& list) {
       if (std::find(list.begin(), list.end(), home) == list.end()) list.push_back(home);
     };
+    for (const int32_t other : before)
+      if (other != home) add(node(other).successors);
     for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) add(slot_at(o).readers);
     for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
       const int32_t value = value_at(o);

@@ -22,15 +22,24 @@ using ir::PrimitiveClass;
 using ir::Program;
 
 int64_t value_of(const Recording& recording, const IntegerSource& source) {
-  return source.integer >= 0 ? recording.integers[static_cast<size_t>(source.integer)]
-                             : recording.windows[static_cast<size_t>(source.window)]
-                                   .info.sizes[static_cast<size_t>(source.axis)];
+  if (source.integer >= 0) return recording.integers[static_cast<size_t>(source.integer)];
+  const Window& window = recording.windows[static_cast<size_t>(source.window)];
+  if (source.part == IntegerSource::Part::Size)
+    return window.info.sizes[static_cast<size_t>(source.axis)];
+  const auto form = view_form(recording.windows[static_cast<size_t>(source.base)], window);
+  const ViewForm::Digit& digit = form.value().digits[static_cast<size_t>(source.axis)];
+  return source.part == IntegerSource::Part::Extent ? digit.extent : digit.start;
 }
 
-IntegerFacts::IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources)
-    : sources_(std::move(sources)) {
+IntegerFacts::IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources,
+                           std::vector<ViewRead> views)
+    : sources_(std::move(sources)), views_(std::move(views)) {
   std::unordered_map<int64_t, int32_t> first;
   for (size_t i = 0; i < sources_.size(); ++i) {
+    if (sources_[i].part == IntegerSource::Part::Start) {  // nothing asks what it is equal to
+      classes_.push_back(static_cast<int32_t>(i));
+      continue;
+    }
     const int64_t value = value_of(recording, sources_[i]);
     classes_.push_back(
         value == 1 ? -1 : first.try_emplace(value, static_cast<int32_t>(i)).first->second);
@@ -38,6 +47,11 @@ IntegerFacts::IntegerFacts(const Recording& recording, std::vector<IntegerSource
 }
 
 bool IntegerFacts::hold(const Recording& recording) const {
+  for (const ViewRead& view : views_) {
+    const auto form = view_form(recording.windows[static_cast<size_t>(view.base)],
+                                recording.windows[static_cast<size_t>(view.window)]);
+    if (!form || !form->is_like(view.form)) return false;
+  }
   for (size_t i = 0; i < sources_.size(); ++i) {
     const int32_t same = classes_[i];
     if (same == static_cast<int32_t>(i)) continue;
@@ -57,6 +71,13 @@ std::shared_ptr<const Executable> relaxed(const Executable& executable) {
 }
 
 }  // namespace
+
+bool reads_by_view(const Region& both, const Region& one, const Region& other) {
+  const auto views = [](const Region& region) {
+    return region.facts ? region.facts->views().size() : 0;
+  };
+  return views(both) > views(one) + views(other);
+}
 
 bool writes_apart(const Recording& recording, const Region& region) {
   std::vector<size_t> written;
@@ -94,6 +115,8 @@ Region region_of(const Recording& recording, int32_t number) {
 namespace {
 
 constexpr size_t kMaxNodes = 600;
+/// In wiring: what follows is read through a view.
+constexpr int32_t kView = std::numeric_limits<int32_t>::min() + 1;
 
 /// What break_merges() was given; null for nothing.
 std::atomic<const std::vector<std::string>*> broken_ops = nullptr;
@@ -109,7 +132,7 @@ class Merger {
 
   std::optional<Region> merge() {
     collect();
-    region_.facts.emplace(recording_, std::move(sources_));
+    region_.facts.emplace(recording_, std::move(sources_), std::move(views_));
     choose_symbols();
     // The cache of programs by what the merger looks at.
     constexpr size_t kMaxMerged = 4096;
@@ -145,11 +168,15 @@ class Merger {
       for (int32_t o = e.parameters.begin; o < e.parameters.end; ++o) {
         const int32_t value = flow_.value_of[static_cast<size_t>(o)];
         const auto here = made.find(value);
+        const int32_t w = recording_.operands[static_cast<size_t>(o)];
         if (value >= 0 && here != made.end()) {
+          if (const int32_t base = flow_.values[static_cast<size_t>(value)].window; base != w) {
+            wiring_.push_back(kView);
+            add_view(base, w);
+          }
           wiring_.push_back(-1 - here->second);
           continue;
         }
-        const int32_t w = recording_.operands[static_cast<size_t>(o)];
         const int64_t identity = int64_t{w} << 32 | static_cast<uint32_t>(value);
         const auto [input, fresh] =
             inputs.try_emplace(identity, static_cast<int32_t>(region_.parameters.size()));
@@ -178,6 +205,21 @@ class Merger {
     }
   }
 
+  /// The extents of the view, then of each digit its extent and, if it is cut, its start.
+  void add_view(int32_t base, int32_t w) {
+    add_extents(w);
+    views_.push_back({base, w, view_form(window(base), window(w)).value()});
+    const auto& digits = views_.back().form.digits;
+    for (size_t d = 0; d < digits.size(); ++d) {
+      const auto digit = static_cast<int32_t>(d);
+      sources_.push_back(
+          {.window = w, .axis = digit, .base = base, .part = IntegerSource::Part::Extent});
+      if (digits[d].is_cut())
+        sources_.push_back(
+            {.window = w, .axis = digit, .base = base, .part = IntegerSource::Part::Start});
+    }
+  }
+
   void add_extents(int32_t w) {
     first_extent_.emplace_back(sources_.size());
     for (size_t axis = 0; axis < window(w).info.sizes.size(); ++axis)
@@ -190,7 +232,8 @@ class Merger {
     const auto& classes = region_.facts->classes();
     symbols_.assign(sources.size(), std::nullopt);
     for (size_t i = 0; i < sources.size(); ++i) {
-      if (classes[i] < 0 || sources[i].window < 0) continue;
+      if (classes[i] < 0 || sources[i].window < 0 || sources[i].part != IntegerSource::Part::Size)
+        continue;
       std::optional<Dim>& symbol = symbols_[static_cast<size_t>(classes[i])];
       const auto parameter =
           std::find(region_.parameters.begin(), region_.parameters.end(), sources[i].window);
@@ -228,6 +271,7 @@ class Merger {
     hasher.add(wiring_.size());
     for (const int32_t wire : wiring_) hasher.add(wire);
     for (const int32_t same : region_.facts->classes()) hasher.add(same);
+    for (const ViewRead& view : region_.facts->views()) view.form.hash_into(hasher);
     return hasher.finish();
   }
 
@@ -251,13 +295,25 @@ class Merger {
     size_t wire = 0;
     size_t source = 0;  // of integers
     size_t extent = 0;  // of first_extent_
+    size_t view = 0;    // of the facts' views
     for (const int32_t number : region_.entries) {
       const Entry& e = entry(number);
       const Program& program = program_of(*e.program);
       std::vector<Expr> arguments;
       std::vector<ir::Shape> shapes;
       for (const ir::Type& type : program.parameters) {
-        const int32_t from = wiring_[wire++];
+        int32_t from = wiring_[wire++];
+        if (from == kView) {
+          from = wiring_[wire++];
+          const ViewForm& form = region_.facts->views()[view++].form;
+          const Expr& base = made[static_cast<size_t>(-1 - from)];
+          const ir::Shape shape = extents(extent++, form.digit_of.size());
+          source += form.digit_of.size();
+          arguments.push_back(read_view(base, form, shape, source));
+          if (arguments.back().dtype() != type.dtype) return std::nullopt;
+          shapes.push_back(shape);
+          continue;
+        }
         if (from >= static_cast<int32_t>(inputs.size())) {
           const ir::Shape shape = extents(extent++, type.shape.size());
           source += type.shape.size();
@@ -282,10 +338,8 @@ class Merger {
       for (const ir::NodeId id : program.results) {
         const int32_t kind = wiring_[wire++];
         if (kind == std::numeric_limits<int32_t>::min()) continue;
-        const Expr value = values[static_cast<size_t>(id)];
-        // What later runs take it for: its extents are known by their values alone.
-        const size_t rank = static_cast<size_t>(value.rank());
-        if (!(value.shape() == extents(extent++, rank))) return std::nullopt;
+        const size_t rank = static_cast<size_t>(values[static_cast<size_t>(id)].rank());
+        const Expr value = with_extents(values[static_cast<size_t>(id)], extents(extent++, rank));
         source += rank;
         made.push_back(value);
         if (kind == 1) results.push_back(value);
@@ -298,6 +352,66 @@ class Merger {
     }
     Program program = builder.finish(results);
     return is_fast() ? prim::relax(program) : program;
+  }
+
+  /// A view of `base` with these extents. Sources from number `source` on are what the form takes.
+  Expr read_view(const Expr& base, const ViewForm& form, const ir::Shape& shape,
+                 size_t& source) const {
+    const size_t count = form.digits.size();
+    SmallVector<Dim, 6> numbers;
+    SmallVector<Dim, 6> starts;
+    for (const ViewForm::Digit& digit : form.digits) {
+      numbers.push_back(dim(source++));
+      starts.push_back(digit.is_cut() ? dim(source++) : Dim(0));
+    }
+    // The outermost digit of an axis is what the others leave of it.
+    ir::Shape digits;
+    for (size_t d = 0; d < count; ++d) {
+      const int32_t axis = form.digits[d].axis;
+      if (d > 0 && form.digits[d - 1].axis == axis) {
+        digits.push_back(numbers[d]);
+        continue;
+      }
+      Dim others = 1;
+      for (size_t inner = d + 1; inner < count && form.digits[inner].axis == axis; ++inner)
+        others = others * numbers[inner];
+      digits.push_back(base.dim(axis).floor_div(others));
+    }
+    Expr value = digits == base.shape() ? base : prim::reshape(base, digits);
+    SmallVector<int64_t, 6> still;
+    SmallVector<int64_t, 6> order;  // walked digits as the view has them
+    SmallVector<int64_t, 6> places;
+    std::vector<Dim> lengths(count, Dim(1));
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      if (form.digit_of[axis] < 0) continue;
+      lengths[static_cast<size_t>(form.digit_of[axis])] = shape[axis];
+      order.push_back(form.digit_of[axis]);
+      places.push_back(static_cast<int64_t>(axis));
+    }
+    for (size_t d = 0; d < count; ++d) {
+      if (form.digits[d].is_cut() || !(value.dim(static_cast<int>(d)) == lengths[d]))
+        value = prim::slice(value, static_cast<int>(d), starts[d], lengths[d]);
+      if (!form.digits[d].is_walked) still.push_back(static_cast<int64_t>(d));
+    }
+    if (!still.empty()) value = prim::squeeze(value, {still.data(), still.size()});
+    for (int64_t& digit : order)
+      digit -= std::count_if(still.begin(), still.end(), [&](int64_t s) { return s < digit; });
+    if (!std::is_sorted(order.begin(), order.end()))
+      value = prim::permute(value, {order.data(), order.size()});
+    if (value.shape() == shape) return value;
+    return prim::broadcast(value, {places.data(), places.size()}, shape);
+  }
+
+  /// `value`, whose extents are `shape` in all recordings that the facts hold for, as later runs
+  /// take it: under the symbols of those values.
+  static Expr with_extents(Expr value, const ir::Shape& shape) {
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      ir::Shape named = value.shape();
+      if (named[axis] == shape[axis]) continue;
+      named[axis] = shape[axis];
+      value = prim::reshape(value, named);
+    }
+    return value;
   }
 
   bool is_fast() const {
@@ -353,6 +467,7 @@ class Merger {
   Region region_;
   std::vector<int32_t> wiring_;  // per operand of the runs: what it is
   std::vector<IntegerSource> sources_;
+  std::vector<ViewRead> views_;
   std::vector<size_t> first_extent_;         // per input and result, in order: its first source
   std::vector<std::optional<Dim>> symbols_;  // per class, at its first source
 };

@@ -8,34 +8,48 @@
 #include <vector>
 
 #include "compile/flow.h"
+#include "compile/view_form.h"
 
 namespace flambeau::compiler {
 
-/// Where an integer of a merged program comes from when it is bound: an integer of a run, or the
-/// extent of a window.
+/// Where an integer of a merged program comes from when it is bound: an integer of a run, the
+/// extent of a window, or a number of the form of a window as a view of another one.
 struct IntegerSource {
-  int32_t integer = -1;  ///< of recording.integers
+  enum class Part : uint8_t { Size, Extent, Start };  ///< the last two: of a digit
+  int32_t integer = -1;                               ///< of recording.integers
   int32_t window = -1;
-  int32_t axis = 0;
+  int32_t axis = 0;  ///< of the window; number of the digit
+  int32_t base = -1;
+  Part part = Part::Size;
+};
+/// Inside a region a run reads a value, which is `base`, through this window.
+struct ViewRead {
+  int32_t base;
+  int32_t window;
+  ViewForm form;  ///< all but the numbers are facts
 };
 
 /// The integers of some runs, and what is known of them: which are equal.
 class IntegerFacts {
  public:
   /// Takes the present values as facts.
-  IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources);
-  /// What sources() and classes() of another say.
-  IntegerFacts(std::vector<IntegerSource> sources, std::vector<int32_t> classes)
-      : sources_(std::move(sources)), classes_(std::move(classes)) {}
-  /// True if all that was equal or 1 is so here.
+  IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources,
+               std::vector<ViewRead> views);
+  /// What sources(), classes() and views() of another say.
+  IntegerFacts(std::vector<IntegerSource> sources, std::vector<int32_t> classes,
+               std::vector<ViewRead> views)
+      : sources_(std::move(sources)), classes_(std::move(classes)), views_(std::move(views)) {}
+  /// True if all that was equal or 1 is so here, and views are of the same form.
   bool hold(const Recording& recording) const;
   const std::vector<IntegerSource>& sources() const { return sources_; }
   /// Per source: the first that is equal to it; -1 for 1.
   const std::vector<int32_t>& classes() const { return classes_; }
+  const std::vector<ViewRead>& views() const { return views_; }
 
  private:
   std::vector<IntegerSource> sources_;
   std::vector<int32_t> classes_;
+  std::vector<ViewRead> views_;
 };
 
 int64_t value_of(const Recording& recording, const IntegerSource& source);
@@ -51,6 +65,10 @@ struct Region {
   std::optional<IntegerFacts> facts;  ///< none for a single run
   std::string_view apart;             ///< why it is no part of an earlier region
 };
+
+/// True if a region that holds the runs of both reads a view of what the other makes. A product
+/// that is read by heads would be one of narrow products.
+bool reads_by_view(const Region& both, const Region& one, const Region& other);
 
 /// Parameters whose buffers a kernel can still stream; a region has no more.
 inline constexpr size_t kMaxParameters = 24;

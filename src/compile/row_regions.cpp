@@ -127,7 +127,8 @@ class Gatherer {
     }
     if (!down && !up) return false;
     std::optional<Region> both = merged(std::move(entries), {}, {});
-    if (!both || in_row_blocks(*both->program) == nullptr || !writes_apart(recording_, *both))
+    if (!both || in_row_blocks(*both->program) == nullptr || !writes_apart(recording_, *both) ||
+        reads_by_view(*both, regions_[producer], regions_[r]))
       return false;
     if (bytes_of(*both) >= (bytes_of(regions_[producer]) + bytes_of(regions_[r])) * kWorthwhile)
       return false;

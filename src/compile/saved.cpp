@@ -114,7 +114,41 @@ void write(Writer& out, const std::vector<IntegerSource>& sources) {
     out.word(source.integer);
     out.word(source.window);
     out.word(source.axis);
+    out.word(source.base);
+    out.word(static_cast<int64_t>(source.part));
   }
+}
+
+void write(Writer& out, const std::vector<ViewRead>& views) {
+  out.word(static_cast<int64_t>(views.size()));
+  for (const ViewRead& view : views) {
+    out.word(view.base);
+    out.word(view.window);
+    out.word(static_cast<int64_t>(view.form.digits.size()));
+    for (const ViewForm::Digit& digit : view.form.digits) {
+      out.word(digit.axis);
+      out.word(digit.is_walked ? 1 : 0);
+      out.word(digit.is_cut() ? 1 : 0);
+    }
+    out.list(view.form.digit_of);
+  }
+}
+
+std::vector<ViewRead> read_views(Reader& in, const Bounds& bounds) {
+  std::vector<ViewRead> views;
+  for (size_t left = in.count(); left > 0; --left) {
+    ViewRead& view = views.emplace_back();
+    view.base = in.number(0, bounds.windows);
+    view.window = in.number(0, bounds.windows);
+    for (size_t digits = in.count(); digits > 0; --digits) {
+      const int32_t axis = in.number(0, 64);
+      const bool is_walked = in.number(0, 2) == 1;
+      const bool is_cut = in.number(0, 2) == 1;
+      view.form.digits.push_back({is_cut ? 2 : 1, 0, 1, axis, is_walked});  // its numbers are none
+    }
+    in.list(view.form.digit_of, -1, static_cast<int64_t>(view.form.digits.size()));
+  }
+  return views;
 }
 
 std::vector<IntegerSource> read_sources(Reader& in, const Bounds& bounds) {
@@ -124,7 +158,11 @@ std::vector<IntegerSource> read_sources(Reader& in, const Bounds& bounds) {
     source.integer = in.number(-1, bounds.integers);
     source.window = in.number(-1, bounds.windows);
     source.axis = in.number(0, 64);
-    Reader::require_whole(source.integer >= 0 || source.window >= 0);
+    source.base = in.number(-1, bounds.windows);
+    source.part = static_cast<IntegerSource::Part>(in.number(0, 3));
+    Reader::require_whole(
+        source.integer >= 0 ||
+        (source.window >= 0 && (source.part == IntegerSource::Part::Size || source.base >= 0)));
     sources.push_back(source);
   }
   return sources;
@@ -150,6 +188,7 @@ void write(Writer& out, const Program& program, Numbering& executables,
     if (region.facts) {
       write(out, region.facts->sources());
       out.list(region.facts->classes());
+      write(out, region.facts->views());
     }
     out.text(region.apart);
   }
@@ -193,7 +232,7 @@ std::shared_ptr<const Program> read_program(
       std::vector<int32_t> classes;
       in.list(classes, -1, static_cast<int64_t>(sources.size()));
       Reader::require_whole(classes.size() == sources.size());
-      region.facts.emplace(std::move(sources), std::move(classes));
+      region.facts.emplace(std::move(sources), std::move(classes), read_views(in, bounds));
     }
     region.apart = lasting_name(std::string(in.text()));
     program->regions.push_back(std::move(region));

@@ -542,9 +542,58 @@ class Planner {
     return builder.finish();
   }
 
+  /// The first concatenation in the kernel of a pointwise root all of which a loop of the kernel
+  /// walks over, and that loop.
+  std::optional<std::pair<NodeId, int>> find_parts(NodeId id, const IndexEnv& env,
+                                                   std::vector<bool>& seen) const {
+    if (value_of_[index(id)] >= 0 || seen[index(id)]) return std::nullopt;
+    seen[index(id)] = true;
+    const Node& n = node(id);
+    if (n.primitive->cls == PrimitiveClass::Concatenate) {
+      const int loop = env.axes[static_cast<size_t>(n.attributes.axes[0])].as_loop();
+      if (loop >= 0) return std::pair(id, loop);
+    } else if (n.primitive->cls == PrimitiveClass::Elementwise) {
+      for (const NodeId argument : n.arguments)
+        if (const auto found = find_parts(argument, env, seen)) return found;
+    } else if (n.primitive == rows().broadcast || n.primitive == rows().permute ||
+               n.primitive->cls == PrimitiveClass::Reshape) {
+      if (const std::optional<IndexEnv> inner = operand_env(program_, n, env))
+        return find_parts(n.arguments[0], *inner, seen);
+    }
+    return std::nullopt;
+  }
+
+  /// A kernel for each part of a concatenation, instead of one that chooses at each element.
+  bool plan_parts(NodeId id, const RootSpace& root, NodeId concatenate, int loop, int value) {
+    const Node& parts = node(concatenate);
+    const auto axis = static_cast<size_t>(parts.attributes.axes[0]);
+    Dim start = 0;
+    for (const NodeId part : parts.arguments) {
+      const Dim& length = node(part).type.shape[axis];
+      Space space = root.space;
+      space.kept[static_cast<size_t>(loop)] = length;
+      SmallVector<AxisIndex, 5> axes = root.axes;
+      for (AxisIndex& a : axes)
+        if (a.as_loop() == loop) a.offset = start;
+      std::vector<int> values = value_of_;
+      values[index(id)] = -1;
+      TemplateBuilder builder(program_, values, std::move(space));
+      if (!builder.store_root(id, value, false, axes, axes)) return refuse(builder.offender());
+      plan_.steps.emplace_back(
+          KernelStep{std::make_shared<const KernelTemplate>(builder.finish())});
+      start = start + length;
+    }
+    return true;
+  }
+
   bool plan_kernel(NodeId id) {
     const std::optional<RootSpace> root = space_of(id);
     if (!root) return false;
+    if (!root->full && root->space.reduced.empty()) {
+      std::vector<bool> seen(program_.nodes.size(), false);
+      if (const auto parts = find_parts(id, {root->axes, -1}, seen))
+        return plan_parts(id, *root, parts->first, parts->second, new_value(id));
+    }
     const size_t step = plan_.steps.size();
     const int value = new_value(id);
     NodeId offender = -1;

@@ -52,9 +52,33 @@ AxisIndex constant_index(const Dim& value) {
 }
 
 /// A reshape that only splits axes and adds or removes axes of extent 1 is affine.
+/// True if the first of `parts` is what the others leave of `extent`, which they divide.
+bool is_split(const Dim& extent, std::span<const Dim> parts) {
+  if (parts.size() < 2 || parts[0].op() != ir::DimOp::FloorDiv || !(parts[0].left() == extent))
+    return false;
+  Dim others = 1;
+  for (const Dim& part : parts.subspan(1)) others = others * part;
+  return parts[0].right() == others;
+}
+
+/// True if the shapes differ in one extent: as there are as many elements, it is the same number.
+bool renames_one_extent(const Shape& from, const Shape& to) {
+  if (from.size() != to.size()) return false;
+  int others = 0;
+  for (size_t axis = 0; axis < from.size(); ++axis) {
+    others += from[axis] == to[axis] ? 0 : 1;
+    if (!(from[axis] == to[axis]) && (from[axis].is_one() || to[axis].is_one())) return false;
+  }
+  return others == 1;
+}
+
 std::optional<IndexEnv> reshape_env(const Shape& from, const Shape& to, const IndexEnv& env) {
   IndexEnv out;
   out.mask = env.mask;
+  if (renames_one_extent(from, to)) {
+    out.axes = env.axes;
+    return out;
+  }
   size_t t = 0;
   for (const Dim& extent : from) {
     if (extent.is_one()) {
@@ -64,12 +88,14 @@ std::optional<IndexEnv> reshape_env(const Shape& from, const Shape& to, const In
     AxisIndex index;
     Dim product = 1;
     bool any = false;
+    const size_t first = t;
     while (t < to.size() && (!any || !(product == extent))) {
       const size_t axis = t++;
       if (to[axis].is_one()) continue;
       index = any ? plus(times(index, to[axis]), env.axes[axis]) : env.axes[axis];
       product = any ? product * to[axis] : to[axis];
       any = true;
+      if (is_split(extent, {to.data() + first, t - first})) product = extent;
     }
     if (!any || !(product == extent)) return std::nullopt;
     out.axes.push_back(index);
@@ -355,7 +381,7 @@ ValueId TemplateBuilder::eval_new(NodeId id, const IndexEnv& env) {
     case PrimitiveClass::Pad:
       return eval_pad(node, env);
     case PrimitiveClass::Concatenate:
-      return eval_concatenate(node, env);
+      return chooses_in_rows(node, env) ? fail(id) : eval_concatenate(node, env);
     case PrimitiveClass::Gather: {
       const std::optional<IndexEnv> inner = gather_env(node, env);
       return inner ? eval(node.arguments[0], *inner) : -1;
@@ -502,6 +528,13 @@ ValueId TemplateBuilder::eval_pad(const Node& node, const IndexEnv& env) {
   return compute("select", node.type.dtype, {inner.mask, inside, outside});
 }
 
+bool TemplateBuilder::chooses_in_rows(const Node& concatenate, const IndexEnv& env) const {
+  const auto& terms = env.axes[static_cast<size_t>(concatenate.attributes.axes[0])].terms;
+  return std::any_of(terms.begin(), terms.end(), [&](const AxisIndex::Term& term) {
+    return term.loop >= static_cast<int>(kernel_.kept.size());
+  });
+}
+
 ValueId TemplateBuilder::eval_concatenate(const Node& node, const IndexEnv& env) {
   const auto axis = static_cast<size_t>(node.attributes.axes[0]);
   ValueId result = -1;
@@ -510,6 +543,11 @@ ValueId TemplateBuilder::eval_concatenate(const Node& node, const IndexEnv& env)
     const Dim& length = node_at(program_, part).type.shape[axis];
     IndexEnv inner = env;
     inner.axes[axis] = plus(env.axes[axis], constant_index(Dim(0) - start));
+    // A loop over that part alone.
+    if (const int loop = inner.axes[axis].as_loop();
+        loop >= 0 && loop < static_cast<int>(kernel_.kept.size()) &&
+        kernel_.kept[static_cast<size_t>(loop)] == length)
+      return eval(part, inner);
     const ValueId mask = in_range(inner.axes[axis], length, env.mask);
     inner.mask = mask;
     const ValueId value = eval(part, inner);

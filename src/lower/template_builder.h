@@ -79,6 +79,8 @@ class TemplateBuilder {
   /// True if `env`, without axis `skipped` of `shape`, is the position of the kept loops, in order.
   bool is_kept_position(const ir::Shape& shape, const IndexEnv& env, size_t skipped) const;
   ValueId eval_pad(const ir::Node& node, const IndexEnv& env);
+  /// True if elements of a reduced loop are of different parts: each pass would choose for each.
+  bool chooses_in_rows(const ir::Node& concatenate, const IndexEnv& env) const;
   ValueId eval_concatenate(const ir::Node& node, const IndexEnv& env);
   std::optional<IndexEnv> gather_env(const ir::Node& node, const IndexEnv& env);
   std::optional<AxisIndex> index_of(ir::NodeId id, const IndexEnv& env);
