@@ -244,11 +244,11 @@ def istft(
     half = input.size(-2) != n_fft if onesided is None else onesided
     spectrum = (input if input.dim() == 3 else input.unsqueeze(0)).transpose(-1, -2)
     norm = "ortho" if normalized else "backward"
-    if half and not return_complex:
-        frames = fft.irfft(spectrum, n_fft, norm=norm)
-    else:
+    if return_complex:
         frames = fft.ifft(spectrum, n_fft, norm=norm)
-        frames = frames if return_complex else frames.real
+    else:  # of both sides, the first tells of the other
+        spectrum = spectrum if half else spectrum[..., : n_fft // 2 + 1]
+        frames = fft.irfft(spectrum, n_fft, norm=norm)
     weights = _window("istft", window, width, n_fft, frames.real if return_complex else frames)
     count = frames.size(1)
     total = n_fft + hop * (count - 1)

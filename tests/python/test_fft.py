@@ -100,3 +100,10 @@ def test_a_number_has_no_axis_to_transform():
     for call in (torch.fft.fft, torch.fft.ihfft, lambda x: torch.fft.ihfftn(x, dim=(0,))):
         with pytest.raises(IndexError, match="tensor has no dimensions"):
             call(torch.tensor(1.0))
+
+
+def test_istft_of_both_sides_reads_the_first() -> None:
+    torch.manual_seed(0)
+    spectrum = torch.randn(10, 3, dtype=torch.complex64)  # no conjugates of each other
+    both = torch.istft(spectrum, 10)
+    assert torch.allclose(both, torch.istft(spectrum[:6], 10), atol=1e-6)

@@ -27,7 +27,32 @@ Definition l1_definition() {
   return d;
 }
 const Register kL1(l1_definition());
-const Register kSmoothL1(pairwise_loss(
+/// The shape of a loss whose number between d^2 and |d| must not be negative, nor 0 unless
+/// kMayVanish.
+template <bool kMayVanish>
+void bent_loss_shape(const Call& call, ResultInfos& results) {
+  const char* const name = kMayVanish ? "beta" : "delta";
+  const double bend = call.real(name);
+  check(bend > 0 || (kMayVanish && bend == 0), [&] {
+    return concat(call.name(), ": does not support ", kMayVanish ? "negative" : "non-positive",
+                  " values for ", name, ", got ", bend);
+  });
+  pairwise_loss_shape(call, results);
+}
+template <bool kMayVanish>
+Definition bent_loss(Definition d) {
+  d.shape = bent_loss_shape<kMayVanish>;
+  d.errors = [samples = d.samples, errors = d.errors] {
+    const Sample good = samples().front();
+    std::vector<ErrorSample> all = errors();
+    all.push_back({{good.positional, {{kMayVanish ? "beta" : "delta", Scalar(-1.0)}}},
+                   "RuntimeError",
+                   kMayVanish ? "negative values for beta" : "non-positive values for delta"});
+    return all;
+  };
+  return d;
+}
+const Register kSmoothL1(bent_loss<true>(pairwise_loss(
     "smooth_l1_loss(Tensor input, Tensor target, bool? size_average=None, bool? reduce=None, str "
     "reduction=\"mean\", float beta=1.0) -> Tensor",
     "d^2 / (2 beta) where |d| < beta, |d| - beta / 2 elsewhere, for d = input - target.",
@@ -38,8 +63,8 @@ const Register kSmoothL1(pairwise_loss(
       const Expr inner = square(d) * 0.5 / select(none, full_like(beta, 1.0), beta);
       l.result(reduced(l, select(lt(d, beta), inner, d - beta * 0.5)));
     },
-    "nn.functional.smooth_l1_loss", pair_samples));
-const Register kHuber(pairwise_loss(
+    "nn.functional.smooth_l1_loss", pair_samples)));
+const Register kHuber(bent_loss<false>(pairwise_loss(
     "huber_loss(Tensor input, Tensor target, str reduction=\"mean\", float delta=1.0) -> Tensor",
     "d^2 / 2 where |d| <= delta, delta * (|d| - delta / 2) elsewhere, for d = input - target. "
     "Huber, 1964.",
@@ -48,7 +73,7 @@ const Register kHuber(pairwise_loss(
       const Expr delta = l["delta"];
       l.result(reduced(l, select(le(d, delta), square(d) * 0.5, delta * (d - delta * 0.5))));
     },
-    "nn.functional.huber_loss", pair_samples));
+    "nn.functional.huber_loss", pair_samples)));
 
 /// t * log(t), 0 at 0.
 Expr entropy_term(const Expr& x) {

@@ -80,6 +80,10 @@ Convolution convolution_of(const Call& call) {
   for (size_t i = 0; i < kSpatial; ++i) {
     const int64_t reach = w.dilation[i] * (w.size[i] - 1);
     const int64_t extent = c.sizes[i + 2];
+    check(mode != nullptr || list("padding")[i] >= 0, [&] {
+      return concat(call.name(), ": negative padding is not supported, got ",
+                    list_text(list("padding")));
+    });
     if constexpr (kTransposed) {
       const Ints output_padding = list("output_padding");
       const int64_t pad = list("padding")[i];

@@ -36,11 +36,12 @@ Windows pooling_of(const Call& call, const Ints& sizes) {
                     "but got ",
                     list_text(w.size), ", ", list_text(w.stride), ", ", list_text(w.dilation));
     });
-    check(w.low[i] >= 0 && 2 * w.low[i] <= w.size[i] * w.dilation[i], [&] {
+    const int64_t effective = w.dilation[i] * (w.size[i] - 1) + 1;
+    check(w.low[i] >= 0 && w.low[i] <= effective / 2, [&] {
       return concat(call.name(),
                     ": pad should be at most half of effective kernel size, but got "
                     "pad=",
-                    w.low[i], " and kernel_size=", w.size[i]);
+                    w.low[i], ", kernel_size=", w.size[i], " and dilation=", w.dilation[i]);
     });
     const int64_t n = sizes[i + 2];
     const int64_t span = n + 2 * w.low[i] - w.dilation[i] * (w.size[i] - 1) - 1;
@@ -76,6 +77,11 @@ Ints window_axes() {
   return axes;
 }
 
+bool has_divisor(const Call& call) {
+  const auto& parameters = call.definition().parsed.parameters;
+  return parameters.back().name == "divisor_override" && !call.is_none("divisor_override");
+}
+
 template <int kRank>
 void lower_average(Lowering& l) {
   constexpr auto kSpatial = static_cast<size_t>(kRank);
@@ -83,8 +89,7 @@ void lower_average(Lowering& l) {
   const Ints sizes = batched_sizes(l.call(), l.call().tensor("self").sizes, kSpatial);
   const Windows w = pooling_of<kRank>(l.call(), sizes);
   const Expr total = sum(windows_of(x, sizes, w, 0.0), window_axes<kRank>(), false);
-  const auto& parameters = l.call().definition().parsed.parameters;
-  if (parameters.back().name == "divisor_override" && !l.call().is_none("divisor_override"))
+  if (has_divisor(l.call()))
     return l.result(without_batch(total / static_cast<double>(l.call().integer("divisor_override")),
                                   l["self"], kSpatial));
   // How many elements a window counts: those inside, or inside the margins of `padding`.
@@ -113,6 +118,9 @@ Definition average_pool(std::string_view schema, std::vector<std::string> aliase
           .accepts = Accepts::NumbersNoBool,
           .shape =
               [](const Call& call, ResultInfos& r) {
+                if (has_divisor(call))
+                  check(call.integer("divisor_override") != 0,
+                        [&] { return concat(call.name(), ": divisor must be not zero"); });
                 r.push_back({call.tensor("self").dtype, pooled_sizes<kRank>(call), {}});
               },
           .lower = lower_average<kRank>,

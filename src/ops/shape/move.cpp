@@ -80,6 +80,10 @@ const Register kRoll({
                   return concat(call.name(), ": shifts and dimensions must align. shifts: ",
                                 call.integers("shifts").size(), ", dims: ", dims.size());
                 });
+          check<IndexError>(dims.empty() || call.tensor("self").dim() > 0, [&] {
+            return concat(call.name(), ": Dimension specified as ", dims[0],
+                          " but tensor has no dimensions");
+          });
           for (int64_t& dim : dims) dim = call.axis(dim, call.tensor("self").dim());
           arguments[2] = dims;
         },

@@ -124,6 +124,14 @@ def gaussian_nll_loss(
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = flambeau.full_like(input, var)
+    elif bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.shape == input.shape[:-1] and input.dim() > 0:
+        var = var.unsqueeze(-1)
+    if var.shape != input.shape and var.shape != (*input.shape[:-1], 1):
+        raise ValueError(
+            f"var is of incorrect size: {tuple(var.shape)} for an input of {tuple(input.shape)}"
+        )
     return OPERATIONS["gaussian_nll_loss"](input, target, var, full, eps, reduction)
 
 
