@@ -1204,7 +1204,7 @@ Tensor pixel_shuffle(const Tensor& self, int64_t upscale_factor);
 /// Pixels [C, H * r, W * r] as channels [C * r^2, H, W].
 Tensor pixel_unshuffle(const Tensor& self, int64_t downscale_factor);
 
-/// Poisson variates, whose rates self holds.
+/// Poisson variates, whose rates self holds. RuntimeError for one that is negative or NaN.
 Tensor poisson(const Tensor& self, Generator* generator = nullptr);
 
 /// exp(input) - target * input, or input - target * log(input + eps) without log_input; `full` adds Stirling's term for targets above 1.

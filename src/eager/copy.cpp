@@ -93,9 +93,7 @@ struct CopyLayout {
         !std::all_of(from_strides.begin(), from_strides.begin() + others, is_even) ||
         !std::all_of(to_strides.begin(), to_strides.begin() + others, is_even))
       return false;
-    dtype = size_of(dtype) == 1   ? DType::Int16
-            : size_of(dtype) == 2 ? DType::Int32
-                                  : DType::Int64;
+    dtype = size_of(dtype) == 1 ? DType::Int16 : size_of(dtype) == 2 ? DType::Int32 : DType::Int64;
     for (Ints* numbers : {&sizes, &from_strides, &to_strides}) numbers->resize(others);
     for (Ints* strides : {&from_strides, &to_strides})
       for (int64_t& stride : *strides) stride /= 2;
