@@ -309,6 +309,8 @@ std::optional<ir::Program> block_rows(const ir::Program& program) try {
   return std::nullopt;  // extents that are not known to be equal
 }
 
+constexpr int64_t kTypicalExtent = 256;
+
 std::shared_ptr<const Executable> in_row_blocks(const Executable& executable) {
   if (host_program_of(executable) != nullptr) return nullptr;
   constexpr size_t kMaxForms = 4096;
@@ -317,11 +319,18 @@ std::shared_ptr<const Executable> in_row_blocks(const Executable& executable) {
   const Hash128 key = hash_of(executable);
   if (auto known = cache->find(key)) return *std::move(known);
   std::optional<ir::Program> program = block_rows(flambeau::program_of(executable));
-  return cache->add(key, program ? make_executable(*std::move(program)) : nullptr);
+  std::shared_ptr<const Executable> form = program ? make_executable(*std::move(program)) : nullptr;
+  // Extents may be equal for a reason that the program does not show (those of a part and of what
+  // it was cut from); where each is a typical one, its rows would not fit together.
+  try {
+    if (form != nullptr) bytes_at(*form, kTypicalExtent);
+  } catch (const InternalError&) {
+    form = nullptr;
+  }
+  return cache->add(key, std::move(form));
 }
 
 double typical_bytes(const Executable& executable) {
-  constexpr int64_t kTypicalExtent = 256;
   const std::shared_ptr<const Executable> blocked = in_row_blocks(executable);
   return bytes_at(blocked == nullptr ? executable : *blocked, kTypicalExtent);
 }

@@ -339,7 +339,9 @@ class Merger {
         const int32_t kind = wiring_[wire++];
         if (kind == std::numeric_limits<int32_t>::min()) continue;
         const size_t rank = static_cast<size_t>(values[static_cast<size_t>(id)].rank());
-        const Expr value = with_extents(values[static_cast<size_t>(id)], extents(extent++, rank));
+        const ir::Shape shape = extents(extent++, rank);
+        if (!may_have(values[static_cast<size_t>(id)].shape(), shape)) return std::nullopt;
+        const Expr value = with_extents(values[static_cast<size_t>(id)], shape);
         source += rank;
         made.push_back(value);
         if (kind == 1) results.push_back(value);
@@ -400,6 +402,14 @@ class Merger {
       value = prim::permute(value, {order.data(), order.size()});
     if (value.shape() == shape) return value;
     return prim::broadcast(value, {places.data(), places.size()}, shape);
+  }
+
+  /// False for a program made for some sizes alone, whose extents are numbers, under symbols: what
+  /// estimates programs gives those any values.
+  static bool may_have(const ir::Shape& extents, const ir::Shape& symbols) {
+    for (size_t axis = 0; axis < symbols.size(); ++axis)
+      if (extents[axis].is_constant() && !(extents[axis] == symbols[axis])) return false;
+    return true;
   }
 
   /// `value`, whose extents are `shape` in all recordings that the facts hold for, as later runs

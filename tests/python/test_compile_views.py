@@ -125,3 +125,19 @@ def test_one_program_serves_views_that_begin_elsewhere() -> None:
         made.append(torch.compiler.stats()["programs_made"])
         assert torch.equal(y, function(x, start))
     assert made[0] == made[-1]
+
+
+def test_what_is_made_for_some_sizes_alone_stays_apart() -> None:
+    """cross is lowered for the sizes at hand; its gradient is read by a softmax's, row by row."""
+
+    def function(x: Any, y: Any, w: Any) -> Any:
+        leaf = x.detach().clone().requires_grad_()
+        h = torch.linalg.cross(leaf[:1, :3], y)
+        h = F.softmax(F.linear(h, w), -1)
+        (h * h).sum().backward()
+        return leaf.grad
+
+    compiled = torch.compile(function)
+    for rows in (4, 9):
+        x, y, w = torch.randn(3, 7), torch.randn(rows, 3), torch.randn(3, 3)
+        assert torch.equal(compiled(x, y, w), function(x, y, w))

@@ -312,7 +312,7 @@ def backward(maker: ProgramMaker) -> str:
     a = maker.tracked()
     form = maker.rng.choice(AUTOGRAD)
     maker.tag("autograd", form)
-    leaf = maker.any(lambda t: t.requires_grad and t.is_leaf)
+    leaf = maker.any(lambda t: t.requires_grad and t.is_leaf and overlaps_nothing(t))
     if form == "backward":
         return f"{a}.float().sum().backward(retain_graph=True)"
     if form == "grad":
