@@ -134,7 +134,9 @@ class Fuser {
         host_program_of(*from.region.program) != nullptr ||
         into.region.entries.size() + from.region.entries.size() > kMaxEntries ||
         into.region.parameters.size() > kMaxParameters + from.region.outputs.size() ||
-        reads_memory_of(into.region, producer))
+        std::any_of(into.region.entries.begin(), into.region.entries.end(), [&](int32_t number) {
+          return reads_memory_of(recording_.entries[static_cast<size_t>(number)], producer);
+        }))
       return;
     std::vector<int32_t> entries = from.region.entries;
     entries.insert(entries.end(), into.region.entries.begin(), into.region.entries.end());
@@ -148,15 +150,10 @@ class Fuser {
     from.absorbed_by = home;
   }
 
-  /// True if the region reads from memory what node `writer` writes.
-  bool reads_memory_of(const Region& region, int32_t writer) {
-    for (const int32_t number : region.entries) {
-      const Entry& entry = recording_.entries[static_cast<size_t>(number)];
-      for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
-        if (value_at(o) >= 0) continue;
-        if (names(slot_at(o).writers, writer)) return true;
-      }
-    }
+  /// True if the entry reads from memory what node `writer` writes.
+  bool reads_memory_of(const Entry& entry, int32_t writer) {
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
+      if (value_at(o) < 0 && names(slot_at(o).writers, writer)) return true;
     return false;
   }
 
@@ -182,20 +179,15 @@ class Fuser {
     apart_ = "the region before holds as many runs as one may";
     if (home.region.entries.size() >= kMaxEntries) return false;
     apart_ = kTooMany;
-    const auto is_elsewhere = [&](int32_t o) {
-      return value_at(o) < 0 ||
-             present(region_of_value_[static_cast<size_t>(value_at(o))]) != candidate;
-    };
-    size_t read = 0;
+    size_t read = 0;  // that the region does not make
     for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
-      read += is_elsewhere(o) ? 1 : 0;
+      if (const int32_t v = value_at(o);
+          v < 0 || present(region_of_value_[static_cast<size_t>(v)]) != candidate)
+        ++read;
     if (read > kMaxParameters) return false;  // most of them are not one tensor twice
     apart_ = "it reads through another view what the region before writes";
     // What it reads from memory that the region writes has to be there.
-    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
-      if (value_at(o) >= 0) continue;
-      if (names(slot_at(o).writers, candidate)) return false;
-    }
+    if (reads_memory_of(entry, candidate)) return false;
     // Either the entry moves to the region or the region to the entry.
     apart_ = "other regions run in between";
     if (home.successors.empty()) return true;

@@ -51,7 +51,6 @@ AxisIndex constant_index(const Dim& value) {
   return index;
 }
 
-/// A reshape that only splits axes and adds or removes axes of extent 1 is affine.
 /// True if the first of `parts` is what the others leave of `extent`, which they divide.
 bool is_split(const Dim& extent, std::span<const Dim> parts) {
   if (parts.size() < 2 || parts[0].op() != ir::DimOp::FloorDiv || !(parts[0].left() == extent))
@@ -72,6 +71,7 @@ bool renames_one_extent(const Shape& from, const Shape& to) {
   return others == 1;
 }
 
+/// A reshape that only splits axes and adds or removes axes of extent 1 is affine.
 std::optional<IndexEnv> reshape_env(const Shape& from, const Shape& to, const IndexEnv& env) {
   IndexEnv out;
   out.mask = env.mask;

@@ -27,7 +27,8 @@ std::optional<IndexEnv> operand_env(const ir::Program& program, const ir::Node& 
 std::optional<AxisIndex> affine_index(const ir::Program& program, const std::vector<int>& value_of,
                                       ir::NodeId id, const IndexEnv& env);
 
-/// The core operations of an elementwise or scan node on operands of these dtypes.
+/// The core operations of an elementwise or scan row whose result is `dtype`, on operands of these
+/// dtypes.
 int core_operations(const ir::Primitive& primitive, DType dtype, const ir::Attributes& attributes,
                     std::span<const DType> dtypes);
 

@@ -1,0 +1,46 @@
+"""Numbers that operations refuse, as PyTorch does, and with its exception types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flambeau as torch
+import flambeau.nn.functional as F
+import pytest
+
+X = torch.ones(1, 3, 9)
+VOLUME, WEIGHT = torch.ones(1, 1, 4, 4, 4), torch.ones(1, 1, 2, 2, 2)
+REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "delta": (lambda: F.huber_loss(X, X, delta=0), RuntimeError, "non-positive values for delta"),
+    "beta": (lambda: F.smooth_l1_loss(X, X, beta=-1.0), RuntimeError, "negative values for beta"),
+    "divisor": (
+        lambda: F.avg_pool2d(X, 2, divisor_override=0),
+        RuntimeError,
+        "divisor must be not zero",
+    ),
+    "pad": (lambda: F.max_pool1d(X, 3, 1, 3, 2), RuntimeError, "half of effective kernel size"),
+    "padding": (lambda: F.conv3d(VOLUME, WEIGHT, padding=-1), RuntimeError, "negative padding"),
+    "transposed padding": (
+        lambda: F.conv_transpose3d(VOLUME, WEIGHT, padding=-1),
+        RuntimeError,
+        "negative padding",
+    ),
+    "dims": (lambda: torch.roll(torch.tensor(1.0), 0, 0), IndexError, "has no dimensions"),
+    "var": (lambda: F.gaussian_nll_loss(X, X, X[..., :2]), ValueError, "incorrect size"),
+    "negative var": (lambda: F.gaussian_nll_loss(X, X, -X), ValueError, "negative entry"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_they_are_refused(name: str) -> None:
+    call, error, text = REFUSED[name]
+    with pytest.raises(error, match=text):
+        call()
+
+
+def test_what_is_at_the_limit_is_taken() -> None:
+    assert F.smooth_l1_loss(X, X + 1, beta=0.0).item() == 1
+    assert F.max_pool1d(X, 3, 1, 2, 2).shape == (1, 3, 9)
+    assert F.gaussian_nll_loss(X, X, X[..., 0]).item() == 0
+    assert torch.roll(torch.tensor(1.0), 0).item() == 1
