@@ -83,6 +83,28 @@ void ContractionEmitter::emit_loop(Value* count, Values& carried,
   }
 }
 
+void ContractionEmitter::emit_if(Value* condition, Values& carried,
+                                 const std::function<void()>& body) {
+  llvm::BasicBlock* before = builder_.GetInsertBlock();
+  auto* then = llvm::BasicBlock::Create(context_, "then", function_);
+  auto* after = llvm::BasicBlock::Create(context_, "after", function_);
+  builder_.CreateCondBr(condition, then, after);
+
+  builder_.SetInsertPoint(then);
+  const Values entering = carried;
+  body();
+  llvm::BasicBlock* end = builder_.GetInsertBlock();
+  builder_.CreateBr(after);
+
+  builder_.SetInsertPoint(after);
+  for (size_t i = 0; i < carried.size(); ++i) {
+    llvm::PHINode* value = builder_.CreatePHI(carried[i]->getType(), 2);
+    value->addIncoming(entering[i], before);
+    value->addIncoming(carried[i], end);
+    carried[i] = value;
+  }
+}
+
 Value* ContractionEmitter::lane_mask(Value* count, int64_t first) {
   std::vector<llvm::Constant*> lanes;
   for (int64_t i = 0; i < tile_.lanes; ++i)

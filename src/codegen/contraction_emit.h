@@ -40,6 +40,8 @@ class ContractionEmitter {
   /// updates them in place.
   void emit_loop(llvm::Value* count, Values& carried,
                  const std::function<void(llvm::Value* iteration)>& body);
+  /// `body` where `condition` holds; it updates the values of `carried` in place.
+  void emit_if(llvm::Value* condition, Values& carried, const std::function<void()>& body);
   /// Lane i is on where first + i < count.
   llvm::Value* lane_mask(llvm::Value* count, int64_t first);
   /// Vectors of steps, and of sums.
@@ -47,8 +49,6 @@ class ContractionEmitter {
   llvm::Value* add(llvm::Value* a, llvm::Value* b);
   /// Of the line at `address`, to be read or written.
   void prefetch(llvm::Value* address, bool write);
-  /// What changes no sum that it is added to: -0.0 for floats.
-  llvm::Constant* neutral_vector();
 
   llvm::Type* type_of(DType dtype);
   /// A scalar or a vector of elements of `source` as steps; in pairs, `next` has the elements of

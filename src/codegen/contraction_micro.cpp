@@ -140,28 +140,35 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
     emit_loop(k, carried, [&](Value*) { steps(1); });
   }
 
-  // Adding the neutral element where nothing is to be accumulated halves this part of the code.
-  llvm::Constant* neutral = neutral_vector();
-  Value* accumulating = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes),
-                                                   builder_.CreateICmpNE(accumulate, integer(0)));
-  Value* row = c;
-  // What is not read must not wait for a neighbour's store: masked lanes count as accessed.
-  Value* is_accumulating = builder_.CreateICmpNE(accumulate, integer(0));
-  for (int i = 0; i < rows; ++i) {
-    for (int v = 0; v < vectors; ++v) {
-      Value* address = at(element_, row, v * tile_.lanes);
-      Value* from = whole ? address : builder_.CreateSelect(is_accumulating, address, b);
-      Value* mask = accumulating;
-      if (!whole) mask = builder_.CreateAnd(mask, masks[static_cast<size_t>(v)]);
-      Value* before = builder_.CreateMaskedLoad(vector_, from, *alignment_, mask, neutral);
-      Value* sum = add(before, carried[static_cast<size_t>(i * vectors + v)]);
-      if (whole)
-        builder_.CreateAlignedStore(sum, address, alignment_);
-      else
-        builder_.CreateMaskedStore(sum, address, *alignment_, masks[static_cast<size_t>(v)]);
+  const auto sum_places = [&](const auto& visit) {
+    Value* row = c;
+    for (int i = 0; i < rows; ++i) {
+      for (int v = 0; v < vectors; ++v)
+        visit(at(element_, row, v * tile_.lanes), static_cast<size_t>(i * vectors + v),
+              whole ? nullptr : masks[static_cast<size_t>(v)]);
+      row = at(element_, row, c_stride);
     }
-    row = at(element_, row, c_stride);
-  }
+  };
+  carried.resize(accumulators);
+  // A branch, not a mask: a load that is off still waits for stores to its address, and to those a
+  // page apart.
+  emit_if(builder_.CreateICmpNE(accumulate, integer(0)), carried, [&] {
+    sum_places([&](Value* address, size_t i, Value* mask) {
+      Value* before;
+      if (whole)
+        before = builder_.CreateAlignedLoad(vector_, address, alignment_);
+      else
+        before = builder_.CreateMaskedLoad(vector_, address, *alignment_, mask,
+                                           llvm::Constant::getNullValue(vector_));
+      carried[i] = add(before, carried[i]);
+    });
+  });
+  sum_places([&](Value* address, size_t i, Value* mask) {
+    if (whole)
+      builder_.CreateAlignedStore(carried[i], address, alignment_);
+    else
+      builder_.CreateMaskedStore(carried[i], address, *alignment_, mask);
+  });
   builder_.CreateRetVoid();
 }
 
@@ -169,11 +176,6 @@ void ContractionEmitter::prefetch(Value* address, bool write) {
   builder_.CreateIntrinsic(
       llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
       {address, builder_.getInt32(write), builder_.getInt32(3), builder_.getInt32(1)});
-}
-
-llvm::Constant* ContractionEmitter::neutral_vector() {
-  return is_float(tile_.accumulator) ? llvm::ConstantFP::getNegativeZero(vector_)
-                                     : llvm::Constant::getNullValue(vector_);
 }
 
 void ContractionEmitter::emit_wide_kernel(const std::string& name, const MicroKernelPart& part,
@@ -240,17 +242,15 @@ void ContractionEmitter::emit_wide_kernel(const std::string& name, const MicroKe
   emit_loop(builder_.CreateUDiv(k, integer(count)), carried, [&](Value*) { pass(count); });
   emit_loop(builder_.CreateURem(k, integer(count)), carried, [&](Value*) { pass(1); });
 
-  Value* accumulating = builder_.CreateVectorSplat(static_cast<unsigned>(tile_.lanes),
-                                                   builder_.CreateICmpNE(accumulate, integer(0)));
   emit_loop(vectors, none, [&](Value* v) {
     for (int i = 0; i < rows; ++i) {
       Value* row = at(element_, c, builder_.CreateMul(c_stride, integer(i)));
       Value* address = at(element_, row, builder_.CreateMul(v, integer(tile_.lanes)));
-      Value* before =
-          builder_.CreateMaskedLoad(vector_, address, *alignment_, accumulating, neutral_vector());
-      builder_.CreateAlignedStore(
-          add(before, builder_.CreateAlignedLoad(vector_, sum_at(i, v), alignment_)), address,
-          alignment_);
+      Values sum{builder_.CreateAlignedLoad(vector_, sum_at(i, v), alignment_)};
+      emit_if(builder_.CreateICmpNE(accumulate, integer(0)), sum, [&] {
+        sum[0] = add(builder_.CreateAlignedLoad(vector_, address, alignment_), sum[0]);
+      });
+      builder_.CreateAlignedStore(sum[0], address, alignment_);
     }
   });
   builder_.CreateRetVoid();

@@ -140,6 +140,13 @@ TEST(ContractionPairs, FewRowsAndColumns) {
       }
 }
 
+// Their panels are shared, and the output is written row by row.
+TEST(ContractionPairs, ShortK) {
+  for (const int64_t k : {1, 2, 7, 15, 16})
+    for (const int64_t n : {31, 64, 1024, 2080})
+      check_case({1, 67, n, k, Layout::RowMajor, Layout::RowMajor}, true);
+}
+
 TEST(ContractionPairs, RandomShapesInBatches) {
   std::mt19937 generator(9);
   auto extent = [&] { return static_cast<int64_t>(generator() % 40 + 1); };

@@ -121,6 +121,11 @@ TEST(Contraction, ShortK) {
       check_float({1, m, n, k, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
       check_float({1, m, n, k, Layout::ColumnMajor, Layout::Padded, Layout::Padded});
     }
+  // Rows of b that are half a page, a page and several apart; several groups of columns.
+  for (const int64_t k : {1, 7, 16})
+    for (const int64_t n : {512, 1024, 5120})
+      for (const Layout a : {Layout::RowMajor, Layout::Padded})
+        check_float({1, 71, n, k, a, Layout::RowMajor, Layout::RowMajor});
   check_float({3, 75, 50, 2, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
   check_float({1, 50, 75, 1, Layout::Strided, Layout::ColumnMajor, Layout::ColumnMajor});
 }

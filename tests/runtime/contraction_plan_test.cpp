@@ -7,6 +7,20 @@
 namespace flambeau::testing {
 namespace {
 
+/// a @ b, row-major both.
+ContractionPlan plan_of_product(int64_t m, int64_t n, int64_t k, Isa isa) {
+  return plan_contraction({.m = m,
+                           .n = n,
+                           .k = k,
+                           .a_row = k,
+                           .a_column = 1,
+                           .b_row = n,
+                           .b_column = 1,
+                           .out_row = n,
+                           .out_column = 1},
+                          codegen::contraction_tile(DType::Float32, isa));
+}
+
 /// x @ w.t(), row-major both.
 ContractionPlan plan_of_linear(int64_t m, int64_t n, int64_t k, Isa isa) {
   return plan_contraction({.m = m,
@@ -32,6 +46,15 @@ TEST(ContractionPlan, SmallBatchesPackWhatATileReads) {
 TEST(ContractionPlan, ManyRowsShareThePackedColumns) {
   for (const Isa isa : {Isa::Avx2, Isa::Avx512})
     EXPECT_EQ(plan_of_linear(512, 512, 512, isa).column_source, ColumnSource::PackedShared);
+}
+
+TEST(ContractionPlan, RowsOfBAPageApartArePacked) {
+  for (const Isa isa : {Isa::Avx2, Isa::Avx512}) {
+    EXPECT_EQ(plan_of_product(1024, 1024, 16, isa).column_source, ColumnSource::PackedShared);
+    EXPECT_EQ(plan_of_product(1024, 1000, 16, isa).column_source, ColumnSource::Direct);
+    for (const int64_t n : {1000, 1024})
+      EXPECT_GT(plan_of_product(1024, n, 16, isa).row_group, 0) << isa_name(isa) << " " << n;
+  }
 }
 
 }  // namespace

@@ -14,9 +14,11 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // Unpacked columns are read row by row of b, a page each when b is large: worth it only where a
-// panel is read a few times, or where b stays in the cache.
+// panel is read a few times, or where b stays in the cache. Rows that lie a page or half of one
+// apart share a few sets of a first-level cache, and are taken for stores to the output's.
 constexpr int64_t kDirectColumnStrips = 2;
 constexpr int64_t kDirectColumnElements = 32 * 1024;
+constexpr int64_t kSharingStride = 2048;  // bytes
 // Packing an element of a costs about as much as multiplying it by this many columns saves.
 constexpr int64_t kDirectRowColumns = 256;
 // A product of less work than this is one piece of a batch.
@@ -99,8 +101,10 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   const bool whole_steps = shape.k % tile.step == 0;
   const bool unit_columns =
       is_single && !columns_convert && (column_lane == 1 || plan.columns == 1);
-  if (unit_columns &&
-      (strips <= kDirectColumnStrips || plan.columns * shape.k <= kDirectColumnElements))
+  const auto size = static_cast<int64_t>(size_of(tile.accumulator));
+  const bool stays_cached = plan.columns * shape.k <= kDirectColumnElements &&
+                            column_k * size % kSharingStride != 0;
+  if (unit_columns && (strips <= kDirectColumnStrips || stays_cached))
     plan.column_source = ColumnSource::Direct;
   else if (!columns_convert && column_k == 1 && whole_steps && plan.rows <= tile.low_heights[0])
     plan.column_source = ColumnSource::DirectK;
@@ -118,8 +122,9 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   plan.pack_rows = !unit_k && (!unit_row || shared);
 
   // Pieces of work.
-  if (!plan.pack_rows && plan.column_source == ColumnSource::Direct && plan.direct_output &&
-      shape.k <= kShortK && plan.columns > tile.lanes && plan.rows > kMostOwnRows) {
+  if (!plan.pack_rows && (shared || plan.column_source == ColumnSource::Direct) &&
+      plan.direct_output && shape.k <= kShortK && plan.columns > tile.lanes &&
+      plan.rows > kMostOwnRows) {
     plan.row_group = kRowGroup;
     plan.tile_columns = std::min(plan.columns, kShortPieceColumns);
     plan.tile_rows = std::min(

@@ -82,6 +82,12 @@ class ContractionRunner {
     const Strips& strips;
   };
 
+  /// A panel of columns as a micro-kernel reads it.
+  struct Panel {
+    const char* data;
+    int64_t k_stride;  // that of its lanes for DirectK
+  };
+
   Side make_side(bool of_b, bool is_columns, bool packs);
   void make_sides();
   /// The side's PackFunction from (lane, k) on, whatever the side is.
@@ -116,6 +122,9 @@ class ContractionRunner {
   void run_group(int64_t batch, const Group& group);
   void pack_group(int64_t batch, const Group& group);
   void run_tile(const Tile& tile, const Group& group, char* local);
+  /// The panel of `columns` columns from `column` and k on; packs it, if each tile does.
+  Panel find_panel(const Place& place, const Group& group, int64_t column, int64_t columns,
+                   int64_t k);
   /// One panel of columns (or a wide one) of a tile over one block of k.
   void run_panel(const Place& place, const Group& group, int64_t column, int64_t columns,
                  int64_t k);

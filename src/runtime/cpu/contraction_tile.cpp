@@ -86,7 +86,7 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
 }
 
 void ContractionRunner::run_rows(const Place& place, const Group& group) {
-  const int64_t k = group.k_end - group.k;
+  const int64_t k = steps(group.k_end - group.k);
   const int64_t row_stride =
       plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
   for (const Strip& strip : place.strips) {
@@ -98,37 +98,35 @@ void ContractionRunner::run_rows(const Place& place, const Group& group) {
       const CodeEntry* kernels = kernels_of(columns);
       const auto kernel =
           reinterpret_cast<MicroKernel>(kernels[part_.entry(tile_, strip.height_index, vectors)]);
-      kernel(rows, row_stride, columns_.at(place.column_source, column, group.k), columns_.k_stride,
+      const Panel panel = find_panel(place, group, column, columns, group.k);
+      kernel(rows, row_stride, panel.data, panel.k_stride,
              sums + (column - place.tile.column) * size_, sums_stride_, k, columns, 0);
     }
   }
 }
 
+ContractionRunner::Panel ContractionRunner::find_panel(const Place& place, const Group& group,
+                                                       int64_t column, int64_t columns, int64_t k) {
+  switch (plan_.column_source) {
+    case ColumnSource::Direct:
+      return {columns_.at(place.column_source, column, k), columns_.k_stride};
+    case ColumnSource::DirectK:
+      return {columns_.at(place.column_source, column, k), columns_.lane_stride};
+    case ColumnSource::PackedInTile:
+      pack(columns_, place.column_source, column, k, columns, columns,
+           std::min(kBlock, group.k_end - k), place.packed_columns, 0, size_);
+      return {place.packed_columns, width_};
+    case ColumnSource::PackedShared:
+      break;
+  }
+  const int64_t first = (column - group.column) / width_ * shared_stride_;
+  return {group.panels + (first + steps(k - group.k) * width_) * size_, width_};
+}
+
 void ContractionRunner::run_panel(const Place& place, const Group& group, int64_t column,
                                   int64_t columns, int64_t k) {
   const int64_t length = std::min(kBlock, group.k_end - k);
-  const char* panel = nullptr;
-  int64_t panel_stride = width_;
-  switch (plan_.column_source) {
-    case ColumnSource::Direct:
-      panel = columns_.at(place.column_source, column, k);
-      panel_stride = columns_.k_stride;
-      break;
-    case ColumnSource::DirectK:
-      panel = columns_.at(place.column_source, column, k);
-      panel_stride = columns_.lane_stride;
-      break;
-    case ColumnSource::PackedInTile:
-      pack(columns_, place.column_source, column, k, columns, columns, length, place.packed_columns,
-           0, size_);
-      panel = place.packed_columns;
-      break;
-    case ColumnSource::PackedShared:
-      panel =
-          group.panels +
-          ((column - group.column) / width_ * shared_stride_ + steps(k - group.k) * width_) * size_;
-      break;
-  }
+  const Panel panel = find_panel(place, group, column, columns, k);
   const auto vectors = static_cast<int>(ceil_div(columns, tile_.lanes));
   const CodeEntry* kernels = kernels_of(columns);
   char* sums = place.sums + (column - place.tile.column) * size_;
@@ -147,7 +145,7 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
                           ? part_.entry(tile_, strip.height_index, vectors)
                           : part_.wide_entry(tile_, static_cast<int>(plan_.rows));
     const auto kernel = reinterpret_cast<MicroKernel>(kernels[entry]);
-    kernel(rows, row_stride, panel, panel_stride, sums + strip.first * sums_stride_ * size_,
+    kernel(rows, row_stride, panel.data, panel.k_stride, sums + strip.first * sums_stride_ * size_,
            sums_stride_, steps(length), columns, k > 0 ? 1 : 0);
   }
   if (!plan_.direct_output && k + length == k_)
