@@ -26,10 +26,22 @@ class CountingEmitter final : public ir::Emitter {
     const bool is_slow =
         op == ir::CoreOp::Rem || (op == ir::CoreOp::Div && !is_float(arguments[0].dtype));
     count += is_slow ? 16 : 1;
+    only = count == 1 ? std::optional(op) : std::nullopt;
     return {0, dtype};
   }
   int count = 0;
+  std::optional<ir::CoreOp> only;  ///< the operation, if there was one
 };
+
+CountingEmitter count_operations(const Statement& compute, const LoopAnalysis& analysis) {
+  CountingEmitter counter;
+  SmallVector<ir::Operand, 4> arguments;
+  if (compute.kind == StatementKind::Scan) arguments.push_back({0, compute.dtype});
+  for (const ValueId id : compute.arguments)
+    arguments.push_back({0, analysis.dtypes[static_cast<size_t>(id)]});
+  ir::emit_elementwise(*compute.primitive, counter, compute.dtype, arguments, compute.attributes);
+  return counter;
+}
 
 /// What a vector loop's body is made of.
 struct Census {
@@ -125,13 +137,11 @@ class Analyser {
 }  // namespace
 
 int count_core_ops(const Statement& compute, const LoopAnalysis& analysis) {
-  CountingEmitter counter;
-  SmallVector<ir::Operand, 4> arguments;
-  if (compute.kind == StatementKind::Scan) arguments.push_back({0, compute.dtype});
-  for (const ValueId id : compute.arguments)
-    arguments.push_back({0, analysis.dtypes[static_cast<size_t>(id)]});
-  ir::emit_elementwise(*compute.primitive, counter, compute.dtype, arguments, compute.attributes);
-  return counter.count;
+  return count_operations(compute, analysis).count;
+}
+
+std::optional<ir::CoreOp> only_core_op(const Statement& compute, const LoopAnalysis& analysis) {
+  return count_operations(compute, analysis).only;
 }
 
 int count_core_ops(std::span<const Statement> body, const LoopAnalysis& analysis) {

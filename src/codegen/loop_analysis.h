@@ -2,6 +2,7 @@
 // What code generation must know about a loop program before it emits a loop.
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -36,6 +37,9 @@ LoopAnalysis analyse(const ir::LoopProgram& program);
 int count_core_ops(const ir::Statement& compute, const LoopAnalysis& analysis);
 /// Those of a loop's body and of the loops in it.
 int count_core_ops(std::span<const ir::Statement> body, const LoopAnalysis& analysis);
+
+/// The core operation that a Compute statement is; none if it is several.
+std::optional<ir::CoreOp> only_core_op(const ir::Statement& compute, const LoopAnalysis& analysis);
 
 /// True if `index` moves with the variable of `loop` or a digit of it by a coefficient other than
 /// the constant 0.

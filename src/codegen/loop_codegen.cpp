@@ -51,6 +51,7 @@ void LoopCodegen::generate(const std::string& name, bool exported) {
     slots_.push_back(builder_.CreateLoad(
         i64, builder_.CreateConstGEP1_64(i64, function_->getArg(1), static_cast<uint64_t>(i))));
   values_.resize(static_cast<size_t>(program_.value_count));
+  firsts_.resize(values_.size());
   variables_.resize(static_cast<size_t>(program_.variable_count));
   for (size_t i = given; i < program_.buffers.size(); ++i) {
     llvm::AllocaInst* place =
@@ -76,6 +77,7 @@ void LoopCodegen::emit_body(const std::vector<Statement>& body) {
 }
 
 void LoopCodegen::emit(const Statement& s) {
+  if (s.result >= 0) first_of(s.result) = nullptr;
   switch (s.kind) {
     case StatementKind::Constant:
       value_of(s.result) = emitter_.element(s.dtype, ir::container_of(s.dtype, s.attributes.value));
@@ -84,7 +86,7 @@ void LoopCodegen::emit(const Statement& s) {
       value_of(s.result) = slot_value(s);
       return;
     case StatementKind::Index:
-      value_of(s.result) = index_value(s.index);
+      value_of(s.result) = index_value(s);
       return;
     case StatementKind::Compute:
       value_of(s.result) = emit_compute(s);
@@ -120,8 +122,54 @@ Value* LoopCodegen::emit_compute(const Statement& s) {
   SmallVector<ir::Operand, 4> arguments;
   for (const ir::ValueId id : s.arguments)
     arguments.push_back(emitter_.operand(value_of(id), dtype_of(id)));
+  if (Value* first = first_of_places(s)) return emit_pairs(s, arguments, first);
+  first_of(s.result) = first_of_sum(s);
   return emitter_.value(
       ir::emit_elementwise(*s.primitive, emitter_, s.dtype, arguments, s.attributes));
+}
+
+Value* LoopCodegen::first_of_sum(const Statement& s) {
+  if (s.arguments.size() != 2) return nullptr;
+  for (size_t i = 0; i < 2; ++i) {
+    Value* first = first_of(s.arguments[i]);
+    Value* other = value_of(s.arguments[1 - i]);
+    if (first != nullptr && !other->getType()->isVectorTy() &&
+        only_core_op(s, analysis_) == ir::CoreOp::Add)
+      return builder_.CreateAdd(first, other);
+  }
+  return nullptr;
+}
+
+Value* LoopCodegen::first_of_places(const Statement& s) {
+  if (s.primitive->emit_pair == nullptr || lanes_.count < 2 || lanes_.active != nullptr)
+    return nullptr;
+  for (size_t i = 0; i + 1 < s.arguments.size(); ++i)
+    if (value_of(s.arguments[i])->getType()->isVectorTy()) return nullptr;
+  return first_of(s.arguments.back());
+}
+
+Value* LoopCodegen::emit_pairs(const Statement& s, std::span<const ir::Operand> arguments,
+                               Value* first) {
+  llvm::AllocaInst* result = stack_slot(emitter_.register_type(s.dtype, lanes_.count));
+  Value* is_even = builder_.CreateICmpEQ(builder_.CreateAnd(first, number(1)), number(0));
+  if_else(
+      is_even,
+      [&] {
+        SmallVector<ir::Operand, 4> halved(arguments.begin(), arguments.end());
+        Value* pairs = builder_.CreateAdd(
+            emitter_.splat(builder_.CreateLShr(first, uint64_t{1}), lanes_.count / 2),
+            lane_numbers(lanes_.count / 2));
+        halved.back() = emitter_.operand(pairs, arguments.back().dtype);
+        Value* both =
+            emitter_.value(s.primitive->emit_pair(emitter_, s.dtype, halved, s.attributes));
+        builder_.CreateStore(builder_.CreateBitCast(both, result->getAllocatedType()), result);
+      },
+      [&] {
+        builder_.CreateStore(emitter_.value(ir::emit_elementwise(*s.primitive, emitter_, s.dtype,
+                                                                 arguments, s.attributes)),
+                             result);
+      });
+  return builder_.CreateLoad(result->getAllocatedType(), result);
 }
 
 void LoopCodegen::emit_loop(const Statement& s) {

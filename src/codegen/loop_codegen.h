@@ -61,6 +61,13 @@ class LoopCodegen {
   void emit(const Statement& s);
   Value* slot_value(const Statement& s);
   Value* emit_compute(const Statement& s);
+  /// Lane 0 of a sum of what counts up from lane to lane and what all lanes have alike; else null.
+  Value* first_of_sum(const Statement& s);
+  /// Lane 0 of the places of a row that has emit_pair, if they count up; else null.
+  Value* first_of_places(const Statement& s);
+  /// A row that has emit_pair, at places that count up from `first`: two lanes at a time where that
+  /// is even, else each by itself.
+  Value* emit_pairs(const Statement& s, std::span<const ir::Operand> arguments, Value* first);
   void emit_loop(const Statement& s);
   /// Says where the values are that passes over this row share.
   void place_row();
@@ -98,7 +105,7 @@ class LoopCodegen {
   Value* operand(const ir::IntOperand& operand);
   Value* scaled(Value* value, const ir::IntOperand& coefficient);
   Address address(const ir::LoopIndex& index);
-  Value* index_value(const ir::LoopIndex& index);
+  Value* index_value(const Statement& s);
   Value* element_pointer(int buffer, Value* offset);
   /// Of every lane: a vector of offsets in elements.
   Value* lane_offsets(const Address& address);
@@ -140,9 +147,11 @@ class LoopCodegen {
   void counted_loop(Value* begin, Value* end, uint64_t step, const Body& body);
   template <class Then>
   void if_then(Value* condition, const Then& then);
+  template <class Then, class Otherwise>
+  void if_else(Value* condition, const Then& then, const Otherwise& otherwise);
   template <class Condition, class Body>
   void while_loop(const Condition& condition, const Body& body);
-  Value* lane_numbers();
+  Value* lane_numbers(unsigned count);
   Value* active_mask();
   llvm::BasicBlock* new_block(const char* name);
 
@@ -150,6 +159,7 @@ class LoopCodegen {
     return builder_.getInt64(static_cast<uint64_t>(value));
   }
   Value*& value_of(ir::ValueId id) { return values_[static_cast<size_t>(id)]; }
+  Value*& first_of(ir::ValueId id) { return firsts_[static_cast<size_t>(id)]; }
   DType dtype_of(ir::ValueId id) const { return analysis_.dtypes[static_cast<size_t>(id)]; }
   bool varies(ir::ValueId id) const { return analysis_.varying[static_cast<size_t>(id)]; }
 
@@ -164,7 +174,8 @@ class LoopCodegen {
   std::vector<Value*> buffers_;
   std::vector<llvm::AllocaInst*> places_;  ///< on the stack, for the last buffers
   std::vector<Value*> slots_;
-  std::vector<Value*> values_;     ///< by ValueId, of the code that is being emitted
+  std::vector<Value*> values_;  ///< by ValueId, of the code that is being emitted
+  std::vector<Value*> firsts_;  ///< lane 0 of those that count up by 1 from lane to lane; or null
   std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_
   Lanes lanes_;
   /// The tiles of analysis_.transposed: rows of v1, one for each v0 from `begin0` on.

@@ -15,9 +15,9 @@ llvm::AllocaInst* LoopCodegen::stack_slot(llvm::Type* type, uint64_t count) {
   return entry.CreateAlloca(type, count == 1 ? nullptr : entry.getInt64(count));
 }
 
-Value* LoopCodegen::lane_numbers() {
+Value* LoopCodegen::lane_numbers(unsigned count) {
   SmallVector<llvm::Constant*, 32> numbers;
-  for (unsigned lane = 0; lane < lanes_.count; ++lane) numbers.push_back(builder_.getInt64(lane));
+  for (unsigned lane = 0; lane < count; ++lane) numbers.push_back(builder_.getInt64(lane));
   return llvm::ConstantVector::get(llvm::ArrayRef(numbers.data(), numbers.size()));
 }
 

@@ -32,6 +32,21 @@ void LoopCodegen::if_then(Value* condition, const Then& then) {
   builder_.SetInsertPoint(after);
 }
 
+template <class Then, class Otherwise>
+void LoopCodegen::if_else(Value* condition, const Then& then, const Otherwise& otherwise) {
+  llvm::BasicBlock* inside = new_block("then");
+  llvm::BasicBlock* outside = new_block("else");
+  llvm::BasicBlock* after = new_block("endif");
+  builder_.CreateCondBr(condition, inside, outside);
+  builder_.SetInsertPoint(inside);
+  then();
+  builder_.CreateBr(after);
+  builder_.SetInsertPoint(outside);
+  otherwise();
+  builder_.CreateBr(after);
+  builder_.SetInsertPoint(after);
+}
+
 template <class Condition, class Body>
 void LoopCodegen::while_loop(const Condition& condition, const Body& body) {
   llvm::BasicBlock* test = new_block("while");

@@ -60,13 +60,15 @@ Value* LoopCodegen::lane_offsets(const Address& a) {
   Value* offsets = emitter_.splat(a.scalar, lanes_.count);
   if (a.stride != nullptr)
     offsets = builder_.CreateAdd(
-        offsets, builder_.CreateMul(lane_numbers(), emitter_.splat(a.stride, lanes_.count)));
+        offsets,
+        builder_.CreateMul(lane_numbers(lanes_.count), emitter_.splat(a.stride, lanes_.count)));
   if (a.dynamic != nullptr) offsets = builder_.CreateAdd(offsets, a.dynamic);
   return offsets;
 }
 
-Value* LoopCodegen::index_value(const ir::LoopIndex& index) {
-  const Address a = address(index);
+Value* LoopCodegen::index_value(const Statement& s) {
+  const Address a = address(s.index);
+  if (a.contiguous()) first_of(s.result) = a.scalar;
   return a.varies() ? lane_offsets(a) : a.scalar;
 }
 

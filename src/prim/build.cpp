@@ -320,7 +320,7 @@ FLAMBEAU_UNARY(stop_gradient)
 #undef FLAMBEAU_UNARY
 
 Expr atan2(const Expr& y, const Expr& x) { return elementwise("atan2", {y, x}); }
-Expr philox(const Expr& key, const Expr& counter) { return elementwise("philox", {key, counter}); }
+Expr philox(const Expr& key, const Expr& place) { return elementwise("philox", {key, place}); }
 Expr polygamma(int order, const Expr& a) { return add_node("polygamma", {a}, {.index = order}); }
 
 Expr broadcast(const Expr& a, std::span<const int64_t> axes, const Shape& shape) {

@@ -116,8 +116,8 @@ Expr i1e(const Expr& a);                   ///< exp(-|a|) I1(a)
 Expr pow(const Expr& a, const Expr& b);
 Expr is_nan(const Expr& a);
 Expr stop_gradient(const Expr& a);
-/// 32 random bits (in an Int64) of the Philox 2x32-7 stream `key` at `counter`; both Int64.
-Expr philox(const Expr& key, const Expr& counter);
+/// 32 random bits (an Int32) of the Philox 2x32-7 stream `key` at `place`; both Int64.
+Expr philox(const Expr& key, const Expr& place);
 
 // Index maps.
 /// Axis i of `a` becomes axis axes[i] of the result, whose shape is `shape`; extents 1 stretch.

@@ -159,6 +159,66 @@ TEST(Arithmetic, MultiplyAndAddAreNotContracted) {
   }
 }
 
+// What it gives says which way it was made.
+constexpr int32_t kPaired = 1 << 30;
+const Primitive& numbered_row() {
+  static const Primitive row = [] {
+    Primitive made{};
+    made.name = "numbered";
+    made.cls = ir::PrimitiveClass::Elementwise;
+    made.arity = 2;
+    made.emit = [](ir::Emitter& e, DType, std::span<const ir::Operand> a, const ir::Attributes&) {
+      return e.convert(DType::Int32, e.op(CoreOp::Xor, a[0], a[1]));
+    };
+    made.emit_pair = [](ir::Emitter& e, DType, std::span<const ir::Operand> a,
+                        const ir::Attributes&) {
+      const auto number = [&](int64_t value) {
+        return e.constant_bits(DType::Int64, static_cast<uint64_t>(value));
+      };
+      const ir::Operand low = e.op(CoreOp::Shl, a[1], number(1));
+      const ir::Operand high = e.op(CoreOp::Add, low, number(1));
+      const auto word = [&](ir::Operand place) {
+        return e.op(CoreOp::Or, e.op(CoreOp::Xor, a[0], place), number(kPaired));
+      };
+      return e.op(CoreOp::Or, word(low), e.op(CoreOp::Shl, word(high), number(32)));
+    };
+    return made;
+  }();
+  return row;
+}
+
+TEST(Pairs, ServeLanesThatCountUpFromAnEvenPlace) {
+  LoopBuilder b;
+  const int out = b.buffer(DType::Int32, true);
+  const IntOperand key = b.slot(), start = b.slot();
+  b.loop(LoopMark::ParallelInner, c(0), [&](LoopVar v) {
+    const ValueId place = b.op(CoreOp::Add, {b.number(DType::Int64, start), b.index({at(v)})});
+    b.store(out, {at(v)},
+            b.row(&numbered_row(), DType::Int32, {b.number(DType::Int64, key), place}));
+  });
+  for (const Isa isa : runnable_isas()) {
+    const auto kernel = load_kernel(codegen::compile(b.finish(), isa));
+    for (const int64_t first : {0, 1, 2, 77})
+      for (const int64_t size : kSizes) {
+        GuardedBuffer result(static_cast<size_t>(size) * sizeof(int32_t));
+        void* const buffers[] = {result.data()};
+        const int64_t ints[] = {5, first};
+        kernel(buffers, ints, 0, 1, 0, size);
+        int64_t paired = 0;
+        for (int64_t i = 0; i < size; ++i) {
+          int32_t got;
+          std::memcpy(&got, result.data() + i * 4, sizeof got);
+          ASSERT_EQ(got & ~kPaired, (first + i) ^ 5) << isa_name(isa) << ' ' << first << ' ' << i;
+          paired += (got & kPaired) != 0;
+        }
+        if (first % 2 != 0)
+          EXPECT_EQ(paired, 0) << isa_name(isa) << ' ' << size;
+        else if (size >= 64)
+          EXPECT_GE(paired, size - 63) << isa_name(isa) << ' ' << size;
+      }
+  }
+}
+
 TEST(InPlace, OutputMayBeAnInput) {
   LoopBuilder b;
   const int x = b.buffer(kF32), out = b.buffer(kF32, true);

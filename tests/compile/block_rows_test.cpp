@@ -79,8 +79,7 @@ struct Attention {
     const Expr place = prim::linear_index(builder, scores.shape());
     const Expr key_of_bits = prim::constant(builder, DType::Int64, 77);
     const Expr bits = prim::philox(prim::broadcast_to(key_of_bits, scores.shape()), place);
-    return prim::select(prim::ge(bits, 2147483648.0), prim::broadcast_to(two(), scores.shape()),
-                        0.0);
+    return prim::select(prim::ge(bits, 0.0), prim::broadcast_to(two(), scores.shape()), 0.0);
   }
   Expr two() { return prim::constant(builder, DType::Float32, 2.0); }
 };

@@ -180,22 +180,27 @@ TEST(Elementwise, HalvesComputeInFloat32AndRoundOnce) {
 }
 
 TEST(Elementwise, PhiloxGivesTheKnownAnswers) {
-  // Second words of Random123's kat_vectors for philox2x32-7; the upper word of its counter is here
-  // the exclusive or of the counter's and the key's.
-  on_longs("philox", {0}, {0}, {0xcd26be2a});
-  on_longs("philox", {0xffffffff}, {-1}, {0x3dc9d239});
-  on_longs("philox", {0x13198a2e}, {static_cast<int64_t>(0x85a308d3243f6a88)}, {0xe4c770b3});
-  // Key and counter in halves: another counter or key changes the word.
-  const ArrayValue keys = array_of<int64_t>(DType::Int64, {1, int64_t{1} << 32, 0, 0});
-  const ArrayValue counters = array_of<int64_t>(DType::Int64, {0, 0, 1, int64_t{1} << 33});
-  const ArrayValue words = apply("philox", {keys, counters});
-  for (int64_t i = 0; i < 4; ++i) {
-    const int64_t word = words.as<int64_t>()[i];
-    EXPECT_GE(word, 0);
-    EXPECT_LT(word, int64_t{1} << 32);
-    EXPECT_NE(word, 0xcd26be2a);
-    for (int64_t j = 0; j < i; ++j) EXPECT_NE(word, words.as<int64_t>()[j]);
-  }
+  // Random123's kat_vectors for philox2x32-7, the second word of a block before its first; the
+  // upper word of its counter is here the exclusive or of the block's, half a place, and the key's.
+  const int64_t top = kLeast;
+  const ArrayValue keys = array_of<int64_t>(
+      DType::Int64, {0, 0, top | 0xffffffff, top | 0xffffffff, top | 0x13198a2e, top | 0x13198a2e});
+  const int64_t last = 2 * 0x05a308d3243f6a88;
+  const ArrayValue places = array_of<int64_t>(DType::Int64, {0, 1, -2, -1, last, last + 1});
+  const auto word = [](uint32_t bits) { return static_cast<int32_t>(bits); };
+  expect_elements<int32_t>(apply("philox", {keys, places}),
+                           {word(0xcd26be2a), word(0x257a3673), word(0x3dc9d239), word(0xab302c4d),
+                            word(0xe4c770b3), word(0xbedbbe6b)},
+                           "philox");
+}
+
+TEST(Elementwise, PhiloxTellsItsOperandsApart) {
+  const ArrayValue keys = array_of<int64_t>(DType::Int64, {0, 1, int64_t{1} << 32, 0, 0, 0});
+  const ArrayValue places = array_of<int64_t>(DType::Int64, {0, 0, 0, 1, 2, int64_t{1} << 34});
+  const ArrayValue words = apply("philox", {keys, places});
+  for (int64_t i = 0; i < 6; ++i)
+    for (int64_t j = 0; j < i; ++j)
+      EXPECT_NE(words.as<int32_t>()[i], words.as<int32_t>()[j]) << i << " " << j;
 }
 
 TEST(Elementwise, WrongOperandsAreRefusedByName) {

@@ -13,8 +13,12 @@ namespace flambeau::ops {
 using namespace prim;
 
 Expr kept_at(const Expr& key, const Expr& places, const Expr& p) {
-  const Expr bits = philox(broadcast_to(key, places.shape()), places);
-  return ge(bits, convert(p * std::ldexp(1.0, 32), DType::Int64));
+  // 31 bits, so that those below the least and above the greatest number are Int32, too: p = 0
+  // keeps everything, and p = 1 nothing.
+  const Expr word = philox(broadcast_to(key, places.shape()), places);
+  const Expr bits = shift_right(word, full_like(word, 1.0));
+  return gt(bits,
+            convert(floor(p * std::ldexp(1.0, 31)) - (std::ldexp(1.0, 30) + 1), DType::Int32));
 }
 Expr scale_of_kept(DType dtype, const Expr& p) {
   const Expr left = 1.0 - p;
