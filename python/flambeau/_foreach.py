@@ -42,12 +42,12 @@ def function(name: str) -> Callable[..., Any] | None:
     at_once = _C._functions.get(name)
 
     def each(self: Any, *args: Any, **kwargs: Any) -> Any:
-        tensors = list(self)
-        if at_once is not None and not kwargs and not any(isinstance(a, list) for a in args):
+        if at_once is not None and not kwargs and not (args and isinstance(args[0], list)):
             try:
-                return at_once(tensors, *args)
+                return at_once(self, *args)
             except TypeError:
                 pass  # Arguments of another overload: its operation takes a tensor, or a number.
+        tensors = list(self)
         for given in (*args, *kwargs.values()):
             if isinstance(given, (list, tuple)) and len(given) != len(tensors):
                 raise RuntimeError(

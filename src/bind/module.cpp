@@ -11,6 +11,7 @@
 #include "bind/dlpack.h"
 #include "bind/generator_type.h"
 #include "bind/io.h"
+#include "bind/module_type.h"
 #include "bind/operation.h"
 #include "bind/overrides.h"
 #include "bind/registry_dump.h"
@@ -251,6 +252,7 @@ NB_MODULE(_C, module) {
   module.attr("__version__") = nb::str(flambeau::version().data(), flambeau::version().size());
   add_constants(module.ptr());
   add_storage_type(module.ptr());
+  add_module_type(module.ptr());
   add_overrides(module.ptr());
   add_tensor_type(module.ptr());
   add_operations(module.ptr());

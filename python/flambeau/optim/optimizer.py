@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 import flambeau
-from flambeau import Tensor
+from flambeau import _C, Tensor
 from flambeau.nn.modules.module import typename
 from flambeau.utils.hooks import RemovableHandle
 
@@ -311,8 +311,12 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                     f"{replaced}."
                 )
             args, kwargs = replaced
-        with flambeau.set_grad_enabled(bool(self.defaults.get("differentiable", False))):
+        before = _C.is_grad_enabled()
+        _C._set_grad_enabled(bool(self.defaults.get("differentiable", False)))
+        try:
             result = step(*args, **kwargs)
+        finally:
+            _C._set_grad_enabled(before)
         for hook in [
             *self._optimizer_step_post_hooks.values(),
             *_global_optimizer_post_hooks.values(),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flambeau
+from flambeau._C import _ModuleAttributes
 from flambeau._tensor import parse_to
 from flambeau.nn.modules import _global_hooks
 from flambeau.nn.modules._global_hooks import (
@@ -83,7 +84,7 @@ def _registries() -> dict[str, Any]:
     }
 
 
-class Module(State, Traversal):
+class Module(State, Traversal, _ModuleAttributes):
     """Base class for all networks. Assign Parameters, Buffers and Modules in `__init__` after
     `super().__init__()`; define `forward`."""
 
@@ -227,6 +228,7 @@ class Module(State, Traversal):
             self._non_persistent_buffers_set.discard(name)
 
     def __getattr__(self, name: str) -> Any:
+        """For those who call it; attributes that are found do not come here."""
         fields = self.__dict__
         for registry in ("_parameters", "_buffers", "_modules"):
             if registry in fields and name in fields[registry]:

@@ -1,0 +1,111 @@
+"""How a module's attributes are found, and its parameters without their names."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import flambeau
+import pytest
+from flambeau import nn
+
+
+class Layer(nn.Module):
+    kind = "class attribute"
+    weight: nn.Parameter
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(flambeau.ones(2))
+        self.register_buffer("total", flambeau.zeros(1))
+        self.inner = nn.Linear(2, 2)
+        self.plain = 3
+
+    @property
+    def broken(self) -> int:
+        return self.missing_inside  # type: ignore[no-any-return]
+
+
+def test_registries_are_searched_after_the_object_and_its_class() -> None:
+    layer = Layer()
+    assert layer.weight is layer._parameters["weight"]
+    assert layer.total is layer._buffers["total"]
+    assert layer.inner is layer._modules["inner"]
+    assert layer.plain == 3 and layer.kind == "class attribute"
+    layer._parameters["kind"] = layer.weight
+    assert layer.kind == "class attribute"
+    layer.__dict__["weight"] = "own"
+    assert layer.weight == "own"  # type: ignore[comparison-overlap]
+
+
+def test_what_is_missing_is_said_with_the_class() -> None:
+    layer = Layer()
+    for name in ("absent", "broken"):
+        with pytest.raises(AttributeError, match=f"'Layer' object has no attribute '{name}'"):
+            getattr(layer, name)
+    assert getattr(layer, "absent", None) is None and not hasattr(layer, "absent")
+    # Before super().__init__() there are no registries.
+    with pytest.raises(AttributeError, match="'Layer' object has no attribute 'weight'"):
+        Layer.__new__(Layer).weight  # noqa: B018
+
+
+def test_own_getattr_and_getattribute_have_their_say() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self, wrapped: nn.Module) -> None:
+            super().__init__()
+            self.wrapped = wrapped
+
+        def __getattr__(self, name: str) -> object:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(self.wrapped, name)
+
+    class Asked(nn.Linear):
+        asked: list[str] = []
+
+        def __getattribute__(self, name: str) -> object:
+            Asked.asked.append(name)
+            return super().__getattribute__(name)
+
+    wrapper = Wrapper(Layer())
+    assert wrapper.plain == 3 and wrapper.weight is wrapper.wrapped.weight
+    asked = Asked(2, 2)
+    assert asked.weight.shape == (2, 2) and "weight" in Asked.asked
+
+
+def test_modules_with_other_bases_are_copied_and_pickled() -> None:
+    class Mixin:
+        def double(self) -> int:
+            return 2 * self.plain  # type: ignore[attr-defined, no-any-return]
+
+    class Mixed(Mixin, Layer):
+        pass
+
+    assert Mixed().double() == 6
+    for again in (copy.deepcopy(Layer()), pickle.loads(pickle.dumps(Layer()))):
+        assert again.weight.tolist() == [1, 1] and again.inner.weight.requires_grad
+
+
+def test_parameters_are_those_of_named_parameters() -> None:
+    shared = nn.Linear(2, 2)
+    model = nn.Sequential(shared, nn.ReLU(), Layer(), shared)
+    model.register_parameter("none", None)
+    model.again = shared.weight
+    expected = [p for _, p in model.named_parameters()]
+    assert len(expected) == 5
+    assert all(a is b for a, b in zip(model.parameters(), expected, strict=True))
+    assert [*model.parameters(recurse=False)] == [shared.weight]
+
+
+def test_parameters_follow_a_class_that_names_them_itself() -> None:
+    class Chosen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept, self.hidden = nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def named_modules(self, memo=None, prefix="", remove_duplicate=True):  # type: ignore[no-untyped-def]
+            yield from self.kept.named_modules(memo, prefix + ".kept", remove_duplicate)
+
+    model = nn.Sequential(Chosen())
+    assert [*model.parameters()] == [model[0].kept.weight, model[0].kept.bias]
