@@ -102,8 +102,8 @@ ContractionPlan plan_contraction(const ContractionShape& shape, const Contractio
   const bool unit_columns =
       is_single && !columns_convert && (column_lane == 1 || plan.columns == 1);
   const auto size = static_cast<int64_t>(size_of(tile.accumulator));
-  const bool stays_cached = plan.columns * shape.k <= kDirectColumnElements &&
-                            column_k * size % kSharingStride != 0;
+  const bool stays_cached =
+      plan.columns * shape.k <= kDirectColumnElements && column_k * size % kSharingStride != 0;
   if (unit_columns && (strips <= kDirectColumnStrips || stays_cached))
     plan.column_source = ColumnSource::Direct;
   else if (!columns_convert && column_k == 1 && whole_steps && plan.rows <= tile.low_heights[0])
