@@ -29,6 +29,8 @@ def _positions(name: str, length: int, periodic: bool, options: dict[str, Any]) 
         raise RuntimeError(
             f"{name} requires non-negative window_length, got window_length={length}"
         )
+    if options["layout"] not in (None, _C.strided):
+        raise RuntimeError(f"{name} is not implemented for sparse types, got: {options['layout']}")
     if length < 2:
         return None
     dtype = options["dtype"] or _C.get_default_dtype()
@@ -57,12 +59,12 @@ def _cosines(
     return _finished(window, length, options)
 
 
-def _options(dtype: Any, device: Any, requires_grad: bool) -> dict[str, Any]:
+def _options(dtype: Any, layout: Any, device: Any, requires_grad: bool) -> dict[str, Any]:
     if device is not None and _C.device(device).type != "cpu":
         from ._construct import device_of
 
         device_of("window", device)
-    return {"dtype": dtype, "requires_grad": requires_grad}
+    return {"dtype": dtype, "layout": layout, "requires_grad": requires_grad}
 
 
 def hann_window(
@@ -76,7 +78,7 @@ def hann_window(
     requires_grad: bool = False,
 ) -> Tensor:
     """sin^2(pi n / (N - 1)); a periodic one is that of N + 1 without its last number."""
-    options = _options(dtype, device, requires_grad)
+    options = _options(dtype, layout, device, requires_grad)
     return _cosines("hann_window", window_length, periodic, (0.5, -0.5), options)
 
 
@@ -93,7 +95,7 @@ def hamming_window(
     requires_grad: bool = False,
 ) -> Tensor:
     """alpha - beta cos(2 pi n / (N - 1))."""
-    options = _options(dtype, device, requires_grad)
+    options = _options(dtype, layout, device, requires_grad)
     return _cosines("hamming_window", window_length, periodic, (alpha, -beta), options)
 
 
@@ -108,7 +110,7 @@ def blackman_window(
     requires_grad: bool = False,
 ) -> Tensor:
     """0.42 - 0.5 cos(2 pi n / (N - 1)) + 0.08 cos(4 pi n / (N - 1))."""
-    options = _options(dtype, device, requires_grad)
+    options = _options(dtype, layout, device, requires_grad)
     return _cosines("blackman_window", window_length, periodic, (0.42, -0.5, 0.08), options)
 
 
@@ -123,7 +125,7 @@ def bartlett_window(
     requires_grad: bool = False,
 ) -> Tensor:
     """1 - |2 n / (N - 1) - 1|."""
-    options = _options(dtype, device, requires_grad)
+    options = _options(dtype, layout, device, requires_grad)
     n = _positions("bartlett_window", window_length, periodic, options)
     window = None if n is None else 1 - (n * (2 / (len(n) - 1)) - 1).abs()
     return _finished(window, window_length, options)
@@ -141,7 +143,7 @@ def kaiser_window(
     requires_grad: bool = False,
 ) -> Tensor:
     """I0(beta sqrt(1 - (2 n / (N - 1) - 1)^2)) / I0(beta)."""
-    options = _options(dtype, device, requires_grad)
+    options = _options(dtype, layout, device, requires_grad)
     n = _positions("kaiser_window", window_length, periodic, options)
     window = None
     if n is not None:

@@ -8,6 +8,7 @@
 #include "bind/generator_type.h"
 #include "bind/overrides.h"
 #include "bind/tensor_type.h"
+#include "ops/checks.h"
 
 namespace flambeau::bind {
 namespace {
@@ -257,7 +258,10 @@ bool bind_option(const std::string& option, PyObject* value, BoundArguments& bou
   bool flag = false;
   if (option == "requires_grad") return bool_from(value, bound.requires_grad);
   if (option == "device") return device_from(value, bound.device);
-  return option == "layout" ? layout_from(value, word) : bool_from(value, flag);
+  if (option != "layout") return bool_from(value, flag);
+  if (!layout_from(value, word)) return false;
+  check<NotImplementedError>(word == ops::kStrided, [&] { return ops::no_such_layout(word); });
+  return true;
 }
 
 template <class Text>

@@ -418,11 +418,7 @@ bool device_from(PyObject* object, std::string& type) {
 const std::string& default_device() { return default_devices().back(); }
 
 bool layout_from(PyObject* object, std::string& word) {
-  if (!word_from(object, layout_type, word)) return false;
-  check<NotImplementedError>(object == strided_object, [&] {
-    return concat("torch.", word, ": Flambeau has no tensors of this layout yet");
-  });
-  return true;
+  return word_from(object, layout_type, word);
 }
 bool memory_format_from(PyObject* object, std::string& word) {
   return word_from(object, memory_format_type, word);

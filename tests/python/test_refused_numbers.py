@@ -28,6 +28,27 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "dims": (lambda: torch.roll(torch.tensor(1.0), 0, 0), IndexError, "has no dimensions"),
     "var": (lambda: F.gaussian_nll_loss(X, X, X[..., :2]), ValueError, "incorrect size"),
+    "channels": (lambda: F.max_pool1d(torch.ones(0, 9), 1), RuntimeError, "non-batch dimensions"),
+    "window layout": (
+        lambda: torch.signal.windows.hann(3, layout=torch.sparse_coo),
+        ValueError,
+        "hann is implemented for strided tensors only",
+    ),
+    "old window layout": (
+        lambda: torch.hann_window(3, layout=torch.sparse_coo),
+        RuntimeError,
+        "hann_window is not implemented for sparse types",
+    ),
+    "layout": (
+        lambda: torch.tril_indices(2, 2, layout=torch.sparse_coo),
+        NotImplementedError,
+        "no tensors of this layout",
+    ),
+    "factory layout": (
+        lambda: torch.zeros(2, layout=torch.sparse_csr),
+        NotImplementedError,
+        "no tensors of this layout",
+    ),
     "negative var": (lambda: F.gaussian_nll_loss(X, X, -X), ValueError, "negative entry"),
 }
 

@@ -56,6 +56,7 @@ const Register kContiguous({
 });
 void converted_shape(const Call& call, ResultInfos& results) {
   const TensorInfo& self = call.tensor("self");
+  check_layout(call);
   results.push_back({call.dtype_or("dtype", self.dtype), self.sizes, {}});
 }
 const Register kToCopy({

@@ -17,6 +17,11 @@ using namespace prim;
 template <int kRank>
 Windows pooling_of(const Call& call, const Ints& sizes) {
   constexpr auto kSpatial = static_cast<size_t>(kRank);
+  check(sizes[1] != 0, [&] {
+    return concat(call.name(),
+                  ": Expected input to have non-zero size for non-batch dimensions, but got ",
+                  list_text(sizes));
+  });
   Windows w;
   w.size = spatial_argument(call, call.integers("kernel_size"), kSpatial, "kernel_size");
   const auto* stride = std::get_if<Ints>(&call["stride"]);

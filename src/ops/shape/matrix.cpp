@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "ops/checks.h"
 #include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
@@ -215,6 +216,7 @@ Definition triangle_indices(std::string_view schema, std::string_view doc) {
           .variants = {.method = false},
           .shape =
               [](const Call& call, ResultInfos& r) {
+                check_layout(call);
                 r.push_back({call.dtype_or("dtype", DType::Int64), {2, -1}, {}});
               },
           .kernel =
