@@ -231,11 +231,10 @@ void Check::run_merged(const Region& region, const Memory& memory) const {
   std::vector<Scalar> numbers;
   for (const int32_t number : region.numbers)
     numbers.push_back(numbers_[static_cast<size_t>(number)]);
-  std::vector<int64_t> integers;
-  for (const IntegerSource& source : region.integers)
-    integers.push_back(value_of(recording_, source));
+  const Ints integers = values_of(recording_, region.integers);
   std::shared_ptr<const BoundRun> bound;
-  run_into(bound, *form_of(region), parameters, numbers, integers, outputs);
+  run_into(bound, *form_of(region), parameters, numbers, {integers.data(), integers.size()},
+           outputs);
 }
 
 void Check::region_has_run(size_t number) {

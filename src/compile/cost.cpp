@@ -177,10 +177,7 @@ Cost cost_of(const Recording& recording, const Region& region, const Executable&
   std::vector<Ints> sizes;
   for (const int32_t w : region.parameters)
     sizes.push_back(recording.windows[static_cast<size_t>(w)].info.sizes);
-  Ints integers;
-  for (const IntegerSource& source : region.integers)
-    integers.push_back(value_of(recording, source));
-  Estimator estimator(plan_of(form), sizes, std::move(integers), kMain);
+  Estimator estimator(plan_of(form), sizes, values_of(recording, region.integers), kMain);
   return host_program_of(form) != nullptr ? estimator.run_host() : estimator.run();
 }
 

@@ -317,9 +317,7 @@ class Execution {
     const auto parameters = tensors(region.parameters);
     auto outputs = tensors(region.outputs);
     const auto numbers = numbers_of(region);
-    Ints integers;
-    for (const IntegerSource& source : region.integers)
-      integers.push_back(value_of(recording_, source));
+    const Ints integers = values_of(recording_, region.integers);
     flambeau::run_into(bound, form, {parameters.data(), parameters.size()},
                        {numbers.data(), numbers.size()}, {integers.data(), integers.size()},
                        {outputs.data(), outputs.size()});

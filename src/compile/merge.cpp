@@ -21,28 +21,40 @@ using ir::Node;
 using ir::PrimitiveClass;
 using ir::Program;
 
-int64_t value_of(const Recording& recording, const IntegerSource& source) {
-  if (source.integer >= 0) return recording.integers[static_cast<size_t>(source.integer)];
-  const Window& window = recording.windows[static_cast<size_t>(source.window)];
-  if (source.part == IntegerSource::Part::Size)
-    return window.info.sizes[static_cast<size_t>(source.axis)];
-  const auto form = view_form(recording.windows[static_cast<size_t>(source.base)], window);
-  const ViewForm::Digit& digit = form.value().digits[static_cast<size_t>(source.axis)];
-  return source.part == IntegerSource::Part::Extent ? digit.extent : digit.start;
+Ints values_of(const Recording& recording, std::span<const IntegerSource> sources) {
+  Ints values;
+  const IntegerSource* last = nullptr;  // whose form it is: those of one view stand in a row
+  std::optional<ViewForm> form;
+  for (const IntegerSource& source : sources) {
+    if (source.integer >= 0) {
+      values.push_back(recording.integers[static_cast<size_t>(source.integer)]);
+      continue;
+    }
+    const Window& window = recording.windows[static_cast<size_t>(source.window)];
+    if (source.part == IntegerSource::Part::Size) {
+      values.push_back(window.info.sizes[static_cast<size_t>(source.axis)]);
+      continue;
+    }
+    if (last == nullptr || last->base != source.base || last->window != source.window)
+      form = view_form(recording.windows[static_cast<size_t>(source.base)], window);
+    last = &source;
+    const ViewForm::Digit& digit = form.value().digits[static_cast<size_t>(source.axis)];
+    values.push_back(source.part == IntegerSource::Part::Extent ? digit.extent : digit.start);
+  }
+  return values;
 }
 
 IntegerFacts::IntegerFacts(const Recording& recording, std::vector<IntegerSource> sources,
                            std::vector<ViewRead> views)
     : sources_(std::move(sources)), views_(std::move(views)) {
+  const Ints values = values_of(recording, sources_);
   std::unordered_map<int64_t, int32_t> first;
   for (size_t i = 0; i < sources_.size(); ++i) {
-    if (sources_[i].part == IntegerSource::Part::Start) {  // nothing asks what it is equal to
-      classes_.push_back(static_cast<int32_t>(i));
-      continue;
-    }
-    const int64_t value = value_of(recording, sources_[i]);
-    classes_.push_back(
-        value == 1 ? -1 : first.try_emplace(value, static_cast<int32_t>(i)).first->second);
+    const auto own = static_cast<int32_t>(i);
+    if (sources_[i].part == IntegerSource::Part::Start)
+      classes_.push_back(own);  // nothing asks what it is equal to
+    else
+      classes_.push_back(values[i] == 1 ? -1 : first.try_emplace(values[i], own).first->second);
   }
 }
 
@@ -52,11 +64,11 @@ bool IntegerFacts::hold(const Recording& recording) const {
                                 recording.windows[static_cast<size_t>(view.window)]);
     if (!form || !form->is_like(view.form)) return false;
   }
-  for (size_t i = 0; i < sources_.size(); ++i) {
+  const Ints values = values_of(recording, sources_);
+  for (size_t i = 0; i < values.size(); ++i) {
     const int32_t same = classes_[i];
     if (same == static_cast<int32_t>(i)) continue;
-    const int64_t wanted = same < 0 ? 1 : value_of(recording, sources_[static_cast<size_t>(same)]);
-    if (value_of(recording, sources_[i]) != wanted) return false;
+    if (values[i] != (same < 0 ? 1 : values[static_cast<size_t>(same)])) return false;
   }
   return true;
 }

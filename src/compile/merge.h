@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,7 +53,8 @@ class IntegerFacts {
   std::vector<ViewRead> views_;
 };
 
-int64_t value_of(const Recording& recording, const IntegerSource& source);
+/// The value of each source. The forms of its views must exist, as facts that hold say.
+Ints values_of(const Recording& recording, std::span<const IntegerSource> sources);
 
 /// A program that does what some runs of a recording do; its steps are those of an Executable.
 struct Region {

@@ -32,7 +32,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "window layout": (
         lambda: torch.signal.windows.hann(3, layout=torch.sparse_coo),
         ValueError,
-        "hann is implemented for strided tensors only",
+        "implemented for strided tensors only",
     ),
     "old window layout": (
         lambda: torch.hann_window(3, layout=torch.sparse_coo),

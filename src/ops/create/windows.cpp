@@ -29,21 +29,16 @@ Grid grid_of(Lowering& l) {
   // A single point is at place 0.
   return {index, select(le(last, 0.0), full_like(last, 1.0), last), n};
 }
-/// "hann" of "_window_hann".
-std::string_view window_name(const Call& call) {
-  return std::string_view(call.name()).substr(std::string_view("_window_").size());
-}
 void window_shape(const Call& call, ResultInfos& results) {
   const DType dtype = call.dtype_or("dtype", default_dtype());
   check<ValueError>(call.integer("M") >= 0, [&] {
-    return concat(window_name(call),
-                  " requires non-negative window length, got M=", call.integer("M"));
+    return concat(call.name(), ": requires non-negative window length, got M=", call.integer("M"));
   });
   check<ValueError>(dtype == DType::Float32 || dtype == DType::Float64, [&] {
-    return concat(window_name(call), " expects float32 or float64 dtypes, got: ", info(dtype).name);
+    return concat(call.name(), ": expects float32 or float64 dtypes, got: ", info(dtype).name);
   });
   check<ValueError>(call.is_none("layout") || call.string("layout") == kStrided, [&] {
-    return concat(window_name(call), " is implemented for strided tensors only, got: torch.",
+    return concat(call.name(), ": is implemented for strided tensors only, got: torch.",
                   call.string("layout"));
   });
   results.push_back({dtype, {call.integer("M")}, {}});
