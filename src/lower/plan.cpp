@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "lower/fuse_epilogues.h"
 #include "lower/overwrite.h"
 #include "lower/row_axis.h"
 #include "lower/structural.h"
@@ -640,8 +641,8 @@ class Planner {
   }
 
   void finish() {
-    fuse_epilogues();
     for (const NodeId result : program_.results) plan_.results.push_back(value_of_[index(result)]);
+    fuse_epilogues(plan_, producer_);
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
       const auto step = static_cast<int>(i);
       if (const auto* kernel = std::get_if<KernelStep>(&plan_.steps[i])) {
@@ -662,81 +663,6 @@ class Planner {
     }
     for (const int result : plan_.results) use(result, static_cast<int>(plan_.steps.size()));
     plan_.overwritable = find_overwritable(plan_, program_.parameters.size());
-  }
-
-  /// Lets a pointwise kernel that is all that reads a product be the contraction's epilogue.
-  void fuse_epilogues() {
-    for (size_t i = 0; i < plan_.steps.size(); ++i) {
-      auto* contract = std::get_if<ContractStep>(&plan_.steps[i]);
-      if (contract == nullptr) continue;
-      size_t reader = plan_.steps.size();
-      if (!only_reader(contract->result, i, reader)) continue;
-      const KernelStep kernel = std::get<KernelStep>(plan_.steps[reader]);
-      const int buffer = epilogue_buffer(*kernel.kernel, *contract, i);
-      if (buffer < 0) continue;
-      contract->product_buffer = buffer;
-      contract->epilogue = kernel.kernel;
-      for (size_t b = 0; b < kernel.kernel->buffers.size(); ++b)
-        if (kernel.kernel->buffers[b].is_output) contract->result = kernel.kernel->buffer_values[b];
-      plan_.steps.erase(plan_.steps.begin() + static_cast<ptrdiff_t>(reader));
-    }
-  }
-
-  /// True if one kernel step, `reader`, and nothing else reads `value`, which step `producer`
-  /// makes.
-  bool only_reader(int value, size_t producer, size_t& reader) const {
-    int readers = 0;
-    for (size_t i = producer + 1; i < plan_.steps.size(); ++i) {
-      bool reads = false;
-      if (const auto* kernel = std::get_if<KernelStep>(&plan_.steps[i])) {
-        const std::vector<int>& values = kernel->kernel->buffer_values;
-        reads = std::find(values.begin(), values.end(), value) != values.end();
-        if (reads) reader = i;
-      } else if (const auto* contract = std::get_if<ContractStep>(&plan_.steps[i])) {
-        if (contract->a.value == value || contract->b.value == value) return false;
-      } else if (const auto* scan = std::get_if<ScanStep>(&plan_.steps[i])) {
-        if (std::count(scan->operands.begin(), scan->operands.end(), value) != 0) return false;
-      } else if (std::get<AliasStep>(plan_.steps[i]).value == value) {
-        return false;
-      }
-      readers += reads;
-    }
-    for (const NodeId result : program_.results)
-      if (value_of_[index(result)] == value) return false;
-    return readers == 1 && reader < plan_.steps.size();
-  }
-
-  /// The product's buffer if `kernel` can be the epilogue of `contract`, step number `step`; else
-  /// -1.
-  int epilogue_buffer(const KernelTemplate& kernel, const ContractStep& contract,
-                      size_t step) const {
-    const PlannedValue& product = plan_.values[static_cast<size_t>(contract.result)];
-    if (product.dtype != DType::Float32 && product.dtype != DType::Float64) return -1;
-    if (kernel.has_reduced() || !(extents_of(product.shape) == kernel.kept)) return -1;
-    int buffer = -1;
-    int stores = 0;
-    for (size_t b = 0; b < kernel.buffers.size(); ++b) {
-      const int value = kernel.buffer_values[b];
-      if (value == contract.result) {
-        buffer = static_cast<int>(b);
-      } else if (kernel.buffers[b].is_output) {
-        ++stores;
-      } else if (plan_.values[static_cast<size_t>(value)].parameter < 0 &&
-                 producer_[static_cast<size_t>(value)] >= step) {
-        return -1;
-      }
-    }
-    for (const Access& access : kernel.accesses) {
-      if (access.buffer < 0) return -1;
-      for (const AxisIndex& axis : access.axes)
-        if (!axis.dynamic.empty()) return -1;
-      const bool identity = access.axes == loops_of(product.shape);
-      if ((access.buffer == buffer || access.is_store) && !identity) return -1;
-    }
-    for (const Section& section : kernel.sections)
-      for (const ir::Statement& s : section.body)
-        if (s.mask >= 0) return -1;
-    return stores == 1 ? buffer : -1;
   }
 
   const Program& program_;
