@@ -26,9 +26,9 @@ def main() -> int:
     labels = flambeau.from_numpy(digits.target)
     train, test = random_split(TensorDataset(images, labels), [0.8, 0.2])
     model = nn.Sequential(
-        nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.2),
-        nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.2),
-        nn.Linear(128, 10),
+        nn.Linear(64, 256), nn.ReLU(), nn.Dropout(0.4),
+        nn.Linear(256, 256), nn.ReLU(), nn.Dropout(0.4),
+        nn.Linear(256, 10),
     )  # fmt: skip
     optimizer = AdamW(model.parameters(), lr=3e-3)
     loader = DataLoader(train, batch_size=64, shuffle=True)

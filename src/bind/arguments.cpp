@@ -8,7 +8,6 @@
 #include "bind/generator_type.h"
 #include "bind/overrides.h"
 #include "bind/tensor_type.h"
-#include "ops/checks.h"
 
 namespace flambeau::bind {
 namespace {
@@ -260,7 +259,9 @@ bool bind_option(const std::string& option, PyObject* value, BoundArguments& bou
   if (option == "device") return device_from(value, bound.device);
   if (option != "layout") return bool_from(value, flag);
   if (!layout_from(value, word)) return false;
-  check<NotImplementedError>(word == ops::kStrided, [&] { return ops::no_such_layout(word); });
+  check<NotImplementedError>(value == layout_object(), [&] {
+    return concat("torch.", word, ": Flambeau has no tensors of this layout yet");
+  });
   return true;
 }
 

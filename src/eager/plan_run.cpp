@@ -418,15 +418,8 @@ class Run {
       }
       return note_window(step, value, result);
     }
-    Ints strides(sizes.size(), 0);
     int64_t offset = value->offset;
-    for (size_t axis = 0; axis < step.axes.size(); ++axis) {
-      const int64_t stride = value.strides()[axis];
-      if (!step.axes[axis].offset.is_zero())
-        offset += step.axes[axis].offset.evaluate(bindings_) * stride;
-      for (const AxisIndex::Term& term : step.axes[axis].terms)
-        strides[static_cast<size_t>(term.loop)] += term.coefficient.evaluate(bindings_) * stride;
-    }
+    const Ints strides = strides_of_window(step, sizes, value.strides(), bindings_, offset);
     result = value.alias(sizes, strides, offset);
     note_window(step, value, result);
   }

@@ -62,25 +62,18 @@ class ShapeFinder {
     Place place = place_of(step.value);
     if (place.kind == Place::Kind::Parameter) place.kind = Place::Kind::Window;
     const Ints sizes = evaluate(planned(step.result).shape);
-    Ints strides(sizes.size(), 0);
     if (step.reshape) {
       const std::optional<Ints> kept = ops::view_strides(place.info, sizes);
       if (!kept) {  // a copy
         places_[static_cast<size_t>(step.result)] = new_block(step.result);
         return;
       }
-      strides = *kept;
+      place.info.strides = *kept;
     } else {
-      for (size_t axis = 0; axis < step.axes.size(); ++axis) {
-        const int64_t stride = place.info.strides[axis];
-        if (!step.axes[axis].offset.is_zero())
-          place.offset += step.axes[axis].offset.evaluate(bindings_) * stride;
-        for (const AxisIndex::Term& term : step.axes[axis].terms)
-          strides[static_cast<size_t>(term.loop)] += term.coefficient.evaluate(bindings_) * stride;
-      }
+      place.info.strides =
+          strides_of_window(step, sizes, place.info.strides, bindings_, place.offset);
     }
     place.info.sizes = sizes;
-    place.info.strides = strides;
     places_[static_cast<size_t>(step.result)] = std::move(place);
   }
 
@@ -93,6 +86,25 @@ class ShapeFinder {
 };
 
 }  // namespace
+
+Ints strides_of_window(const AliasStep& step, const Ints& sizes, const Ints& strides,
+                       const ir::DimBindings& bindings, int64_t& offset) {
+  Ints result(sizes.size(), 0);
+  SmallVector<bool, 6> moves(sizes.size(), false);
+  for (size_t axis = 0; axis < step.axes.size(); ++axis) {
+    if (!step.axes[axis].offset.is_zero())
+      offset += step.axes[axis].offset.evaluate(bindings) * strides[axis];
+    for (const AxisIndex::Term& term : step.axes[axis].terms) {
+      const auto to = static_cast<size_t>(term.loop);
+      result[to] += term.coefficient.evaluate(bindings) * strides[axis];
+      moves[to] = true;
+    }
+  }
+  for (size_t axis = sizes.size(); axis-- > 0;)
+    if (!moves[axis] && sizes[axis] == 1)
+      result[axis] = axis + 1 < sizes.size() ? sizes[axis + 1] * result[axis + 1] : 1;
+  return result;
+}
 
 RunShape find_shape(const lower::Plan& plan, std::span<const Tensor> parameters,
                     std::span<const int64_t> integers) {

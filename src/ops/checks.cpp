@@ -104,13 +104,11 @@ void check_same_dtype(const Call& call, std::initializer_list<std::string_view> 
   }
 }
 
-std::string no_such_layout(std::string_view word) {
-  return concat("torch.", word, ": Flambeau has no tensors of this layout yet");
-}
-
 void check_layout(const Call& call) {
-  check<NotImplementedError>(call.is_none("layout") || call.string("layout") == kStrided,
-                             [&] { return no_such_layout(call.string("layout")); });
+  check<NotImplementedError>(call.is_none("layout") || call.string("layout") == kStrided, [&] {
+    return concat(call.name(), ": torch.", call.string("layout"),
+                  ": Flambeau has no tensors of this layout yet");
+  });
 }
 
 void check_rank(const Call& call, std::string_view parameter, int rank) {

@@ -21,9 +21,8 @@ int64_t integer_at(const HostTensor& contiguous, int64_t position);
 void check_fits(HostCall& host, std::string_view parameter, DType dtype);
 /// The call's tensors must have one floating dtype; RuntimeError naming both otherwise.
 void check_same_dtype(const Call& call, std::initializer_list<std::string_view> parameters);
-/// The word for the one layout that tensors have, and what is said of another.
+/// The word for the one layout that tensors have.
 inline constexpr std::string_view kStrided = "strided";
-std::string no_such_layout(std::string_view word);
 /// NotImplementedError if the call's `layout` is another than strided: there are no such tensors.
 void check_layout(const Call& call);
 /// RuntimeError unless `parameter` has `rank` axes.

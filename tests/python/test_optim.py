@@ -224,3 +224,14 @@ def test_closures_and_hooks() -> None:
     handle.remove()
     assert optimizer.step(closure).item() == 0
     assert seen == ["before", "after", "before"]
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
+def test_sgd_takes_a_gradient_without_axes(options: dict[str, Any]) -> None:
+    """As a leaf has one that got an axis in place after its gradient."""
+    weight = flambeau.tensor(2.0, requires_grad=True)
+    (weight * weight).backward()
+    with flambeau.no_grad():
+        weight.unsqueeze_(0)
+    SGD([weight], lr=0.25, **options).step()
+    assert weight.tolist() == pytest.approx([0.1 if options.get("nesterov") else 1.0])

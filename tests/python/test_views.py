@@ -100,3 +100,23 @@ def test_equal_places_are_written_only_with_equal_numbers():
         with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
             write(x.expand(2, 3))
     assert x.tolist() == [[0], [0]]
+
+
+@pytest.mark.parametrize(
+    ("view", "size", "stride"),
+    [
+        (lambda x: x.unsqueeze(0), (1, 2, 3), (6, 3, 1)),
+        (lambda x: x.unsqueeze(1), (2, 1, 3), (3, 3, 1)),
+        (lambda x: x[..., None], (2, 3, 1), (3, 1, 1)),
+        (lambda x: x.t()[:, None], (3, 1, 2), (1, 6, 3)),
+        (lambda x: x.expand(1, 2, 3), (1, 2, 3), (6, 3, 1)),
+        (lambda x: x.expand(4, 2, 3), (4, 2, 3), (0, 3, 1)),
+        (lambda x: x[0, 0].unsqueeze(0), (1,), (1,)),
+        (lambda x: x.clone().unsqueeze_(0), (1, 2, 3), (6, 3, 1)),
+    ],
+)
+def test_new_axes_have_pytorchs_strides(view, size, stride) -> None:  # type: ignore[no-untyped-def]
+    x = torch.zeros(2, 3)
+    for function in (view, torch.compile(view)):
+        result = function(x)
+        assert tuple(result.shape) == size and result.stride() == stride

@@ -112,9 +112,9 @@ const Register kFusedAdamAmsgrad(adam_definition<false, true>(
 #undef FLAMBEAU_ADAM_LISTS
 #undef FLAMBEAU_ADAM_LARGEST
 
-/// The gradient with decay.
+/// The gradient with decay; a 0-dim one is every element's.
 Expr decayed(Lowering& l) {
-  Expr g = l["grads"];
+  Expr g = broadcast_to(l["grads"], l["self"].shape());
   if (l.call().boolean("maximize")) g = -g;
   if (l.call().definition().is_special("weight_decay", l.call().number("weight_decay"))) return g;
   return g + l["self"] * l["weight_decay"];
