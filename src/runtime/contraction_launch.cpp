@@ -90,28 +90,20 @@ const ContractionTemplate::Variant& ContractionTemplate::variant(
 }
 
 void BoundContraction::run(void* const* buffers, std::span<const Scalar> call_numbers) const {
-  ContractionArguments bound = arguments;
   const auto at = [&](const Place& place) -> void* {
     void* const base = buffers[place.buffer];
     return base == nullptr ? nullptr : static_cast<char*>(base) + place.offset;
   };
-  bound.a.data = at(a);
-  bound.b.data = at(b);
-  bound.out.data = at(out);
-  for (size_t i = 0; i < operands.size(); ++i) bound.operands[i].data = at(operands[i]);
+  SmallVector<void*, 6> read;
+  for (const Place& operand : operands) read.push_back(at(operand));
   Ints filled = slots;
   for (const BoundLaunch::Number& number : numbers)
     filled[number.slot] =
         static_cast<int64_t>(call_numbers[static_cast<size_t>(number.number)].bits());
-  bound.ints = filled.data();
-  run_contraction(*kernel, bound);
+  run_contraction(*geometry, {at(a), at(b), at(out), {read.data(), read.size()}, filled.data()});
 }
 
-void BoundContraction::load() const {
-  ContractionArguments bound = arguments;
-  bound.ints = slots.data();
-  load_contraction(*kernel, bound);
-}
+void BoundContraction::load() const { load_contraction(*geometry, slots.data()); }
 
 BoundContraction ContractionTemplate::bind(const int64_t* a, const int64_t* b,
                                            const int64_t* result,
@@ -119,7 +111,7 @@ BoundContraction ContractionTemplate::bind(const int64_t* a, const int64_t* b,
                                            const ir::DimBindings& bindings) const {
   const int m = step_.batch_rank;
   BoundContraction bound;
-  ContractionArguments& arguments = bound.arguments;
+  ContractionArguments arguments;
   bound.a.buffer = 0;
   bound.b.buffer = 1;
   bound.out = {2, 0};
@@ -135,7 +127,7 @@ BoundContraction ContractionTemplate::bind(const int64_t* a, const int64_t* b,
   arguments.n = step_.n.evaluate(bindings);
   arguments.k = step_.k.evaluate(bindings);
   if (step_.epilogue == nullptr) {
-    bound.kernel = variant({}).kernel.get();
+    bound.geometry = geometry_of(*variant({}).kernel, std::move(arguments));
     return bound;
   }
 
@@ -180,7 +172,7 @@ BoundContraction ContractionTemplate::bind(const int64_t* a, const int64_t* b,
     const auto buffer = static_cast<size_t>(kernel.accesses[i].buffer);
     const auto element = static_cast<int64_t>(size_of(kernel.buffers[buffer].dtype));
     bound.operands.push_back({3 + static_cast<int>(buffer), strides[i].offset * element});
-    arguments.operands.push_back({nullptr, strides[i].batch});
+    arguments.operands.push_back(strides[i].batch);
   }
   for (const lower::ContractionEpilogue::Slot& slot : v.epilogue.slots) {
     if (slot.access >= 0) {
@@ -192,7 +184,7 @@ BoundContraction ContractionTemplate::bind(const int64_t* a, const int64_t* b,
     if (source.number >= 0) bound.numbers.push_back({bound.slots.size(), source.number});
     bound.slots.push_back(source.number >= 0 ? 0 : source.dim.evaluate(bindings));
   }
-  bound.kernel = v.kernel.get();
+  bound.geometry = geometry_of(*v.kernel, std::move(arguments));
   return bound;
 }
 

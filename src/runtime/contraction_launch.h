@@ -21,8 +21,7 @@ struct BoundContraction {
     int buffer;
     int64_t offset;
   };
-  const ContractionKernel* kernel = nullptr;
-  ContractionArguments arguments;  ///< without memory
+  std::shared_ptr<const ContractionGeometry> geometry;
   Place a, b, out;
   SmallVector<Place, 3> operands;  ///< of the epilogue
   Ints slots;                      ///< of the epilogue

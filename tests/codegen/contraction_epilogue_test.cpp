@@ -44,7 +44,7 @@ struct Placed {
             matrix.data.data() + static_cast<size_t>(i * columns + j) * size, size);
   }
   GuardedMemory memory;
-  ContractionArguments::Matrix argument;
+  PlacedArguments::Matrix argument;
 };
 
 struct DTypes {
@@ -78,7 +78,7 @@ TEST_P(ContractionDType, FollowsTheDefinition) {
         const Placed placed_a(a, layout & 1), placed_b(b, layout & 2);
         const Placed out(random_array(out_dtype, {m, n}, seed++), layout & 4);
         const Placed expected(want, layout & 4);
-        ContractionArguments arguments;
+        PlacedArguments arguments;
         arguments.a = placed_a.argument;
         arguments.b = placed_b.argument;
         arguments.out = out.argument;
@@ -181,7 +181,7 @@ TEST(ContractionEpilogue, EqualsTheSameStepsApart) {
         for (Matrix<float>* matrix : {&a, &b, &sums, &residual, &column_bias, &row_scale})
           matrix->fill([&] { return normal(generator); });
 
-        ContractionArguments arguments;
+        PlacedArguments arguments;
         arguments.a = a.argument();
         arguments.b = b.argument();
         arguments.out = sums.argument();

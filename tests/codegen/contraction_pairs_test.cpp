@@ -55,7 +55,7 @@ struct Values {
           value.as<uint16_t>()[i++] = bits;
         }
   }
-  ContractionArguments::Matrix argument() const {
+  PlacedArguments::Matrix argument() const {
     return {memory.data(), {geometry.batch_stride}, geometry.row_stride, geometry.column_stride};
   }
 
@@ -103,7 +103,7 @@ void check_case(const Case& test, bool special) {
     const ContractionKernel kernel = kernel_of(test.a_dtype, test.b_dtype, isa);
     for (const Layout layout : {Layout::RowMajor, Layout::ColumnMajor}) {
       Matrix<float> out(Geometry(layout, test.batch, test.m, test.n));
-      ContractionArguments arguments;
+      PlacedArguments arguments;
       arguments.a = a.argument();
       arguments.b = b.argument();
       arguments.out = out.argument();
@@ -184,7 +184,7 @@ TEST(ContractionPairs, ThreadsAndBatchesChangeNoBit) {
     const ContractionKernel kernel = kernel_of(DType::BFloat16, DType::BFloat16, isa);
     Matrix<float> out(Geometry(Layout::RowMajor, 1, 137, 333));
     Matrix<float> part(Geometry(Layout::RowMajor, 1, 137, 333));
-    ContractionArguments arguments;
+    PlacedArguments arguments;
     arguments.a = a.argument();
     arguments.b = b.argument();
     arguments.out = out.argument();

@@ -112,6 +112,47 @@ struct Geometry {
   }
 };
 
+/// ContractionArguments with their memory.
+struct PlacedArguments {
+  struct Matrix {
+    void* data = nullptr;
+    Ints batch_strides;
+    int64_t row_stride = 0;
+    int64_t column_stride = 0;
+    ContractionArguments::Digits row_digits = {};
+    ContractionArguments::Digits column_digits = {};
+    ContractionArguments::Matrix geometry() const {
+      return {batch_strides, row_stride, column_stride, row_digits, column_digits};
+    }
+  };
+  struct Operand {
+    void* data;
+    Ints batch_strides;
+  };
+  Matrix a, b, out;
+  Ints batch;
+  int64_t m = 0, n = 0, k = 0;
+  SmallVector<Operand, 3> operands;
+  const int64_t* ints = nullptr;
+};
+inline void run_contraction(const ContractionKernel& kernel, const PlacedArguments& given) {
+  ContractionArguments arguments{given.a.geometry(),
+                                 given.b.geometry(),
+                                 given.out.geometry(),
+                                 given.batch,
+                                 given.m,
+                                 given.n,
+                                 given.k,
+                                 {}};
+  std::vector<void*> operands;
+  for (const PlacedArguments::Operand& operand : given.operands) {
+    arguments.operands.push_back(operand.batch_strides);
+    operands.push_back(operand.data);
+  }
+  flambeau::run_contraction(*geometry_of(kernel, arguments),
+                            {given.a.data, given.b.data, given.out.data, operands, given.ints});
+}
+
 /// A matrix in guarded memory.
 template <class T>
 class Matrix {
@@ -121,7 +162,7 @@ class Matrix {
         memory_(static_cast<size_t>(geometry_.elements()) * sizeof(T), at_start) {}
   T* data() const { return static_cast<T*>(memory_.data()); }
   T& operator()(int64_t b, int64_t i, int64_t j) const { return data()[geometry.at(b, i, j)]; }
-  ContractionArguments::Matrix argument() const {
+  PlacedArguments::Matrix argument() const {
     return {data(), {geometry.batch_stride}, geometry.row_stride, geometry.column_stride};
   }
   template <class Random>

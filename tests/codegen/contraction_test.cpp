@@ -17,9 +17,9 @@ const ContractionKernel& float_kernel(Isa isa) {
       .first->second;
 }
 
-ContractionArguments arguments_of(const Matrix<float>& a, const Matrix<float>& b,
-                                  const Matrix<float>& out) {
-  ContractionArguments arguments;
+PlacedArguments arguments_of(const Matrix<float>& a, const Matrix<float>& b,
+                             const Matrix<float>& out) {
+  PlacedArguments arguments;
   arguments.a = a.argument();
   arguments.b = b.argument();
   arguments.out = out.argument();
@@ -66,7 +66,7 @@ void check_float(const Case& test) {
   for (const Isa isa : isas()) {
     Matrix<float> out(out_geometry);
     out.fill([] { return -77.0f; });
-    ContractionArguments arguments = arguments_of(a, b, out);
+    PlacedArguments arguments = arguments_of(a, b, out);
     arguments.k = test.k;
     if (test.windows) {
       arguments.a.row_digits = in_digits(test.m, arguments.a.row_stride);
@@ -196,7 +196,7 @@ TEST(Contraction, ARowAloneIsTheRowInItsBatch) {
   for (const Isa isa : isas()) {
     run_contraction(float_kernel(isa), arguments_of(a, b, out));
     for (const int64_t i : {0, 13, 14, 100, 136}) {
-      ContractionArguments one = arguments_of(a, b, row);
+      PlacedArguments one = arguments_of(a, b, row);
       one.a.data = &a(0, i, 0);
       one.m = 1;
       run_contraction(float_kernel(isa), one);
@@ -223,7 +223,7 @@ TEST(Contraction, SharedOperandsOfABatch) {
   a.fill([&] { return normal(generator); });
   b.fill([&] { return normal(generator); });
   run_contraction(float_kernel(Isa::Avx2), arguments_of(a, b, whole));
-  ContractionArguments arguments = arguments_of(a, b, batched);
+  PlacedArguments arguments = arguments_of(a, b, batched);
   arguments.batch = {2, 1, 3};
   arguments.m = 4;
   arguments.a.batch_strides = {12 * 30, 7, 4 * 30};
@@ -235,7 +235,7 @@ TEST(Contraction, SharedOperandsOfABatch) {
 
 TEST(Contraction, EmptyExtents) {
   check_float({2, 5, 7, 0, Layout::RowMajor, Layout::RowMajor, Layout::RowMajor});
-  ContractionArguments arguments;  // no memory at all
+  PlacedArguments arguments;  // no memory at all
   arguments.a.batch_strides = arguments.b.batch_strides = arguments.out.batch_strides = {1};
   arguments.m = arguments.n = arguments.k = 3;
   arguments.batch = {0};

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "codegen/contraction_parts.h"
 #include "ir/contraction.h"
@@ -47,7 +48,6 @@ struct ContractionArguments {
   };
   using Digits = SmallVector<Digit, 6>;
   struct Matrix {
-    void* data = nullptr;
     Ints batch_strides;
     int64_t row_stride = 0;     ///< of a: m; of b: k; of the output: m
     int64_t column_stride = 0;  ///< of a: k; of b: n; of the output: n
@@ -61,23 +61,31 @@ struct ContractionArguments {
   Matrix a, b, out;
   Ints batch;
   int64_t m = 0, n = 0, k = 0;
-  /// The epilogue's buffers from number 1 on, each with its batch strides.
-  struct Operand {
-    void* data = nullptr;
-    Ints batch_strides;
-  };
-  SmallVector<Operand, 3> operands;
+  SmallVector<Ints, 3> operands;  ///< batch strides of the epilogue's buffers from number 1 on
+};
+
+/// What a run reads and writes.
+struct ContractionMemory {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* out = nullptr;
+  std::span<void* const> operands = {};
   /// The epilogue's slots. A plain_contraction needs none here.
   const int64_t* ints = nullptr;
 };
 
+/// A contraction of known extents and strides, cut up; `kernel` must outlive it.
+struct ContractionGeometry;
+std::shared_ptr<const ContractionGeometry> geometry_of(const ContractionKernel& kernel,
+                                                       ContractionArguments arguments);
+
 /// Writes every element of the output as ir/interpreter.h defines it (k = 0: the epilogue of zero).
 /// Nothing if an extent of the output is 0. The output must not share memory with a or b, and with
 /// other operands only where an element of it is read for the same element of the output.
-void run_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments);
+void run_contraction(const ContractionGeometry& geometry, const ContractionMemory& memory);
 
-/// Loads every part that run_contraction() of these arguments needs; their memory is not looked at.
-/// What a loader throws is thrown after all have been asked for.
-void load_contraction(const ContractionKernel& kernel, const ContractionArguments& arguments);
+/// Loads every part that run_contraction() needs. What a loader throws is thrown after all have
+/// been asked for.
+void load_contraction(const ContractionGeometry& geometry, const int64_t* ints);
 
 }  // namespace flambeau

@@ -4,18 +4,14 @@
 #include <array>
 #include <exception>
 #include <span>
-#include <tuple>
 
 #include "runtime/thread_pool.h"
 
 namespace flambeau {
 
 using codegen::ColumnLayout;
-using codegen::ContractionTile;
 using codegen::MicroKernel;
 using codegen::PackFunction;
-using codegen::PackPart;
-using codegen::PackStride;
 using codegen::PackWindowFunction;
 using codegen::RowLayout;
 
@@ -26,14 +22,7 @@ constexpr int64_t kBlock = ir::kContractBlock;
 constexpr int64_t kMultiplyAddsPerChunk = 256 * 1024;
 // A cautious estimate of one thread's speed, for the cost that the pool is told.
 constexpr int64_t kMultiplyAddsPerNanosecond = 16;
-// To write an element of the output costs as much as so many, to read one of an operand as much as
-// so many: what a product with one row does.
-constexpr int64_t kLeastWork = 16;
-constexpr int64_t kReadWork = 4;
-
 constexpr int64_t kPackedElementsPerNanosecond = 1;
-// Rows whose sums, two vectors each, are fewer than multiply-adds under way.
-constexpr int64_t kLowStrip = 4;
 // A piece of packing work, in elements.
 constexpr int64_t kPackLength = 1024;
 constexpr int64_t kPackWidth = 32;
@@ -45,121 +34,53 @@ constexpr size_t kMostPanelWidth = 128;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Where the positions from `first` on lie.
-void write_offsets(const ContractionArguments::Digits& digits, int64_t first,
-                   std::span<int64_t> out) {
-  if (out.empty()) return;
-  SmallVector<int64_t, 6> position(digits.size());
-  int64_t offset = 0;
-  for (size_t i = digits.size(); i-- > 0;) {
-    position[i] = first % digits[i].extent;
-    offset += position[i] * digits[i].stride;
-    first /= digits[i].extent;
-  }
-  for (int64_t& place : out) {
-    place = offset;
-    for (size_t i = digits.size(); i-- > 0;) {
-      offset += digits[i].stride;
-      if (++position[i] < digits[i].extent) break;
-      offset -= digits[i].extent * digits[i].stride;
-      position[i] = 0;
-    }
-  }
-}
-
 }  // namespace
 
-ContractionRunner::ContractionRunner(ContractionKernel::State& state,
-                                     const ContractionArguments& arguments)
-    : state_(state), tile_(state.tile()), arguments_(arguments) {
-  for (const int64_t extent : arguments.batch) batch_ *= extent;
-  const auto& [a, b, out] = std::tie(arguments.a, arguments.b, arguments.out);
-  const ir::Contraction& contraction = state.contraction();
-  plan_ = plan_contraction({.batch = batch_,
-                            .m = arguments.m,
-                            .n = arguments.n,
-                            .k = arguments.k,
-                            .a_row = a.row_stride,
-                            .a_column = a.column_stride,
-                            .b_row = b.row_stride,
-                            .b_column = b.column_stride,
-                            .out_row = out.row_stride,
-                            .out_column = out.column_stride,
-                            .a_converts = contraction.a != state.multiplied() || a.is_window(),
-                            .b_converts = contraction.b != state.multiplied() || b.is_window(),
-                            .has_epilogue = !state.sums_are_output()},
-                           tile_);
-  k_ = arguments.k;
-  work_ = std::max(arguments.m * arguments.n * std::max(k_, kLeastWork),
-                   (arguments.m + arguments.n) * k_ * kReadWork);
-  size_ = static_cast<int64_t>(size_of(state.accumulator()));
-  width_ = tile_.columns();
-  height_ = tile_.rows(RowLayout::UnitRow);
-  row_tiles_ = ceil_div(plan_.rows, plan_.tile_rows);
-  part_.layout = plan_.layout;
-  if (plan_.column_source == ColumnSource::DirectK) part_.columns = ColumnLayout::UnitK;
-  strips_ = make_strips(plan_.tile_rows);
-  is_wide_ =
-      plan_.column_source == ColumnSource::Direct && plan_.rows <= ContractionTile::kWideHeights;
-  sums_stride_ = plan_.direct_output ? (plan_.transposed ? out.column_stride : out.row_stride)
-                                     : ceil_div(plan_.tile_columns, width_) * width_;
-  if (contraction.is_plain) {
-    ints_ = {out.row_stride, out.column_stride};
-  } else {
-    ints_.append(arguments.ints, arguments.ints + contraction.slot_count);
-  }
+ContractionRunner::ContractionRunner(const ContractionGeometry& geometry,
+                                     const ContractionMemory& memory)
+    : geometry_(geometry),
+      memory_(memory),
+      state_(geometry.state),
+      tile_(geometry.state.tile()),
+      arguments_(geometry.arguments),
+      plan_(geometry.plan),
+      rows_{geometry.rows},
+      columns_{geometry.columns},
+      batch_(geometry.batch),
+      k_(geometry.arguments.k),
+      work_(geometry.work),
+      size_(geometry.size),
+      width_(geometry.width),
+      height_(geometry.height),
+      row_tiles_(geometry.row_tiles),
+      sums_stride_(geometry.sums_stride),
+      part_(geometry.part) {
+  if (plan_.direct_output) return;
+  const ir::Contraction& contraction = state_.contraction();
+  if (contraction.is_plain)
+    ints_ = {arguments_.out.row_stride, arguments_.out.column_stride};
+  else
+    ints_.append(memory.ints, memory.ints + contraction.slot_count);
   ints_.push_back(sums_stride_);
-}
-
-ContractionRunner::Side ContractionRunner::make_side(bool of_b, bool is_columns, bool packs) {
-  const ContractionArguments::Matrix& matrix = of_b ? arguments_.b : arguments_.a;
-  Side side;
-  side.matrix = &matrix;
-  side.size = static_cast<int64_t>(size_of(of_b ? state_.contraction().b : state_.contraction().a));
-  side.lane_stride = of_b ? matrix.column_stride : matrix.row_stride;
-  side.k_stride = of_b ? matrix.row_stride : matrix.column_stride;
-  if (matrix.is_window()) {
-    const auto digits = [](const ContractionArguments::Digits& given, int64_t extent,
-                           int64_t stride) {
-      return given.empty() ? ContractionArguments::Digits{{extent, stride}} : given;
-    };
-    const int64_t lanes = of_b ? arguments_.n : arguments_.m;
-    side.lanes = digits(of_b ? matrix.column_digits : matrix.row_digits, lanes, side.lane_stride);
-    side.k_offsets.resize(static_cast<size_t>(arguments_.k));
-    write_offsets(
-        digits(of_b ? matrix.row_digits : matrix.column_digits, arguments_.k, side.k_stride), 0,
-        side.k_offsets);
-    for (const bool unit : {false, true})
-      side.pack_window[unit ? 1 : 0] = reinterpret_cast<PackWindowFunction>(
-          state_.pack(of_b)[PackPart::window_entry(unit, is_columns)]);
-    side.apart = is_columns ? tile_.columns() : tile_.rows(RowLayout::UnitRow);
-    side.width = is_columns ? tile_.columns() : tile_.packed_rows;
-  } else if (packs) {
-    const PackStride unit = side.lane_stride == 1 ? PackStride::Lane
-                            : side.k_stride == 1  ? PackStride::K
-                                                  : PackStride::None;
-    side.pack =
-        reinterpret_cast<PackFunction>(state_.pack(of_b)[PackPart::entry(unit, is_columns)]);
-  }
-  return side;
 }
 
 void ContractionRunner::pack(const Side& side, const char* base, int64_t lane, int64_t k,
                              int64_t lanes, int64_t readable, int64_t length, char* panels,
                              int64_t panel_stride, int64_t step_size) {
-  if (!side.is_window())
-    return side.pack(side.at(base, lane, k), side.lane_stride, side.k_stride, lanes, readable,
+  const ContractionGeometry::Side& known = side.known;
+  if (!known.is_window)
+    return side.pack(side.at(base, lane, k), known.lane_stride, known.k_stride, lanes, readable,
                      length, panels, panel_stride);
   std::array<int64_t, kMostPanelWidth> offsets;
-  const auto width = static_cast<size_t>(side.width);
-  for (int64_t first = 0; first < lanes; first += side.apart) {
-    const auto present = static_cast<size_t>(std::min(side.width, readable - first));
-    write_offsets(side.lanes, lane + first, {offsets.data(), present});
+  const auto width = static_cast<size_t>(known.width);
+  for (int64_t first = 0; first < lanes; first += known.apart) {
+    const auto present = static_cast<size_t>(std::min(known.width, readable - first));
+    write_offsets(known.lanes, lane + first, {offsets.data(), present});
     std::fill(offsets.begin() + present, offsets.begin() + width, offsets[present - 1]);
     bool unit = true;
     for (size_t i = 1; i < width; ++i) unit &= offsets[i] == offsets[i - 1] + 1;
-    side.pack_window[unit ? 1 : 0](base, offsets.data(), side.k_offsets.data() + k, length,
-                                   panels + first / side.apart * panel_stride * step_size);
+    side.pack_window[unit ? 1 : 0](base, offsets.data(), known.k_offsets.data() + k, length,
+                                   panels + first / known.apart * panel_stride * step_size);
   }
 }
 
@@ -173,33 +94,30 @@ int64_t ContractionRunner::batch_offset(const Ints& strides, int64_t batch) cons
   return offset;
 }
 
-ContractionRunner::Strips ContractionRunner::make_strips(int64_t rows) const {
-  const auto heights = part_.heights(tile_);
-  Strips strips;
-  size_t h = 0;
-  for (int64_t first = 0; first < rows;) {
-    const int64_t left = rows - first;
-    int64_t most = plan_.row_group > 0 ? std::min(left, plan_.row_group) : left;
-    // Strips of few rows wait for their own sums: two of middle height are faster. Panels of packed
-    // rows are not divided.
-    const int64_t tallest = heights[0];
-    if (!plan_.pack_rows && left > tallest && left < tallest + kLowStrip) most = (left + 1) / 2;
-    while (heights[h] > most) ++h;
-    strips.push_back({first, h});
-    first += heights[h];
+void ContractionRunner::open(Side& side) {
+  const ContractionGeometry::Side& known = side.known;
+  side.data = static_cast<const char*>(known.of_b ? memory_.b : memory_.a);
+  if (!known.is_window && known.pack < 0) return;
+  const CodeEntry* const functions = state_.pack(known.of_b);
+  if (known.is_window) {
+    for (const int unit : {0, 1})
+      side.pack_window[unit] =
+          reinterpret_cast<PackWindowFunction>(functions[known.pack_window[unit]]);
+  } else {
+    side.pack = reinterpret_cast<PackFunction>(functions[known.pack]);
   }
-  return strips;
 }
 
-void ContractionRunner::make_sides() {
-  rows_ = make_side(plan_.transposed, false, plan_.pack_rows);
-  columns_ = make_side(!plan_.transposed, true, packs_columns());
+void ContractionRunner::open_sides() {
+  open(rows_);
+  open(columns_);
 }
 
 const CodeEntry* ContractionRunner::kernels_of(int64_t columns) const {
   // Surplus columns of packed panels may be computed where the sums have room for them.
-  const bool whole = part_.columns == ColumnLayout::UnitColumn &&
-                     (columns % tile_.lanes == 0 || (packs_columns() && !plan_.direct_output));
+  const bool whole =
+      part_.columns == ColumnLayout::UnitColumn &&
+      (columns % tile_.lanes == 0 || (geometry_.packs_columns() && !plan_.direct_output));
   return state_.micro_kernels(part_.layout, part_.columns, whole);
 }
 
@@ -212,7 +130,7 @@ void ContractionRunner::load() {
       missing = std::current_exception();
     }
   };
-  ask([&] { make_sides(); });
+  ask([&] { open_sides(); });
   if (plan_.columns >= width_) ask([&] { kernels_of(width_); });
   if (const int64_t rest = plan_.columns % width_; rest != 0) ask([&] { kernels_of(rest); });
   if (!plan_.direct_output) ask([&] { epilogue(); });
@@ -220,7 +138,7 @@ void ContractionRunner::load() {
 }
 
 void ContractionRunner::run() {
-  make_sides();
+  open_sides();
   if (plan_.column_source == ColumnSource::PackedShared) return run_shared();
   const int64_t column_tiles = ceil_div(plan_.columns, plan_.tile_columns);
   const int64_t tiles = batch_ * row_tiles_ * column_tiles;
@@ -248,14 +166,13 @@ void ContractionRunner::run_tiny(int64_t batch, int64_t batch_end) const {
   const auto vectors = static_cast<int>(ceil_div(plan_.columns, tile_.lanes));
   const CodeEntry* kernels = kernels_of(plan_.columns);
   const int64_t row_stride =
-      plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
-  for (const Strip& strip : strips_) {
+      plan_.layout == RowLayout::UnitRow ? rows_.known.k_stride : rows_.known.lane_stride;
+  for (const Strip& strip : geometry_.strips) {
     const auto kernel =
         reinterpret_cast<MicroKernel>(kernels[part_.entry(tile_, strip.height_index, vectors)]);
     for (int64_t b = batch; b < batch_end; ++b)
       kernel(rows_.at(batch_base(rows_, b), strip.first, 0), row_stride, batch_base(columns_, b),
-             columns_.k_stride,
-             batch_base(arguments_.out, size_, b) + strip.first * sums_stride_ * size_,
+             columns_.known.k_stride, out_base(size_, b) + strip.first * sums_stride_ * size_,
              sums_stride_, k_, plan_.columns, 0);
   }
 }
@@ -294,7 +211,7 @@ void ContractionRunner::run_group(int64_t batch, const Group& group) {
 void ContractionRunner::pack_group(int64_t batch, const Group& group) {
   const char* source = batch_base(columns_, batch);
   // A piece is long in the direction in which the source is.
-  const bool along_k = columns_.is_window() || columns_.lane_stride != 1;
+  const bool along_k = columns_.known.is_window || columns_.known.lane_stride != 1;
   const int64_t piece_columns = along_k ? width_ : kPackLength / width_ * width_;
   const int64_t piece_k = along_k ? kPackLength : kPackWidth;
   const int64_t columns = group.column_end - group.column;

@@ -49,15 +49,14 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
   } else if (plan_.direct_output) {
     const int64_t lane =
         plan_.transposed ? arguments_.out.row_stride : arguments_.out.column_stride;
-    sums = batch_base(arguments_.out, size_, tile.batch) +
-           (tile.row * sums_stride_ + tile.column * lane) * size_;
+    sums = out_base(size_, tile.batch) + (tile.row * sums_stride_ + tile.column * lane) * size_;
   }
   if (k_ == 0) return zero_sums(tile, row_end, column_end, sums);
 
   Strips rest;
   const bool is_last = row_end - tile.row < plan_.tile_rows;
-  if (is_last) rest = make_strips(row_end - tile.row);
-  const Strips& strips = is_last ? rest : strips_;
+  if (is_last) rest = geometry_.make_strips(row_end - tile.row);
+  const Strips& strips = is_last ? rest : geometry_.strips;
   Place place{tile,        row_end,        column_end, row_source, column_source,
               packed_rows, packed_columns, sums,       strips};
   if (plan_.row_group > 0) return run_rows(place, group);
@@ -68,7 +67,7 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
     for (int64_t column = tile.column; column < column_end; column += width) {
       const int64_t left = column_end - column;
       width = std::min(most, left);
-      if (is_wide_ && left > most)
+      if (geometry_.is_wide && left > most)
         width = std::min(left / tile_.lanes * tile_.lanes, ContractionTile::kWideColumns);
       for (int64_t k = group.k; k < group.k_end; k += kBlock)
         run_panel(place, group, column, width, k);
@@ -88,7 +87,7 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
 void ContractionRunner::run_rows(const Place& place, const Group& group) {
   const int64_t k = steps(group.k_end - group.k);
   const int64_t row_stride =
-      plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+      plan_.layout == RowLayout::UnitRow ? rows_.known.k_stride : rows_.known.lane_stride;
   for (const Strip& strip : place.strips) {
     const char* rows = rows_.at(place.row_source, place.tile.row + strip.first, group.k);
     char* sums = place.sums + strip.first * sums_stride_ * size_;
@@ -109,9 +108,9 @@ ContractionRunner::Panel ContractionRunner::find_panel(const Place& place, const
                                                        int64_t column, int64_t columns, int64_t k) {
   switch (plan_.column_source) {
     case ColumnSource::Direct:
-      return {columns_.at(place.column_source, column, k), columns_.k_stride};
+      return {columns_.at(place.column_source, column, k), columns_.known.k_stride};
     case ColumnSource::DirectK:
-      return {columns_.at(place.column_source, column, k), columns_.lane_stride};
+      return {columns_.at(place.column_source, column, k), columns_.known.lane_stride};
     case ColumnSource::PackedInTile:
       pack(columns_, place.column_source, column, k, columns, columns,
            std::min(kBlock, group.k_end - k), place.packed_columns, 0, size_);
@@ -139,7 +138,8 @@ void ContractionRunner::run_panel(const Place& place, const Group& group, int64_
                  size_;
     } else {
       rows = rows_.at(place.row_source, place.tile.row + strip.first, k);
-      row_stride = plan_.layout == RowLayout::UnitRow ? rows_.k_stride : rows_.lane_stride;
+      row_stride =
+          plan_.layout == RowLayout::UnitRow ? rows_.known.k_stride : rows_.known.lane_stride;
     }
     const int entry = vectors <= tile_.vectors
                           ? part_.entry(tile_, strip.height_index, vectors)
@@ -164,13 +164,12 @@ void ContractionRunner::run_epilogue(const Tile& tile, int64_t row_end, int64_t 
                                      int64_t column_end, char* sums) const {
   const ir::Contraction& contraction = state_.contraction();
   SmallVector<void*, 6> buffers;
-  buffers.push_back(batch_base(
-      arguments_.out, static_cast<int64_t>(size_of(contraction.buffers[0].dtype)), tile.batch));
+  buffers.push_back(
+      out_base(static_cast<int64_t>(size_of(contraction.buffers[0].dtype)), tile.batch));
   for (size_t i = 0; i < arguments_.operands.size(); ++i) {
-    const auto& operand = arguments_.operands[i];
     const auto size = static_cast<int64_t>(size_of(contraction.buffers[i + 1].dtype));
-    buffers.push_back(static_cast<char*>(operand.data) +
-                      batch_offset(operand.batch_strides, tile.batch) * size);
+    buffers.push_back(static_cast<char*>(memory_.operands[i]) +
+                      batch_offset(arguments_.operands[i], tile.batch) * size);
   }
   // The epilogue indexes by row and column of the output.
   buffers.push_back(sums - (tile.row * sums_stride_ + tile.column) * size_);
