@@ -11,10 +11,10 @@ inline float bfloat16_to_float(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
-/// NaN becomes the quiet NaN 0x7fc0, as in PyTorch.
+/// A NaN becomes quiet and keeps its sign, as in kernels.
 inline uint16_t float_to_bfloat16(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
-  if (value != value) return 0x7fc0;
+  if (value != value) return static_cast<uint16_t>(bits >> 16 | 0x40);  // quiet, its sign kept
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
