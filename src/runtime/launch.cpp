@@ -311,19 +311,22 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     take_inner();
   } else {
     // Lanes along the reduced axis where that is the axis of unit strides, else along the kept one.
+    // What does not move along the kept axis is a scalar to lanes along it; what is read at
+    // computed places, as rows of a table, moves along the reduced axis in its own way.
     int64_t along_reduced = 0;
     int64_t along_kept = 0;
     bool stores_along_kept = false;
     for (size_t a = 0; a < access_count; ++a) {
       if (k.accesses[a].buffer < 0) continue;
       const int64_t stride = bound.reduced.back().strides[a];
+      const int64_t across = bound.kept.empty() ? 1 : bound.kept.back().strides[a];
+      const bool is_dynamic = std::any_of(k.accesses[a].axes.begin(), k.accesses[a].axes.end(),
+                                          [](const AxisIndex& i) { return !i.dynamic.empty(); });
       // Of pairs along the kept axis the two parts are rows that alternate.
       const bool pairs = stride == 2 && !bound.kept.empty() && bound.kept.back().extent == 2;
-      along_reduced += stride == 1 || pairs;
-      along_kept += !bound.kept.empty() && bound.kept.back().strides[a] == 1 &&
-                    bound.reduced.back().strides[a] != 0;
-      stores_along_kept |=
-          k.accesses[a].is_store && !bound.kept.empty() && bound.kept.back().strides[a] == 1;
+      along_reduced += (stride == 1 || pairs) && across != 0;
+      along_kept += !bound.kept.empty() && across == 1 && (stride != 0 || is_dynamic);
+      stores_along_kept |= k.accesses[a].is_store && !bound.kept.empty() && across == 1;
     }
     // Windows that lie side by side are rows of a few elements: their places are the lanes.
     const auto are_windows = [&] {
