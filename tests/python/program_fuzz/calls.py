@@ -103,6 +103,12 @@ def has_tensor(value: Any) -> bool:
     return is_tensor(value) or (isinstance(value, list) and any(map(has_tensor, value)))
 
 
+def overlaps_nothing(t: torch.Tensor) -> bool:
+    """True if no two elements are one in memory, so that a write of them has a meaning."""
+    axes = sorted((stride, extent) for stride, extent in zip(t.stride(), t.shape) if extent > 1)
+    return all(stride > sum(s * (n - 1) for s, n in axes[:i]) for i, (stride, _) in enumerate(axes))
+
+
 class CallMaker:
     """Writes calls with the values of `values`: names of tensors."""
 
@@ -136,6 +142,8 @@ class CallMaker:
         rest = [*arguments, *(f"{name}={text}" for name, text in named.items())]
         if in_place or operation.path.startswith("."):
             name = operation.name + "_" if in_place else operation.path[1:]
+            if in_place and rest[0] in self.values and not overlaps_nothing(self.values[rest[0]]):
+                rest[0] += ".clone()"
             return f"{rest[0]}.{name}({', '.join(rest[1:])})"
         return f"{operation.path}({', '.join(rest)})"
 

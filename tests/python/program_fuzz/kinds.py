@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import flambeau as torch
+from calls import overlaps_nothing
 from programs import FLOATS, Kind, ProgramMaker, indented
 
 NUMPY_DTYPES = (*(d for d in FLOATS if d != torch.bfloat16), torch.int64, torch.int32, torch.bool)
@@ -136,12 +137,6 @@ BRANCHES = ("if", "if any", "if nan", "for", "while", "early", "conditional")
 
 def anything(t: object) -> bool:
     return True
-
-
-def overlaps_nothing(t: torch.Tensor) -> bool:
-    """True if no two elements are one in memory, so that a write of them has a meaning."""
-    axes = sorted((stride, extent) for stride, extent in zip(t.stride(), t.shape) if extent > 1)
-    return all(stride > sum(s * (n - 1) for s, n in axes[:i]) for i, (stride, _) in enumerate(axes))
 
 
 def filled(maker: ProgramMaker, form: str, written: bool = False) -> str:
