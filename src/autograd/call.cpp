@@ -6,6 +6,7 @@
 #include "autograd/autocast.h"
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
+#include "autograd/in_place_view.h"
 #include "autograd/program_node.h"
 #include "autograd/recompute.h"
 #include "autograd/vmap.h"
@@ -112,9 +113,11 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
   if (parent != nullptr) {
     meta.base = parent->base;
     meta.steps = parent->steps;
+    meta.geometry = parent->geometry;
     meta.origin = parent->origin;
   } else {
     meta.base = input;
+    meta.geometry = geometry_of(input);
   }
   meta.seen_version = view.version();
   if (!is_inexact(input.dtype())) return;

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "autograd/function_template.h"
+#include "autograd/in_place_view.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
 
@@ -80,7 +81,7 @@ Tensor tangent(const Tensor& tensor) {
         "such a view cannot be made anew");
   });
   const NoTangentsGuard guard;
-  Tensor part = view_part(*meta->steps, whole);
+  Tensor part = view_part(*steps_from_base(*meta), whole);
   store(tensor, part);
   return part;
 }
@@ -97,7 +98,7 @@ void set_tangent(const Tensor& tensor, const Tensor& value) {
     const Tensor& base = meta->base;
     Tensor whole = tangent(base);
     if (!whole.defined()) whole = filled(base.sizes(), base.dtype(), 0);
-    store(base, with_view_part(*meta->steps, whole, value));
+    store(base, with_view_part(*steps_from_base(*meta), whole, value));
   }
   store(tensor, value);
 }

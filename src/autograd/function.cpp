@@ -8,6 +8,7 @@
 
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
+#include "autograd/in_place_view.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
 
@@ -33,8 +34,10 @@ Tensor view_of(const Tensor& tensor) {
   if (is_view(tensor)) {
     meta.base = parent->base;
     meta.steps = parent->steps;
+    meta.geometry = parent->geometry;
   } else {
     meta.base = tensor;
+    meta.geometry = geometry_of(tensor);
   }
   meta.seen_version = view.version();
   meta.origin = ViewOrigin::NoGrad;

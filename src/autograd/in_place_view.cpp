@@ -1,7 +1,12 @@
 #include "autograd/in_place_view.h"
 
+#include <algorithm>
+
+#include "autograd/call.h"
 #include "autograd/grad_mode.h"
+#include "autograd/program_node.h"
 #include "base/error.h"
+#include "ops/registry.h"
 
 namespace flambeau {
 namespace {
@@ -12,7 +17,73 @@ void take_window(const Tensor& self, const Tensor& source) {
   self->offset = source->offset;
 }
 
+/// Notes that `base`, which was `before`, is another window now.
+void note_geometry(const Tensor& base, const TensorInfo& before) {
+  std::unique_ptr<BaseGeometries>& noted = autograd_meta(base).geometries;
+  if (noted == nullptr) {
+    noted = std::make_unique<BaseGeometries>();
+    noted->known.push_back(before);
+  }
+  const auto found =
+      std::find_if(noted->known.begin(), noted->known.end(), [&](const TensorInfo& known) {
+        return known.sizes == base.sizes() && known.strides == base.strides();
+      });
+  noted->current = static_cast<uint32_t>(found - noted->known.begin());
+  if (found == noted->known.end()) noted->known.push_back(base.info());
+}
+
+/// The order of `now`'s axes of several elements in which they are those of `before`, then its axes
+/// of one element.
+Ints order_of_axes(const TensorInfo& now, const TensorInfo& before) {
+  Ints order;
+  const auto add = [&](const auto& is_wanted) {
+    for (size_t axis = 0; axis < now.sizes.size(); ++axis) {
+      const auto number = static_cast<int64_t>(axis);
+      if (!is_wanted(axis) || std::find(order.begin(), order.end(), number) != order.end())
+        continue;
+      order.push_back(number);
+      return true;
+    }
+    return false;
+  };
+  for (size_t i = 0; i < before.sizes.size(); ++i) {
+    if (before.sizes[i] == 1) continue;
+    check<NotImplementedError>(
+        add([&](size_t axis) {
+          return now.sizes[axis] == before.sizes[i] && now.strides[axis] == before.strides[i];
+        }),
+        [&] {
+          return concat("the base of a view was of sizes ", list_text(before.sizes),
+                        " when the view was made, and is of sizes ", list_text(now.sizes),
+                        " now: a write of either cannot be followed");
+        });
+  }
+  while (add([&](size_t axis) { return now.sizes[axis] == 1; })) {
+  }
+  return order;
+}
+
 }  // namespace
+
+uint32_t geometry_of(const Tensor& base) {
+  const AutogradMeta* meta = find_meta(base);
+  return meta == nullptr || meta->geometries == nullptr ? 0 : meta->geometries->current;
+}
+
+std::shared_ptr<const ViewSteps> steps_from_base(const AutogradMeta& view) {
+  if (view.geometry == geometry_of(view.base) || view.steps == nullptr) return view.steps;
+  static const ops::Definition& permute = ops::find_definition("permute", "");
+  static const ops::Definition& reshape = ops::find_definition("view", "");
+  const TensorInfo& before = find_meta(view.base)->geometries->known[view.geometry];
+  const GradModeGuard no_grad(false);
+  const ops::Argument axes[] = {view.base.impl(), order_of_axes(view.base.info(), before)};
+  const Tensor permuted = call(permute, axes)[0];
+  const ops::Argument sizes[] = {permuted.impl(), before.sizes};
+  const Tensor as_before = call(reshape, sizes)[0];
+  auto steps = std::make_shared<ViewSteps>(*find_meta(as_before)->steps);
+  steps->insert(steps->end(), view.steps->begin(), view.steps->end());
+  return steps;
+}
 
 void become_view(const Tensor& self, const Tensor& view, const char* op) {
   if (self.is_same(view)) return;
@@ -22,13 +93,17 @@ void become_view(const Tensor& self, const Tensor& view, const char* op) {
   });
   const std::shared_ptr<Node> node = grad_fn(view);
   const AutogradMeta* made = find_meta(view);
+  const TensorInfo before = self.info();
   take_window(self, view);
   self.bump_version(op);
   AutogradMeta* own = find_meta(self);
   if (own != nullptr && own->base.defined() && made != nullptr) {
     own->steps = made->steps;
+    own->geometry = made->geometry;
     own->origin = made->origin;
   }
+  if ((own == nullptr || !own->base.defined()) && is_inexact(self.dtype()) && !self->is_inference)
+    note_geometry(self, before);
   if (node != nullptr) set_history(self, node, made->output);
 }
 

@@ -9,6 +9,12 @@ namespace flambeau {
 /// `op` ("transpose_") is for messages. RuntimeError for leaves that require grad.
 void become_view(const Tensor& self, const Tensor& view, const char* op);
 
+/// Which geometry a tensor has now; views that are made of it keep the number.
+uint32_t geometry_of(const Tensor& base);
+/// The steps from the base of `view` as it is now: behind those back to what it was when the view
+/// was made, if it has become another window since.
+std::shared_ptr<const ViewSteps> steps_from_base(const AutogradMeta& view);
+
 /// `self` becomes the window that `source` is, which need not share memory with it; autograd is
 /// not told. RuntimeError for tensors that require grad, while calls are recorded.
 void become_window(const Tensor& self, const Tensor& source, const char* op);

@@ -4,6 +4,7 @@
 
 #include "autograd/engine.h"
 #include "autograd/grad_mode.h"
+#include "autograd/in_place_view.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
 
@@ -178,7 +179,7 @@ std::shared_ptr<Node> grad_fn(const Tensor& tensor) {
   // The base, or another view of it, was written since: the history goes through the base now.
   Edge edge;
   if (requires_grad(meta->base) && !is_leaf(meta->base))
-    edge = chain_edge(*meta->steps, gradient_edge(meta->base));
+    edge = chain_edge(*steps_from_base(*meta), gradient_edge(meta->base));
   const std::lock_guard lock(meta->mutex);
   if (meta->seen_version != version) {
     if (edge.node != nullptr) {

@@ -120,6 +120,12 @@ struct Tangent {
   uint32_t version = 0;  ///< of a view, when it was made
 };
 
+/// What a tensor has been in turn, by in-place forms of views.
+struct BaseGeometries {
+  std::vector<TensorInfo> known;  ///< all different, the first one from the beginning
+  uint32_t current = 0;
+};
+
 /// The tape's side of a tensor.
 struct ViewStep;
 using ViewSteps = std::vector<ViewStep>;
@@ -138,8 +144,12 @@ struct AutogradMeta final : AutogradMetaBase {
   // Of a view:
   Tensor base;  ///< the tensor that is no view; undefined if this is none
   std::shared_ptr<const ViewSteps> steps;  ///< how the view is made from the base
+  uint32_t geometry = 0;                   ///< of the base, when the steps began there
   uint32_t seen_version = 0;               ///< of the version counter, when grad_fn was set
   ViewOrigin origin = ViewOrigin::Followed;
+
+  // Of a base:
+  std::unique_ptr<BaseGeometries> geometries;  ///< null: it never became another window
 };
 
 /// The meta of a tensor, or nullptr.

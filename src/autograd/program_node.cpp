@@ -8,6 +8,7 @@
 #include "autograd/engine.h"
 #include "autograd/forward.h"
 #include "autograd/grad_mode.h"
+#include "autograd/in_place_view.h"
 #include "autograd/vmap.h"
 #include "base/bounded_cache.h"
 #include "base/error.h"
@@ -363,7 +364,7 @@ void rebase_history(const Tensor& written, const std::shared_ptr<Node>& node, in
     set_history(written, node, output);
     return;
   }
-  const auto slices = std::make_shared<CopySlices>(meta.steps, node, self_edge);
+  const auto slices = std::make_shared<CopySlices>(steps_from_base(meta), node, self_edge);
   slices->edges.push_back(requires_grad(meta.base) ? gradient_edge(meta.base) : Edge{});
   for (size_t i = 0; i < node->edges.size(); ++i)
     if (static_cast<int>(i) != self_edge) slices->edges.push_back(node->edges[i]);

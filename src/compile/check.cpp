@@ -326,7 +326,12 @@ void Check::narrow(size_t number) {
       if (!region) continue;
       std::vector<int32_t> before = earlier;
       before.insert(before.end(), all.begin(), begin);
-      std::string what = difference_of(*region, before);
+      std::string what;
+      try {
+        what = difference_of(*region, before);
+      } catch (const std::exception& error) {
+        what = error.what();
+      }
       if (what.empty()) continue;
       difference_->what = std::move(what);
       difference_->program = flambeau::program_of(*region->program).text();

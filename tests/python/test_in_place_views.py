@@ -76,3 +76,91 @@ def test_other_names():
     torch.manual_seed(0)
     assert torch.zeros(5).geometric_(0.3).tolist() == GEOMETRIC
     assert torch.zeros(2, dtype=torch.float64).cauchy_().tolist() == pytest.approx(CAUCHY)
+
+
+def written_base(y):
+    v = y[0]
+    y.transpose_(0, 2)
+    y.mul_(3)
+    return (v * v,)
+
+
+def written_view(y):
+    v = y[:, 1:]
+    y.transpose_(1, 2)
+    y.unsqueeze_(0)
+    v.mul_(2)
+    return (v,)
+
+
+def both(y):
+    v = y.transpose(0, 1)[1]
+    y.squeeze_()
+    y.transpose_(0, 1)
+    v.add_(y[0])
+    return v, y
+
+
+def made_in_between(y):
+    y.transpose_(0, 1)
+    v = y[1]
+    y.transpose_(0, 1)
+    v.mul_(2)
+    return (v,)
+
+
+def there_and_back(y):
+    v = y.view(6, 2)[2]
+    y.transpose_(0, 2)
+    y.transpose_(0, 2)
+    v.mul_(2)
+    y.transpose_(0, 1)
+    v.sub_(1)
+    return v, y.clone()
+
+
+def view_moves_too(y):
+    v = y[:1]
+    w = v.squeeze(0)
+    v.squeeze_(0)
+    w.mul_(3)
+    v.t_()
+    v.mul_(2)
+    y.transpose_(0, 2)
+    w.mul_(2)
+    return v, w
+
+
+# Gradients of PyTorch 2.7.1.
+@pytest.mark.parametrize(
+    ("program", "wanted"),
+    [
+        (written_base, [144, 432, 864, 1440, 2160, 3024, 504, 576, 648, 720, 792, 864]),
+        (written_view, [8, 16, 100, 136, 172, 208, 56, 64, 308, 344, 380, 416]),
+        (both, [54, 84, 44, 64, 58, 68, 210, 240, 148, 168, 110, 120]),
+        (made_in_between, [8, 16, 100, 136, 40, 48, 56, 64, 300, 336, 88, 96]),
+        (there_and_back, [10, 20, 34, 44, 192, 232, 62, 72, 86, 96, 110, 120]),
+        (view_moves_too, [1200, 2448, 3576, 4824, 5952, 7200, 56, 64, 72, 80, 88, 96]),
+    ],
+)
+def test_views_follow_a_base_that_became_another_window(program, wanted):
+    def gradient(x):
+        y = x * 2
+        results = program(y)
+        loss = (y * y).sum()
+        for result in results:
+            loss = loss + (result * torch.arange(1.0, 1 + result.numel()).view(result.shape)).sum()
+        (grad,) = torch.autograd.grad(loss, x)
+        return grad
+
+    for run in (gradient, torch.compile(gradient)):
+        x = torch.arange(1.0, 13).reshape(2, 3, 2).requires_grad_()
+        assert run(x).flatten().tolist() == wanted
+
+
+def test_a_base_of_which_only_a_part_is_left_cannot_be_followed():
+    y = torch.arange(6.0, requires_grad=True) * 2
+    v = y[1:3]
+    y.as_strided_((2,), (3,))
+    with pytest.raises(NotImplementedError, match="base of a view was of sizes"):
+        v.mul_(2)

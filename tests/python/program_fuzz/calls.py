@@ -12,6 +12,8 @@ import flambeau as torch
 # Their results are memory that nobody wrote.
 UNDEFINED = {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty"}
 UNDEFINED |= {"new_empty_strided", "resize"}
+# They see the sign of a NaN, which is that of either operand where both are NaN.
+READ_SIGNS = {"signbit", "copysign"}
 
 
 def can_hold(dtype: Any) -> bool:
@@ -126,6 +128,11 @@ class CallMaker:
             for name, value in zip(operation.names, map(plain, positional))
         ]
         arguments = [self.argument(value, dtype) for value in positional]
+        if operation.name in READ_SIGNS:
+            arguments = [
+                f"{text}.nan_to_num()" if is_tensor(value) else text
+                for value, text in zip(positional, arguments)
+            ]
         if len(operation.written) > 1:  # what is written must not be what else is read or written
             fresh = [self.fresh(value) for value in positional]
             arguments = [
