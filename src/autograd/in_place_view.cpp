@@ -72,14 +72,12 @@ uint32_t geometry_of(const Tensor& base) {
 
 std::shared_ptr<const ViewSteps> steps_from_base(const AutogradMeta& view) {
   if (view.geometry == geometry_of(view.base) || view.steps == nullptr) return view.steps;
-  static const ops::Definition& permute = ops::find_definition("permute", "");
-  static const ops::Definition& reshape = ops::find_definition("view", "");
   const TensorInfo& before = find_meta(view.base)->geometries->known[view.geometry];
   const GradModeGuard no_grad(false);
   const ops::Argument axes[] = {view.base.impl(), order_of_axes(view.base.info(), before)};
-  const Tensor permuted = call(permute, axes)[0];
+  const Tensor permuted = call(ops::permute_operation(), axes)[0];
   const ops::Argument sizes[] = {permuted.impl(), before.sizes};
-  const Tensor as_before = call(reshape, sizes)[0];
+  const Tensor as_before = call(ops::view_operation(), sizes)[0];
   auto steps = std::make_shared<ViewSteps>(*find_meta(as_before)->steps);
   steps->insert(steps->end(), view.steps->begin(), view.steps->end());
   return steps;

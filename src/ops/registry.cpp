@@ -141,4 +141,13 @@ const Definition& find_definition(std::string_view name, std::string_view overlo
   throw InternalError(concat("there is no operation '", name, "' with overload '", overload, "'"));
 }
 
+const Definition& permute_operation() {
+  static const Definition& operation = find_definition("permute");
+  return operation;
+}
+const Definition& view_operation() {
+  static const Definition& operation = find_definition("view");
+  return operation;
+}
+
 }  // namespace flambeau::ops

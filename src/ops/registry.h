@@ -20,6 +20,11 @@ std::span<const Definition* const> find_overloads(std::string_view name);
 /// The definition with this name and overload; InternalError if there is none.
 const Definition& find_definition(std::string_view name, std::string_view overload = {});
 
+/// permute(self, dims) and view(self, size): how autograd puts the axes of a tensor into another
+/// order, and takes away or adds some of extent 1.
+const Definition& permute_operation();
+const Definition& view_operation();
+
 /// Strides that an elementwise op gives a result of `sizes`: inputs that agree in a dense layout
 /// keep it, otherwise axes are ordered as in the inputs, the first that decides winning; row-major
 /// if that says nothing (PyTorch's TensorIterator). `numbers`: Python numbers stand among the
