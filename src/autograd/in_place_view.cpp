@@ -91,6 +91,7 @@ void become_view(const Tensor& self, const Tensor& view, const char* op) {
   });
   const std::shared_ptr<Node> node = grad_fn(view);
   const AutogradMeta* made = find_meta(view);
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the next line changes it
   const TensorInfo before = self.info();
   take_window(self, view);
   self.bump_version(op);
