@@ -27,6 +27,7 @@ def test_lanes_are_along_unit_strides(expression: str, tmp_path: pathlib.Path) -
         **os.environ,
         "FLAMBEAU_DUMP": str(tmp_path / "dump"),
         "FLAMBEAU_CACHE_DIR": str(tmp_path / "cache"),
+        "FLAMBEAU_KERNEL_PACK": "none",  # what is found there is not written out
     }
     script = f"""
 import flambeau
