@@ -7,32 +7,26 @@
 namespace flambeau::testing {
 namespace {
 
-/// a @ b, row-major both.
-ContractionPlan plan_of_product(int64_t m, int64_t n, int64_t k, Isa isa) {
+/// A row-major product whose b has these strides.
+ContractionPlan plan_of(int64_t m, int64_t n, int64_t k, int64_t b_row, int64_t b_column, Isa isa) {
   return plan_contraction({.m = m,
                            .n = n,
                            .k = k,
                            .a_row = k,
                            .a_column = 1,
-                           .b_row = n,
-                           .b_column = 1,
+                           .b_row = b_row,
+                           .b_column = b_column,
                            .out_row = n,
                            .out_column = 1},
                           codegen::contraction_tile(DType::Float32, isa));
 }
-
+/// a @ b, row-major both.
+ContractionPlan plan_of_product(int64_t m, int64_t n, int64_t k, Isa isa) {
+  return plan_of(m, n, k, n, 1, isa);
+}
 /// x @ w.t(), row-major both.
 ContractionPlan plan_of_linear(int64_t m, int64_t n, int64_t k, Isa isa) {
-  return plan_contraction({.m = m,
-                           .n = n,
-                           .k = k,
-                           .a_row = k,
-                           .a_column = 1,
-                           .b_row = 1,
-                           .b_column = k,
-                           .out_row = n,
-                           .out_column = 1},
-                          codegen::contraction_tile(DType::Float32, isa));
+  return plan_of(m, n, k, 1, k, isa);
 }
 
 TEST(ContractionPlan, SmallBatchesPackWhatATileReads) {
