@@ -32,20 +32,22 @@ class Interpreter final : public RunSink {
  public:
   bool take(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
-            std::span<const Tensor> outputs, Results& results) override {
+            std::span<Tensor> results) override {
     // A host kernel is its own definition.
     if (host_program_of(executable) != nullptr) return false;
     std::vector<ir::ArrayValue> arrays;
     for (const Tensor& parameter : parameters) arrays.push_back(array_of(parameter));
     const std::vector<ir::ArrayValue> values =
         ir::interpret(program_of(executable), arrays, numbers, integers);
+    const Results outputs(results.begin(), results.end());
     {
       const RunAtOnce now;
-      results = run(executable, parameters, numbers, integers, outputs);
+      std::shared_ptr<const BoundRun> none;
+      run_into(none, executable, parameters, numbers, integers, results);
     }
     for (size_t i = 0; i < results.size(); ++i) {
       // A window of a parameter holds what it has to.
-      const bool given = i < outputs.size() && outputs[i].defined();
+      const bool given = outputs[i].defined();
       const bool is_window =
           std::any_of(parameters.begin(), parameters.end(),
                       [&](const Tensor& p) { return p->storage == results[i]->storage; });

@@ -149,14 +149,14 @@ bool Recorder::touches(const Tensor& tensor) {
 
 bool Recorder::take(const Executable& executable, std::span<const Tensor> parameters,
                     std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                    std::span<const Tensor> outputs, Results& results) {
+                    std::span<Tensor> results) {
   if (depth_ == 0 && is_idle()) {
     install(false);
     return false;
   }
   bool touched = false;
   for (const Tensor& tensor : parameters) touched |= touches(tensor);
-  for (const Tensor& tensor : outputs) touched |= touches(tensor);
+  for (const Tensor& tensor : results) touched |= touches(tensor);
   if (depth_ == 0 && !touched) return false;
   const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   if (shape->runs_at_once) {
@@ -169,13 +169,15 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   // Memory of blocks is needed where a result is not written elsewhere.
   SmallVector<Tensor, 4> blocks;
   blocks.resize(shape->blocks.size());
-  results = place_results(*shape, parameters, outputs, {blocks.data(), blocks.size()});
-  const bool exported = std::any_of(outputs.begin(), outputs.end(), [](const Tensor& output) {
-    return output.defined() && output->storage->is_exported();
-  });
-  const auto is_defined = [](const Tensor& tensor) { return tensor.defined(); };
-  if (std::none_of(blocks.begin(), blocks.end(), is_defined) &&
-      std::none_of(outputs.begin(), outputs.end(), is_defined))
+  SmallVector<bool, 8> given;  // per result: the caller said where it is written
+  bool exported = false;
+  for (const Tensor& result : results) {
+    given.push_back(result.defined());
+    exported |= result.defined() && result->storage->is_exported();
+  }
+  place_results(*shape, parameters, results, {blocks.data(), blocks.size()});
+  if (std::none_of(blocks.begin(), blocks.end(), [](const Tensor& b) { return b.defined(); }) &&
+      std::none_of(given.begin(), given.end(), [](bool is_given) { return is_given; }))
     return true;  // views alone
 
   std::span<const Tensor> inputs = parameters;
@@ -193,13 +195,13 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   for (bool added = false, again = false; !added; again = true) {
     if (again) {
       for (const Tensor& tensor : parameters) touches(tensor);
-      for (const Tensor& tensor : outputs) touches(tensor);
+      for (const Tensor& tensor : results) touches(tensor);
     }
     const std::lock_guard lock(mutex_);
-    added = recording_.claim(inputs, outputs, *this);
+    added = recording_.claim(inputs, results, *this);
     if (!added) continue;
     recording_.add(executable, shape, inputs, numbers, integers, {blocks.data(), blocks.size()},
-                   outputs, results, *this);
+                   results, {given.data(), given.size()}, *this);
     recording_.entries.back().options = options_;
   }
   if (exported && capture_ == nullptr) flush("memory that others see is written");
@@ -245,7 +247,10 @@ bool Recorder::is_free() {
 void Recorder::reuse(Recording& done) {
   done.clear();
   const std::lock_guard lock(mutex_);
-  spare_ = std::move(done);
+  // The larger arrays for what comes next.
+  if (recording_.is_unused() && recording_.windows.capacity() < done.windows.capacity())
+    std::swap(recording_, done);
+  if (spare_.windows.capacity() < done.windows.capacity()) spare_ = std::move(done);
 }
 
 bool Recorder::is_idle() {
@@ -276,10 +281,8 @@ void Recorder::settle(const Storage& storage, bool write) {
 }
 
 void Recorder::run_slice(int32_t slot, Recording& done, std::string ended) {
-  if (!recording_.take_slice(slot, done)) return run_locked(done, std::move(ended));
+  if (!recording_.take_slice(slot, done, *this)) return run_locked(done, std::move(ended));
   done.ended = std::move(ended);
-  done.mark_running(*this);
-  recording_.mark(*this);  // of both: they stay pending
   run(done, OnFailure::Drop);
 }
 

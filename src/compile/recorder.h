@@ -40,7 +40,7 @@ class Recorder final : public RunSink, public PendingWork {
 
   bool take(const Executable& executable, std::span<const Tensor> parameters,
             std::span<const Scalar> numbers, std::span<const int64_t> integers,
-            std::span<const Tensor> outputs, Results& results) override;
+            std::span<Tensor> results) override;
   void check_values(const PreparedCall& call, FunctionRef<void()> check) override;
   void key_drawn(const Generator& generator, uint64_t key) override;
   void draws_on_host(std::string_view op) override;

@@ -1,6 +1,7 @@
 #include "compile/recording.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "eager/executable_hash.h"
@@ -68,45 +69,46 @@ int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
   return window;
 }
 
-template <class IsWritten>
-void Recording::add_written(std::span<const Tensor> tensors, const IsWritten& is_written,
-                            Range& range, PendingWork& owner) {
-  range.begin = static_cast<int32_t>(operands.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (!is_written(i)) {
-      operands.push_back(-1);
-      continue;
-    }
-    const int32_t window = window_of(tensors[i], owner);
-    operands.push_back(window);
-    slots[slot_of(window)].written = true;
-  }
-  range.end = static_cast<int32_t>(operands.size());
+int32_t Recording::written_window(const Tensor& tensor, PendingWork& owner) {
+  const int32_t window = window_of(tensor, owner);
+  slots[slot_of(window)].written = true;
+  return window;
 }
 
 void Recording::add(const Executable& program, std::shared_ptr<const RunShape> shape,
                     std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
                     std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
-                    std::span<const Tensor> outputs, std::span<const Tensor> results,
+                    std::span<const Tensor> results, std::span<const bool> given,
                     PendingWork& owner) {
-  Entry entry{share(program), std::move(shape), RunLabel::current(), {}, {}, {}, {}, {}, {}, {}};
-  entry.parameters.begin = static_cast<int32_t>(operands.size());
-  for (const Tensor& parameter : parameters) operands.push_back(window_of(parameter, owner));
-  entry.parameters.end = static_cast<int32_t>(operands.size());
-  const auto is_output = [&](size_t i) { return i < outputs.size() && outputs[i].defined(); };
-  const auto is_written = [&](size_t i) {
-    return is_output(i) || entry.shape->results[i].kind == RunShape::Place::Kind::Block;
-  };
-  add_written(blocks, [&](size_t i) { return blocks[i].defined(); }, entry.blocks, owner);
-  add_written(outputs, is_output, entry.outputs, owner);
-  add_written(results, is_written, entry.results, owner);
-  entry.numbers.begin = static_cast<int32_t>(numbers.size());
-  numbers.insert(numbers.end(), call_numbers.begin(), call_numbers.end());
-  entry.numbers.end = static_cast<int32_t>(numbers.size());
-  entry.integers.begin = static_cast<int32_t>(integers.size());
-  integers.insert(integers.end(), call_integers.begin(), call_integers.end());
-  entry.integers.end = static_cast<int32_t>(integers.size());
+  Entry entry;
+  entry.program = share(program);
+  entry.label = RunLabel::current();
   entry.line = Ref<SourceLine>(SourceLine::current());
+  const auto operands_for = [&](const auto& list, const auto& operand_of) {
+    const auto begin = static_cast<int32_t>(operands.size());
+    for (size_t i = 0; i < list.size(); ++i) operands.push_back(operand_of(i));
+    return Range{begin, static_cast<int32_t>(operands.size())};
+  };
+  const auto append = [](auto& values, const auto& list) {
+    const auto begin = static_cast<int32_t>(values.size());
+    values.insert(values.end(), list.begin(), list.end());
+    return Range{begin, static_cast<int32_t>(values.size())};
+  };
+  entry.parameters =
+      operands_for(parameters, [&](size_t i) { return window_of(parameters[i], owner); });
+  entry.blocks = operands_for(blocks, [&](size_t i) {
+    return blocks[i].defined() ? written_window(blocks[i], owner) : -1;
+  });
+  entry.outputs = operands_for(
+      results, [&](size_t i) { return given[i] ? written_window(results[i], owner) : -1; });
+  entry.results = operands_for(results, [&](size_t i) {
+    if (given[i]) return operands[static_cast<size_t>(entry.outputs.begin) + i];
+    const bool in_block = shape->results[i].kind == RunShape::Place::Kind::Block;
+    return in_block ? written_window(results[i], owner) : -1;
+  });
+  entry.numbers = append(numbers, call_numbers);
+  entry.integers = append(integers, call_integers);
+  entry.shape = std::move(shape);
   entries.push_back(std::move(entry));
 }
 
@@ -131,30 +133,99 @@ Recording::Slice Recording::slice_of(int32_t slot) const {
   return slice;
 }
 
-bool Recording::take_slice(int32_t slot, Recording& slice) {
+bool Recording::take_slice(int32_t slot, Recording& slice, PendingWork& owner) {
   const Slice wanted = slice_of(slot);
   if (wanted.count == entries.size()) return false;
+  std::vector<bool> stays(slots.size(), false);
   for (size_t i = 0; i < entries.size(); ++i) {
     if (wanted.entries[i]) continue;
     if (writes(entries[i], wanted.written)) return false;
-    for (const int32_t window : operands_of(entries[i].parameters))
+    for (const int32_t window : operands_of(entries[i].parameters)) {
       if (wanted.written[slot_of(window)]) return false;
+      stays[slot_of(window)] = true;
+    }
+    for_written(entries[i], [&](size_t s) { stays[s] = true; });
   }
   slice = take(wanted.entries);
+  drop_entries(wanted.entries);
+  std::vector<size_t> gone;
+  for (size_t s = 0; s < slots.size(); ++s)
+    if (wanted.slots[s] && !stays[s]) gone.push_back(s);
+  for (const size_t s : gone) storages[s]->set_pending(&owner, kRunning);
+  drop_slots(gone, owner);
   return true;
+}
+
+void Recording::drop_entries(const std::vector<bool>& dropped) {
+  size_t kept = 0;
+  const auto move_down = [](auto& values, Range& range, size_t& end) {
+    const auto from = values.begin() + range.begin;
+    std::move(from, from + range.size(), values.begin() + static_cast<ptrdiff_t>(end));
+    const auto begin = static_cast<int32_t>(end);
+    range = {begin, begin + range.size()};
+    end += static_cast<size_t>(range.size());
+  };
+  size_t operand_end = 0;
+  size_t number_end = 0;
+  size_t integer_end = 0;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (dropped[i]) continue;
+    Entry& entry = entries[i];
+    for (Range* range : {&entry.parameters, &entry.blocks, &entry.outputs, &entry.results})
+      move_down(operands, *range, operand_end);
+    move_down(numbers, entry.numbers, number_end);
+    move_down(integers, entry.integers, integer_end);
+    if (kept != i) entries[kept] = std::move(entry);
+    ++kept;
+  }
+  entries.resize(kept);
+  operands.resize(operand_end);
+  numbers.resize(number_end);
+  integers.resize(integer_end);
+}
+
+void Recording::drop_slots(std::span<const size_t> gone, PendingWork& owner) {
+  // What is last takes the place of what goes, so that the others keep their numbers.
+  std::vector<size_t> gone_windows;
+  for (size_t i = gone.size(); i-- > 0;) {
+    const size_t slot = gone[i];
+    gone_windows.insert(gone_windows.end(), slots[slot].windows.begin(), slots[slot].windows.end());
+    if (slot + 1 != slots.size()) {
+      slots[slot] = std::move(slots.back());
+      storages[slot] = std::move(storages.back());
+      storages[slot]->set_pending(&owner, static_cast<int>(slot));
+      for (const int32_t window : slots[slot].windows)
+        windows[static_cast<size_t>(window)].slot = static_cast<int32_t>(slot);
+    }
+    slots.pop_back();
+    storages.pop_back();
+  }
+  std::sort(gone_windows.begin(), gone_windows.end());
+  std::vector<int32_t> before(windows.size());  // per window: its number until now
+  std::iota(before.begin(), before.end(), 0);
+  std::vector<int32_t> now = before;
+  for (size_t i = gone_windows.size(); i-- > 0;) {
+    const size_t window = gone_windows[i];
+    if (window + 1 != windows.size()) {
+      windows[window] = std::move(windows.back());
+      before[window] = before.back();
+    }
+    windows.pop_back();
+    before.pop_back();
+  }
+  for (size_t i = 0; i < before.size(); ++i)
+    now[static_cast<size_t>(before[i])] = static_cast<int32_t>(i);
+  for (int32_t& operand : operands)
+    if (operand >= 0) operand = now[static_cast<size_t>(operand)];
+  for (Slot& slot : slots)
+    for (int32_t& window : slot.windows) window = now[static_cast<size_t>(window)];
 }
 
 Recording Recording::take(const std::vector<bool>& inside) {
   Recording taken;
-  Recording rest;
-  const Map unknown{std::vector<int32_t>(windows.size(), -1),
-                    std::vector<int32_t>(slots.size(), -1)};
-  Map to_taken = unknown;
-  Map to_rest = unknown;
+  Map map{std::vector<int32_t>(windows.size(), -1), std::vector<int32_t>(slots.size(), -1)};
   for (size_t i = 0; i < entries.size(); ++i)
-    inside[i] ? taken.add_from(*this, std::move(entries[i]), to_taken)
-              : rest.add_from(*this, std::move(entries[i]), to_rest);
-  *this = std::move(rest);
+    if (inside[i]) taken.add_from(*this, std::move(entries[i]), map);
   return taken;
 }
 

@@ -51,13 +51,13 @@ struct Slot {
 struct Entry {
   std::shared_ptr<const Executable> program;
   std::shared_ptr<const RunShape> shape;
-  std::string_view label;  ///< what it is for: RunLabel
-  Range parameters;        ///< of `operands`
-  Range blocks;            ///< of `operands`: the memory of each block of `shape`; -1: not needed
-  Range outputs;           ///< of `operands`: one per result, -1 for none
-  Range results;  ///< of `operands`: where each result is written, -1 for windows of parameters
-  Range numbers;
-  Range integers;
+  std::string_view label = {};  ///< what it is for: RunLabel
+  Range parameters = {};        ///< of `operands`
+  Range blocks = {};   ///< of `operands`: the memory of each block of `shape`; -1: not needed
+  Range outputs = {};  ///< of `operands`: one per result, -1 for none
+  Range results = {};  ///< of `operands`: where each result is written, -1 for windows of parameters
+  Range numbers = {};
+  Range integers = {};
   Options options = {};
   Ref<SourceLine> line = {};  ///< that asked for it; null where it is not known
 };
@@ -76,6 +76,8 @@ class Recording {
   /// True if somebody else holds the storage of the slot.
   bool is_seen(size_t slot) const;
   bool empty() const { return entries.empty(); }
+  /// True if not even storages are claimed.
+  bool is_unused() const { return entries.empty() && storages.empty(); }
   /// The least of its runs.
   float memory_budget() const;
   /// Forgets all but the memory of the arrays.
@@ -85,15 +87,15 @@ class Recording {
   bool claim(std::span<const Tensor> tensors, std::span<const Tensor> more, PendingWork& owner);
   /// The window that `tensor` is; adds its storage, which becomes pending in `owner` unless it is.
   int32_t window_of(const Tensor& tensor, PendingWork& owner);
-  /// Adds a run that writes `outputs` and `blocks`; undefined ones are none. `results` are what the
-  /// caller gets.
+  /// Adds a run that writes `blocks` (undefined ones are none) and those of `results`, which the
+  /// caller gets, that are `given`.
   void add(const Executable& program, std::shared_ptr<const RunShape> shape,
            std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
            std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
-           std::span<const Tensor> outputs, std::span<const Tensor> results, PendingWork& owner);
+           std::span<const Tensor> results, std::span<const bool> given, PendingWork& owner);
 
-  /// Moves the runs that `inside` names to a recording of their own, and leaves the others.
-  /// Storages of both are marked as those of neither: see mark().
+  /// Moves the runs that `inside` names to a recording of their own; what is left of this one is
+  /// good for nothing but the other runs. Storages are marked as before.
   Recording take(const std::vector<bool>& inside);
   /// The runs that the memory of `slot` depends on, and what they touch.
   struct Slice {
@@ -105,8 +107,8 @@ class Recording {
   Slice slice_of(int32_t slot) const;
   /// Moves the runs that the memory of `slot` depends on to `slice` (an empty recording). False,
   /// and nothing happens, if they share with other runs anything that one of them writes, or if
-  /// they are all there is. Storages of both are marked as those of neither: see mark().
-  bool take_slice(int32_t slot, Recording& slice);
+  /// they are all there is. Storages that the other runs do not touch are marked as kRunning.
+  bool take_slice(int32_t slot, Recording& slice, PendingWork& owner);
   /// Marks all storages as pending in `owner`.
   void mark(PendingWork& owner) const;
   /// Says of all storages, which are pending in `owner`, that a run lets go of them.
@@ -137,12 +139,13 @@ class Recording {
     std::vector<int32_t> windows;
     std::vector<int32_t> slots;
   };
+  /// The window `tensor`, which a run writes.
+  int32_t written_window(const Tensor& tensor, PendingWork& owner);
   void add_from(const Recording& other, Entry entry, Map& map);
   bool writes(const Entry& entry, const std::vector<bool>& wanted) const;
-
-  template <class IsWritten>
-  void add_written(std::span<const Tensor> tensors, const IsWritten& is_written, Range& range,
-                   PendingWork& owner);
+  void drop_entries(const std::vector<bool>& dropped);
+  /// Forgets storages that no run touches: their numbers, ascending.
+  void drop_slots(std::span<const size_t> gone, PendingWork& owner);
 };
 
 }  // namespace flambeau::compiler

@@ -272,8 +272,7 @@ void run_shapes(const Executable& executable, std::span<const Tensor> parameters
   const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   SmallVector<Tensor, 4> blocks;
   blocks.resize(shape->blocks.size());
-  Results placed = place_results(*shape, parameters, results, {blocks.data(), blocks.size()});
-  std::move(placed.begin(), placed.end(), results.begin());
+  place_results(*shape, parameters, results, {blocks.data(), blocks.size()});
 }
 
 }  // namespace
@@ -288,13 +287,8 @@ void run_into(std::shared_ptr<const BoundRun>& bound, const Executable& executab
               std::span<const int64_t> integers, std::span<Tensor> results) {
   if (runs_without_memory(parameters, results)) [[unlikely]]
     return run_shapes(executable, parameters, integers, results);
-  if (sink_of_thread != nullptr) [[unlikely]] {
-    Results taken;
-    if (sink_of_thread->take(executable, parameters, numbers, integers, results, taken)) {
-      std::move(taken.begin(), taken.end(), results.begin());
-      return;
-    }
-  }
+  if (sink_of_thread != nullptr) [[unlikely]]
+    if (sink_of_thread->take(executable, parameters, numbers, integers, results)) return;
   if (executable.is_complex) [[unlikely]]
     return run_complex(bound, executable, parameters, numbers, integers, results);
   run_plan(bound, executable, parameters, numbers, integers, results);

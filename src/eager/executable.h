@@ -68,10 +68,10 @@ struct RunShape {
 std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
                                              std::span<const Tensor> parameters,
                                              std::span<const int64_t> integers);
-/// The results of such a run before it runs: `outputs` that are defined, windows of parameters, and
+/// The results of such a run before it runs, where they are not defined: windows of parameters, and
 /// fresh memory, which `blocks` (one per block of the shape) receives where it is needed.
-Results place_results(const RunShape& shape, std::span<const Tensor> parameters,
-                      std::span<const Tensor> outputs, std::span<Tensor> blocks);
+void place_results(const RunShape& shape, std::span<const Tensor> parameters,
+                   std::span<Tensor> results, std::span<Tensor> blocks);
 /// As run(), with the memory of the shape's blocks given (an undefined one is the run's own).
 Results run_in_blocks(const Executable& executable, const RunShape& shape,
                       std::span<const Tensor> blocks, std::span<const Tensor> parameters,
@@ -97,10 +97,10 @@ class RunLabel {
 class RunSink {
  public:
   virtual ~RunSink() = default;
-  /// Takes over a run, whose results it gives, or declines: it runs now.
+  /// Takes over a run, and gives the results that are not defined, or declines: it runs now.
   virtual bool take(const Executable& executable, std::span<const Tensor> parameters,
                     std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                    std::span<const Tensor> outputs, Results& results) = 0;
+                    std::span<Tensor> results) = 0;
   /// A call looks at the values of its arguments before it runs; `check` does that.
   virtual void check_values(const PreparedCall& /*call*/, FunctionRef<void()> check) { check(); }
   /// A call drew the key of its random numbers.

@@ -8,6 +8,8 @@
 #include "eager/call_key.h"
 #include "eager/host_call.h"
 #include "eager/prepare.h"
+#include "eager/recipe.h"
+#include "runtime/allocator.h"
 
 namespace flambeau {
 namespace {
@@ -76,7 +78,7 @@ class ItemsCall {
         });
     Results results(writes_ ? 0 : plan_->items[0]->results.size() * plan_->items.size());
     if (!run_together(results))
-      for (size_t i = 0; i < plan_->items.size(); ++i) run_alone(i, results);
+      for (size_t i = 0; i < plan_->items.size(); ++i) writes_ ? write_alone(i) : run_alone(i, results);
     return results;
   }
 
@@ -121,13 +123,31 @@ class ItemsCall {
     prepared.op = &op_;
     prepared.plan = plan_->items[item];
     prepared.numbers = numbers_;
-    for_each_tensor(item, [&](const TensorImpl& tensor, bool written) {
+    for_each_tensor(item, [&](const TensorImpl& tensor, bool) {
       prepared.inputs.push_back(tensor_of(&tensor));
-      if (written) prepared.outputs.push_back(prepared.inputs.back());
     });
     const Results one = execute(prepared);
-    if (!writes_)
-      for (size_t r = 0; r < one.size(); ++r) result(results, item, r) = one[r];
+    for (size_t r = 0; r < one.size(); ++r) result(results, item, r) = one[r];
+  }
+
+  /// The same of an op that writes its arguments.
+  void write_alone(size_t item) const {
+    SmallVector<Tensor, 8> inputs;
+    SmallVector<Tensor, 4> written;
+    for_each_tensor(item, [&](const TensorImpl& tensor, bool is_written) {
+      inputs.push_back(tensor_of(&tensor));
+      if (is_written) written.push_back(inputs.back());
+    });
+    const CallPlan& plan = *plan_->items[item];
+    run_into(plan.run, *static_cast<const CallRecipe&>(*plan.recipe).forward(),
+             {inputs.data(), inputs.size()}, {numbers_.data(), numbers_.size()},
+             {plan.integers.data(), plan.integers.size()}, {written.data(), written.size()});
+    count_writes(item);
+  }
+  void count_writes(size_t item) const {
+    for_each_tensor(item, [&](const TensorImpl& tensor, bool written) {
+      if (written) tensor.version_counter().value.fetch_add(1, std::memory_order_relaxed);
+    });
   }
 
   /// Runs all items in one region; false, and nothing is done, if that cannot be.
@@ -177,10 +197,7 @@ class ItemsCall {
       }
     }
     flambeau::run_together({ready.data(), ready.size()});
-    for (size_t i = 0; writes_ && i < plan_->items.size(); ++i)
-      for_each_tensor(i, [&](const TensorImpl& tensor, bool written) {
-        if (written) tensor.version_counter().value.fetch_add(1, std::memory_order_relaxed);
-      });
+    for (size_t i = 0; writes_ && i < plan_->items.size(); ++i) count_writes(i);
     return true;
   }
 
@@ -213,10 +230,12 @@ class ItemsCall {
 
 }  // namespace
 
-Results call_items(const Definition& op, std::span<const Argument> arguments) {
+Results call_items(const Definition& op, std::span<const Argument> arguments) try {
   require(may_repeat(op, CallForm::Function), "call_items: an op on items with code of its own");
   if (ops::item_count(op, arguments) == 0) return {};
   return ItemsCall(op, arguments).run();
+} catch (const OutOfMemory& error) {
+  throw OutOfMemory(op.parsed.name, error.reason());
 }
 
 }  // namespace flambeau

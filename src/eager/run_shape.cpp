@@ -111,20 +111,17 @@ RunShape find_shape(const lower::Plan& plan, std::span<const Tensor> parameters,
   return ShapeFinder(plan, parameters, integers).find();
 }
 
-Results place_results(const RunShape& shape, std::span<const Tensor> parameters,
-                      std::span<const Tensor> outputs, std::span<Tensor> blocks) {
-  Results results;
+void place_results(const RunShape& shape, std::span<const Tensor> parameters,
+                   std::span<Tensor> results, std::span<Tensor> blocks) {
   for (size_t i = 0; i < shape.results.size(); ++i) {
+    if (results[i].defined()) continue;
     const RunShape::Place& place = shape.results[i];
     const auto source = static_cast<size_t>(place.source);
-    if (i < outputs.size() && outputs[i].defined()) {
-      results.push_back(outputs[i]);
-    } else if (place.kind == RunShape::Place::Kind::Parameter) {
-      results.push_back(parameters[source]);
+    if (place.kind == RunShape::Place::Kind::Parameter) {
+      results[i] = parameters[source];
     } else if (place.kind == RunShape::Place::Kind::Window) {
       const Tensor& whole = parameters[source];
-      results.push_back(
-          whole.alias(place.info.sizes, place.info.strides, whole->offset + place.offset));
+      results[i] = whole.alias(place.info.sizes, place.info.strides, whole->offset + place.offset);
     } else {
       Tensor& block = blocks[source];
       if (!block.defined()) {
@@ -133,11 +130,9 @@ Results place_results(const RunShape& shape, std::span<const Tensor> parameters,
       }
       const bool whole = place.offset == 0 && place.info.sizes == block.sizes() &&
                          place.info.strides == block.strides();
-      results.push_back(whole ? block
-                              : block.alias(place.info.sizes, place.info.strides, place.offset));
+      results[i] = whole ? block : block.alias(place.info.sizes, place.info.strides, place.offset);
     }
   }
-  return results;
 }
 
 }  // namespace flambeau
