@@ -366,12 +366,8 @@ class Execution {
 
   /// Regions that are apart: those that are one launch run as one parallel region.
   void run_group(size_t begin, size_t end) {
-    SmallVector<ReadyLaunch, 16> ready;
+    LaunchGroup group;
     SmallVector<size_t, 16> together;
-    std::vector<SmallVector<void*, 8>> places;
-    std::vector<SmallVector<int64_t, 12>> slots;
-    places.reserve(end - begin);
-    slots.reserve(end - begin);
     for (size_t i = begin; i < end; ++i) {
       const Region& region = program_->regions[i];
       const BoundRun* run = bound_->runs[i].get();
@@ -383,16 +379,11 @@ class Execution {
       }
       together.push_back(i);
       if (region.facts) count_region(true);
-      const BoundLaunch& launch = run->launches[0];
       const auto memory = memory_of(region, *run);
       const auto numbers = numbers_of(region);
-      places.emplace_back(launch.pointers.size());
-      launch.place(memory.data(), places.back().data());
-      slots.emplace_back(launch.slots.begin(), launch.slots.end());
-      launch.fill_numbers({numbers.data(), numbers.size()}, slots.back().data());
-      ready.push_back({&launch, places.back().data(), slots.back().data()});
+      group.add(run->launches[0], memory.data(), {numbers.data(), numbers.size()});
     }
-    run_together({ready.data(), ready.size()});
+    group.run();
     for (const size_t i : together) done_[i] = true;
   }
 

@@ -153,24 +153,14 @@ class ItemsCall {
   /// Runs all items in one region; false, and nothing is done, if that cannot be.
   bool run_together(Results& results) const {
     if (run_sink() != nullptr) return false;
-    size_t pointers = 0;
-    size_t slots = 0;
     for (const auto& item : plan_->items) {
       const BoundRun* run = item->run.get();
       if (run == nullptr || !run->possible || !run->made.empty() || run->launches.size() > 1 ||
           !run->contractions.empty())
         return false;
-      for (const BoundLaunch& launch : run->launches) {
-        pointers += launch.pointers.size();
-        slots += launch.slots.size();
-      }
     }
     if (!find_apart()) return false;
-    SmallVector<ReadyLaunch, 32> ready;
-    SmallVector<void*, 128> places(pointers);
-    SmallVector<int64_t, 256> numbered(slots);
-    void** next_places = places.data();
-    int64_t* next_slots = numbered.data();
+    LaunchGroup group;
     for (size_t i = 0; i < plan_->items.size(); ++i) {
       SmallVector<void*, 12> buffers;
       SmallVector<void*, 4> written;
@@ -187,16 +177,10 @@ class ItemsCall {
           made = Tensor::empty_strided(info.sizes, info.strides, info.dtype);
           buffers.push_back(made.data_ptr());
         }
-      for (const BoundLaunch& launch : item.run->launches) {
-        launch.place(buffers.data(), next_places);
-        std::copy(launch.slots.begin(), launch.slots.end(), next_slots);
-        launch.fill_numbers({numbers_.data(), numbers_.size()}, next_slots);
-        ready.push_back({&launch, next_places, next_slots});
-        next_places += launch.pointers.size();
-        next_slots += launch.slots.size();
-      }
+      for (const BoundLaunch& launch : item.run->launches)
+        group.add(launch, buffers.data(), {numbers_.data(), numbers_.size()});
     }
-    flambeau::run_together({ready.data(), ready.size()});
+    group.run();
     for (size_t i = 0; writes_ && i < plan_->items.size(); ++i) count_writes(i);
     return true;
   }

@@ -74,12 +74,22 @@ void BoundLaunch::run(void* const* buffers, std::span<const Scalar> call_numbers
       count, [&](int64_t chunk, int) { run_chunk(chunk, places.data(), call_slots); }, cost);
 }
 
-void run_together(std::span<const ReadyLaunch> launches) {
+void LaunchGroup::add(const BoundLaunch& launch, void* const* buffers,
+                      std::span<const Scalar> call_numbers) {
+  const Member member{&launch, places_.size(), slots_.size()};
+  places_.resize(member.places + launch.pointers.size());
+  launch.place(buffers, places_.data() + member.places);
+  slots_.append(launch.slots.begin(), launch.slots.end());
+  launch.fill_numbers(call_numbers, slots_.data() + member.slots);
+  members_.push_back(member);
+}
+
+void LaunchGroup::run() const {
   SmallVector<Task, 32> tasks;
   int64_t cost = 0;
   int64_t open = kTaskCost;  // cost of the last task, if further launches may join it
-  for (size_t i = 0; i < launches.size(); ++i) {
-    const BoundLaunch& launch = *launches[i].launch;
+  for (size_t i = 0; i < members_.size(); ++i) {
+    const BoundLaunch& launch = *members_[i].launch;
     const int64_t chunks = launch.chunks();
     cost += launch.cost;
     if (open + launch.cost < kTaskCost) {
@@ -95,11 +105,13 @@ void run_together(std::span<const ReadyLaunch> launches) {
   }
   const auto run = [&](int64_t number, int) {
     const Task& task = tasks[static_cast<size_t>(number)];
-    for (const ReadyLaunch& ready : launches.subspan(task.first, task.count)) {
+    for (size_t i = task.first; i < task.first + task.count; ++i) {
+      const Member& member = members_[i];
       const int64_t begin = task.chunk < 0 ? 0 : task.chunk;
-      const int64_t end = task.chunk < 0 ? ready.launch->chunks() : task.chunk + 1;
+      const int64_t end = task.chunk < 0 ? member.launch->chunks() : task.chunk + 1;
       for (int64_t chunk = begin; chunk < end; ++chunk)
-        ready.launch->run_chunk(chunk, ready.places, ready.slots);
+        member.launch->run_chunk(chunk, places_.data() + member.places,
+                                 slots_.data() + member.slots);
     }
   };
   parallel_for(static_cast<int64_t>(tasks.size()), run, cost);

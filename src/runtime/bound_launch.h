@@ -69,14 +69,23 @@ struct BoundLaunch {
   void run_piece(int64_t piece, void* const* places, const int64_t* call_slots) const;
 };
 
-/// A bound launch with its pointers, and its slots with the numbers of the call.
-struct ReadyLaunch {
-  const BoundLaunch* launch;
-  void* const* places;
-  const int64_t* slots;
-};
+/// Launches that do not touch what another of them writes; they must live until it has run.
+class LaunchGroup {
+ public:
+  /// As BoundLaunch::run() is given them.
+  void add(const BoundLaunch& launch, void* const* buffers, std::span<const Scalar> call_numbers);
+  /// Runs all of them as one parallel region.
+  void run() const;
 
-/// Runs launches that do not touch what another of them writes, as one parallel region.
-void run_together(std::span<const ReadyLaunch> launches);
+ private:
+  struct Member {
+    const BoundLaunch* launch;
+    size_t places;  ///< where its pointers begin
+    size_t slots;
+  };
+  SmallVector<Member, 16> members_;
+  SmallVector<void*, 64> places_;
+  SmallVector<int64_t, 64> slots_;
+};
 
 }  // namespace flambeau

@@ -82,11 +82,12 @@ void Storage::set_pending(PendingWork* work, int slot) const {
     pending_.store(nullptr, std::memory_order_release);
     return;
   }
-  PendingWork* holder = nullptr;
-  if (!pending_.compare_exchange_strong(holder, work, std::memory_order_acq_rel) && holder != work)
+  const bool renumbered = pending() == work;
+  PendingWork* nobody = nullptr;
+  if (!renumbered && !pending_.compare_exchange_strong(nobody, work, std::memory_order_acq_rel))
     return;
   pending_slot_ = slot;
-  state_.fetch_or(kPending, std::memory_order_release);
+  if (!renumbered) state_.fetch_or(kPending, std::memory_order_release);
 }
 
 void Storage::make_ready(bool write) const {
