@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "base/prefetch.h"
+
 namespace flambeau {
 
 using ops::Definition;
@@ -57,7 +59,11 @@ CallKey call_key(const Definition& op, std::span<const ops::Argument> arguments,
       key.append(ints->begin(), ints->end());
     } else if (const auto* list = std::get_if<ops::TensorRefs>(&argument)) {
       head(list->size());
-      for (const TensorInfo* info : *list) add_tensor(key, info, op.alias != nullptr);
+      for (size_t item = 0; item < list->size(); ++item) {
+        if (item + kPrefetchAhead < list->size())
+          prefetch(static_cast<const TensorImpl*>((*list)[item + kPrefetchAhead]));
+        add_tensor(key, (*list)[item], op.alias != nullptr);
+      }
     } else if (const auto* dtype = std::get_if<DType>(&argument)) {
       head(static_cast<size_t>(*dtype));
     } else if (const auto* text = std::get_if<std::string>(&argument)) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/prefetch.h"
 #include "base/recent_cache.h"
 #include "eager/bound_run.h"
 #include "eager/call_key.h"
@@ -71,11 +72,14 @@ class ItemsCall {
         numbers_(numbers_of(op, *plan_->items[0], arguments)) {}
 
   Results run() {
-    if (writes_)
-      for (size_t i = 0; i < plan_->items.size(); ++i)
-        for_each_tensor(i, [&](const TensorImpl& tensor, bool written) {
-          if (written) check_writable(op_, tensor);
-        });
+    for (size_t i = 0; i < plan_->items.size(); ++i) {
+      if (i + kPrefetchAhead < plan_->items.size())
+        for_each_tensor(i + kPrefetchAhead,
+                        [](const TensorImpl& tensor, bool) { prefetch(tensor.storage.get()); });
+      for_each_tensor(i, [&](const TensorImpl& tensor, bool written) {
+        if (written) check_writable(op_, tensor);
+      });
+    }
     Results results(writes_ ? 0 : plan_->items[0]->results.size() * plan_->items.size());
     if (!run_together(results))
       for (size_t i = 0; i < plan_->items.size(); ++i) writes_ ? write_alone(i) : run_alone(i, results);

@@ -77,6 +77,31 @@ TEST(Recorder, AValueThatDependsOnNothingElseRunsAlone) {
   EXPECT_EQ(runs(), before + 2);
 }
 
+TEST(Recorder, WhatStaysBehindARunAloneIsAsBefore) {
+  const Tensor shared = numbers({1, 2, 3, 4});
+  std::vector<Tensor> made;
+  auto all = compile([&](const Tensor& t) {
+    for (int i = 0; i < 4; ++i) {
+      const Tensor own = numbers({1, 2, 3, 4});  // of this run alone
+      made.push_back(mul(add(t, i), select(own, 0, i)));
+    }
+    return select(made.back(), 0, 3);
+  });
+  const Tensor last = all(shared);
+  // Runs in the middle go, and with them the storages that only they touch.
+  for (const int i : {1, 0}) {
+    const auto factor = static_cast<float>(i + 1);
+    const auto first = static_cast<float>(i + 1) * factor;
+    EXPECT_THAT(values(made[static_cast<size_t>(i)]),
+                ElementsAre(first, first + factor, first + 2 * factor, first + 3 * factor));
+    EXPECT_NE(made[2]->storage->pending(), nullptr);
+  }
+  const Tensor later = add(made[2], last);  // joins what stayed
+  EXPECT_THAT(values(later), ElementsAre(3 * 3 + 28, 3 * 4 + 28, 3 * 5 + 28, 3 * 6 + 28));
+  EXPECT_THAT(values(made[3]), ElementsAre(4 * 4, 4 * 5, 4 * 6, 4 * 7));
+  EXPECT_EQ(shared->storage->pending(), nullptr);
+}
+
 TEST(Recorder, ManyReadsOfOneRecordingRunItAll) {
   std::vector<Tensor> counters(3000);
   for (Tensor& counter : counters) counter = numbers({1});
