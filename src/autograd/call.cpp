@@ -107,18 +107,18 @@ void check_written(const PreparedCall& prepared, bool records) {
 void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor& view,
                 bool several) {
   if (input->is_inference) return;
-  AutogradMeta& meta = autograd_meta(view);
-  const AutogradMeta* parent = find_meta(input);
-  if (parent != nullptr && !parent->base.defined()) parent = nullptr;
-  if (parent != nullptr) {
-    meta.base = parent->base;
-    meta.steps = parent->steps;
-    meta.geometry = parent->geometry;
-    meta.origin = parent->origin;
-  } else {
-    meta.base = input;
-    meta.geometry = geometry_of(input);
+  if (const AutogradMeta* parent = find_meta(input);
+      !prepared.op->from_storage.empty() && parent != nullptr && parent->base.defined() &&
+      parent->base->storage == view->storage && parent->base.dtype() == view.dtype() &&
+      parent->origin == ViewOrigin::Followed) {
+    // It may show what `input` does not.
+    const Tensor& base = parent->base;
+    const ops::Argument arguments[] = {base.impl(), view.sizes(), view.strides(),
+                                       Scalar(view->offset)};
+    return track_view(prepare(*prepared.op, arguments), base, view, several);
   }
+  AutogradMeta& meta = autograd_meta(view);
+  begin_at(meta, input);
   meta.seen_version = view.version();
   if (!is_inexact(input.dtype())) return;
   if (inference_mode_enabled())
@@ -147,7 +147,7 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
         .name = &node_name(prepared)}});
   }
   auto step = std::static_pointer_cast<const ViewSteps>(known);
-  if (parent == nullptr || meta.steps == nullptr) {
+  if (meta.steps == nullptr) {
     meta.steps = std::move(step);
   } else {
     auto steps = std::make_shared<ViewSteps>(*meta.steps);

@@ -30,15 +30,7 @@ Tensor view_of(const Tensor& tensor) {
   Tensor view = tensor.detach();
   if (tensor->is_inference) return view;
   AutogradMeta& meta = autograd_meta(view);
-  const AutogradMeta* parent = find_meta(tensor);
-  if (is_view(tensor)) {
-    meta.base = parent->base;
-    meta.steps = parent->steps;
-    meta.geometry = parent->geometry;
-  } else {
-    meta.base = tensor;
-    meta.geometry = geometry_of(tensor);
-  }
+  begin_at(meta, tensor);
   meta.seen_version = view.version();
   meta.origin = ViewOrigin::NoGrad;
   return view;

@@ -17,24 +17,39 @@ void take_window(const Tensor& self, const Tensor& source) {
   self->offset = source->offset;
 }
 
+/// Which geometry a tensor has now.
+uint32_t geometry_of(const Tensor& base) {
+  const AutogradMeta* meta = find_meta(base);
+  return meta == nullptr || meta->geometries == nullptr ? 0 : meta->geometries->current;
+}
+
 /// Notes that `base`, which was `before`, is another window now.
-void note_geometry(const Tensor& base, const TensorInfo& before) {
+void note_geometry(const Tensor& base, const BaseGeometries::Window& before) {
   std::unique_ptr<BaseGeometries>& noted = autograd_meta(base).geometries;
   if (noted == nullptr) {
     noted = std::make_unique<BaseGeometries>();
     noted->known.push_back(before);
   }
   const auto found =
-      std::find_if(noted->known.begin(), noted->known.end(), [&](const TensorInfo& known) {
-        return known.sizes == base.sizes() && known.strides == base.strides();
+      std::find_if(noted->known.begin(), noted->known.end(), [&](const auto& known) {
+        return known.info.sizes == base.sizes() && known.info.strides == base.strides() &&
+               known.offset == base->offset;
       });
   noted->current = static_cast<uint32_t>(found - noted->known.begin());
-  if (found == noted->known.end()) noted->known.push_back(base.info());
+  if (found == noted->known.end()) noted->known.push_back({base.info(), base->offset});
 }
 
-/// The order of `now`'s axes of several elements in which they are those of `before`, then its axes
-/// of one element.
-Ints order_of_axes(const TensorInfo& now, const TensorInfo& before) {
+/// The order of the base's axes of several elements in which they are those of `before`, then its
+/// axes of one element.
+Ints order_of_axes(const Tensor& base, const BaseGeometries::Window& was) {
+  const TensorInfo& now = base.info();
+  const TensorInfo& before = was.info;
+  const auto refusal = [&] {
+    return concat("the base of a view was of sizes ", list_text(before.sizes), " at offset ",
+                  was.offset, " when the view was made, and is of sizes ", list_text(now.sizes),
+                  " at offset ", base->offset, " now: a write of either cannot be followed");
+  };
+  check<NotImplementedError>(base->offset == was.offset, refusal);
   Ints order;
   const auto add = [&](const auto& is_wanted) {
     for (size_t axis = 0; axis < now.sizes.size(); ++axis) {
@@ -52,11 +67,7 @@ Ints order_of_axes(const TensorInfo& now, const TensorInfo& before) {
         add([&](size_t axis) {
           return now.sizes[axis] == before.sizes[i] && now.strides[axis] == before.strides[i];
         }),
-        [&] {
-          return concat("the base of a view was of sizes ", list_text(before.sizes),
-                        " when the view was made, and is of sizes ", list_text(now.sizes),
-                        " now: a write of either cannot be followed");
-        });
+        refusal);
   }
   while (add([&](size_t axis) { return now.sizes[axis] == 1; })) {
   }
@@ -65,18 +76,26 @@ Ints order_of_axes(const TensorInfo& now, const TensorInfo& before) {
 
 }  // namespace
 
-uint32_t geometry_of(const Tensor& base) {
-  const AutogradMeta* meta = find_meta(base);
-  return meta == nullptr || meta->geometries == nullptr ? 0 : meta->geometries->current;
+void begin_at(AutogradMeta& view, const Tensor& source) {
+  const AutogradMeta* meta = find_meta(source);
+  if (meta != nullptr && meta->base.defined()) {
+    view.base = meta->base;
+    view.steps = meta->steps;
+    view.geometry = meta->geometry;
+    view.origin = meta->origin;
+  } else {
+    view.base = source;
+    view.geometry = geometry_of(source);
+  }
 }
 
 std::shared_ptr<const ViewSteps> steps_from_base(const AutogradMeta& view) {
   if (view.geometry == geometry_of(view.base) || view.steps == nullptr) return view.steps;
-  const TensorInfo& before = find_meta(view.base)->geometries->known[view.geometry];
+  const BaseGeometries::Window& before = find_meta(view.base)->geometries->known[view.geometry];
   const GradModeGuard no_grad(false);
-  const ops::Argument axes[] = {view.base.impl(), order_of_axes(view.base.info(), before)};
+  const ops::Argument axes[] = {view.base.impl(), order_of_axes(view.base, before)};
   const Tensor permuted = call(ops::permute_operation(), axes)[0];
-  const ops::Argument sizes[] = {permuted.impl(), before.sizes};
+  const ops::Argument sizes[] = {permuted.impl(), before.info.sizes};
   const Tensor as_before = call(ops::view_operation(), sizes)[0];
   auto steps = std::make_shared<ViewSteps>(*find_meta(as_before)->steps);
   steps->insert(steps->end(), view.steps->begin(), view.steps->end());
@@ -91,8 +110,7 @@ void become_view(const Tensor& self, const Tensor& view, const char* op) {
   });
   const std::shared_ptr<Node> node = grad_fn(view);
   const AutogradMeta* made = find_meta(view);
-  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the next line changes it
-  const TensorInfo before = self.info();
+  const BaseGeometries::Window before{self.info(), self->offset};
   take_window(self, view);
   self.bump_version(op);
   AutogradMeta* own = find_meta(self);

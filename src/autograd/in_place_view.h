@@ -9,8 +9,8 @@ namespace flambeau {
 /// `op` ("transpose_") is for messages. RuntimeError for leaves that require grad.
 void become_view(const Tensor& self, const Tensor& view, const char* op);
 
-/// Which geometry a tensor has now; views that are made of it keep the number.
-uint32_t geometry_of(const Tensor& base);
+/// Notes that `view` begins as the whole of `source`, a view itself or a base.
+void begin_at(AutogradMeta& view, const Tensor& source);
 /// The steps from the base of `view` as it is now: behind those back to what it was when the view
 /// was made, if it has become another window since.
 std::shared_ptr<const ViewSteps> steps_from_base(const AutogradMeta& view);

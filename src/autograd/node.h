@@ -122,7 +122,11 @@ struct Tangent {
 
 /// What a tensor has been in turn, by in-place forms of views.
 struct BaseGeometries {
-  std::vector<TensorInfo> known;  ///< all different, the first one from the beginning
+  struct Window {
+    TensorInfo info;
+    int64_t offset;  ///< in elements of the storage
+  };
+  std::vector<Window> known;  ///< all different, the first one from the beginning
   uint32_t current = 0;
 };
 

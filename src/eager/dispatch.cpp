@@ -37,16 +37,18 @@ class KeyWriter {
     add(text.size());
     bytes_.append(text.begin(), text.end());
   }
-  void add_tensor(const TensorInfo* info, bool with_sizes) {
+  void add_tensor(const TensorInfo* info, const Definition& op) {
     if (info == nullptr) return add<uint8_t>(0xff);
     add(info->dtype);
     add(static_cast<uint8_t>(info->dim()));
     for (const int64_t size : info->sizes) {
-      if (with_sizes)
+      if (op.by_shape)
         add(size);
       else
         add(size == 1);
     }
+    if (!op.from_storage.empty())
+      for (const int64_t stride : info->strides) add(stride);
   }
   std::string_view text() const { return {bytes_.data(), bytes_.size()}; }
 
@@ -59,10 +61,10 @@ void add_argument(KeyWriter& key, const Definition& op, size_t i, const Argument
   const Definition::Role role = op.role(i, argument);
   key.add(role);
   if (const auto* one = std::get_if<const TensorInfo*>(&argument)) {
-    key.add_tensor(*one, op.by_shape);
+    key.add_tensor(*one, op);
   } else if (const auto* list = std::get_if<TensorRefs>(&argument)) {
     key.add(list->size());
-    for (const TensorInfo* info : *list) key.add_tensor(info, op.by_shape);
+    for (const TensorInfo* info : *list) key.add_tensor(info, op);
   } else if (const auto* number = std::get_if<Scalar>(&argument)) {
     key.add(number->category());
     if (role == Definition::Role::Static) {
@@ -280,6 +282,17 @@ Results run_host_later(const PreparedCall& prepared, const Executable& executabl
   return finish_written(prepared);
 }
 
+/// Counts Definition::from_storage from the first tensor's place.
+void count_from_input(PreparedCall& prepared) {
+  const std::vector<ops::Parameter>& parameters = prepared.op->parsed.parameters;
+  const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) {
+    return p.name == prepared.op->from_storage;
+  });
+  Argument& argument = prepared.arguments[static_cast<size_t>(found - parameters.begin())];
+  const auto* const place = std::get_if<Scalar>(&argument);
+  argument = Scalar(place == nullptr ? int64_t{0} : place->to_int() - prepared.inputs[0]->offset);
+}
+
 /// Everything that is the same in all calls of one key. Sets the arguments of `prepared`, too.
 std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
                                           std::span<const Argument> arguments) {
@@ -287,6 +300,7 @@ std::shared_ptr<const CallPlan> make_plan(PreparedCall& prepared,
   auto plan = std::make_shared<CallPlan>();
   prepared.arguments = Arguments(arguments.begin(), arguments.end());
   if (ops::has_canonical_form(op)) ops::canonicalize(op, prepared.arguments);
+  if (!op.from_storage.empty()) count_from_input(prepared);
   const Call call(op, {prepared.arguments.data(), prepared.arguments.size()});
   plan->results = ops::infer(call);
   ops::DynamicValues values = ops::dynamic_values(call);

@@ -313,6 +313,10 @@ struct Definition {
   /// Geometry of a view that index maps cannot say (diagonals, windows, as_strided, another dtype).
   /// Where set, calls alias by it, and `lower` computes the same elements for derivatives.
   void (*alias)(const Call&, AliasInfo&) = nullptr;
+  /// The last parameter of an op on a tensor, sizes and strides: it counts from where the storage
+  /// begins. The rules and `lower` see it from the tensor's own first element (None: 0), and `lower`
+  /// may look at the tensor's strides.
+  std::string_view from_storage = {};
   /// PyTorch keeps the result for the backward (in-place errors show it): relu, exp, tanh.
   bool saves_result = false;
   /// False for what has no gradient by nature (argmax, comparison results).

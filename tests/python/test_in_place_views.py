@@ -158,6 +158,18 @@ def test_views_follow_a_base_that_became_another_window(program, wanted):
         assert run(x).flatten().tolist() == wanted
 
 
+def test_a_base_that_is_elsewhere_cannot_be_followed():
+    y = torch.arange(6.0, requires_grad=True) * 2
+    y.as_strided_((2,), (3,))
+    v = y[:1]
+    y.as_strided_((2,), (3,), 1)  # the same sizes and strides
+    with pytest.raises(NotImplementedError, match="at offset 0 when .* at offset 1 now"):
+        v.mul_(2)
+    y.as_strided_((2,), (3,), 0)
+    v.mul_(2)  # it is back
+    assert y.tolist() == [0.0, 6.0]
+
+
 def test_a_base_of_which_only_a_part_is_left_cannot_be_followed():
     y = torch.arange(6.0, requires_grad=True) * 2
     v = y[1:3]

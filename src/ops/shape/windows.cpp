@@ -182,6 +182,61 @@ const Register kUnfold(unfold_definition(
     {.function = false, .copy = true}));
 // ---- any strides
 // -------------------------------------------------------------------------------------
+/// The places of a window's elements, `start` being that of its first one.
+Expr places_of(ir::Builder& builder, const TensorInfo& window, int64_t start) {
+  Shape shape;
+  for (const int64_t size : window.sizes) shape.push_back(Dim(size));
+  Expr place = broadcast_to(constant(builder, DType::Int64, Scalar(start)), shape);
+  for (size_t i = 0; i < shape.size(); ++i)
+    place = place + iota(builder, shape, static_cast<int>(i)) *
+                        static_cast<double>(window.strides[i]);
+  return place;
+}
+int64_t last_place(const TensorInfo& window) {
+  int64_t last = 0;
+  for (size_t i = 0; i < window.sizes.size(); ++i)
+    last += (window.sizes[i] - 1) * window.strides[i];
+  return last;
+}
+/// True if no two elements share a place, as far as strides alone show it.
+bool are_places_apart(const TensorInfo& window) {
+  SmallVector<std::pair<int64_t, int64_t>, 6> axes;
+  for (size_t i = 0; i < window.sizes.size(); ++i)
+    if (window.sizes[i] > 1) axes.push_back({window.strides[i], window.sizes[i]});
+  std::sort(axes.begin(), axes.end());
+  int64_t last = 0;
+  for (const auto& [stride, size] : axes) {
+    if (stride <= last) return false;
+    last += (size - 1) * stride;
+  }
+  return true;
+}
+/// The elements of self are put where they lie, and those of the result taken from there. Where
+/// several elements of self share a place each is its equal part, as in PyTorch, so that the
+/// gradient of the place is divided among them.
+void lower_as_strided(Lowering& l) {
+  const TensorInfo& self = l.call().tensor("self");
+  Expr x = l["self"];
+  const TensorInfo result{self.dtype, l.call().integers("size"), l.call().integers("stride")};
+  const int64_t start = l.call().integer("storage_offset");
+  const bool any = result.numel() > 0;
+  const int64_t first = any ? std::min<int64_t>(start, 0) : 0;
+  const int64_t last = std::max(last_place(self), any ? start + last_place(result) : 0);
+  ir::Builder& builder = x.builder();
+  Shape memory;
+  memory.push_back(Dim(last - first + 1));
+  const std::vector<Expr> own{places_of(builder, self, -first)};
+  const std::vector<Expr> wanted{places_of(builder, result, start - first)};
+  if (self.is_contiguous() && last - first + 1 == self.numel())
+    return l.result(gather(reshape(x, memory), wanted));
+  const Expr nothing = broadcast_to(constant(x, x.dtype(), Scalar(0.0)), memory);
+  if (!is_inexact(x.dtype())) return l.result(gather(scatter_set(nothing, own, x), wanted));
+  if (!are_places_apart(self)) {
+    const Expr ones = broadcast_to(constant(x, x.dtype(), Scalar(1.0)), x.shape());
+    x = x / stop_gradient(gather(scatter_add(nothing, own, ones), own));
+  }
+  l.result(gather(scatter_add(nothing, own, x), wanted));
+}
 const Register kAsStrided({
     .schema = "as_strided(Tensor(a) self, int[] size, int[] stride, int? storage_offset=None) -> "
               "Tensor(a)",
@@ -209,31 +264,17 @@ const Register kAsStrided({
                   [&] { return concat(call.name(), ": negative size in ", list_text(sizes)); });
           results.push_back({call.tensor("self").dtype, sizes, strides});
         },
-    // As if self were row-major and at the beginning of its storage.
-    .lower =
-        [](Lowering& l) {
-          const Expr x = l["self"];
-          Shape shape;
-          for (const int64_t size : l.call().integers("size")) shape.push_back(Dim(size));
-          const auto start = l.call().is_none("storage_offset")
-                                 ? 0.0
-                                 : static_cast<double>(l.call().integer("storage_offset"));
-          Expr place = broadcast_to(constant(x, DType::Int64, Scalar(start)), shape);
-          for (size_t i = 0; i < shape.size(); ++i)
-            place = place + iota(x.builder(), shape, static_cast<int>(i)) *
-                                static_cast<double>(l.call().integers("stride")[i]);
-          const std::vector<Expr> places{place};
-          l.result(gather(reshape(x, {element_count(x.shape())}), places));
-        },
+    .lower = lower_as_strided,
     .alias =
         [](const Call& call, AliasInfo& alias) {
           alias.sizes = call.integers("size");
           alias.strides = call.integers("stride");
-          if (!call.is_none("storage_offset")) alias.offset = call.integer("storage_offset");
+          alias.offset += call.integer("storage_offset");
           check(alias.offset >= 0, [&] {
             return concat(call.name(), ": storage_offset must not be negative, got ", alias.offset);
           });
         },
+    .from_storage = "storage_offset",
     .by_shape = true,
     .samples = [] { return SampleList{{{t({2, 6}), Ints{3, 2}, Ints{2, 1}, Scalar(1)}}}; },
     .errors =
