@@ -722,7 +722,7 @@ Tensor hardswish_(const Tensor& self);
 Tensor hardtanh(const Tensor& self, const Scalar& min_val = -1, const Scalar& max_val = 1);
 Tensor hardtanh_(const Tensor& self, const Scalar& min_val = -1, const Scalar& max_val = 1);
 
-/// 0 where self is negative, 1 where it is positive, values where it is 0.
+/// 1 where self is positive, values where it is 0, else 0.
 Tensor heaviside(const Tensor& self, const Tensor& values);
 Tensor heaviside_(const Tensor& self, const Tensor& values);
 Tensor heaviside_out(const Tensor& out, const Tensor& self, const Tensor& values);
@@ -1414,7 +1414,7 @@ Tensor sigmoid(const Tensor& self);
 Tensor sigmoid_(const Tensor& self);
 Tensor sigmoid_out(const Tensor& out, const Tensor& self);
 
-/// -1, 0 or 1; NaN stays.
+/// -1, 0 or 1; 0 for NaN.
 Tensor sign(const Tensor& self);
 Tensor sign_(const Tensor& self);
 Tensor sign_out(const Tensor& out, const Tensor& self);

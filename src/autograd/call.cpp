@@ -84,29 +84,14 @@ void check_written(const PreparedCall& prepared, bool records) {
       });
       continue;
     }
-    const AutogradMeta* meta = find_meta(output);
-    const bool is_view = meta != nullptr && meta->base.defined();
-    check(!(requires_grad(output) && is_leaf(output)), [&] {
-      return concat(name, is_view ? "_: a view of a leaf Variable that requires grad is being used "
-                                    "in an in-place operation."
-                                  : "_: a leaf Variable that requires grad is being used in an "
-                                    "in-place operation.");
-    });
-    if (!is_view) continue;
-    check(!(meta->base->requires_grad && is_leaf(meta->base)), [&] {
-      return concat(name,
-                    "_: a view of a leaf Variable that requires grad is being used in an "
-                    "in-place operation.");
-    });
-    check(meta->origin == ViewOrigin::Followed || !(records || requires_grad(output)),
-          [&] { return concat(name, "_: ", view_refusal(output, false)); });
+    check_in_place(output, name + "_", records);
   }
 }
 
 /// Remembers that `view` is a window of `input`.
 void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor& view,
                 bool several) {
-  if (input->is_inference) return;
+  if (input->is_inference || (is_inexact(input.dtype()) && !is_inexact(view.dtype()))) return;
   if (const AutogradMeta* parent = find_meta(input);
       !prepared.op->from_storage.empty() && parent != nullptr && parent->base.defined() &&
       parent->base->storage == view->storage && parent->base.dtype() == view.dtype() &&
@@ -175,6 +160,38 @@ std::shared_ptr<ProgramNode> make_node(const PreparedCall& prepared, const Deriv
                                 : SavedTensor());
   }
   return node;
+}
+
+/// Stands where the derivative of an operation is missing.
+class MissingDerivative final : public Node {
+ public:
+  explicit MissingDerivative(const std::string& op) : op_(lasting_name(op)) {}
+  TensorList apply(const TensorList& /*gradients*/) override {
+    throw NotImplementedError(concat("the derivative for '", op_, "' is not implemented."));
+  }
+  std::string name() const override { return "NotImplemented"; }
+
+ private:
+  const std::string& op_;
+};
+
+/// True if a gradient would have to be what the op cannot say.
+bool misses_gradient(const PreparedCall& prepared) {
+  const auto& missing = prepared.op->missing_gradients;
+  return std::any_of(missing.begin(), missing.end(), [&](std::string_view name) {
+    const Tensor& input =
+        prepared.inputs[static_cast<size_t>(prepared.op->parsed.index_of(name))];
+    return is_inexact(input.dtype()) && requires_grad(input);
+  });
+}
+
+void set_missing_history(const PreparedCall& prepared, const Results& results) {
+  const auto node = std::make_shared<MissingDerivative>(prepared.op->parsed.name);
+  for (const Tensor& input : prepared.inputs) node->edges.push_back(gradient_edge(input));
+  for (const Tensor& result : results) {
+    const int output = node->add_output(result.info());
+    if (is_inexact(result.dtype())) set_history(result, node, output);
+  }
 }
 
 /// What the call computed and its backward needs.
@@ -281,13 +298,19 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
     const Tensor& input = prepared.inputs[0];
     for (const Tensor& result : results)
       if (!result.is_same(input) && result->storage == input->storage)
-        track_view(prepared, input, result, results.size() > 1);
+        track_view(prepared, input, result,
+                   op.parsed.returns[0].type == ops::ArgumentType::TensorList);
   }
   if (inference_mode_enabled() && prepared.outputs.empty())
     for (const Tensor& result : results)
       if (!returns_view(op) || !(result->storage == prepared.inputs[0]->storage))
         result->is_inference = true;
   if (forward != nullptr) carry_tangents(prepared, *forward, kept, results, saved, tangents);
+  if (!op.missing_gradients.empty() && prepared.outputs.empty() && grad_enabled() &&
+      !inference_mode_enabled() && misses_gradient(prepared)) {
+    set_missing_history(prepared, results);
+    return results;
+  }
   if (derivative == nullptr) return results;
 
   if (!prepared.outputs.empty()) {

@@ -102,12 +102,23 @@ std::shared_ptr<const ViewSteps> steps_from_base(const AutogradMeta& view) {
   return steps;
 }
 
+void check_in_place(const Tensor& tensor, std::string_view op, bool records) {
+  const AutogradMeta* meta = find_meta(tensor);
+  const bool is_view = meta != nullptr && meta->base.defined();
+  const bool is_of_leaf = is_view && meta->base->requires_grad && is_leaf(meta->base);
+  check(!is_of_leaf && !(requires_grad(tensor) && is_leaf(tensor)), [&] {
+    return concat(op, is_view ? ": a view of a leaf Variable that requires grad is being used in "
+                                "an in-place operation."
+                              : ": a leaf Variable that requires grad is being used in an in-place "
+                                "operation.");
+  });
+  check(!is_view || meta->origin == ViewOrigin::Followed || !(records || requires_grad(tensor)),
+        [&] { return concat(op, ": ", view_refusal(tensor, false)); });
+}
+
 void become_view(const Tensor& self, const Tensor& view, const char* op) {
   if (self.is_same(view)) return;
-  check(!(grad_enabled() && requires_grad(self) && is_leaf(self)), [&] {
-    return concat(op,
-                  ": a leaf Variable that requires grad is being used in an in-place operation.");
-  });
+  if (grad_enabled()) check_in_place(self, op, false);
   const std::shared_ptr<Node> node = grad_fn(view);
   const AutogradMeta* made = find_meta(view);
   const BaseGeometries::Window before{self.info(), self->offset};
@@ -117,7 +128,6 @@ void become_view(const Tensor& self, const Tensor& view, const char* op) {
   if (own != nullptr && own->base.defined() && made != nullptr) {
     own->steps = made->steps;
     own->geometry = made->geometry;
-    own->origin = made->origin;
   }
   if ((own == nullptr || !own->base.defined()) && is_inexact(self.dtype()) && !self->is_inference)
     note_geometry(self, before);

@@ -5,6 +5,10 @@
 
 namespace flambeau {
 
+/// PyTorch's refusals to write a tensor in place in grad mode, or to make it another window.
+/// `records`: what is written requires grad. `op` ("add_") is for messages. RuntimeError.
+void check_in_place(const Tensor& tensor, std::string_view op, bool records);
+
 /// `self` becomes the window that `view`, made from it by a recorded call, is, with its history;
 /// `op` ("transpose_") is for messages. RuntimeError for leaves that require grad.
 void become_view(const Tensor& self, const Tensor& view, const char* op);

@@ -269,7 +269,12 @@ HookHandle register_hook(const Tensor& tensor, GradHook hook) {
 
 HookHandle register_post_accumulate_hook(const Tensor& tensor,
                                          std::function<void(const Tensor&)> hook) {
-  check(requires_grad(tensor) && is_leaf(tensor), [] {
+  check(requires_grad(tensor), [] {
+    return std::string(
+        "register_post_accumulate_grad_hook: cannot register a hook on a tensor that doesn't "
+        "require gradient");
+  });
+  check(is_leaf(tensor), [] {
     return std::string(
         "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be "
         "registered on non-leaf tensors");

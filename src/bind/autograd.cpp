@@ -139,7 +139,9 @@ void add_autograd(nb::module_& module) {
     return handle_of(register_post_accumulate_hook(
         tensor, [call = Callable(std::move(function))](const Tensor& variable) {
           const AcquireLock lock;
-          call(variable);
+          check(call(variable).is_none(), [] {
+            return std::string("Tensor post accumulate grad hooks should return None.");
+          });
         }));
   });
   module.def("_enter_dual_level", enter_dual_level);

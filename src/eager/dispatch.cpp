@@ -203,9 +203,16 @@ void check_window(const PreparedCall& prepared, const CallPlan::Window& window) 
 
 constexpr size_t kUnknown = SIZE_MAX;
 
-/// Gives an out= tensor the shape of its result.
+/// Gives an out= tensor the shape of its result, in its own memory where there is room.
 void resize_output(const Tensor& output, const TensorInfo& result) {
   if (output.sizes() == result.sizes) return;
+  int64_t end = output->offset + 1;
+  for (size_t i = 0; i < result.sizes.size(); ++i) end += (result.sizes[i] - 1) * result.strides[i];
+  if (static_cast<size_t>(end) * size_of(output.dtype()) <= output->storage->bytes()) {
+    output->sizes = result.sizes;
+    output->strides = result.strides;
+    return;
+  }
   const Tensor fresh = Tensor::empty_strided(result.sizes, result.strides, output.dtype());
   output->storage = fresh->storage;
   output->offset = 0;

@@ -321,6 +321,9 @@ struct Definition {
   bool saves_result = false;
   /// False for what has no gradient by nature (argmax, comparison results).
   bool differentiable = true;
+  /// Tensor parameters, all of the first ones, whose gradient exists and is not implemented: where
+  /// one requires grad, the results do, and a backward through them raises NotImplementedError.
+  std::vector<std::string_view> missing_gradients = {};
   /// int and int[] parameters that are run-time integers of the program; the others are part of
   /// the recipe's key.
   std::vector<std::string_view> dynamic = {};

@@ -38,9 +38,7 @@ Expr replace_where(const Expr& condition, const Expr& x, double value) {
 
 Expr sign(const Expr& x) {
   if (is_bool(x.dtype())) return x;
-  const Expr positive = convert(gt(x, 0.0), x.dtype());
-  const Expr result = positive - convert(lt(x, 0.0), x.dtype());
-  return stop_gradient(is_float(x.dtype()) ? select(is_nan(x), x, result) : result);
+  return stop_gradient(convert(gt(x, 0.0), x.dtype()) - convert(lt(x, 0.0), x.dtype()));
 }
 
 Expr square(const Expr& x) { return x * x; }

@@ -160,8 +160,8 @@ const RegisterPrimitive kBitcast{{
     .raw_halves = true,
 }};
 
-/// -1, +-0, 1; NaN of NaN.
-Expr sign(const Expr& x) { return select(gt(x, 0), 1, select(lt(x, 0), -1, x)); }
+/// -1, 0, 1; 0 of NaN.
+Expr sign(const Expr& x) { return select(gt(x, 0), 1, select(lt(x, 0), -1, filled_like(x, 0))); }
 
 const RegisterPrimitive kAbs{core_row<"abs", CoreOp::Abs, Numbers>(
     1, "|a|; the least integer stays.",

@@ -113,6 +113,7 @@ const Register kScatterOfReduce({
         },
     .checks = scatter_checks,
     .differentiable = false,
+    .missing_gradients = {"self"},
     .samples =
         [] {
           return SampleList{{{t({4, 3}), Scalar(0), indices({5, 3}, 4), t({5, 3})},

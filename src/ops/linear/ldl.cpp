@@ -226,6 +226,7 @@ const Register kLdl({
         },
     .complex_kernel = true,
     .differentiable = false,
+    .missing_gradients = {"A"},
     .samples = [] { return SampleList{{{t({3, 3})}}, {{t({2, 4, 4}), Scalar(true)}}}; },
     .errors =
         [] { return std::vector<ErrorSample>{{{{t({2, 3})}}, "RuntimeError", "square matrices"}}; },

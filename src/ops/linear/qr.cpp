@@ -145,6 +145,7 @@ const Register kGeqrf({
         },
     .complex_kernel = true,
     .differentiable = false,
+    .missing_gradients = {"self"},
     .autocast = "float32",
     .samples = [] { return SampleList{{{t({3, 3})}}, {{t({2, 3, 2})}}}; },
 });

@@ -60,8 +60,10 @@ const Register kSmoothL1(bent_loss<true>(pairwise_loss(
       const Expr d = abs(l["input"] - l["target"]);
       const Expr beta = l["beta"];
       const Expr none = eq(beta, 0.0);
-      const Expr inner = square(d) * 0.5 / select(none, full_like(beta, 1.0), beta);
-      l.result(reduced(l, select(lt(d, beta), inner, d - beta * 0.5)));
+      const Expr is_outer = ge(d, beta);
+      const Expr near = select(is_outer, 0.0, d);  // no infinity has a slope of 0 times itself
+      const Expr inner = square(near) * 0.5 / select(none, full_like(beta, 1.0), beta);
+      l.result(reduced(l, select(is_outer, d - beta * 0.5, inner)));
     },
     "nn.functional.smooth_l1_loss", pair_samples)));
 const Register kHuber(bent_loss<false>(pairwise_loss(
@@ -71,7 +73,9 @@ const Register kHuber(bent_loss<false>(pairwise_loss(
     [](Lowering& l) {
       const Expr d = abs(l["input"] - l["target"]);
       const Expr delta = l["delta"];
-      l.result(reduced(l, select(le(d, delta), square(d) * 0.5, delta * (d - delta * 0.5))));
+      const Expr is_outer = gt(d, delta);
+      const Expr inner = square(select(is_outer, 0.0, d)) * 0.5;
+      l.result(reduced(l, select(is_outer, delta * (d - delta * 0.5), inner)));
     },
     "nn.functional.huber_loss", pair_samples)));
 

@@ -103,9 +103,14 @@ const Register kHardswish(activation("hardswish(Tensor self) -> Tensor",
                                      "self * min(max(self + 3, 0), 6) / 6.",
                                      [](Lowering& l) {
                                        const Expr x = l["self"];
-                                       const Expr middle = x * (x + 3.0) / 6.0;
+                                       const Expr is_low = lt(x, -3.0);
+                                       const Expr is_high = logical_not(le(x, 3.0));
+                                       // No infinity has a slope of 0 times itself.
+                                       const Expr near =
+                                           select(logical_or(is_low, is_high), 0.0, x);
+                                       const Expr middle = near * (near + 3.0) / 6.0;
                                        l.result(
-                                           select(lt(x, -3.0), 0.0, select(le(x, 3.0), middle, x)));
+                                           select(is_low, 0.0, select(is_high, x, middle)));
                                      },
                                      {"nn.functional.hardswish"}));
 

@@ -206,6 +206,7 @@ const Register kFloorDivide({
     .lower = [](Lowering& l) { l.result(floor_divide(l["self"], l["other"])); },
     .checks = check_divisor,
     .differentiable = false,
+    .missing_gradients = {"self", "other"},
     .samples = positive_binary_samples,
 });
 const Register kRfloordiv({
@@ -217,6 +218,7 @@ const Register kRfloordiv({
     .numbers = {"other"},
     .lower = [](Lowering& l) { l.result(floor_divide(l["other"], l["self"])); },
     .differentiable = false,
+    .missing_gradients = {"self", "other"},
     .samples = positive_binary_samples,
 });
 const Register kFmod({

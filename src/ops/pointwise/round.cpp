@@ -64,7 +64,7 @@ Definition step_function(std::string_view schema, std::string_view doc) {
   return d;
 }
 Definition sign_definition() {
-  Definition d = step_function("sign(Tensor self) -> Tensor", "-1, 0 or 1; NaN stays.");
+  Definition d = step_function("sign(Tensor self) -> Tensor", "-1, 0 or 1; 0 for NaN.");
   d.canonical = [](const Call& call, Arguments&) {
     check(!is_complex(call.tensor("self").dtype), [&] {
       return concat(call.name(),

@@ -250,11 +250,21 @@ const Register kCopysign(
                      },
                      {}, binary_samples, Promotion::ToFloat),
                  {"other"}, true));
-const Register kLogaddexp(binary(
-    "logaddexp(Tensor self, Tensor other) -> Tensor",
-    "log(exp(self) + exp(other)), computed without overflow.",
-    [](Lowering& l) { l.result(log_add_exp(l["self"], l["other"])); }, {}, binary_samples,
-    Promotion::Promote, Accepts::Inexact));
+Definition logaddexp_definition() {
+  Definition d = binary(
+      "logaddexp(Tensor self, Tensor other) -> Tensor",
+      "log(exp(self) + exp(other)), computed without overflow.",
+      [](Lowering& l) { l.result(log_add_exp(l["self"], l["other"])); }, {}, binary_samples,
+      Promotion::Promote, Accepts::Inexact);
+  // That of the quotients would be inf / inf at infinity.
+  d.vjp = [](VjpLowering& v) {
+    const Expr difference = v.forward["other"] - v.forward["self"];
+    v.gradients[0] = v.cotangents[0] / conj(exp(difference) + 1.0);
+    v.gradients[1] = v.cotangents[0] / conj(exp(-difference) + 1.0);
+  };
+  return d;
+}
+const Register kLogaddexp(logaddexp_definition());
 const Register kLogaddexp2(binary(
     "logaddexp2(Tensor self, Tensor other) -> Tensor",
     "log2(2^self + 2^other), computed without overflow.",
@@ -291,12 +301,11 @@ const Register kXlog1py(with_numbers(
     {"self", "other"}, false));
 const Register kHeaviside(with_numbers(
     binary("heaviside(Tensor self, Tensor values) -> Tensor",
-           "0 where self is negative, 1 where it is positive, values where it is 0.",
+           "1 where self is positive, values where it is 0, else 0.",
            [](Lowering& l) {
              const Expr x = l["self"];
              const Expr step = select(gt(x, 0.0), full_like(x, 1.0), 0.0);
-             const Expr value = select(eq(x, 0.0), l["values"], step);
-             l.result(is_float(x.dtype()) ? select(is_nan(x), stop_gradient(x), value) : value);
+             l.result(select(eq(x, 0.0), l["values"], step));
            }),
     {}, true));
 const Register kLdexp(with_numbers(binary(
@@ -331,6 +340,7 @@ Definition nextafter_definition() {
       {}, binary_samples, Promotion::Promote, Accepts::Floats);
   d.variants.in_place = true;
   d.differentiable = false;
+  d.missing_gradients = {"self", "other"};
   return d;
 }
 const Register kNextafter(nextafter_definition());

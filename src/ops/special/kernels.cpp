@@ -260,7 +260,12 @@ SampleList gamma_samples() {
   a.grad = false;
   return {{{a, t({2, 3}, 0.3, 4)}}};
 }
+Definition missing(Definition d, std::vector<std::string_view> gradients) {
+  d.missing_gradients = std::move(gradients);
+  return d;
+}
 Definition gamma_definition(Definition d, std::string name) {
+  d.missing_gradients = {"self"};
   d.variants.function = true;
   d.variants.method = true;
   d.variants.in_place = true;
@@ -280,10 +285,12 @@ const Register kIgammac(gamma_definition(
         [](VjpLowering& v) { v.gradients[1] = -v.cotangents[0] * gamma_density(v); },
         gamma_samples),
     "Tensor.gammaincc"));
-const Register kZeta(binary<hurwitz_zeta>(
-    "special_zeta(Tensor self, Tensor other) -> Tensor",
-    "Hurwitz's zeta function: the sum of 1 / (k + other)^self over k from 0.", "special.zeta",
-    nullptr, [] { return SampleList{{{t({2, 3}, 1.5, 4), t({2, 3}, 0.5, 3)}}}; }));
+const Register kZeta(missing(
+    binary<hurwitz_zeta>("special_zeta(Tensor self, Tensor other) -> Tensor",
+                         "Hurwitz's zeta function: the sum of 1 / (k + other)^self over k from 0.",
+                         "special.zeta", nullptr,
+                         [] { return SampleList{{{t({2, 3}, 1.5, 4), t({2, 3}, 0.5, 3)}}}; }),
+    {"self", "other"}));
 
 // ---- orthogonal polynomials
 // ------------------------------------------------------------------------

@@ -1,0 +1,129 @@
+"""What autograd says at its edges: derivatives that are missing, views that may not be written."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flambeau as torch
+import pytest
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, c: x // c,
+        lambda x, c: 3 // x,
+        lambda x, c: torch.nextafter(x, c),
+        lambda x, c: torch.special.zeta(x, c),
+        lambda x, c: torch.igamma(x, c),
+        lambda x, c: torch.igammac(x, c),
+        lambda x, c: torch.geqrf(x[:, None] * 1)[0],
+        lambda x, c: torch.linalg.ldl_factor(x[:, None] * x)[0],
+        lambda x, c: c.scatter(0, torch.tensor([0]), c, reduce="multiply") + x * 0 // 1,
+    ],
+)
+def test_a_missing_derivative_is_said_and_not_zero(call: Callable[..., Any]) -> None:
+    x = torch.tensor([1.5, 2.5], requires_grad=True)
+    c = torch.tensor([0.5, 2.0])
+    result = call(x, c)
+    assert result.requires_grad
+    with pytest.raises(NotImplementedError, match="the derivative for '.*' is not implemented"):
+        result.sum().backward()
+    assert x.grad is None
+    with torch.no_grad():
+        assert not call(x, c).requires_grad
+    assert not call(x.detach(), c).requires_grad
+
+
+def test_the_other_gradient_is_there() -> None:
+    x = torch.tensor([1.5, 2.5], requires_grad=True)
+    torch.igamma(torch.tensor([0.5, 2.0]), x).sum().backward()
+    assert (x.grad > 0).all()
+
+
+def test_integers_that_floats_are_seen_as_have_no_gradient() -> None:
+    x = torch.ones(3, requires_grad=True)
+    bits = x.view(torch.int32)
+    assert not bits.requires_grad and bits.is_leaf and bits.data_ptr() == x.data_ptr()
+
+
+@pytest.mark.parametrize("name", ["squeeze_", "unsqueeze_", "t_"])
+def test_views_of_leaves_become_no_other_window(name: str) -> None:
+    leaf = torch.ones(1, 1, requires_grad=True)
+    arguments = (0,) if name == "unsqueeze_" else ()
+    with pytest.raises(RuntimeError, match=f"{name}: a view of a leaf Variable"):
+        getattr(leaf.view(1, 1), name)(*arguments)
+    with pytest.raises(RuntimeError, match=f"{name}: output 0 of .*multiple views"):
+        getattr((leaf * 2).view(1, 1, 1).unbind(0)[0], name)(*arguments)
+    with torch.no_grad():
+        getattr(leaf.view(1, 1), name)(*arguments)
+
+
+def test_one_of_several_views_is_like_any_of_them() -> None:
+    x = torch.ones(1, requires_grad=True)
+    y = x * 2
+    (part,) = y.split(1)
+    y += x
+    with pytest.raises(RuntimeError, match="output 0 of SplitBackward0 is a view and its base"):
+        part.sum()
+
+
+def test_a_view_that_is_squeezed_without_gradients_is_still_followed() -> None:
+    x = torch.ones(2, 3, requires_grad=True)
+    y = x * 2
+    row = y[:1]
+    with torch.no_grad():
+        row.squeeze_()
+    y.mul_(3)
+    (row * torch.arange(3.0)).sum().backward()
+    assert x.grad.tolist() == [[0.0, 6.0, 12.0], [0.0, 0.0, 0.0]]
+
+
+def test_post_accumulate_hooks() -> None:
+    with pytest.raises(RuntimeError, match="cannot register a hook on a tensor that doesn't"):
+        torch.ones(3).register_post_accumulate_grad_hook(lambda p: None)
+    x = torch.ones(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="cannot be registered on non-leaf tensors"):
+        (x * 2).register_post_accumulate_grad_hook(lambda p: None)
+    x.register_post_accumulate_grad_hook(lambda p: p.grad)
+    with pytest.raises(RuntimeError, match="post accumulate grad hooks should return None"):
+        x.sum().backward()
+
+
+def test_out_keeps_its_memory_where_there_is_room() -> None:
+    x = torch.zeros(2, 2)
+    seen = x.view(4)
+    torch.add(torch.ones(3), 1, out=x)
+    assert x.shape == (3,) and seen.tolist() == [2.0, 2.0, 2.0, 0.0]
+    whole = torch.zeros(2, 2)
+    column = whole[:, 1]
+    torch.add(torch.ones(1), 1, out=column)
+    assert column.storage_offset() == 1 and whole.tolist() == [[0.0, 2.0], [0.0, 0.0]]
+    torch.add(torch.ones(4), 1, out=column)  # reaches beyond the end
+    assert column.tolist() == [2.0] * 4 and whole.tolist() == [[0.0, 2.0], [0.0, 0.0]]
+
+
+def test_the_sign_of_nan_is_0() -> None:
+    x = torch.tensor([float("nan"), 2.0, -1.0, 0.0], requires_grad=True)
+    assert torch.sign(x).tolist() == [0.0, 1.0, -1.0, 0.0]
+    assert torch.sgn(x).tolist() == [0.0, 1.0, -1.0, 0.0]
+    assert torch.heaviside(x, torch.tensor(0.5)).tolist() == [0.0, 1.0, 0.0, 0.5]
+    x.abs().sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0, -1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("function", "slopes"),
+    [
+        (torch.nn.functional.hardswish, [1.0, 0.0]),
+        (lambda x: torch.nn.functional.huber_loss(x, torch.zeros(2), reduction="sum"), [1.0, -1.0]),
+        (
+            lambda x: torch.nn.functional.smooth_l1_loss(x, torch.zeros(2), reduction="sum"),
+            [1.0, -1.0],
+        ),
+        (lambda x: torch.logaddexp(x, torch.zeros(2)), [1.0, 0.0]),
+    ],
+)
+def test_slopes_at_infinity(function: Callable[..., Any], slopes: list[float]) -> None:
+    x = torch.tensor([float("inf"), float("-inf")], requires_grad=True)
+    function(x).sum().backward()
+    assert x.grad.tolist() == slopes
