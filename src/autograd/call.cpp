@@ -179,8 +179,7 @@ class MissingDerivative final : public Node {
 bool misses_gradient(const PreparedCall& prepared) {
   const auto& missing = prepared.op->missing_gradients;
   return std::any_of(missing.begin(), missing.end(), [&](std::string_view name) {
-    const Tensor& input =
-        prepared.inputs[static_cast<size_t>(prepared.op->parsed.index_of(name))];
+    const Tensor& input = prepared.inputs[static_cast<size_t>(prepared.op->parsed.index_of(name))];
     return is_inexact(input.dtype()) && requires_grad(input);
   });
 }

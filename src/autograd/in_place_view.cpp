@@ -30,11 +30,10 @@ void note_geometry(const Tensor& base, const BaseGeometries::Window& before) {
     noted = std::make_unique<BaseGeometries>();
     noted->known.push_back(before);
   }
-  const auto found =
-      std::find_if(noted->known.begin(), noted->known.end(), [&](const auto& known) {
-        return known.info.sizes == base.sizes() && known.info.strides == base.strides() &&
-               known.offset == base->offset;
-      });
+  const auto found = std::find_if(noted->known.begin(), noted->known.end(), [&](const auto& known) {
+    return known.info.sizes == base.sizes() && known.info.strides == base.strides() &&
+           known.offset == base->offset;
+  });
   noted->current = static_cast<uint32_t>(found - noted->known.begin());
   if (found == noted->known.end()) noted->known.push_back({base.info(), base->offset});
 }
@@ -63,11 +62,11 @@ Ints order_of_axes(const Tensor& base, const BaseGeometries::Window& was) {
   };
   for (size_t i = 0; i < before.sizes.size(); ++i) {
     if (before.sizes[i] == 1) continue;
-    check<NotImplementedError>(
-        add([&](size_t axis) {
-          return now.sizes[axis] == before.sizes[i] && now.strides[axis] == before.strides[i];
-        }),
-        refusal);
+    check<NotImplementedError>(add([&](size_t axis) {
+                                 return now.sizes[axis] == before.sizes[i] &&
+                                        now.strides[axis] == before.strides[i];
+                               }),
+                               refusal);
   }
   while (add([&](size_t axis) { return now.sizes[axis] == 1; })) {
   }

@@ -55,7 +55,8 @@ struct Entry {
   Range parameters = {};        ///< of `operands`
   Range blocks = {};   ///< of `operands`: the memory of each block of `shape`; -1: not needed
   Range outputs = {};  ///< of `operands`: one per result, -1 for none
-  Range results = {};  ///< of `operands`: where each result is written, -1 for windows of parameters
+  Range results =
+      {};  ///< of `operands`: where each result is written, -1 for windows of parameters
   Range numbers = {};
   Range integers = {};
   Options options = {};

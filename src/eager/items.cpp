@@ -82,7 +82,8 @@ class ItemsCall {
     }
     Results results(writes_ ? 0 : plan_->items[0]->results.size() * plan_->items.size());
     if (!run_together(results))
-      for (size_t i = 0; i < plan_->items.size(); ++i) writes_ ? write_alone(i) : run_alone(i, results);
+      for (size_t i = 0; i < plan_->items.size(); ++i)
+        writes_ ? write_alone(i) : run_alone(i, results);
     return results;
   }
 

@@ -314,8 +314,8 @@ struct Definition {
   /// Where set, calls alias by it, and `lower` computes the same elements for derivatives.
   void (*alias)(const Call&, AliasInfo&) = nullptr;
   /// The last parameter of an op on a tensor, sizes and strides: it counts from where the storage
-  /// begins. The rules and `lower` see it from the tensor's own first element (None: 0), and `lower`
-  /// may look at the tensor's strides.
+  /// begins. The rules and `lower` see it from the tensor's own first element (None: 0), and
+  /// `lower` may look at the tensor's strides.
   std::string_view from_storage = {};
   /// PyTorch keeps the result for the backward (in-place errors show it): relu, exp, tanh.
   bool saves_result = false;

@@ -127,3 +127,11 @@ def test_slopes_at_infinity(function: Callable[..., Any], slopes: list[float]) -
     x = torch.tensor([float("inf"), float("-inf")], requires_grad=True)
     function(x).sum().backward()
     assert x.grad.tolist() == slopes
+
+
+def test_the_trace_of_a_complex_matrix_is_complex() -> None:
+    x = torch.tensor([[1 + 2j, 5.0], [3.0, 4j]], requires_grad=True)
+    total = torch.trace(x)
+    assert total.item() == 1 + 6j
+    total.real.backward()
+    assert x.grad.tolist() == [[1, 0], [0, 1]]

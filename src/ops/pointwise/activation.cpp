@@ -109,8 +109,7 @@ const Register kHardswish(activation("hardswish(Tensor self) -> Tensor",
                                        const Expr near =
                                            select(logical_or(is_low, is_high), 0.0, x);
                                        const Expr middle = near * (near + 3.0) / 6.0;
-                                       l.result(
-                                           select(is_low, 0.0, select(is_high, x, middle)));
+                                       l.result(select(is_low, 0.0, select(is_high, x, middle)));
                                      },
                                      {"nn.functional.hardswish"}));
 

@@ -299,15 +299,15 @@ const Register kXlog1py(with_numbers(
         },
         {"special.xlog1py"}, positive_binary_samples, Promotion::ToFloat),
     {"self", "other"}, false));
-const Register kHeaviside(with_numbers(
-    binary("heaviside(Tensor self, Tensor values) -> Tensor",
-           "1 where self is positive, values where it is 0, else 0.",
-           [](Lowering& l) {
-             const Expr x = l["self"];
-             const Expr step = select(gt(x, 0.0), full_like(x, 1.0), 0.0);
-             l.result(select(eq(x, 0.0), l["values"], step));
-           }),
-    {}, true));
+const Register kHeaviside(
+    with_numbers(binary("heaviside(Tensor self, Tensor values) -> Tensor",
+                        "1 where self is positive, values where it is 0, else 0.",
+                        [](Lowering& l) {
+                          const Expr x = l["self"];
+                          const Expr step = select(gt(x, 0.0), full_like(x, 1.0), 0.0);
+                          l.result(select(eq(x, 0.0), l["values"], step));
+                        }),
+                 {}, true));
 const Register kLdexp(with_numbers(binary(
                                        "ldexp.Tensor(Tensor self, Tensor other) -> Tensor",
                                        "self * 2^other.",

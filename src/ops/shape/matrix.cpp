@@ -67,12 +67,12 @@ const Register kTrace({
           const TensorInfo& self = call.tensor("self");
           check(self.dim() == 2,
                 [&] { return concat(call.name(), ": expected a matrix, got ", self.dim(), "D"); });
-          results.push_back({is_float(self.dtype) ? self.dtype : DType::Int64, {}, {}});
+          results.push_back({is_inexact(self.dtype) ? self.dtype : DType::Int64, {}, {}});
         },
     .lower =
         [](Lowering& l) {
           Expr x = l["self"];
-          if (!is_float(x.dtype())) x = convert(x, DType::Int64);
+          if (!is_inexact(x.dtype())) x = convert(x, DType::Int64);
           const Ints axes{0, 1};
           l.result(sum(select(on_diagonal(x, x), x, 0.0), axes, false));
         },

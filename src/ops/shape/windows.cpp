@@ -188,8 +188,8 @@ Expr places_of(ir::Builder& builder, const TensorInfo& window, int64_t start) {
   for (const int64_t size : window.sizes) shape.push_back(Dim(size));
   Expr place = broadcast_to(constant(builder, DType::Int64, Scalar(start)), shape);
   for (size_t i = 0; i < shape.size(); ++i)
-    place = place + iota(builder, shape, static_cast<int>(i)) *
-                        static_cast<double>(window.strides[i]);
+    place =
+        place + iota(builder, shape, static_cast<int>(i)) * static_cast<double>(window.strides[i]);
   return place;
 }
 int64_t last_place(const TensorInfo& window) {
