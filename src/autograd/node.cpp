@@ -7,6 +7,7 @@
 #include "autograd/in_place_view.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
+#include "ops/registry.h"
 
 namespace flambeau {
 namespace {
@@ -76,8 +77,9 @@ void keep_gradient(GradCell& cell, const Tensor& gradient) {
   }
 }
 
-/// Adds to a leaf's gradient. One that nobody else holds may be kept as it is.
-void accumulate(GradCell& cell, const Tensor& gradient) {
+/// Adds to a leaf's gradient. The first one has the strides of a dense leaf, else it is row-major
+/// (PyTorch's "default gradient layouts"); one that nobody else holds may be kept as it is.
+void accumulate(GradCell& cell, const Tensor& gradient, const Tensor& leaf) {
   if (!grad_enabled()) {
     const std::lock_guard lock(cell.mutex);
     if (cell.value.defined()) {
@@ -85,8 +87,15 @@ void accumulate(GradCell& cell, const Tensor& gradient) {
       return;
     }
     const bool mine = gradient->wrapper() == nullptr && gradient->use_count() == 1 &&
-                      gradient->storage->owners() == 1 && gradient.is_contiguous();
-    cell.value = mine ? gradient : clone_data(gradient);
+                      gradient->storage->owners() == 1;
+    const bool is_row_major =
+        leaf.is_contiguous() || !ops::is_dense(leaf.info()) || leaf.sizes() != gradient.sizes();
+    const bool fits =
+        is_row_major ? gradient.is_contiguous() : gradient.strides() == leaf.strides();
+    if (mine && fits)
+      cell.value = gradient;
+    else
+      cell.value = is_row_major ? clone_data(gradient) : clone_data(gradient, leaf.strides());
     return;
   }
   keep_gradient(cell, gradient);
@@ -97,7 +106,7 @@ void accumulate(GradCell& cell, const Tensor& gradient) {
 TensorList AccumulateGrad::apply(const TensorList& gradients) {
   if (!gradients[0].defined()) return {};
   AutogradMeta& meta = autograd_meta(variable);
-  accumulate(grad_cell(meta), gradients[0]);
+  accumulate(grad_cell(meta), gradients[0], variable);
   for (const auto& hook : meta.after_accumulate.snapshot()) hook(variable);
   return {};
 }

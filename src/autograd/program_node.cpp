@@ -310,8 +310,11 @@ Tensor filled(const Ints& sizes, DType dtype, double value) {
 }
 
 Tensor clone_data(const Tensor& tensor) {
+  return clone_data(tensor, contiguous_strides(tensor.sizes()));
+}
+Tensor clone_data(const Tensor& tensor, const Ints& strides) {
   const WithoutMemory as_the_source(tensor.is_meta());
-  Tensor copy = Tensor::empty(tensor.sizes(), tensor.dtype());
+  Tensor copy = Tensor::empty_strided(tensor.sizes(), strides, tensor.dtype());
   copy_elements(tensor, copy);
   return copy;
 }

@@ -66,6 +66,8 @@ void add_in_place(const Tensor& a, const Tensor& b);
 Tensor filled(const Ints& sizes, DType dtype, double value);
 /// A row-major copy that shares nothing; not recorded.
 Tensor clone_data(const Tensor& tensor);
+/// The same with these strides.
+Tensor clone_data(const Tensor& tensor, const Ints& strides);
 
 /// How a view is made from the tensor before it in its chain.
 struct ViewStep {

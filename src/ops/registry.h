@@ -31,6 +31,8 @@ const Definition& view_operation();
 /// inputs.
 Ints elementwise_strides(std::span<const TensorInfo* const> inputs, const Ints& sizes,
                          bool numbers);
+/// True if the elements fill a block of memory without gaps, in some order of the axes.
+bool is_dense(const TensorInfo& info);
 /// The strides with which the elements of `input` can be seen under `sizes` (of the same number of
 /// elements) without a copy; nothing if there are none.
 std::optional<Ints> view_strides(const TensorInfo& input, const Ints& sizes);

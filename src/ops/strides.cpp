@@ -16,6 +16,8 @@ bool is_channels_last(const TensorInfo& t) {
   return true;
 }
 
+}  // namespace
+
 bool is_dense(const TensorInfo& t) {
   // Axes by stride; extents of 1 say nothing, and no two others may have one stride.
   SmallVector<size_t, 6> order;
@@ -30,6 +32,8 @@ bool is_dense(const TensorInfo& t) {
   }
   return true;
 }
+
+namespace {
 
 template <class Predicate>
 bool every(std::span<const TensorInfo* const> inputs, const Predicate& predicate) {

@@ -135,3 +135,24 @@ def test_the_trace_of_a_complex_matrix_is_complex() -> None:
     assert total.item() == 1 + 6j
     total.real.backward()
     assert x.grad.tolist() == [[1, 0], [0, 1]]
+
+
+def test_gradients_are_laid_out_as_their_leaves() -> None:
+    torch.manual_seed(0)
+    for leaf in (
+        torch.randn(3, 4).t(),
+        torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    ):
+        leaf.requires_grad_()
+        for _ in range(2):
+            (leaf * leaf).sum().backward()
+            assert leaf.grad.stride() == leaf.stride()
+        torch.testing.assert_close(leaf.grad, 4 * leaf.detach())
+        held = []
+        leaf.grad = None
+        leaf.register_hook(held.append)
+        (leaf * 3).sum().backward()  # somebody else holds what comes
+        assert leaf.grad.stride() == leaf.stride() and leaf.grad is not held[0]
+    sparse = torch.randn(3, 4)[:, ::2].requires_grad_()  # not dense
+    sparse.exp().sum().backward()
+    assert sparse.grad.is_contiguous()
