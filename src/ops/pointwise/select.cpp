@@ -259,8 +259,8 @@ Definition logaddexp_definition() {
   // That of the quotients would be inf / inf at infinity.
   d.vjp = [](VjpLowering& v) {
     const Expr difference = v.forward["other"] - v.forward["self"];
-    v.gradients[0] = v.cotangents[0] / conj(exp(difference) + 1.0);
-    v.gradients[1] = v.cotangents[0] / conj(exp(-difference) + 1.0);
+    v.gradients[0] = v.cotangents[0] / (exp(difference) + 1.0);
+    v.gradients[1] = v.cotangents[0] / (exp(-difference) + 1.0);
   };
   return d;
 }
