@@ -14,7 +14,31 @@ __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_
 def _grads(parameters: Any) -> list[Tensor]:
     if isinstance(parameters, Tensor):
         parameters = [parameters]
-    return [p.grad for p in parameters if p.grad is not None]
+    return [grad for p in parameters if (grad := p.grad) is not None]
+
+
+def _total_norm(grads: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+    if not grads:
+        return flambeau.tensor(0.0)
+    if norm_type == 2 and len({grad.dtype for grad in grads}) == 1:
+        norms = flambeau._foreach_norm(grads)
+    else:
+        norms = [flambeau.linalg.vector_norm(grad, float(norm_type)) for grad in grads]
+    total = flambeau.linalg.vector_norm(flambeau.stack([*norms]), float(norm_type))
+    if error_if_nonfinite and not bool(flambeau.isfinite(total)):
+        raise RuntimeError(
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
+            "so it cannot be clipped. To disable this error and scale the gradients by the "
+            "non-finite norm anyway, set `error_if_nonfinite=False`"
+        )
+    return total
+
+
+def _scale(grads: list[Tensor], max_norm: float, total_norm: Tensor) -> None:
+    if grads:
+        flambeau._foreach_mul_(
+            grads, flambeau.clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+        )
 
 
 @flambeau.no_grad()
@@ -26,20 +50,7 @@ def get_total_norm(
 ) -> Tensor:
     """The norm of the norms of `tensors`, as if they were one vector."""
     tensors = [tensors] if isinstance(tensors, Tensor) else [*tensors]
-    if not tensors:
-        return flambeau.tensor(0.0)
-    if norm_type == 2 and len({t.dtype for t in tensors}) == 1:
-        norms = flambeau._foreach_norm(tensors)
-    else:
-        norms = [flambeau.linalg.vector_norm(t, float(norm_type)) for t in tensors]
-    total = flambeau.linalg.vector_norm(flambeau.stack([*norms]), float(norm_type))
-    if error_if_nonfinite and not bool(flambeau.isfinite(total)):
-        raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
-            "so it cannot be clipped. To disable this error and scale the gradients by the "
-            "non-finite norm anyway, set `error_if_nonfinite=False`"
-        )
-    return total
+    return _total_norm(tensors, norm_type, error_if_nonfinite)
 
 
 @flambeau.no_grad()
@@ -47,10 +58,7 @@ def clip_grads_with_norm_(
     parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Scales the gradients by max_norm / (total_norm + 1e-6) where that is below 1."""
-    scale = flambeau.clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
-    grads = _grads(parameters)
-    if grads:
-        flambeau._foreach_mul_(grads, scale)
+    _scale(_grads(parameters), max_norm, total_norm)
 
 
 @flambeau.no_grad()
@@ -62,9 +70,9 @@ def clip_grad_norm_(
     foreach: bool | None = None,
 ) -> Tensor:
     """Scales the gradients so that their common norm is at most `max_norm`; the norm before."""
-    parameters = [parameters] if isinstance(parameters, Tensor) else [*parameters]
-    total = get_total_norm(_grads(parameters), norm_type, error_if_nonfinite, foreach)
-    clip_grads_with_norm_(parameters, max_norm, total, foreach)
+    grads = _grads(parameters)
+    total = _total_norm(grads, norm_type, error_if_nonfinite)
+    _scale(grads, max_norm, total)
     return total
 
 
