@@ -125,6 +125,8 @@ def adamw(torch: Any, how: str) -> Callable[[], Any]:
         step()
         return parameters[0].detach()[0, 0].item()
 
+    for _ in range(3):  # the state is made, and what is left of a step by the read is known
+        run()
     return run
 
 
