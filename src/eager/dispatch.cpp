@@ -291,11 +291,8 @@ Results run_host_later(const PreparedCall& prepared, const Executable& executabl
 
 /// Counts Definition::from_storage from the first tensor's place.
 void count_from_input(PreparedCall& prepared) {
-  const std::vector<ops::Parameter>& parameters = prepared.op->parsed.parameters;
-  const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) {
-    return p.name == prepared.op->from_storage;
-  });
-  Argument& argument = prepared.arguments[static_cast<size_t>(found - parameters.begin())];
+  const int parameter = prepared.op->parsed.index_of(prepared.op->from_storage);
+  Argument& argument = prepared.arguments[static_cast<size_t>(parameter)];
   const auto* const place = std::get_if<Scalar>(&argument);
   argument = Scalar(place == nullptr ? int64_t{0} : place->to_int() - prepared.inputs[0]->offset);
 }
