@@ -472,12 +472,16 @@ void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame
   Execution(recording, ready, frame, fail_outputs).run();
 }
 
-void execute(Recording& recording, OnFailure on_failure) try {
+void execute(Recording& recording, OnFailure on_failure) {
+  ReadyProgram ready;
+  execute(recording, ready, on_failure);
+}
+
+void execute(Recording& recording, ReadyProgram& ready, OnFailure on_failure) try {
   if (recording.empty()) {
     for (const Ref<Storage>& storage : recording.storages) storage->set_pending(nullptr, 0);
     return;
   }
-  ReadyProgram ready;
   execute(recording, ready, {.storages = recording.storages, .numbers = recording.numbers},
           on_failure == OnFailure::Drop);
 } catch (const RunFailed& failure) {

@@ -56,6 +56,7 @@ enum class OnFailure : uint8_t { Drop, Keep };
 /// (RunFailed) what was recorded before the run that failed has happened, and nothing after it, if
 /// there was no memory; else each region as a whole or not at all. Runs that stay are what
 /// `recording` then holds, with no storage marked.
+void execute(Recording& recording, ReadyProgram& ready, OnFailure on_failure = OnFailure::Drop);
 void execute(Recording& recording, OnFailure on_failure = OnFailure::Drop);
 
 }  // namespace flambeau::compiler

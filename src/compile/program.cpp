@@ -251,6 +251,7 @@ ProgramCache& cache() {
   return *cache;
 }
 
+std::atomic<uint64_t> epoch = 0;
 std::atomic<int64_t> runs = 0;
 std::atomic<int64_t> made = 0;
 std::atomic<int64_t> bound = 0;
@@ -284,7 +285,7 @@ Hash128 geometry_of(const Recording& recording) {
 }
 
 std::shared_ptr<const Program> program_of(const Recording& recording) {
-  ++runs;
+  count_run();
   const Hash128 key = key_of(recording);
   if (auto known = cache().find(key, recording)) return known;
   ++made;
@@ -295,12 +296,18 @@ std::shared_ptr<const Program> program_of(const Recording& recording) {
 
 ProgramStats program_stats() { return {runs, made, bound, merged_regions, divided_regions}; }
 
+void count_run() { ++runs; }
+
 void count_region(bool merged) { ++(merged ? merged_regions : divided_regions); }
 
 std::vector<CachedProgram> cached_programs() { return cache().all(); }
 void add_program(const Hash128& key, std::shared_ptr<const Program> program) {
   cache().add(key, std::move(program));
 }
-void forget_programs() { cache().clear(); }
+void forget_programs() {
+  ++epoch;
+  cache().clear();
+}
+uint64_t program_epoch() { return epoch; }
 
 }  // namespace flambeau::compiler

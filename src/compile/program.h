@@ -63,6 +63,7 @@ struct ProgramStats {
   int64_t one_by_one = 0;
 };
 ProgramStats program_stats();
+void count_run();
 void count_region(bool merged);
 /// The programs that are cached, the least recently used first; and one more, as if it was made
 /// here.
@@ -72,7 +73,8 @@ struct CachedProgram {
 };
 std::vector<CachedProgram> cached_programs();
 void add_program(const Hash128& key, std::shared_ptr<const Program> program);
-void forget_programs();  ///< the next recordings are as the first
+void forget_programs();    ///< the next recordings are as the first
+uint64_t program_epoch();  ///< how often that was
 
 /// All extents, strides, offsets and integers.
 Hash128 geometry_of(const Recording& recording);

@@ -88,11 +88,11 @@ std::string reason(std::string_view why) {
                 line == nullptr ? std::string() : line->text());
 }
 
-void run(Recording& recording, OnFailure on_failure) {
-  const RunAtOnce now;
-  const PendingIgnored settled;
-  execute(recording, on_failure);
-}
+/// What runs recorded work lives in this.
+struct AtWork {
+  RunAtOnce now;
+  PendingIgnored settled;
+};
 
 /// Works outside of Python's lock on what `done` comes to hold.
 void run_outside(const Recording& done, FunctionRef<void()> work) try {
@@ -158,6 +158,17 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   for (const Tensor& tensor : parameters) touched |= touches(tensor);
   for (const Tensor& tensor : results) touched |= touches(tensor);
   if (depth_ == 0 && !touched) return false;
+  const auto is_shared = [](const Tensor& tensor) {
+    return tensor.defined() && tensor->storage->is_exported() && !tensor->storage->read_only();
+  };
+  const bool shared = std::any_of(parameters.begin(), parameters.end(), is_shared);
+  const bool exported = std::any_of(results.begin(), results.end(), is_shared);
+  if (capture_ == nullptr && !shared && !exported) {
+    const std::lock_guard lock(mutex_);
+    if (recording_.is_unused() &&
+        follower_.follow({executable, parameters, numbers, integers, results, options_}, *this))
+      return true;
+  }
   const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   if (shape->runs_at_once) {
     constexpr std::string_view kWhy = "views of complex numbers need their memory at once";
@@ -170,11 +181,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   SmallVector<Tensor, 4> blocks;
   blocks.resize(shape->blocks.size());
   SmallVector<bool, 8> given;  // per result: the caller said where it is written
-  bool exported = false;
-  for (const Tensor& result : results) {
-    given.push_back(result.defined());
-    exported |= result.defined() && result->storage->is_exported();
-  }
+  for (const Tensor& result : results) given.push_back(result.defined());
   place_results(*shape, parameters, results, {blocks.data(), blocks.size()});
   if (std::none_of(blocks.begin(), blocks.end(), [](const Tensor& b) { return b.defined(); }) &&
       std::none_of(given.begin(), given.end(), [](bool is_given) { return is_given; }))
@@ -182,10 +189,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
 
   std::span<const Tensor> inputs = parameters;
   SmallVector<Tensor, 4> copies;
-  const auto is_shared = [](const Tensor& parameter) {
-    return parameter->storage->is_exported() && !parameter->storage->read_only();
-  };
-  if (capture_ == nullptr && std::any_of(parameters.begin(), parameters.end(), is_shared)) {
+  if (capture_ == nullptr && shared) {
     const RunAtOnce now;
     for (const Tensor& parameter : parameters)
       copies.push_back(is_shared(parameter) ? snapshot(parameter) : parameter);
@@ -198,11 +202,13 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       for (const Tensor& tensor : results) touches(tensor);
     }
     const std::lock_guard lock(mutex_);
+    stop_following();
     added = recording_.claim(inputs, results, *this);
     if (!added) continue;
     recording_.add(executable, shape, inputs, numbers, integers, {blocks.data(), blocks.size()},
                    results, {given.data(), given.size()}, *this);
     recording_.entries.back().options = options_;
+    before_slices_.clear();
   }
   if (exported && capture_ == nullptr) flush("memory that others see is written");
   return true;
@@ -215,8 +221,8 @@ void Recorder::uninstall_if_idle() {
 void Recorder::flush(std::string_view why) {
   if (run_sink() == nullptr) return;
   const AtEnd at_end{*this};
-  Recording done;
-  run_outside(done, [&] {
+  Done done;
+  run_outside(done.recording, [&] {
     std::string ended = reason(why);
     const std::lock_guard lock(mutex_);
     run_locked(done, std::move(ended));
@@ -227,13 +233,13 @@ void Recorder::flush(std::string_view why) {
 void Recorder::flush_or_keep() noexcept {
   if (run_sink() == nullptr) return;
   const AtEnd at_end{*this};
-  Recording done;
+  Done done;
   wait_outside([&] {
     const std::lock_guard lock(mutex_);
     try {
       run_locked(done, {}, OnFailure::Keep);
     } catch (const RunFailed&) {
-      recording_ = std::move(done);
+      recording_ = std::move(done.recording);
       recording_.mark(*this);
     }
   });
@@ -241,38 +247,56 @@ void Recorder::flush_or_keep() noexcept {
 
 bool Recorder::is_free() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
-  return lock.owns_lock() && recording_.empty();
+  return lock.owns_lock() && is_empty();
 }
 
-void Recorder::reuse(Recording& done) {
-  done.clear();
+void Recorder::reuse(Done& done) {
+  Recording& arrays = done.recording;
+  if (done.ready.program != nullptr) {
+    const std::vector<bool>& needed = done.ready.program->flow.needed;
+    const auto remember = [&](Recording& recording, ReadyProgram ready) {
+      for (Entry& entry : recording.entries) entry.line = {};  // with no lock held
+      const std::lock_guard lock(mutex_);
+      follower_.remember(recording, std::move(ready));
+    };
+    // Slices that were all there is to do, next time run with the rest.
+    if (arrays.is_whole)
+      remember(arrays, std::move(done.ready));
+    else if (!done.before_slices.empty() &&
+             std::find(needed.begin(), needed.end(), false) == needed.end())
+      remember(done.before_slices, {});
+  }
+  arrays.clear();
+  done.lines.clear();
   const std::lock_guard lock(mutex_);
   // The larger arrays for what comes next.
-  if (recording_.is_unused() && recording_.windows.capacity() < done.windows.capacity())
-    std::swap(recording_, done);
-  if (spare_.windows.capacity() < done.windows.capacity()) spare_ = std::move(done);
+  if (recording_.is_unused() && recording_.windows.capacity() < arrays.windows.capacity())
+    std::swap(recording_, arrays);
+  if (spare_.windows.capacity() < arrays.windows.capacity()) spare_ = std::move(arrays);
 }
 
 bool Recorder::is_idle() {
   const std::lock_guard lock(mutex_);
-  return recording_.empty();
+  return is_empty();
 }
 
 void Recorder::settle(const Storage& storage, bool write) {
   if (capture_ != nullptr && run_sink() == this) return settle_in_capture(storage, write);
   const AtEnd at_end{*this};
-  Recording done;
-  run_outside(done, [&] {
+  Done done;
+  run_outside(done.recording, [&] {
     std::string ended = reason(write ? "memory is written outside of it" : "a value is read");
     const std::lock_guard lock(mutex_);
     if (storage.pending() != this) return;
     const int slot = storage.pending_slot();
-    const bool written = recording_.slots[static_cast<size_t>(slot)].written;
+    const bool written = follower_.is_following()
+                             ? follower_.writes(slot)
+                             : recording_.slots[static_cast<size_t>(slot)].written;
     if (!write && !written) return;
     // What depends on nothing else that is pending runs alone.
     // Many such reads of one recording would cost more than running it.
-    slice_work_ += recording_.entries.size();
-    if (written && slice_work_ < kMaxSliceWork)
+    slice_work_ += recording_.entries.size() + follower_.size();
+    if (written && slice_work_ < kMaxSliceWork && !follower_.is_at_end())
       run_slice(slot, done, std::move(ended));
     else
       run_locked(done, std::move(ended));
@@ -280,21 +304,35 @@ void Recorder::settle(const Storage& storage, bool write) {
   reuse(done);
 }
 
-void Recorder::run_slice(int32_t slot, Recording& done, std::string ended) {
-  if (!recording_.take_slice(slot, done, *this)) return run_locked(done, std::move(ended));
-  done.ended = std::move(ended);
-  run(done, OnFailure::Drop);
+void Recorder::run_slice(int32_t slot, Done& done, std::string ended) {
+  stop_following();
+  if (!recording_.take_slice(slot, done.recording, before_slices_, *this))
+    return run_locked(done, std::move(ended));
+  done.recording.ended = std::move(ended);
+  const AtWork at_work;
+  execute(done.recording);
 }
 
-void Recorder::run_locked(Recording& done, std::string ended, OnFailure on_failure) {
+void Recorder::run_locked(Done& done, std::string ended, OnFailure on_failure) {
   if (capture_ != nullptr) capture_->broken = "what was recorded had to run before the call ended";
-  done = std::move(recording_);
-  done.ended = std::move(ended);
+  slice_work_ = 0;
+  const AtWork at_work;
+  if (follower_.is_complete() && !reporting())
+    return follower_.run(done.recording, done.lines, *this, on_failure);
+  stop_following();
+  done.recording = std::move(recording_);
+  std::swap(done.before_slices, before_slices_);
+  done.recording.ended = std::move(ended);
   recording_ = std::move(spare_);
   spare_ = {};
-  slice_work_ = 0;
-  done.mark_running(*this);
-  run(done, on_failure);
+  done.recording.mark_running(*this);
+  ReadyProgram ready;
+  execute(done.recording, ready, on_failure);
+  done.ready = std::move(ready);
+}
+
+void Recorder::stop_following() {
+  if (follower_.is_following()) recording_ = follower_.depart();
 }
 
 void Recorder::begin_capture(Capture& capture) {
@@ -323,6 +361,7 @@ void Recorder::end_capture(FunctionRef<void(Recording&)> take) {
   Recording done;
   run_outside(done, [&] {
     const std::lock_guard lock(mutex_);
+    stop_following();
     done = std::move(recording_);
     recording_ = std::move(spare_);
     spare_ = {};
@@ -358,9 +397,9 @@ bool Recorder::depends_on_call(int32_t slot) const {
 }
 
 void Recorder::settle_in_capture(const Storage& storage, bool write) {
-  Recording done;
+  Done done;
   bool refused = false;
-  run_outside(done, [&] {
+  run_outside(done.recording, [&] {
     const std::lock_guard lock(mutex_);
     if (storage.pending() != this) return;
     const int32_t slot = storage.pending_slot();

@@ -9,6 +9,7 @@
 #include "base/function_ref.h"
 #include "compile/capture.h"
 #include "compile/execute.h"
+#include "compile/follow.h"
 
 namespace flambeau::compiler {
 
@@ -47,17 +48,27 @@ class Recorder final : public RunSink, public PendingWork {
   void settle(const Storage& storage, bool write) override;
 
  private:
+  /// What a run leaves, to be let go of without the lock.
+  struct Done {
+    Recording recording;
+    Recording before_slices{};  ///< that were taken of it, if nothing was recorded since
+    ReadyProgram ready;  ///< the program of a recording that may come again; null: it is known
+    Follower::Lines lines{};
+  };
   /// True if the recording touches the tensor; what other threads recorded on it runs first.
   bool touches(const Tensor& tensor);
-  /// Runs what is recorded; `done` holds it, to be let go of without the lock.
-  void run_locked(Recording& done, std::string ended, OnFailure on_failure = OnFailure::Drop);
+  /// Runs what is recorded.
+  void run_locked(Done& done, std::string ended, OnFailure on_failure = OnFailure::Drop);
   void settle_in_capture(const Storage& storage, bool write);
-  void run_slice(int32_t slot, Recording& done, std::string ended);
+  void run_slice(int32_t slot, Done& done, std::string ended);
+  /// What was compared with a known recording becomes recorded.
+  void stop_following();
+  bool is_empty() const { return recording_.empty() && follower_.size() == 0; }
   bool depends_on_call(int32_t slot) const;
   bool is_source(int32_t slot) const;
   /// RuntimeError while a call is captured.
   void refuse_in_capture(std::string_view why) const;
-  void reuse(Recording& done);
+  void reuse(Done& done);
   void install(bool on);
   /// Nothing is recorded, and nothing will be: calls of this thread are as if there were no
   /// recorder. For the owner's thread alone.
@@ -70,7 +81,10 @@ class Recorder final : public RunSink, public PendingWork {
 
   ForkSafe<std::mutex> mutex_;
   Recording recording_;
-  Recording spare_;  ///< empty; the next recording's arrays
+  Recording spare_;    ///< empty; the next recording's arrays
+  Follower follower_;  ///< has what recording_ would hold, or nothing
+  /// Without storages: what slices were taken of, if nothing was recorded since; else empty.
+  Recording before_slices_;
   int depth_ = 0;
   Options options_;
   SmallVector<Options, 4> outer_options_;  ///< of the functions around the innermost

@@ -23,11 +23,7 @@ void Recording::clear() {
   slots.clear();
   storages.clear();
   ended.clear();
-}
-
-bool Recording::is_seen(size_t slot) const {
-  const Storage& storage = *storages[slot];
-  return storage.owners() > 0 || storage.wrapper() != nullptr;
+  is_whole = true;
 }
 
 bool Recording::claim(std::span<const Tensor> tensors, std::span<const Tensor> more,
@@ -133,7 +129,7 @@ Recording::Slice Recording::slice_of(int32_t slot) const {
   return slice;
 }
 
-bool Recording::take_slice(int32_t slot, Recording& slice, PendingWork& owner) {
+bool Recording::take_slice(int32_t slot, Recording& slice, Recording& before, PendingWork& owner) {
   const Slice wanted = slice_of(slot);
   if (wanted.count == entries.size()) return false;
   std::vector<bool> stays(slots.size(), false);
@@ -146,7 +142,9 @@ bool Recording::take_slice(int32_t slot, Recording& slice, PendingWork& owner) {
     }
     for_written(entries[i], [&](size_t s) { stays[s] = true; });
   }
+  if (is_whole) before = first(entries.size());
   slice = take(wanted.entries);
+  is_whole = false;
   drop_entries(wanted.entries);
   std::vector<size_t> gone;
   for (size_t s = 0; s < slots.size(); ++s)
@@ -221,8 +219,31 @@ void Recording::drop_slots(std::span<const size_t> gone, PendingWork& owner) {
     for (int32_t& window : slot.windows) window = now[static_cast<size_t>(window)];
 }
 
+Recording Recording::first(size_t count) const {
+  Recording start;
+  if (count == 0) return start;
+  const auto begin_of = [](const auto& values, auto& copy, int32_t end) {
+    copy.assign(values.begin(), values.begin() + end);
+  };
+  begin_of(entries, start.entries, static_cast<int32_t>(count));
+  const Entry& last = start.entries.back();
+  begin_of(operands, start.operands, last.results.end);
+  begin_of(integers, start.integers, last.integers.end);
+  begin_of(windows, start.windows,
+           1 + *std::max_element(start.operands.begin(), start.operands.end()));
+  for (size_t window = 0; window < start.windows.size(); ++window) {
+    const size_t slot = start.slot_of(static_cast<int32_t>(window));
+    if (slot >= start.slots.size()) start.slots.resize(slot + 1);
+    start.slots[slot].windows.push_back(static_cast<int32_t>(window));
+  }
+  for (const Entry& entry : start.entries)
+    start.for_written(entry, [&](size_t slot) { start.slots[slot].written = true; });
+  return start;
+}
+
 Recording Recording::take(const std::vector<bool>& inside) {
   Recording taken;
+  taken.is_whole = false;
   Map map{std::vector<int32_t>(windows.size(), -1), std::vector<int32_t>(slots.size(), -1)};
   for (size_t i = 0; i < entries.size(); ++i)
     if (inside[i]) taken.add_from(*this, std::move(entries[i]), map);

@@ -25,6 +25,7 @@ struct Options {
   /// Below 1, values are computed again until the program takes at most this part of the memory
   /// that it would take if all were kept, however long that takes; see recompute.h.
   float memory_budget = 1;
+  bool operator==(const Options&) const = default;
 };
 
 /// Elements [begin, end) of one of a recording's arrays.
@@ -63,6 +64,11 @@ struct Entry {
   Ref<SourceLine> line = {};  ///< that asked for it; null where it is not known
 };
 
+/// True if somebody but pending work holds the storage.
+inline bool is_seen(const Storage& storage) {
+  return storage.owners() > 0 || storage.wrapper() != nullptr;
+}
+
 class Recording {
  public:
   std::vector<Entry> entries;
@@ -73,9 +79,10 @@ class Recording {
   std::vector<Slot> slots;
   std::vector<Ref<Storage>> storages;  ///< per slot
   std::string ended = {};              ///< why it runs, for reports; empty: nobody asked
+  bool is_whole = true;                ///< no runs were taken out of it, or it out of others
 
   /// True if somebody else holds the storage of the slot.
-  bool is_seen(size_t slot) const;
+  bool is_seen(size_t slot) const { return compiler::is_seen(*storages[slot]); }
   bool empty() const { return entries.empty(); }
   /// True if not even storages are claimed.
   bool is_unused() const { return entries.empty() && storages.empty(); }
@@ -95,6 +102,8 @@ class Recording {
            std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
            std::span<const Tensor> results, std::span<const bool> given, PendingWork& owner);
 
+  /// What it was when it held `count` runs, but for their storages and numbers.
+  Recording first(size_t count) const;
   /// Moves the runs that `inside` names to a recording of their own; what is left of this one is
   /// good for nothing but the other runs. Storages are marked as before.
   Recording take(const std::vector<bool>& inside);
@@ -108,8 +117,9 @@ class Recording {
   Slice slice_of(int32_t slot) const;
   /// Moves the runs that the memory of `slot` depends on to `slice` (an empty recording). False,
   /// and nothing happens, if they share with other runs anything that one of them writes, or if
-  /// they are all there is. Storages that the other runs do not touch are marked as kRunning.
-  bool take_slice(int32_t slot, Recording& slice, PendingWork& owner);
+  /// they are all there is. Storages that the other runs do not touch are marked as kRunning. If
+  /// this is whole, `before` becomes what it was, but for storages and numbers.
+  bool take_slice(int32_t slot, Recording& slice, Recording& before, PendingWork& owner);
   /// Marks all storages as pending in `owner`.
   void mark(PendingWork& owner) const;
   /// Says of all storages, which are pending in `owner`, that a run lets go of them.

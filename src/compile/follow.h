@@ -1,0 +1,74 @@
+#pragma once
+// Recordings that repeat one that ran: as long as each run is the next one of a known recording, it
+// is compared with that instead of recorded. At the end the program is known without a look-up.
+
+#include <deque>
+#include <memory>
+
+#include "compile/execute.h"
+
+namespace flambeau::compiler {
+
+/// A run as a sink is asked to take it, with how it is recorded.
+struct AskedRun {
+  const Executable& program;
+  std::span<const Tensor> parameters;
+  std::span<const Scalar> numbers;
+  std::span<const int64_t> integers;
+  std::span<Tensor> results;
+  const Options& options;
+};
+
+/// What a thread records while it repeats itself. Under its recorder's lock.
+class Follower {
+ public:
+  /// True if the run is the next one of a known recording: it is noted, and the results that are
+  /// not defined are given. Else nothing happens but that storages may be claimed, which is as if
+  /// the run was recorded: depart() has to follow.
+  bool follow(const AskedRun& run, PendingWork& owner);
+  /// The runs noted so far.
+  size_t size() const { return size_; }
+  bool is_following() const { return size_ > 0 || !storages_.empty(); }
+  /// True if one of them writes the storage of the slot.
+  bool writes(int32_t slot) const;
+  /// True if they are a whole known recording: what ended it is expected.
+  bool is_at_end() const { return size_ > 0 && size_ == known_->recording.entries.size(); }
+  /// True if they are one whose program is known, and the same results live.
+  bool is_complete() const;
+
+  /// What is noted, as a recording; nothing is noted any more.
+  Recording depart();
+  /// The user's, per run.
+  using Lines = std::vector<Ref<SourceLine>>;
+  /// Runs what is_complete(), as execute() does. `done` and `lines` get what it held; `done` is the
+  /// whole recording if it fails.
+  void run(Recording& done, Lines& lines, PendingWork& owner, OnFailure on_failure);
+  /// `recording`, which has no lines any more, has run and may come again; `ready` is its program,
+  /// or none if it ran in parts. It becomes one that is forgotten, for its arrays.
+  void remember(Recording& recording, ReadyProgram ready);
+
+ private:
+  struct Known {
+    Recording recording;  ///< without storages and lines
+    ReadyProgram ready;
+    std::vector<int32_t> first_writes;  ///< per slot: the first run that writes it
+    uint64_t epoch = 0;                 ///< of the cache that the program is from
+  };
+  bool is_next(const Known& known, const AskedRun& run, PendingWork& owner);
+  bool claims_as(const Recording& recording, int32_t window, const Tensor& tensor,
+                 PendingWork& owner);
+  bool numbers_as(const Recording& recording, const Entry& entry, const AskedRun& run,
+                  const PendingWork& owner) const;
+  bool claim_given(const Entry& entry, const AskedRun& run, PendingWork& owner) const;
+  static Recording recording_of(const Known& known, Lines& lines);
+
+  std::deque<std::shared_ptr<Known>> recent_;  // the last one first
+  std::shared_ptr<Known> known_;               // that is followed
+  size_t size_ = 0;
+  // Of what is noted, as a Recording has them.
+  std::vector<Ref<Storage>> storages_;
+  std::vector<Scalar> numbers_;
+  Lines lines_;
+};
+
+}  // namespace flambeau::compiler
