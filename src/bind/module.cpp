@@ -178,6 +178,7 @@ void add_compile(nb::module_& module) {
     result["geometries_bound"] = stats.bound;
     result["regions_merged"] = stats.merged;
     result["regions_one_by_one"] = stats.one_by_one;
+    result["recordings_repeated"] = stats.repeated;
     return result;
   });
 }

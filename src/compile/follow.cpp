@@ -168,7 +168,7 @@ Recording Follower::depart() {
 }
 
 void Follower::run(Recording& done, Lines& lines, PendingWork& owner, OnFailure on_failure) {
-  count_run();
+  count_run(true);
   for (const Ref<Storage>& storage : storages_) storage->set_pending(&owner, Recording::kRunning);
   const std::shared_ptr<Known> known = std::move(known_);
   done.storages.swap(storages_);

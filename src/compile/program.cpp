@@ -257,6 +257,7 @@ std::atomic<int64_t> made = 0;
 std::atomic<int64_t> bound = 0;
 std::atomic<int64_t> merged_regions = 0;
 std::atomic<int64_t> divided_regions = 0;
+std::atomic<int64_t> repeated_runs = 0;
 
 }  // namespace
 
@@ -285,7 +286,7 @@ Hash128 geometry_of(const Recording& recording) {
 }
 
 std::shared_ptr<const Program> program_of(const Recording& recording) {
-  count_run();
+  count_run(false);
   const Hash128 key = key_of(recording);
   if (auto known = cache().find(key, recording)) return known;
   ++made;
@@ -294,9 +295,14 @@ std::shared_ptr<const Program> program_of(const Recording& recording) {
   return program;
 }
 
-ProgramStats program_stats() { return {runs, made, bound, merged_regions, divided_regions}; }
+ProgramStats program_stats() {
+  return {runs, made, bound, merged_regions, divided_regions, repeated_runs};
+}
 
-void count_run() { ++runs; }
+void count_run(bool repeated) {
+  ++runs;
+  if (repeated) ++repeated_runs;
+}
 
 void count_region(bool merged) { ++(merged ? merged_regions : divided_regions); }
 

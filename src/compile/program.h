@@ -61,9 +61,10 @@ struct ProgramStats {
   /// kernels were not compiled yet.
   int64_t merged = 0;
   int64_t one_by_one = 0;
+  int64_t repeated = 0;  ///< runs that were found to repeat a known recording (follow.h)
 };
 ProgramStats program_stats();
-void count_run();
+void count_run(bool repeated);
 void count_region(bool merged);
 /// The programs that are cached, the least recently used first; and one more, as if it was made
 /// here.

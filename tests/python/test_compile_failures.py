@@ -59,6 +59,46 @@ def test_the_line_is_the_users_where_the_package_calls_itself() -> None:
     assert re.search(r"recorded at \S*test_compile_failures.py:\d+", text)
 
 
+REPEATED = """
+import resource
+import flambeau as torch
+x, kept = torch.ones(1 << 26), []
+first, last = torch.zeros(2), torch.zeros(2)
+
+@torch.compile
+def step():
+    first.add_(1)
+    kept.append(x + 1)  # 256 MB
+    last.add_(kept[-1][0])
+
+for _ in range(2):
+    step()
+    torch.compiler.flush()
+torch._C._compile_wait()
+step()
+torch.compiler.flush()
+assert torch._C._compile_stats()["recordings_repeated"] > 0
+used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1])
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 27), resource.RLIM_INFINITY))
+step()
+try:
+    torch.compiler.flush()
+except RuntimeError as error:
+    print(error)
+print(first.tolist(), last.tolist())
+"""
+
+
+def test_a_step_that_repeats_a_known_one_and_fails_says_the_line(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(REPEATED)
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    said, seen = run.stdout.splitlines()
+    assert said.startswith("add: the system gave no CPU memory for 256.00 MiB"), said
+    assert said.endswith("script.py:10)"), said
+    assert seen == "[4.0, 4.0] [6.0, 6.0]", run.stderr
+
+
 def test_what_ran_before_has_happened_and_nothing_after() -> None:
     x, first, last = torch.ones(ROW), torch.zeros(3), torch.zeros(3)
 
