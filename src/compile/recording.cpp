@@ -142,7 +142,10 @@ bool Recording::take_slice(int32_t slot, Recording& slice, Recording& before, Pe
     }
     for_written(entries[i], [&](size_t s) { stays[s] = true; });
   }
-  if (is_whole) before = first(entries.size());
+  if (is_whole) {
+    before = first(entries.size());
+    for (Entry& entry : before.entries) entry.line = {};
+  }
   slice = take(wanted.entries);
   is_whole = false;
   drop_entries(wanted.entries);

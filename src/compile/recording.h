@@ -118,7 +118,7 @@ class Recording {
   /// Moves the runs that the memory of `slot` depends on to `slice` (an empty recording). False,
   /// and nothing happens, if they share with other runs anything that one of them writes, or if
   /// they are all there is. Storages that the other runs do not touch are marked as kRunning. If
-  /// this is whole, `before` becomes what it was, but for storages and numbers.
+  /// this is whole, `before` becomes what it was, but for storages, numbers and lines.
   bool take_slice(int32_t slot, Recording& slice, Recording& before, PendingWork& owner);
   /// Marks all storages as pending in `owner`.
   void mark(PendingWork& owner) const;
