@@ -34,7 +34,7 @@ bool Follower::is_next(const Known& known, const AskedRun& run, PendingWork& own
   const Recording& recording = known.recording;
   if (size_ == recording.entries.size()) return false;
   const Entry& entry = recording.entries[size_];
-  if (entry.program.get() != &run.program || entry.label.data() != RunLabel::current().data() ||
+  if (entry.program.get() != &run.program || entry.label != RunLabel::current() ||
       entry.options != run.options ||
       static_cast<size_t>(entry.numbers.size()) != run.numbers.size() ||
       !std::equal(run.integers.begin(), run.integers.end(),
