@@ -195,9 +195,9 @@ void Follower::remember(Recording& recording, ReadyProgram ready) {
   if (recent_.size() == kMaxKnown) {
     known = std::move(recent_.back());
     recent_.pop_back();
-  } else {
-    known = std::make_shared<Known>();
   }
+  // A thread may follow it already while another one, which ran what was recorded before, is here.
+  if (known == nullptr || known == known_) known = std::make_shared<Known>();
   known->first_writes.assign(recording.slots.size(),
                              static_cast<int32_t>(recording.entries.size()));
   for (size_t i = recording.entries.size(); i-- > 0;) {
