@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 
 namespace flambeau {
@@ -59,8 +58,6 @@ void CompileQueue::work() {
       run();
     } catch (...) {  // NOLINT(bugprone-empty-catch): see add()
     }
-    // The end of the process destroys what a job has made for good after what came after it.
-    std::atexit([] { instance()->stop(); });
     lock.lock();
     if (!jobs_.empty()) jobs_.pop_front();
     changed_.notify_all();

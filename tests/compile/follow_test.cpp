@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "compile/program.h"
@@ -173,6 +174,31 @@ TEST(Follow, AnotherThreadRunsWhatIsFollowed) {
     std::thread([&] { seen = values(y); }).join();
     EXPECT_THAT(seen, ElementsAre(2.0F * static_cast<float>(round + 1)));
   }
+}
+
+TEST(Follow, AnotherThreadReadsWhileStepsGoOn) {
+  constexpr int kSteps = 600;
+  auto step = compile([](const Tensor& x, int length) {
+    Tensor y = x;
+    for (int i = 0; i < length; ++i) y = add(y, 1);
+    return mul(y, 2);
+  });
+  std::vector<Tensor> made(kSteps);
+  std::atomic<int> count = 0;
+  int wrong = 0;
+  std::thread reader([&] {
+    for (int i = 0; i < kSteps; ++i) {
+      while (count <= i) std::this_thread::yield();
+      const int length = 1 + i % 6;  // more than are known
+      wrong += values(made[static_cast<size_t>(i)])[0] != 2.0F * static_cast<float>(i + length);
+    }
+  });
+  for (int i = 0; i < kSteps; ++i) {
+    made[static_cast<size_t>(i)] = step(numbers({static_cast<float>(i)}), 1 + i % 6);
+    count = i + 1;
+  }
+  reader.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(Follow, ProgramsThatAreForgottenAreMadeAgain) {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -63,6 +65,25 @@ TEST(Compiler, AFailureIsThrownAndTriedAgain) {
   EXPECT_THROW(get_code(failing), std::runtime_error);
   EXPECT_THROW(get_code(failing), std::runtime_error);
   EXPECT_EQ(tries, 2);
+}
+
+/// What LLVM makes when it compiles for the first time must outlive a compilation that goes on
+/// while the process exits.
+TEST(Compiler, AProcessMayEndWhileItsFirstKernelCompiles) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a new process, in which nothing was compiled
+  for (int wait = 0; wait < 16; ++wait)
+    EXPECT_EXIT(
+        {
+          setenv("FLAMBEAU_CACHE_DIR", "/dev/null/none", 1);  // it is not known from disk
+          try {
+            const CompileLater on_a_spare_thread;
+            get_kernel(doubling(200));
+          } catch (const KernelMissing&) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(2 * wait));
+            std::exit(17);
+          }
+        },
+        testing::ExitedWithCode(17), "");
 }
 
 }  // namespace
