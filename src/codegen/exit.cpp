@@ -4,7 +4,8 @@
 
 /// What compilers call for each static object with a destructor, as the C++ ABI of Itanium says.
 /// Hidden: that of this library alone.
-extern "C" [[gnu::visibility("hidden")]] int __cxa_atexit(  // NOLINT(bugprone-reserved-identifier)
-    void (* /*destroy*/)(void*), void* /*object*/, void* /*library*/) {
+// NOLINTNEXTLINE(*-reserved-identifier,*-naming)
+extern "C" [[gnu::visibility("hidden")]] int __cxa_atexit(void (* /*destroy*/)(void*),
+                                                          void* /*object*/, void* /*library*/) {
   return 0;
 }

@@ -46,7 +46,7 @@ TEST(Follow, WhatGoesAnotherWayIsRecordedFromThereOn) {
   Tensor count = numbers({0});
   auto step = compile([&](const Tensor& x, int way) {
     add_(count, 1);
-    const Tensor y = mul(x, 2);
+    Tensor y = mul(x, 2);
     if (way == 0) return add(exp(y), count);
     if (way == 1) return sub(y, count);
     return y;
