@@ -374,6 +374,7 @@ void Recorder::end_capture(FunctionRef<void(Recording&)> take) {
 
 void Recorder::look_at_recording(FunctionRef<void(const Recording&)> look) {
   const std::lock_guard lock(mutex_);
+  stop_following();
   look(recording_);
 }
 
