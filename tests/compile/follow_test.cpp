@@ -8,6 +8,7 @@
 
 #include "compile/program.h"
 #include "flambeau/flambeau.h"
+#include "vectors.h"
 
 namespace flambeau {
 namespace {
@@ -15,16 +16,6 @@ namespace {
 using testing::ElementsAre;
 
 int64_t repeated() { return compiler::program_stats().repeated; }
-
-Tensor numbers(std::initializer_list<float> list) {
-  const Tensor result = Tensor::empty({static_cast<int64_t>(list.size())});
-  std::copy(list.begin(), list.end(), result.data<float>());
-  return result;
-}
-std::vector<float> values(const Tensor& tensor) {
-  const auto* data = tensor.data<float>();
-  return {data, data + tensor.numel()};
-}
 
 TEST(Follow, AStepThatComesAgainIsKnown) {
   Tensor weight = numbers({1, 2});

@@ -8,6 +8,7 @@
 #include "compile/report.h"
 #include "flambeau/flambeau.h"
 #include "runtime/compiler.h"
+#include "vectors.h"
 
 namespace flambeau {
 namespace {
@@ -18,16 +19,6 @@ using testing::Not;
 using testing::ThrowsMessage;
 
 int64_t runs() { return compiler::program_stats().runs; }
-
-Tensor numbers(std::initializer_list<float> list) {
-  const Tensor result = Tensor::empty({static_cast<int64_t>(list.size())});
-  std::copy(list.begin(), list.end(), result.data<float>());
-  return result;
-}
-std::vector<float> values(const Tensor& tensor) {
-  const auto* data = tensor.data<float>();
-  return {data, data + tensor.numel()};
-}
 
 /// The programs that `function` becomes once its kernels are compiled.
 template <class Function>
