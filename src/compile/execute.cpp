@@ -17,16 +17,23 @@ namespace {
 
 class Execution {
  public:
-  Execution(const Recording& recording, ReadyProgram& ready, const Frame& frame, bool fail_outputs)
-      : recording_(recording), ready_(ready), frame_(frame), fail_outputs_(fail_outputs) {}
+  Execution(const Recording& recording, ReadyProgram& ready, const Frame& frame, bool fail_outputs,
+            size_t done)
+      : recording_(recording),
+        ready_(ready),
+        first_(done),
+        frame_(frame),
+        fail_outputs_(fail_outputs) {}
 
   void run() {
     const SizesVary of_a_program;
     try {
       prepare();
-      size_t begin = 0;
+      size_t begin = first_;
       for (const int32_t slot : program_->unused) let_go(slot);
+      for (size_t i = 0; i < first_; ++i) has_run(i);
       for (const size_t end : program_->group_ends) {
+        if (end <= begin) continue;
         if (report_)
           for (size_t i = begin; i < end; ++i) run_reported(i);
         else if (end - begin > 1 && bound_ != nullptr)
@@ -34,10 +41,7 @@ class Execution {
         else
           for (size_t i = begin; i < end; ++i) run(i);
         for (size_t i = begin; check_ != nullptr && i < end; ++i) check_->region_has_run(i);
-        for (size_t i = begin; i < end; ++i) {
-          for (const int32_t slot : program_->last_uses[i]) let_go(slot);
-          for (const int32_t slot : program_->renewed[i]) renew(slot);
-        }
+        for (size_t i = begin; i < end; ++i) has_run(i);
         begin = end;
       }
     } catch (const OutOfMemory&) {
@@ -65,10 +69,7 @@ class Execution {
   Ref<Storage>& storage_of(const Window& window) const {
     return frame_.storages[static_cast<size_t>(window.slot)];
   }
-  int64_t offset_of(const Window& window) const {
-    return window.offset +
-           (frame_.shifts.empty() ? 0 : frame_.shifts[static_cast<size_t>(window.slot)]);
-  }
+  int64_t offset_of(const Window& window) const { return frame_.offset_of(window); }
 
   void prepare() {
     if (ready_.program == nullptr) {
@@ -79,14 +80,19 @@ class Execution {
     program_ = ready_.program.get();
     bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
+    for (size_t i = 0; i < first_; ++i) {
+      done_[i] = true;
+      if (program_->regions[i].facts) count_region(true);
+    }
     // Other memory than the program's own may belong to somebody else, too.
     for (const Program::Donation& donation : program_->donations) {
       const Ref<Storage>& from = storage_of(window(donation.from));
       const Ref<Storage>& to = storage_of(window(donation.to));
       makes_.push_back(from && to && from->is_deferred() && to->is_deferred());
     }
-    if (reporting()) begin_report();
-    if (checking() && is_exact()) check_ = std::make_unique<Check>(recording_, *program_, frame_);
+    if (reporting() && first_ == 0) begin_report();
+    if (checking() && first_ == 0 && is_exact())
+      check_ = std::make_unique<Check>(recording_, *program_, frame_);
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
@@ -293,13 +299,6 @@ class Execution {
     return list;
   }
 
-  SmallVector<Scalar, 8> numbers_of(const Region& region) const {
-    SmallVector<Scalar, 8> numbers;
-    for (const int32_t number : region.numbers)
-      numbers.push_back(frame_.numbers[static_cast<size_t>(number)]);
-    return numbers;
-  }
-
   /// False if a kernel is not compiled yet. Nothing that the single runs read is lost: only the
   /// last kernel writes in place.
   bool run_merged(const Region& region, const Executable& form,
@@ -316,7 +315,7 @@ class Execution {
                 std::shared_ptr<const BoundRun>& bound) {
     const auto parameters = tensors(region.parameters);
     auto outputs = tensors(region.outputs);
-    const auto numbers = numbers_of(region);
+    const RunNumbers numbers = numbers_of(region, frame_);
     const Ints integers = values_of(recording_, region.integers);
     flambeau::run_into(bound, form, {parameters.data(), parameters.size()},
                        {numbers.data(), numbers.size()}, {integers.data(), integers.size()},
@@ -339,28 +338,9 @@ class Execution {
                   {outputs.data(), outputs.size()});
   }
 
-  /// Parameters, results, and room for what the run makes.
-  SmallVector<void*, 16> memory_of(const Region& region, const BoundRun& run) const {
-    SmallVector<void*, 16> memory;
-    const auto add = [&](int32_t number, bool write) {
-      if (number < 0) return memory.push_back(nullptr);
-      const Window& w = window(number);
-      const Ref<Storage>& storage = storage_of(w);
-      void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
-      memory.push_back(base == nullptr
-                           ? nullptr
-                           : static_cast<char*>(base) +
-                                 offset_of(w) * static_cast<int64_t>(size_of(w.info.dtype)));
-    };
-    for (const int32_t number : region.parameters) add(number, false);
-    for (const int32_t number : region.outputs) add(number, true);
-    memory.resize(memory.size() + run.made.size());
-    return memory;
-  }
-
   void run_bound(const Region& region, const BoundRun& run) {
-    auto memory = memory_of(region, run);
-    const auto numbers = numbers_of(region);
+    RunMemory memory = memory_of(recording_, region, run, frame_);
+    const RunNumbers numbers = numbers_of(region, frame_);
     run.run_on({memory.data(), memory.size()}, {numbers.data(), numbers.size()});
   }
 
@@ -379,12 +359,17 @@ class Execution {
       }
       together.push_back(i);
       if (region.facts) count_region(true);
-      const auto memory = memory_of(region, *run);
-      const auto numbers = numbers_of(region);
+      const RunMemory memory = memory_of(recording_, region, *run, frame_);
+      const RunNumbers numbers = numbers_of(region, frame_);
       group.add(run->launches[0], memory.data(), {numbers.data(), numbers.size()});
     }
     group.run();
     for (const size_t i : together) done_[i] = true;
+  }
+
+  void has_run(size_t region) {
+    for (const int32_t slot : program_->last_uses[region]) let_go(slot);
+    for (const int32_t slot : program_->renewed[region]) renew(slot);
   }
 
   /// No run touches the slot any more: others may.
@@ -418,6 +403,7 @@ class Execution {
   ReadyProgram& ready_;
   const Program* program_ = nullptr;
   const BoundProgram* bound_ = nullptr;
+  const size_t first_;       // regions before it have run
   std::vector<bool> done_;   // per region
   std::vector<bool> makes_;  // per donation: both storages had no memory before the program ran
   Frame frame_;
@@ -430,6 +416,32 @@ class Execution {
 };
 
 }  // namespace
+
+RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
+                    const Frame& frame) {
+  RunMemory memory;
+  const auto add = [&](int32_t number, bool write) {
+    if (number < 0) return memory.push_back(nullptr);
+    const Window& window = recording.windows[static_cast<size_t>(number)];
+    const Ref<Storage>& storage = frame.storages[static_cast<size_t>(window.slot)];
+    void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
+    memory.push_back(base == nullptr ? nullptr
+                                     : static_cast<char*>(base) +
+                                           frame.offset_of(window) *
+                                               static_cast<int64_t>(size_of(window.info.dtype)));
+  };
+  for (const int32_t number : region.parameters) add(number, false);
+  for (const int32_t number : region.outputs) add(number, true);
+  memory.resize(memory.size() + run.made.size());
+  return memory;
+}
+
+RunNumbers numbers_of(const Region& region, const Frame& frame) {
+  RunNumbers numbers;
+  for (const int32_t number : region.numbers)
+    numbers.push_back(frame.numbers[static_cast<size_t>(number)]);
+  return numbers;
+}
 
 void raise(const RunFailed& failure, const Recording& recording) {
   if (failure.difference != nullptr)
@@ -467,9 +479,9 @@ void raise(const RunFailed& failure, const Recording& recording) {
   }
 }
 
-void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame,
-             bool fail_outputs) {
-  Execution(recording, ready, frame, fail_outputs).run();
+void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame, bool fail_outputs,
+             size_t done) {
+  Execution(recording, ready, frame, fail_outputs, done).run();
 }
 
 void execute(Recording& recording, OnFailure on_failure) {

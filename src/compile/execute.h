@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "compile/program.h"
+#include "eager/run_at_once.h"
 
 namespace flambeau::compiler {
 
@@ -36,7 +37,25 @@ struct Frame {
   std::span<const size_t> bytes{};  ///< per slot: of a storage that it may lack
   /// The storages are marked as pending: the mark goes with the reference.
   bool marked = true;
+
+  int64_t offset_of(const Window& window) const {
+    return window.offset + (shifts.empty() ? 0 : shifts[static_cast<size_t>(window.slot)]);
+  }
 };
+
+/// What runs recorded work lives in this.
+struct AtWork {
+  RunAtOnce now;
+  PendingIgnored settled;
+};
+
+/// What `run` of a region of `recording` is given: parameters, results, and room for what it makes.
+/// Memory that is deferred is taken.
+using RunMemory = SmallVector<void*, 16>;
+RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
+                    const Frame& frame);
+using RunNumbers = SmallVector<Scalar, 8>;
+RunNumbers numbers_of(const Region& region, const Frame& frame);
 
 /// A recording's program with what its geometry decides.
 struct ReadyProgram {
@@ -45,9 +64,10 @@ struct ReadyProgram {
   std::shared_ptr<const BoundProgram> bound;  ///< null: not known yet
 };
 
-/// Runs it; `ready` becomes what is known of it. RunFailed as below.
+/// Runs it; `ready` becomes what is known of it. RunFailed as below. The first `done` regions have
+/// run already.
 void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame,
-             bool fail_outputs = true);
+             bool fail_outputs = true, size_t done = 0);
 
 /// What becomes of runs that have not happened when one fails: they never do, or they stay.
 enum class OnFailure : uint8_t { Drop, Keep };

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "compile/check.h"
+#include "compile/report.h"
+
 namespace flambeau::compiler {
 namespace {
 
@@ -21,6 +24,7 @@ bool Follower::claims_as(const Recording& recording, int32_t window, const Tenso
                          PendingWork& owner) {
   const Storage& storage = *tensor->storage;
   if (storage.pending() != &owner) {
+    if (storages_.size() >= recording.slots.size()) return false;  // early_ has the array
     storage.set_pending(&owner, static_cast<int>(storages_.size()));
     if (storage.pending() != &owner) return false;  // another thread's
     storages_.push_back(tensor->storage);
@@ -108,11 +112,7 @@ bool Follower::follow(const AskedRun& run, PendingWork& owner) {
       return known->epoch == program_epoch() && is_next(*known, run, owner);
     });
     if (first == recent_.end()) return false;
-    known_ = *first;
-    const Recording& recording = known_->recording;
-    storages_.reserve(recording.slots.size());
-    numbers_.reserve(recording.numbers.size());
-    lines_.reserve(recording.entries.size());
+    begin_following(*first);
   } else if (!is_next(*known_, run, owner)) {
     return false;
   }
@@ -130,6 +130,49 @@ bool Follower::follow(const AskedRun& run, PendingWork& owner) {
   numbers_.insert(numbers_.end(), run.numbers.begin(), run.numbers.end());
   lines_.emplace_back(SourceLine::current());
   ++size_;
+  start_early();
+  return true;
+}
+
+void Follower::begin_following(std::shared_ptr<Known> known) {
+  known_ = std::move(known);
+  const Recording& recording = known_->recording;
+  storages_.reserve(recording.slots.size());
+  numbers_.reserve(recording.numbers.size());
+  lines_.reserve(recording.entries.size());
+  const std::shared_ptr<const BoundProgram>& bound = known_->ready.bound;
+  may_start_ = known_->patience == 0 && bound != nullptr && !reporting() && !checking();
+  if (!may_start_) return;
+  if (known_->plan_of != bound) {
+    known_->plan = early_plan_of(recording, *known_->ready.program, *bound);
+    known_->plan_of = bound;
+  }
+  // Both arrays stay where they are, and grow.
+  early_.begin(recording, *known_->ready.program, *bound,
+               {.storages = {storages_.data(), recording.slots.size()},
+                .numbers = {numbers_.data(), recording.numbers.size()}});
+}
+
+void Follower::start_early() {
+  while (may_start_ && is_region_ready()) early_.start(known_->plan.starts[early_.started()].cost);
+}
+
+bool Follower::is_region_ready() {
+  const EarlyPlan& plan = known_->plan;
+  if (early_.started() == plan.starts.size()) return false;
+  const EarlyPlan::Start& start = plan.starts[early_.started()];
+  if (start.runs > size_) return false;
+  const auto is_in_use = [&](auto slot) { return is_seen(*storages_[static_cast<size_t>(slot)]); };
+  if (std::any_of(start.unseen.begin(), start.unseen.end(), is_in_use)) return false;
+  const Recording& recording = known_->recording;
+  size_t unseen = unseen_;
+  for (; unseen < plan.dropped.size() && plan.dropped[unseen] < size_; ++unseen) {
+    bool seen = false;
+    recording.for_written(recording.entries[plan.dropped[unseen]],
+                          [&](size_t slot) { seen = seen || is_in_use(slot); });
+    if (seen) return false;  // it may be of use, and so may what it reads
+  }
+  unseen_ = unseen;
   return true;
 }
 
@@ -153,22 +196,45 @@ Recording Follower::recording_of(const Known& known, Lines& lines) {
   return recording;
 }
 
-Recording Follower::depart() {
+Recording Follower::depart(PendingWork& owner) {
+  const size_t done = early_.finish(true);
   Recording recording;
   if (size_ > 0) recording = recording_of(*known_, lines_);
   recording.slots.resize(storages_.size());
   recording.storages = std::move(storages_);
   recording.numbers = std::move(numbers_);
+  if (done > 0) recording = left_of(std::move(recording), done, owner);
   storages_.clear();
   numbers_.clear();
   lines_.clear();
   known_ = nullptr;
-  size_ = 0;
+  size_ = unseen_ = 0;
+  may_start_ = false;
   return recording;
+}
+
+Recording Follower::left_of(Recording recording, size_t done, PendingWork& owner) const {
+  known_->patience = known_->penalty;
+  known_->penalty = std::min(4 * known_->penalty, kMostPenalty);
+  std::vector<bool> left(recording.entries.size(), true);
+  for (size_t i = 0; i < done; ++i)
+    for (const int32_t entry : known_->ready.program->regions[i].entries)
+      left[static_cast<size_t>(entry)] = false;
+  for (size_t i = 0; i < unseen_; ++i) left[known_->plan.dropped[i]] = false;
+  Recording rest = recording.take(left);
+  // Storages that it does not touch are nobody's business any more.
+  recording.mark_running(owner);
+  rest.mark(owner);
+  for (const Ref<Storage>& storage : recording.storages)
+    if (storage->pending_slot() == Recording::kRunning) storage->set_pending(nullptr, 0);
+  return rest;
 }
 
 void Follower::run(Recording& done, Lines& lines, PendingWork& owner, OnFailure on_failure) {
   count_run(true);
+  const size_t early = early_.finish(false);
+  may_start_ = false;
+  unseen_ = 0;
   for (const Ref<Storage>& storage : storages_) storage->set_pending(&owner, Recording::kRunning);
   const std::shared_ptr<Known> known = std::move(known_);
   done.storages.swap(storages_);
@@ -177,7 +243,7 @@ void Follower::run(Recording& done, Lines& lines, PendingWork& owner, OnFailure 
   size_ = 0;
   try {
     execute(known->recording, known->ready, {.storages = done.storages, .numbers = done.numbers},
-            on_failure == OnFailure::Drop);
+            on_failure == OnFailure::Drop, early);
   } catch (const RunFailed& failure) {
     Recording whole = recording_of(*known, lines);
     whole.storages = std::move(done.storages);
@@ -185,6 +251,8 @@ void Follower::run(Recording& done, Lines& lines, PendingWork& owner, OnFailure 
     done = on_failure == OnFailure::Keep ? whole.take(failure.left) : std::move(whole);
     throw;
   }
+  known->patience = std::max(known->patience - 1, 0);
+  known->penalty = std::max(known->penalty - 1, kLeastPenalty);
   const auto place = std::find(recent_.begin(), recent_.end(), known);
   if (place != recent_.begin() && place != recent_.end())
     std::rotate(recent_.begin(), place, place + 1);
@@ -208,6 +276,9 @@ void Follower::remember(Recording& recording, ReadyProgram ready) {
   std::swap(known->recording, recording);
   known->ready = std::move(ready);
   known->epoch = program_epoch();
+  known->plan_of = nullptr;
+  known->patience = 1;
+  known->penalty = kLeastPenalty;
   // Its storages go with `recording`.
   std::swap(known->recording.storages, recording.storages);
   recent_.push_front(std::move(known));

@@ -5,7 +5,7 @@
 #include <deque>
 #include <memory>
 
-#include "compile/execute.h"
+#include "compile/early.h"
 
 namespace flambeau::compiler {
 
@@ -36,8 +36,8 @@ class Follower {
   /// True if they are one whose program is known, and the same results live.
   bool is_complete() const;
 
-  /// What is noted, as a recording; nothing is noted any more.
-  Recording depart();
+  /// What is noted and has not run yet, as a recording; nothing is noted any more.
+  Recording depart(PendingWork& owner);
   /// The user's, per run.
   using Lines = std::vector<Ref<SourceLine>>;
   /// Runs what is_complete(), as execute() does. `done` and `lines` get what it held; `done` is the
@@ -51,9 +51,15 @@ class Follower {
   struct Known {
     Recording recording;  ///< without storages and lines
     ReadyProgram ready;
-    std::vector<int32_t> first_writes;  ///< per slot: the first run that writes it
-    uint64_t epoch = 0;                 ///< of the cache that the program is from
+    std::vector<int32_t> first_writes;            ///< per slot: the first run that writes it
+    uint64_t epoch = 0;                           ///< of the cache that the program is from
+    std::shared_ptr<const BoundProgram> plan_of;  ///< that the plan is of
+    EarlyPlan plan;
+    int patience = 1;             ///< it runs early once it was followed to its end so often
+    int penalty = kLeastPenalty;  ///< the patience after it was left when regions had run early
   };
+  static constexpr int kLeastPenalty = 4;
+  static constexpr int kMostPenalty = 1024;
   bool is_next(const Known& known, const AskedRun& run, PendingWork& owner);
   bool claims_as(const Recording& recording, int32_t window, const Tensor& tensor,
                  PendingWork& owner);
@@ -61,6 +67,12 @@ class Follower {
                   const PendingWork& owner) const;
   bool claim_given(const Entry& entry, const AskedRun& run, PendingWork& owner) const;
   static Recording recording_of(const Known& known, Lines& lines);
+  void begin_following(std::shared_ptr<Known> known);
+  /// Regions whose runs are all noted start.
+  void start_early();
+  bool is_region_ready();
+  /// What is noted, of which the first `done` regions have run, without their runs.
+  Recording left_of(Recording recording, size_t done, PendingWork& owner) const;
 
   std::deque<std::shared_ptr<Known>> recent_;  // the last one first
   std::shared_ptr<Known> known_;               // that is followed
@@ -69,6 +81,9 @@ class Follower {
   std::vector<Ref<Storage>> storages_;
   std::vector<Scalar> numbers_;
   Lines lines_;
+  EarlyRegions early_;
+  bool may_start_ = false;  // regions of known_, early
+  size_t unseen_ = 0;       // so many of the runs that its program drops are no longer of use
 };
 
 }  // namespace flambeau::compiler

@@ -258,6 +258,7 @@ std::atomic<int64_t> bound = 0;
 std::atomic<int64_t> merged_regions = 0;
 std::atomic<int64_t> divided_regions = 0;
 std::atomic<int64_t> repeated_runs = 0;
+std::atomic<int64_t> early_regions = 0;
 
 }  // namespace
 
@@ -296,7 +297,7 @@ std::shared_ptr<const Program> program_of(const Recording& recording) {
 }
 
 ProgramStats program_stats() {
-  return {runs, made, bound, merged_regions, divided_regions, repeated_runs};
+  return {runs, made, bound, merged_regions, divided_regions, repeated_runs, early_regions};
 }
 
 void count_run(bool repeated) {
@@ -305,6 +306,8 @@ void count_run(bool repeated) {
 }
 
 void count_region(bool merged) { ++(merged ? merged_regions : divided_regions); }
+
+void count_early(size_t regions) { early_regions += static_cast<int64_t>(regions); }
 
 std::vector<CachedProgram> cached_programs() { return cache().all(); }
 void add_program(const Hash128& key, std::shared_ptr<const Program> program) {

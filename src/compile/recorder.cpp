@@ -88,12 +88,6 @@ std::string reason(std::string_view why) {
                 line == nullptr ? std::string() : line->text());
 }
 
-/// What runs recorded work lives in this.
-struct AtWork {
-  RunAtOnce now;
-  PendingIgnored settled;
-};
-
 /// Works outside of Python's lock on what `done` comes to hold.
 void run_outside(const Recording& done, FunctionRef<void()> work) try {
   wait_outside(work);
@@ -150,14 +144,13 @@ bool Recorder::touches(const Tensor& tensor) {
 bool Recorder::take(const Executable& executable, std::span<const Tensor> parameters,
                     std::span<const Scalar> numbers, std::span<const int64_t> integers,
                     std::span<Tensor> results) {
-  if (depth_ == 0 && is_idle()) {
-    install(false);
-    return false;
-  }
   bool touched = false;
   for (const Tensor& tensor : parameters) touched |= touches(tensor);
   for (const Tensor& tensor : results) touched |= touches(tensor);
-  if (depth_ == 0 && !touched) return false;
+  if (depth_ == 0 && !touched) {
+    uninstall_if_idle();
+    return false;
+  }
   const auto is_shared = [](const Tensor& tensor) {
     return tensor.defined() && tensor->storage->is_exported() && !tensor->storage->read_only();
   };
@@ -288,16 +281,21 @@ void Recorder::settle(const Storage& storage, bool write) {
     std::string ended = reason(write ? "memory is written outside of it" : "a value is read");
     const std::lock_guard lock(mutex_);
     if (storage.pending() != this) return;
-    const int slot = storage.pending_slot();
-    const bool written = follower_.is_following()
-                             ? follower_.writes(slot)
-                             : recording_.slots[static_cast<size_t>(slot)].written;
-    if (!write && !written) return;
+    const auto is_written = [&] {
+      const int slot = storage.pending_slot();
+      return follower_.is_following() ? follower_.writes(slot)
+                                      : recording_.slots[static_cast<size_t>(slot)].written;
+    };
+    if (!write && !is_written()) return;
+    if (follower_.is_at_end()) return run_locked(done, std::move(ended));
+    stop_following();
+    // What ran early is there, and what is left has other numbers.
+    if (storage.pending() != this || (!write && !is_written())) return;
     // What depends on nothing else that is pending runs alone.
     // Many such reads of one recording would cost more than running it.
-    slice_work_ += recording_.entries.size() + follower_.size();
-    if (written && slice_work_ < kMaxSliceWork && !follower_.is_at_end())
-      run_slice(slot, done, std::move(ended));
+    slice_work_ += recording_.entries.size();
+    if (is_written() && slice_work_ < kMaxSliceWork)
+      run_slice(storage.pending_slot(), done, std::move(ended));
     else
       run_locked(done, std::move(ended));
   });
@@ -305,7 +303,6 @@ void Recorder::settle(const Storage& storage, bool write) {
 }
 
 void Recorder::run_slice(int32_t slot, Done& done, std::string ended) {
-  stop_following();
   if (!recording_.take_slice(slot, done.recording, before_slices_, *this))
     return run_locked(done, std::move(ended));
   done.recording.ended = std::move(ended);
@@ -332,7 +329,7 @@ void Recorder::run_locked(Done& done, std::string ended, OnFailure on_failure) {
 }
 
 void Recorder::stop_following() {
-  if (follower_.is_following()) recording_ = follower_.depart();
+  if (follower_.is_following()) recording_ = follower_.depart(*this);
 }
 
 void Recorder::begin_capture(Capture& capture) {

@@ -70,6 +70,13 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
     if (!given[i].defined()) given[i] = tensor(results[i]);
 }
 
+int64_t BoundRun::cost() const {
+  int64_t sum = 0;
+  for (const BoundLaunch& launch : launches) sum += launch.cost;
+  for (const BoundContraction& contraction : contractions) sum += cost_of(*contraction.geometry);
+  return sum;
+}
+
 void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) const {
   const size_t first = memory.size() - made.size();
   /// Gives back what is still there.

@@ -64,6 +64,8 @@ class BoundRun {
   /// The same on the memory of parameters and results, which `memory` begins with; it has room for
   /// what is made. Results that are windows of parameters are nobody's business here.
   void run_on(std::span<void*> memory, std::span<const Scalar> numbers) const;
+  /// An estimate of the time that it takes one thread, in nanoseconds.
+  int64_t cost() const;
 };
 
 }  // namespace flambeau

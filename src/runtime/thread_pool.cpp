@@ -75,6 +75,8 @@ void pin(pthread_t thread, int core) {
 /// them to notice its end frees it and nobody has to wait for that.
 class Team : public std::enable_shared_from_this<Team> {
  public:
+  /// `beside` is where work is offered to the first worker; it outlives all teams.
+  explicit Team(std::atomic<BesideWork*>& beside) : beside_(beside) {}
   /// Starts up to `workers` threads; fewer where the system allows no more.
   void start(int workers);
   /// Asks the workers to end, without waiting.
@@ -83,6 +85,8 @@ class Team : public std::enable_shared_from_this<Team> {
   /// Returns true if some of them were asleep.
   bool run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, int limit, bool wake);
   int workers() const { return available_; }
+  /// Whether the worker that takes what is offered beside is asleep; wakes it if `wake`.
+  bool sleeps_beside(bool wake) { return workers() > 0 && wake_sleepers(1, wake); }
 
  private:
   struct alignas(64) Slot {
@@ -103,6 +107,8 @@ class Team : public std::enable_shared_from_this<Team> {
   void park(int index, uint32_t last_job);
   bool enter(int index, uint32_t& last_job);
   void leave();
+  bool is_offered(int index) const { return index == 1 && beside_.load() != nullptr; }
+  void take_beside();
   void run_chunks(int index) noexcept;
   void wait_for_workers();
   bool wake_sleepers(int limit, bool wake);
@@ -127,6 +133,7 @@ class Team : public std::enable_shared_from_this<Team> {
   std::atomic<bool> failed_{false};
   std::exception_ptr error_;
   std::atomic<uint32_t> done_{0};
+  std::atomic<BesideWork*>& beside_;
   std::vector<std::unique_ptr<Slot>> slots_;
   int available_ = 0;    // workers that could be started
   int spare_core_ = -1;  // the allowed core without a worker, -1: not pinned
@@ -188,6 +195,7 @@ void Team::work(int index) {
   nanoseconds budget = max_spin_;
   while (!stop_.load(std::memory_order_relaxed)) {
     if (!spin(index, last_job, budget)) park(index, last_job);
+    if (is_offered(index)) take_beside();
     if (!enter(index, last_job)) continue;
     in_region = true;
     run_chunks(index);
@@ -201,7 +209,7 @@ bool Team::spin(int index, uint32_t last_job, nanoseconds& budget) {
   Clock::time_point before = begin;
   while (true) {
     for (int i = 0; i < kPausesPerLook; ++i) {
-      if (wanted(gate_.load(std::memory_order_relaxed), index, last_job)) {
+      if (wanted(gate_.load(std::memory_order_relaxed), index, last_job) || is_offered(index)) {
         budget = std::min(budget * 2, max_spin_);
         return true;
       }
@@ -220,9 +228,21 @@ void Team::park(int index, uint32_t last_job) {
   // Sequentially consistent on both sides: either the caller sees the worker parked, or the worker
   // sees the open gate.
   parked.store(1);
-  while (parked.load() != 0 && !stop_.load() && !wanted(gate_.load(), index, last_job))
+  while (parked.load() != 0 && !stop_.load() && !wanted(gate_.load(), index, last_job) &&
+         !is_offered(index))
     futex_wait(parked, 1);
   parked.store(0);
+}
+
+void Team::take_beside() {
+  // A fork waits until the work is done: the child would wait for it for ever.
+  enter_fork_shield();
+  if (BesideWork* const work = beside_.exchange(nullptr); work != nullptr) {
+    in_region = true;
+    work->run_beside();
+    in_region = false;
+  }
+  leave_fork_shield();
 }
 
 bool Team::enter(int index, uint32_t& last_job) {
@@ -343,18 +363,26 @@ class Pool {
   void set_threads(int count);
   /// False if another thread is using the pool.
   bool try_run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, int64_t cost_ns);
+  bool offer(BesideWork& work, int64_t cost_ns);
+  bool withdraw(BesideWork& work) {
+    BesideWork* offered = &work;
+    return beside_.compare_exchange_strong(offered, nullptr);
+  }
 
  private:
   Pool() : threads_(initial_thread_count()) {
     on_fork({.in_child = [] { get().after_fork_in_child(); }});
   }
   void run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, int64_t cost_ns);
+  Team& team();
   void after_fork_in_child();
 
   std::atomic<bool> busy_{false};
+  std::atomic<BesideWork*> beside_{nullptr};
   std::atomic<int> threads_;
   std::shared_ptr<Team> team_;
   int64_t debt_ = 0;
+  int64_t beside_debt_ = 0;
 };
 
 Pool& Pool::get() {
@@ -383,16 +411,34 @@ bool Pool::try_run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, 
   return true;
 }
 
-void Pool::run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, int64_t cost_ns) {
+Team& Pool::team() {
   if (!team_) {
-    team_ = std::make_shared<Team>();
+    team_ = std::make_shared<Team>(beside_);
     team_->start(threads() - 1);
   }
+  return *team_;
+}
+
+void Pool::run(int64_t chunks, const FunctionRef<void(int64_t, int)>& body, int64_t cost_ns) {
   const int64_t useful = std::max<int64_t>(1, cost_ns / kCostPerThread - 1);
-  const int64_t limit = std::min({chunks - 1, useful, static_cast<int64_t>(team_->workers())});
+  const int64_t limit = std::min({chunks - 1, useful, static_cast<int64_t>(team().workers())});
   const bool wake = cost_ns >= kWakeCost || debt_ >= kWakeDebt;
   if (wake) debt_ = 0;
   if (team_->run(chunks, body, static_cast<int>(limit), wake) && !wake) debt_ += cost_ns;
+}
+
+bool Pool::offer(BesideWork& work, int64_t cost_ns) {
+  if (threads() == 1 || beside_.load(std::memory_order_relaxed) != nullptr ||
+      busy_.load(std::memory_order_relaxed) || busy_.exchange(true, std::memory_order_acquire))
+    return false;
+  const BusyGuard guard(busy_);
+  if (team().workers() == 0) return false;
+  BesideWork* none = nullptr;
+  if (!beside_.compare_exchange_strong(none, &work)) return false;
+  const bool wake = beside_debt_ >= kWakeDebt;
+  if (!team_->sleeps_beside(wake)) return true;
+  beside_debt_ = wake ? 0 : beside_debt_ + cost_ns;
+  return wake || !withdraw(work);
 }
 
 void Pool::set_threads(int count) {
@@ -408,6 +454,7 @@ void Pool::after_fork_in_child() {
   // The workers exist in the parent only; the references that they held keep the old team's memory.
   team_.reset();
   debt_ = 0;
+  beside_debt_ = 0;
   busy_.store(false);
 }
 
@@ -422,6 +469,12 @@ void parallel_for(int64_t chunks, FunctionRef<void(int64_t chunk, int worker)> b
   }
   for (int64_t chunk = 0; chunk < chunks; ++chunk) body(chunk, 0);
 }
+
+bool offer_beside(BesideWork& work, int64_t cost_ns) {
+  return !in_region && Pool::get().offer(work, cost_ns);
+}
+
+bool withdraw_beside(BesideWork& work) { return Pool::get().withdraw(work); }
 
 int get_num_threads() { return Pool::get().threads(); }
 

@@ -36,7 +36,23 @@ int get_num_threads();
 /// RuntimeError inside parallel work.
 void set_num_threads(int count);
 
-/// True while the calling thread runs a chunk of parallel_for.
+/// True while the calling thread runs a chunk of parallel_for, or work beside its owner's.
 bool in_parallel_region();
+
+/// Work that a worker does while its owner's thread goes on.
+class BesideWork {
+ public:
+  /// On a worker. Afterwards the pool does not touch the object.
+  virtual void run_beside() noexcept = 0;
+
+ protected:
+  ~BesideWork() = default;
+};
+/// Offers the work to a worker that is awake; one that sleeps is woken once much work, by
+/// `cost_ns`, was offered in vain. True if it will run, unless it is withdrawn before it begins.
+/// One at a time is on offer. Inside of it parallel_for runs on the worker alone.
+bool offer_beside(BesideWork& work, int64_t cost_ns);
+/// True if the work was on offer: it does not begin any more.
+bool withdraw_beside(BesideWork& work);
 
 }  // namespace flambeau

@@ -274,5 +274,59 @@ TEST(ThreadPoolDeathTest, TheSettingGivesTheFirstCount) {
   EXPECT_EXIT(refused("many"), testing::ExitedWithCode(0), "");
 }
 
+/// Counts until it is told to stop.
+class Counting final : public BesideWork {
+ public:
+  void run_beside() noexcept override {
+    alone = in_parallel_region();
+    while (!stop) ++count;
+    ended = true;
+  }
+  std::atomic<int64_t> count = 0;
+  std::atomic<bool> stop = false, ended = false, alone = false;
+};
+
+TEST(ThreadPool, WorkBesideRunsWhileItsOwnerGoesOn) {
+  const Threads set(2);
+  Counting work;
+  // Offered in vain until so much of it was that a worker is woken.
+  ASSERT_TRUE(eventually([&] { return offer_beside(work, 1'000'000); }));
+  ASSERT_TRUE(eventually([&] { return work.count > 0; }));
+  EXPECT_FALSE(withdraw_beside(work)) << "it has begun";
+  expect_each_once(100);  // without that worker
+  Counting next;
+  EXPECT_TRUE(offer_beside(next, 1'000'000)) << "the worker is awake";
+  EXPECT_FALSE(offer_beside(work, 1)) << "one at a time";
+  EXPECT_TRUE(withdraw_beside(next));
+  EXPECT_FALSE(withdraw_beside(next));
+  work.stop = true;
+  ASSERT_TRUE(eventually([&] { return work.ended.load(); }));
+  EXPECT_TRUE(work.alone);
+  EXPECT_EQ(next.count, 0);
+}
+
+TEST(ThreadPool, AForkWaitsForWorkBeside) {
+  const Threads set(2);
+  Counting work;
+  ASSERT_TRUE(eventually([&] { return offer_beside(work, 1'000'000); }));
+  ASSERT_TRUE(eventually([&] { return work.count > 0; }));
+  std::thread stopper([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    work.stop = true;
+  });
+  const pid_t child = fork();
+  if (child == 0) _exit(work.ended ? 0 : 1);
+  stopper.join();
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+TEST(ThreadPool, OneThreadTakesNoWorkBeside) {
+  const Threads set(1);
+  Counting work;
+  EXPECT_FALSE(offer_beside(work, kUnknownCost));
+}
+
 }  // namespace
 }  // namespace flambeau

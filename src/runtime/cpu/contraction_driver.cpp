@@ -24,4 +24,8 @@ void load_contraction(const ContractionGeometry& geometry, const int64_t* ints) 
   if (!geometry.is_empty) ContractionRunner(geometry, {.ints = ints}).load();
 }
 
+int64_t cost_of(const ContractionGeometry& geometry) {
+  return geometry.is_empty ? 0 : geometry.batch * geometry.work / kMultiplyAddsPerNanosecond;
+}
+
 }  // namespace flambeau

@@ -84,6 +84,9 @@ std::shared_ptr<const ContractionGeometry> geometry_of(const ContractionKernel& 
 /// other operands only where an element of it is read for the same element of the output.
 void run_contraction(const ContractionGeometry& geometry, const ContractionMemory& memory);
 
+/// A cautious estimate of the time that it takes one thread, in nanoseconds.
+int64_t cost_of(const ContractionGeometry& geometry);
+
 /// Loads every part that run_contraction() needs. What a loader throws is thrown after all have
 /// been asked for.
 void load_contraction(const ContractionGeometry& geometry, const int64_t* ints);

@@ -8,6 +8,9 @@
 
 namespace flambeau {
 
+/// A cautious estimate of one thread's speed, for the cost that the pool is told.
+inline constexpr int64_t kMultiplyAddsPerNanosecond = 16;
+
 struct ContractionGeometry {
   /// `kernel` must outlive it.
   ContractionGeometry(const ContractionKernel& kernel, ContractionArguments given);

@@ -20,8 +20,7 @@ namespace {
 constexpr int64_t kBlock = ir::kContractBlock;
 // Of work in one piece that a thread takes at a time; less costs more to hand out than to do.
 constexpr int64_t kMultiplyAddsPerChunk = 256 * 1024;
-// A cautious estimate of one thread's speed, for the cost that the pool is told.
-constexpr int64_t kMultiplyAddsPerNanosecond = 16;
+// As kMultiplyAddsPerNanosecond.
 constexpr int64_t kPackedElementsPerNanosecond = 1;
 // A piece of packing work, in elements.
 constexpr int64_t kPackLength = 1024;

@@ -1,0 +1,131 @@
+#include "compile/early.h"
+
+#include <immintrin.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "eager/bound_run.h"
+
+namespace flambeau::compiler {
+namespace {
+
+/// A region that takes one thread longer, in nanoseconds, runs on all of them at the end.
+constexpr int64_t kMostCost = 200'000;
+constexpr int kLinger = 1'000;  // looks of a worker that has nothing to do
+constexpr int kSpins = 10'000;  // before a thread that waits lets others run
+
+}  // namespace
+
+EarlyPlan early_plan_of(const Recording& recording, const Program& program,
+                        const BoundProgram& bound) {
+  EarlyPlan plan;
+  std::vector<bool> used(recording.entries.size(), false);
+  for (const Region& region : program.regions)
+    for (const int32_t entry : region.entries) {
+      // What is computed again later is not there in between.
+      if (used[static_cast<size_t>(entry)]) return {};
+      used[static_cast<size_t>(entry)] = true;
+    }
+  for (size_t i = 0; i < used.size(); ++i)
+    if (!used[i]) plan.dropped.push_back(i);
+  size_t runs = 0;
+  for (size_t i = 0; i < program.regions.size(); ++i) {
+    const Region& region = program.regions[i];
+    const BoundRun* const run = bound.runs[i].get();
+    const auto is_of_region = [&](const Program::Donation& donation) {
+      return static_cast<size_t>(donation.region) == i;
+    };
+    if (run == nullptr || run->cost() > kMostCost ||
+        std::any_of(program.donations.begin(), program.donations.end(), is_of_region))
+      break;
+    EarlyPlan::Start start{.runs = runs, .cost = run->cost()};
+    const auto is_output = [&](int32_t window) {
+      return std::find(region.outputs.begin(), region.outputs.end(), window) !=
+             region.outputs.end();
+    };
+    for (const int32_t number : region.entries) {
+      const Entry& entry = recording.entries[static_cast<size_t>(number)];
+      start.runs = std::max(start.runs, static_cast<size_t>(number) + 1);
+      for (const Range range : {entry.blocks, entry.results})
+        for (const int32_t window : recording.operands_of(range))
+          if (window >= 0 && !is_output(window))
+            start.unseen.push_back(static_cast<int32_t>(recording.slot_of(window)));
+    }
+    runs = start.runs;
+    plan.starts.push_back(std::move(start));
+  }
+  return plan;
+}
+
+void EarlyRegions::begin(const Recording& recording, const Program& program,
+                         const BoundProgram& bound, const Frame& frame) {
+  recording_ = &recording;
+  program_ = &program;
+  bound_ = &bound;
+  frame_ = frame;
+}
+
+void EarlyRegions::start(int64_t cost) {
+  started_.store(started() + 1, std::memory_order_release);
+  if (away_.load(std::memory_order_acquire)) return;
+  away_.store(true, std::memory_order_relaxed);
+  if (!offer_beside(*this, cost)) away_.store(false, std::memory_order_relaxed);
+}
+
+size_t EarlyRegions::finish(bool all) noexcept {
+  if (started() == 0) return 0;
+  stop_.store(true, std::memory_order_relaxed);
+  if (away_.load(std::memory_order_acquire) && !withdraw_beside(*this)) {
+    for (int spins = 0; away_.load(std::memory_order_acquire); ++spins)
+      if (spins < kSpins)
+        _mm_pause();
+      else
+        sched_yield();
+  }
+  away_.store(false, std::memory_order_relaxed);
+  while (all && run_next()) {
+  }
+  started_.store(0, std::memory_order_relaxed);
+  stop_.store(false, std::memory_order_relaxed);
+  failed_.store(false, std::memory_order_relaxed);
+  const size_t done = done_.exchange(0, std::memory_order_relaxed);
+  count_early(done);
+  return done;
+}
+
+void EarlyRegions::run_beside() noexcept {
+  // To be offered again costs more than to wait while the owner goes on.
+  for (int idle = 0; idle < kLinger && !stop_.load(std::memory_order_relaxed); ++idle) {
+    if (run_next())
+      idle = 0;
+    else
+      _mm_pause();
+  }
+  away_.store(false, std::memory_order_release);
+}
+
+/// False if there is none, or it fails: whoever runs it again says why.
+bool EarlyRegions::run_next() noexcept try {
+  const size_t next = done_.load(std::memory_order_relaxed);
+  if (failed_.load(std::memory_order_relaxed) || next == started_.load(std::memory_order_acquire))
+    return false;
+  const AtWork at_work;
+  run_region(next);
+  done_.store(next + 1, std::memory_order_relaxed);
+  return true;
+} catch (...) {
+  failed_.store(true, std::memory_order_relaxed);
+  return false;
+}
+
+void EarlyRegions::run_region(size_t number) {
+  const Region& region = program_->regions[number];
+  const BoundRun& run = *bound_->runs[number];
+  RunMemory memory = memory_of(*recording_, region, run, frame_);
+  const RunNumbers numbers = numbers_of(region, frame_);
+  run.run_on({memory.data(), memory.size()}, {numbers.data(), numbers.size()});
+}
+
+}  // namespace flambeau::compiler

@@ -1,0 +1,239 @@
+// Regions that run while the recording that they are of goes on, or takes another way.
+
+#include "compile/early.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "eager/bound_run.h"
+#include "flambeau/flambeau.h"
+#include "runtime/compiler.h"
+#include "vectors.h"
+
+namespace flambeau {
+namespace {
+
+using testing::ElementsAre;
+
+int64_t early() { return compiler::program_stats().early; }
+
+/// Runs `step` until its regions may run early.
+void repeat(const std::function<void()>& step) {
+  for (int round = 0; round < 4; ++round) {
+    step();
+    wait_for_compiler();
+  }
+}
+
+Tensor identity() { return numbers({1, 0, 0, 1}).alias({2, 2}, {2, 1}, 0); }
+
+TEST(Early, WhatRanIsNotDoneAgainWhereTheRecordingGoesAnotherWay) {
+  Tensor count = numbers({0});
+  const Tensor w = identity();
+  auto step = compile([&](const Tensor& x, bool other) {
+    add_(count, 1);
+    const Tensor y = matmul(x, w);
+    if (other) return sub(matmul(y, w), count);
+    return add(matmul(relu(y), w), count);
+  });
+  const Tensor x = full({2, 2}, Scalar(2.0));
+  float expected = 0;
+  repeat([&] { EXPECT_EQ(values(step(x, false))[0], 2 + ++expected); });
+  const int64_t before = early();
+  EXPECT_EQ(values(step(x, true))[0], 2 - ++expected);
+  EXPECT_GT(early(), before);
+  EXPECT_THAT(values(count), ElementsAre(expected));
+  EXPECT_EQ(values(step(x, false))[0], 2 + ++expected);
+  EXPECT_THAT(values(count), ElementsAre(expected));
+}
+
+TEST(Early, ARecordingThatWasLeftIsNotTrustedAtOnce) {
+  const Tensor w = identity();
+  auto step = compile([&](const Tensor& x, bool other) {
+    const Tensor y = matmul(x, w);
+    return other ? exp(matmul(y, w)) : relu(matmul(y, w));
+  });
+  const Tensor x = full({2, 2}, Scalar(2.0));
+  repeat([&] { EXPECT_EQ(values(step(x, false))[0], 2); });
+  EXPECT_GT(values(step(x, true))[0], 7);
+  const int64_t before = early();
+  EXPECT_GT(values(step(x, true))[0], 7);
+  EXPECT_EQ(values(step(x, false))[0], 2);
+  EXPECT_EQ(early(), before);
+}
+
+TEST(Early, AValueThatAProgramDoesWithoutIsThereForWhoAsks) {
+  const Tensor w = identity();
+  std::vector<Tensor> kept;
+  auto step = compile([&](const Tensor& x, bool keep) {
+    const Tensor inside = mul(x, 3);  // the product behind it reads it from registers
+    const Tensor y = matmul(add(inside, 1), w);
+    if (keep) kept.push_back(inside);
+    return relu(matmul(y, w));
+  });
+  const Tensor x = full({2, 2}, Scalar(2.0));
+  repeat([&] { EXPECT_EQ(values(step(x, false))[0], 7); });
+  EXPECT_EQ(values(step(x, true))[0], 7);
+  EXPECT_EQ(values(kept.at(0))[0], 6);
+}
+
+TEST(Early, WhatIsDroppedMayBeAskedForLater) {
+  const Tensor w = identity();
+  Tensor memory = full({2, 2}, Scalar(5.0));
+  auto step = compile([&](const Tensor& x, bool ask) {
+    const Tensor before = mul(memory, 10);  // nobody needs it, unless `ask`
+    copy_(memory, matmul(x, w));
+    const Tensor y = matmul(memory, w);
+    return ask ? add(y, before) : y;
+  });
+  repeat([&] {
+    fill_(memory, Scalar(5.0));
+    EXPECT_EQ(values(step(full({2, 2}, Scalar(2.0)), false))[0], 2);
+  });
+  fill_(memory, Scalar(5.0));
+  EXPECT_EQ(values(step(full({2, 2}, Scalar(2.0)), true))[0], 52);
+  EXPECT_EQ(values(memory)[0], 2);
+}
+
+TEST(Early, AReadOnTheWaySeesWhatRan) {
+  const Tensor w = identity();
+  auto step = compile([&](const Tensor& x, bool read) {
+    const Tensor y = matmul(x, w);
+    const Tensor z = matmul(relu(y), w);
+    if (read) EXPECT_EQ(values(y)[0], -2);
+    return add(z, 1);
+  });
+  const Tensor x = full({2, 2}, Scalar(-2.0));
+  repeat([&] { EXPECT_EQ(values(step(x, false))[0], 1); });
+  EXPECT_EQ(values(step(x, true))[0], 1);
+}
+
+TEST(Early, AnotherThreadReadsWhatRunsEarly) {
+  const Tensor w = identity();
+  auto step = compile([&](const Tensor& x) { return matmul(relu(matmul(x, w)), w); });
+  for (int round = 0; round < 50; ++round) {
+    const Tensor y = step(full({2, 2}, Scalar(static_cast<double>(round))));
+    std::vector<float> seen;
+    std::thread([&] { seen = values(y); }).join();
+    EXPECT_EQ(seen[0], static_cast<float>(round));
+  }
+}
+
+/// Operations drawn from a seed, on 4 x 4 matrices that live or die as it says.
+class Script {
+ public:
+  /// `cut`: from there on another seed decides.
+  static std::vector<Tensor> run(unsigned seed, int length, int cut, unsigned other) {
+    std::mt19937 random(seed);
+    std::vector<Tensor> live;
+    for (int i = 0; i < 3; ++i) {
+      live.push_back(Tensor::empty({4, 4}));
+      for (int64_t k = 0; k < 16; ++k)
+        live.back().data<float>()[k] = static_cast<float>(static_cast<int>(k) * (i + 1) % 7 - 3);
+    }
+    auto call = [&] {
+      for (int i = 0; i < length; ++i) {
+        if (i == cut) random.seed(other);
+        step(random, live);
+      }
+    };
+    if (compiled)
+      compile(call)();
+    else
+      call();
+    return live;
+  }
+  static inline bool compiled = false;
+
+ private:
+  static void step(std::mt19937& random, std::vector<Tensor>& live) {
+    const auto draw = [&](size_t below) { return static_cast<size_t>(random() % below); };
+    const Tensor a = live[draw(live.size())];
+    const Tensor b = live[draw(live.size())];
+    Tensor made;
+    switch (draw(10)) {
+      case 0:
+      case 1:
+        made = mul(matmul(a, b), 0.25);
+        break;
+      case 2:
+        made = tanh(add(a, b));
+        break;
+      case 3:
+        made = relu(sub(a, 0.5));
+        break;
+      case 4: {
+        Tensor target = live[draw(live.size())];
+        mul_(target, 0.5);
+        return;
+      }
+      case 5: {
+        Tensor row = a.alias({4}, {1}, 4 * static_cast<int64_t>(draw(4)));
+        add_(row, 1);
+        return;
+      }
+      case 6: {
+        Tensor target = live[draw(live.size())];
+        copy_(target, mul(b, 1));  // which may be a view of it
+        return;
+      }
+      case 7:
+        made = add(sum(a), b);
+        break;
+      case 8:
+        made = a.alias({4, 4}, {1, 4}, 0);  // a view, written through later
+        break;
+      default:
+        made = softmax(mul(a, 0.5), -1);
+    }
+    if (draw(3) == 0)
+      live.push_back(made);
+    else
+      live[draw(live.size())] = made;
+    if (live.size() > 6) live.erase(live.begin() + static_cast<int64_t>(draw(live.size())));
+  }
+};
+
+void expect_same_bits(unsigned seed, int length, int cut, unsigned other) {
+  Script::compiled = false;
+  const std::vector<Tensor> expected = Script::run(seed, length, cut, other);
+  Script::compiled = true;
+  const std::vector<Tensor> seen = Script::run(seed, length, cut, other);
+  ASSERT_EQ(seen.size(), expected.size());
+  for (size_t i = 0; i < seen.size(); ++i) {
+    const Tensor a = expected[i].alias({16}, {1}, 0);
+    const Tensor b = seen[i].alias({16}, {1}, 0);
+    ASSERT_EQ(std::memcmp(a.data<float>(), b.data<float>(), 16 * sizeof(float)), 0)
+        << "seed " << seed << ", length " << length << ", cut " << cut << ", other " << other
+        << ": tensor " << i;
+  }
+}
+
+/// Each script comes often enough to run early, turns away, and comes again.
+void expect_same_bits(unsigned first, unsigned end) {
+  const int64_t before = early();
+  for (unsigned seed = first; seed < end && !testing::Test::HasFatalFailure(); ++seed) {
+    std::mt19937 random(seed);
+    const int length = 5 + static_cast<int>(random() % 25);
+    for (int turn = 0; turn < 3; ++turn) {
+      for (int round = 0; round < 14; ++round) {
+        expect_same_bits(seed, length, length, 0);
+        if (round == 6) wait_for_compiler();
+      }
+      const int cut = static_cast<int>(random() % static_cast<unsigned>(length));
+      expect_same_bits(seed, length, cut, static_cast<unsigned>(random()));
+    }
+  }
+  EXPECT_GT(early(), before + (end - first));
+}
+
+TEST(Early, ScriptsThatTurnAwayAnywhereHaveEagersBits) { expect_same_bits(0, 40); }
+TEST(Early, SlowMoreScripts) { expect_same_bits(40, 800); }
+
+}  // namespace
+}  // namespace flambeau
