@@ -11,6 +11,11 @@ namespace {
 
 constexpr size_t kMaxKnown = 4;  // of a thread: programs of a step, in turn
 
+/// Labels are mostly literals.
+bool is_same_text(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && (a.data() == b.data() || a == b);
+}
+
 bool is_window(const Window& window, const Tensor& tensor) {
   return window.offset == tensor->offset && window.info.dtype == tensor.dtype() &&
          window.info.sizes == tensor.sizes() && window.info.strides == tensor.strides();
@@ -38,7 +43,7 @@ bool Follower::is_next(const Known& known, const AskedRun& run, PendingWork& own
   const Recording& recording = known.recording;
   if (size_ == recording.entries.size()) return false;
   const Entry& entry = recording.entries[size_];
-  if (entry.program.get() != &run.program || entry.label != RunLabel::current() ||
+  if (entry.program.get() != &run.program || !is_same_text(entry.label, RunLabel::current()) ||
       entry.options != run.options ||
       static_cast<size_t>(entry.numbers.size()) != run.numbers.size() ||
       !std::equal(run.integers.begin(), run.integers.end(),
@@ -46,12 +51,15 @@ bool Follower::is_next(const Known& known, const AskedRun& run, PendingWork& own
                   recording.integers.begin() + entry.integers.end))
     return false;
   const auto outputs = recording.operands_of(entry.outputs);
-  for (size_t i = 0; i < outputs.size(); ++i)
+  bool given = false;
+  for (size_t i = 0; i < outputs.size(); ++i) {
     if ((outputs[i] >= 0) != run.results[i].defined()) return false;
+    given |= outputs[i] >= 0;
+  }
   const auto parameters = recording.operands_of(entry.parameters);
   for (size_t i = 0; i < parameters.size(); ++i)
     if (!claims_as(recording, parameters[i], run.parameters[i], owner)) return false;
-  return numbers_as(recording, entry, run, owner);
+  return !given || numbers_as(recording, entry, run, owner);
 }
 
 /// True if results that are given are the windows that are known. Storages that are new are

@@ -124,6 +124,39 @@ TEST(Early, AnotherThreadReadsWhatRunsEarly) {
   }
 }
 
+/// A region of one launch, whose kernel is `function`.
+std::shared_ptr<const BoundRun> run_of(ir::KernelFunction function) {
+  auto run = std::make_shared<BoundRun>();
+  run->launches.emplace_back().function = function;
+  run->steps.push_back({BoundRun::Step::Kind::Launch, 0});
+  return run;
+}
+
+TEST(Early, ARegionThatFailsHasNotHappenedNorThoseBehindIt) {
+  static std::atomic<int> calls = 0;
+  const auto counts =
+      run_of([](void* const*, const int64_t*, int64_t, int64_t, int64_t, int64_t) { ++calls; });
+  const auto fails = run_of([](void* const*, const int64_t*, int64_t, int64_t, int64_t, int64_t) {
+    throw std::bad_alloc();
+  });
+  const compiler::Recording recording;
+  compiler::Program program;
+  program.regions.resize(3);
+  compiler::BoundProgram bound{{counts, fails, counts}};
+  compiler::EarlyRegions regions;
+  for (int round = 0; round < 2; ++round) {
+    calls = 0;
+    regions.begin(recording, program, bound, {});
+    for (int i = 0; i < 3; ++i) regions.start(1'000'000);
+    EXPECT_EQ(regions.finish(true), 1U);
+    EXPECT_EQ(calls, 1);
+  }
+  bound.runs[1] = counts;
+  for (int i = 0; i < 3; ++i) regions.start(1'000'000);
+  EXPECT_EQ(regions.finish(true), 3U);
+  EXPECT_EQ(regions.finish(true), 0U) << "none started";
+}
+
 /// Operations drawn from a seed, on 4 x 4 matrices that live or die as it says.
 class Script {
  public:
