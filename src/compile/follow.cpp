@@ -67,6 +67,14 @@ bool Follower::is_next(const Known& known, const AskedRun& run, PendingWork& own
 bool Follower::numbers_as(const Recording& recording, const Entry& entry, const AskedRun& run,
                           const PendingWork& owner) const {
   size_t fresh = storages_.size();
+  if (run.results.size() == 1) {
+    const int32_t output = recording.operands_of(entry.outputs)[0];
+    const Window& window = recording.windows[static_cast<size_t>(output)];
+    const Storage& storage = *run.results[0]->storage;
+    const auto slot =
+        storage.pending() == &owner ? storage.pending_slot() : static_cast<int>(fresh);
+    return window.slot == slot && is_window(window, run.results[0]);
+  }
   SmallVector<const Storage*, 4> counted;
   SmallVector<bool, 4> made(entry.shape->blocks.size(), false);
   const auto outputs = recording.operands_of(entry.outputs);
