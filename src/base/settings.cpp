@@ -28,6 +28,10 @@ constexpr std::array kTable{
     Setting{"FLAMBEAU_CHECK", "0",
             "1 verifies every tensor program and every kernel before it is compiled, runs what is "
             "compiled op by op, too, and raises an error where one bit differs."},
+    Setting{
+        "FLAMBEAU_EARLY", "worker",
+        "Where the kernels of a compiled step run while its end is still recorded: on a worker, "
+        "here (on the thread that records, for tests), or never."},
     Setting{"FLAMBEAU_DUMP", "",
             "Folder into which programs, kernels and assembly are written as "
             "text."},

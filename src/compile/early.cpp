@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/error.h"
+#include "base/settings.h"
 #include "eager/bound_run.h"
 
 namespace flambeau::compiler {
@@ -59,6 +61,17 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
   return plan;
 }
 
+EarlyWay early_way() {
+  static const EarlyWay way = [] {
+    const std::string text = setting("FLAMBEAU_EARLY");
+    check<ValueError>(text == "worker" || text == "here" || text == "never", [&] {
+      return concat("settings: FLAMBEAU_EARLY is '", text, "', expected worker, here or never");
+    });
+    return text == "worker" ? EarlyWay::Worker : text == "here" ? EarlyWay::Here : EarlyWay::Never;
+  }();
+  return way;
+}
+
 void EarlyRegions::begin(const Recording& recording, const Program& program,
                          const BoundProgram& bound, const Frame& frame) {
   recording_ = &recording;
@@ -69,7 +82,8 @@ void EarlyRegions::begin(const Recording& recording, const Program& program,
 
 void EarlyRegions::start(int64_t cost) {
   started_.store(started() + 1, std::memory_order_release);
-  if (away_.load(std::memory_order_acquire)) return;
+  if (early_way() == EarlyWay::Here) run_next();
+  if (early_way() != EarlyWay::Worker || away_.load(std::memory_order_acquire)) return;
   away_.store(true, std::memory_order_relaxed);
   if (!offer_beside(*this, cost)) away_.store(false, std::memory_order_relaxed);
 }

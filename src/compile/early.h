@@ -26,6 +26,10 @@ struct EarlyPlan {
 EarlyPlan early_plan_of(const Recording& recording, const Program& program,
                         const BoundProgram& bound);
 
+/// FLAMBEAU_EARLY. ValueError for another value.
+enum class EarlyWay : uint8_t { Worker, Here, Never };
+EarlyWay early_way();
+
 /// The first regions of a program, which run in order on a worker of the pool while their owner
 /// goes on.
 class EarlyRegions final : private BesideWork {

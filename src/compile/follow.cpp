@@ -157,7 +157,8 @@ void Follower::begin_following(std::shared_ptr<Known> known) {
   numbers_.reserve(recording.numbers.size());
   lines_.reserve(recording.entries.size());
   const std::shared_ptr<const BoundProgram>& bound = known_->ready.bound;
-  may_start_ = known_->patience == 0 && bound != nullptr && !reporting() && !checking();
+  may_start_ = known_->patience == 0 && bound != nullptr && !reporting() && !checking() &&
+               early_way() != EarlyWay::Never;
   if (!may_start_) return;
   if (known_->plan_of != bound) {
     known_->plan = early_plan_of(recording, *known_->ready.program, *bound);

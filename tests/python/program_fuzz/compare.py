@@ -103,6 +103,8 @@ def run(program: Program, runner: Runner) -> Any:
                 result = function(inputs, log, held)
             except Exception as error:
                 result = ["raised", type(error).__name__]
+            if program.waits:
+                torch._C._compile_wait()
             if program.read == "each":
                 observed.append(seen([result, inputs, held]))
             if program.read == "last":
@@ -166,7 +168,7 @@ def shrink(program: Program, *runners: Runner) -> Program:
         except SyntaxError:
             return None
 
-    for change in ({"sizes": None}, {"calls": 2}, {"calls": 1}, {"read": "end"}):
+    for change in ({"waits": False}, {"sizes": None}, {"calls": 2}, {"calls": 1}, {"read": "end"}):
         program = differs(**change) or program
     size = max(1, len(program.lines) // 2)
     while size >= 1:

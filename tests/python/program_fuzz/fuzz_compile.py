@@ -174,7 +174,9 @@ class Fuzzer:
         """The seeds that are left: those after one that ended the process."""
         command = [sys.executable, "-W", "ignore", __file__, "--child", "--runner", *self.runners]
         command += ["--seed", str(seeds[0]), "--count", str(len(seeds))]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # What may run early does, at the first moment.
+        environment = {"FLAMBEAU_EARLY": "here"} | os.environ
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert child.stdout is not None
         begun = seeds[0]
         finished = False

@@ -82,6 +82,7 @@ class Program:
     sizes: dict[int, int] | None = None  # extents of the inputs from the second call on
     tags: list[tuple[str, str]] = field(default_factory=list)
     memory_budget: float = 1  # of the compiled program
+    waits: bool = False  # between calls, until all that is asked for is compiled
 
     def text(self) -> str:
         names = ", ".join(f"x{i}" for i in range(len(self.inputs)))
@@ -192,17 +193,20 @@ class ProgramMaker:
         sizes = None
         if self.general and self.rng.random() < 0.8:
             sizes = {e: e + self.rng.choice((1, 2, 6)) for e in extents}
-        budget = random.Random(self.seed).choice(BUDGETS)
+        more = random.Random(self.seed)
+        budget = more.choice(BUDGETS)
+        waits = more.random() < 0.15
         return Program(
             self.seed,
             inputs,
             self.lines,
             kept,
-            self.rng.choice((1, 2, 3, 3)),
+            6 if waits else self.rng.choice((1, 2, 3, 3)),
             self.rng.choice(("each", "end", "last")),
             sizes,
             [*self.tags, ("memory budget", str(budget))],
             budget,
+            waits,
         )
 
     def input(self, extents: list[int]) -> Input:
