@@ -1,0 +1,69 @@
+"""Regions that run while the step that they are of is still recorded: FLAMBEAU_EARLY."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+# Each way to drop layers comes for a while, and each fifth step takes another one.
+STEPS = """
+import hashlib, json, random
+import flambeau as torch
+from flambeau import nn
+torch.manual_seed(0)
+draw = random.Random(0)
+layers = nn.ModuleList(nn.Linear(16, 16) for _ in range(3))
+optimizer = torch.optim.AdamW(layers.parameters(), lr=1e-2, fused=True)
+x, target = torch.randn(8, 16), torch.randn(8, 16)
+
+@torch.compile
+def forward(x, used):
+    for i in used:
+        x = torch.relu(layers[i](x)) + x
+    return x
+
+losses = []
+for step in range(60):
+    used = [0, 1, 2]
+    if step > 20 and step % 5 == 0:
+        used.remove(draw.choice(used))
+    loss = nn.functional.mse_loss(forward(x, used), target)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(layers.parameters(), 1.0)
+    optimizer.step()
+    losses.append(loss.item())
+    torch._C._compile_wait()
+bits = b"".join(p.detach().numpy().tobytes() for p in layers.parameters())
+print(json.dumps([losses, hashlib.sha256(bits).hexdigest(), torch._C._compile_stats()]))
+"""
+
+
+def run(**environment: str) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_way_gives_the_same_bits() -> None:
+    never, here, worker = (run(FLAMBEAU_EARLY=way) for way in ("never", "here", "worker"))
+    assert never[2]["regions_early"] == 0
+    assert here[2]["regions_early"] > 100
+    assert here[:2] == never[:2]
+    assert worker[:2] == never[:2]
+
+
+def test_a_way_that_is_none_is_refused() -> None:
+    with pytest.raises(AssertionError, match="FLAMBEAU_EARLY is 'nowhere', expected worker"):
+        run(FLAMBEAU_EARLY="nowhere")
