@@ -104,8 +104,9 @@ bool Follower::numbers_as(const Recording& recording, const Entry& entry, const 
 
 /// Claims the storages of results that are given and new. False, and nothing, if one of them is
 /// another thread's.
-bool Follower::claim_given(const Entry& entry, const AskedRun& run, PendingWork& owner) const {
-  const Recording& recording = known_->recording;
+bool Follower::claim_given(const Recording& recording, const AskedRun& run,
+                           PendingWork& owner) const {
+  const Entry& entry = recording.entries[size_];
   const auto outputs = recording.operands_of(entry.outputs);
   SmallVector<const Storage*, 4> claimed;
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -122,18 +123,24 @@ bool Follower::claim_given(const Entry& entry, const AskedRun& run, PendingWork&
   return true;
 }
 
+bool Follower::claims_next(const Known& known, const AskedRun& run, PendingWork& owner) {
+  const size_t before = storages_.size();
+  if (is_next(known, run, owner) && claim_given(known.recording, run, owner)) return true;
+  for (; storages_.size() > before; storages_.pop_back()) storages_.back()->set_pending(nullptr, 0);
+  return false;
+}
+
 bool Follower::follow(const AskedRun& run, PendingWork& owner) {
   if (size_ == 0) {
     const auto first = std::find_if(recent_.begin(), recent_.end(), [&](const auto& known) {
-      return known->epoch == program_epoch() && is_next(*known, run, owner);
+      return known->epoch == program_epoch() && claims_next(*known, run, owner);
     });
     if (first == recent_.end()) return false;
     begin_following(*first);
-  } else if (!is_next(*known_, run, owner)) {
+  } else if (!claims_next(*known_, run, owner)) {
     return false;
   }
   const Entry& entry = known_->recording.entries[size_];
-  if (!claim_given(entry, run, owner)) return false;
   SmallVector<Tensor, 4> blocks;
   blocks.resize(entry.shape->blocks.size());
   place_results(*entry.shape, run.parameters, run.results, {blocks.data(), blocks.size()});
@@ -215,8 +222,7 @@ Recording Follower::recording_of(const Known& known, Lines& lines) {
 
 Recording Follower::depart(PendingWork& owner) {
   const size_t done = early_.finish(true);
-  Recording recording;
-  if (size_ > 0) recording = recording_of(*known_, lines_);
+  Recording recording = recording_of(*known_, lines_);
   recording.slots.resize(storages_.size());
   recording.storages = std::move(storages_);
   recording.numbers = std::move(numbers_);

@@ -23,12 +23,11 @@ struct AskedRun {
 class Follower {
  public:
   /// True if the run is the next one of a known recording: it is noted, and the results that are
-  /// not defined are given. Else nothing happens but that storages may be claimed, which is as if
-  /// the run was recorded: depart() has to follow.
+  /// not defined are given. Else nothing happens.
   bool follow(const AskedRun& run, PendingWork& owner);
   /// The runs noted so far.
   size_t size() const { return size_; }
-  bool is_following() const { return size_ > 0 || !storages_.empty(); }
+  bool is_following() const { return size_ > 0; }
   /// True if one of them writes the storage of the slot.
   bool writes(int32_t slot) const;
   /// True if they are a whole known recording: what ended it is expected.
@@ -65,7 +64,9 @@ class Follower {
                  PendingWork& owner);
   bool numbers_as(const Recording& recording, const Entry& entry, const AskedRun& run,
                   const PendingWork& owner) const;
-  bool claim_given(const Entry& entry, const AskedRun& run, PendingWork& owner) const;
+  bool claim_given(const Recording& recording, const AskedRun& run, PendingWork& owner) const;
+  /// True if the run is the next one of `known`: its storages are claimed. Else none are.
+  bool claims_next(const Known& known, const AskedRun& run, PendingWork& owner);
   static Recording recording_of(const Known& known, Lines& lines);
   void begin_following(std::shared_ptr<Known> known);
   /// Regions whose runs are all noted start.

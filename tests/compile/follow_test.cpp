@@ -114,6 +114,20 @@ TEST(Follow, ResultsInGivenMemory) {
   EXPECT_EQ(repeated(), before + 2);
 }
 
+TEST(Follow, AViewOfWhatNothingElseTouchesIsNoRun) {
+  auto step = compile([](const Tensor& x, const Tensor& other) {
+    const Tensor y = mul(x, 2);
+    const Tensor view = reshape(other, Ints{4});
+    const Tensor copy = reshape(x.alias({2, 2}, {1, 2}, 0), Ints{4});
+    return add(copy, y);
+  });
+  const Tensor x = numbers({1, 2, 3, 4});
+  for (int round = 0; round < 3; ++round) {
+    const Tensor other = numbers({5, 6, 7, 8}).alias({2, 2}, {2, 1}, 0);
+    EXPECT_THAT(values(step(x, other)), ElementsAre(3, 7, 8, 12));
+  }
+}
+
 TEST(Follow, ProgramsInTurn) {
   auto plus = compile([](const Tensor& x) { return add(exp(x), 1); });
   auto minus = compile([](const Tensor& x) { return sub(tanh(x), 1); });
