@@ -126,20 +126,12 @@ bool EarlyRegions::run_next() noexcept try {
   if (failed_.load(std::memory_order_relaxed) || next == started_.load(std::memory_order_acquire))
     return false;
   const AtWork at_work;
-  run_region(next);
+  run_bound(*recording_, program_->regions[next], *bound_->runs[next], frame_);
   done_.store(next + 1, std::memory_order_relaxed);
   return true;
 } catch (...) {
   failed_.store(true, std::memory_order_relaxed);
   return false;
-}
-
-void EarlyRegions::run_region(size_t number) {
-  const Region& region = program_->regions[number];
-  const BoundRun& run = *bound_->runs[number];
-  RunMemory memory = memory_of(*recording_, region, run, frame_);
-  const RunNumbers numbers = numbers_of(region, frame_);
-  run.run_on({memory.data(), memory.size()}, {numbers.data(), numbers.size()});
 }
 
 }  // namespace flambeau::compiler

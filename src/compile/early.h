@@ -48,7 +48,6 @@ class EarlyRegions final : private BesideWork {
  private:
   void run_beside() noexcept override;
   bool run_next() noexcept;
-  void run_region(size_t number);
 
   const Recording* recording_ = nullptr;
   const Program* program_ = nullptr;

@@ -15,6 +15,36 @@
 namespace flambeau::compiler {
 namespace {
 
+using RunMemory = SmallVector<void*, 16>;
+using RunNumbers = SmallVector<Scalar, 8>;
+
+/// What `run` is given: parameters, results, and room for what it makes.
+RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
+                    const Frame& frame) {
+  RunMemory memory;
+  const auto add = [&](int32_t number, bool write) {
+    if (number < 0) return memory.push_back(nullptr);
+    const Window& window = recording.windows[static_cast<size_t>(number)];
+    const Ref<Storage>& storage = frame.storages[static_cast<size_t>(window.slot)];
+    void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
+    memory.push_back(base == nullptr ? nullptr
+                                     : static_cast<char*>(base) +
+                                           frame.offset_of(window) *
+                                               static_cast<int64_t>(size_of(window.info.dtype)));
+  };
+  for (const int32_t number : region.parameters) add(number, false);
+  for (const int32_t number : region.outputs) add(number, true);
+  memory.resize(memory.size() + run.made.size());
+  return memory;
+}
+
+RunNumbers numbers_of(const Region& region, const Frame& frame) {
+  RunNumbers numbers;
+  for (const int32_t number : region.numbers)
+    numbers.push_back(frame.numbers[static_cast<size_t>(number)]);
+  return numbers;
+}
+
 class Execution {
  public:
   Execution(const Recording& recording, ReadyProgram& ready, const Frame& frame, bool fail_outputs,
@@ -215,7 +245,7 @@ class Execution {
     Donated donated(*this, number);
     if (bound_ != nullptr && bound_->runs[number] != nullptr) {
       if (region.facts) count_region(true);
-      run_bound(region, *bound_->runs[number]);
+      run_bound(recording_, region, *bound_->runs[number], frame_);
       return donated.keep();
     }
     std::shared_ptr<const BoundRun> bound;
@@ -338,12 +368,6 @@ class Execution {
                   {outputs.data(), outputs.size()});
   }
 
-  void run_bound(const Region& region, const BoundRun& run) {
-    RunMemory memory = memory_of(recording_, region, run, frame_);
-    const RunNumbers numbers = numbers_of(region, frame_);
-    run.run_on({memory.data(), memory.size()}, {numbers.data(), numbers.size()});
-  }
-
   /// Regions that are apart: those that are one launch run as one parallel region.
   void run_group(size_t begin, size_t end) {
     LaunchGroup group;
@@ -417,30 +441,11 @@ class Execution {
 
 }  // namespace
 
-RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
-                    const Frame& frame) {
-  RunMemory memory;
-  const auto add = [&](int32_t number, bool write) {
-    if (number < 0) return memory.push_back(nullptr);
-    const Window& window = recording.windows[static_cast<size_t>(number)];
-    const Ref<Storage>& storage = frame.storages[static_cast<size_t>(window.slot)];
-    void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
-    memory.push_back(base == nullptr ? nullptr
-                                     : static_cast<char*>(base) +
-                                           frame.offset_of(window) *
-                                               static_cast<int64_t>(size_of(window.info.dtype)));
-  };
-  for (const int32_t number : region.parameters) add(number, false);
-  for (const int32_t number : region.outputs) add(number, true);
-  memory.resize(memory.size() + run.made.size());
-  return memory;
-}
-
-RunNumbers numbers_of(const Region& region, const Frame& frame) {
-  RunNumbers numbers;
-  for (const int32_t number : region.numbers)
-    numbers.push_back(frame.numbers[static_cast<size_t>(number)]);
-  return numbers;
+void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
+               const Frame& frame) {
+  RunMemory memory = memory_of(recording, region, run, frame);
+  const RunNumbers numbers = numbers_of(region, frame);
+  run.run_on({memory.data(), memory.size()}, {numbers.data(), numbers.size()});
 }
 
 void raise(const RunFailed& failure, const Recording& recording) {

@@ -49,13 +49,9 @@ struct AtWork {
   PendingIgnored settled;
 };
 
-/// What `run` of a region of `recording` is given: parameters, results, and room for what it makes.
-/// Memory that is deferred is taken.
-using RunMemory = SmallVector<void*, 16>;
-RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
-                    const Frame& frame);
-using RunNumbers = SmallVector<Scalar, 8>;
-RunNumbers numbers_of(const Region& region, const Frame& frame);
+/// Repeats `run`, which is of a region of `recording`. Memory that is deferred is taken.
+void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
+               const Frame& frame);
 
 /// A recording's program with what its geometry decides.
 struct ReadyProgram {
