@@ -58,34 +58,71 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
     runs = start.runs;
     plan.starts.push_back(std::move(start));
   }
+  plan.last_uses.resize(recording.slots.size());
+  for (size_t i = 0; i < program.regions.size(); ++i)
+    for (const int32_t slot : program.last_uses[i])
+      plan.last_uses[static_cast<size_t>(slot)] = i + 1;
   return plan;
 }
 
 EarlyWay early_way() {
   static const EarlyWay way = [] {
     const std::string text = setting("FLAMBEAU_EARLY");
-    check<ValueError>(text == "worker" || text == "here" || text == "never", [&] {
-      return concat("settings: FLAMBEAU_EARLY is '", text, "', expected worker, here or never");
+    if (text == "worker") return EarlyWay::Worker;
+    if (text == "here") return EarlyWay::Here;
+    if (text == "late") return EarlyWay::Late;
+    check<ValueError>(text == "never", [&] {
+      return concat("settings: FLAMBEAU_EARLY is '", text,
+                    "', expected worker, here, late or never");
     });
-    return text == "worker" ? EarlyWay::Worker : text == "here" ? EarlyWay::Here : EarlyWay::Never;
+    return EarlyWay::Never;
   }();
   return way;
 }
 
 void EarlyRegions::begin(const Recording& recording, const Program& program,
-                         const BoundProgram& bound, const Frame& frame) {
+                         const BoundProgram& bound, const Frame& frame,
+                         const EarlyRegions* before) {
   recording_ = &recording;
   program_ = &program;
   bound_ = &bound;
   frame_ = frame;
+  memory_.resize(std::max(memory_.size(), program.regions.size()));
+  before_ = before;
+  closed_.store(false, std::memory_order_relaxed);
+  over_.store(false, std::memory_order_relaxed);
 }
 
-void EarlyRegions::start(int64_t cost) {
-  started_.store(started() + 1, std::memory_order_release);
+bool EarlyRegions::start(int64_t cost) try {
+  const size_t next = started();
+  const Region& region = program_->regions[next];
+  for (const auto* windows : {&region.parameters, &region.outputs})
+    for (const int32_t window : *windows)
+      if (window >= 0 && frame_.storages[recording_->slot_of(window)]->is_linked()) return false;
+  {
+    const AtWork at_work;
+    memory_[next] = memory_of(*recording_, region, *bound_->runs[next], frame_);
+  }
+  started_.store(next + 1, std::memory_order_release);
   if (early_way() == EarlyWay::Here) run_next();
-  if (early_way() != EarlyWay::Worker || away_.load(std::memory_order_acquire)) return;
+  if (early_way() != EarlyWay::Worker || away_.load(std::memory_order_acquire)) return true;
   away_.store(true, std::memory_order_relaxed);
   if (!offer_beside(*this, cost)) away_.store(false, std::memory_order_relaxed);
+  return true;
+} catch (const std::exception&) {
+  return false;  // whoever runs it again says why
+}
+
+bool EarlyRegions::close(size_t needed) {
+  const bool late = early_way() == EarlyWay::Late;
+  while (late && done() < needed && run_next()) {
+  }
+  const bool at_work = late || away_.load(std::memory_order_acquire);
+  const size_t ran = done();
+  if (ran < needed || (ran < started() && !at_work)) return false;
+  closed_.store(true, std::memory_order_relaxed);
+  if (ran == started()) set_over();
+  return true;
 }
 
 size_t EarlyRegions::finish(bool all) noexcept {
@@ -112,10 +149,14 @@ size_t EarlyRegions::finish(bool all) noexcept {
 void EarlyRegions::run_beside() noexcept {
   // To be offered again costs more than to wait while the owner goes on.
   for (int idle = 0; idle < kLinger && !stop_.load(std::memory_order_relaxed); ++idle) {
-    if (run_next())
+    if (run_next()) {
       idle = 0;
-    else
+    } else if (closed_.load(std::memory_order_relaxed) && done() == started()) {
+      set_over();
+      break;
+    } else {
       _mm_pause();
+    }
   }
   away_.store(false, std::memory_order_release);
 }
@@ -125,8 +166,10 @@ bool EarlyRegions::run_next() noexcept try {
   const size_t next = done_.load(std::memory_order_relaxed);
   if (failed_.load(std::memory_order_relaxed) || next == started_.load(std::memory_order_acquire))
     return false;
+  if (before_ != nullptr && !before_->is_over()) return false;
+  before_ = nullptr;
   const AtWork at_work;
-  run_bound(*recording_, program_->regions[next], *bound_->runs[next], frame_);
+  run_bound(program_->regions[next], *bound_->runs[next], memory_[next], frame_.numbers);
   done_.store(next + 1, std::memory_order_relaxed);
   return true;
 } catch (...) {

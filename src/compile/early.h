@@ -18,7 +18,8 @@ struct EarlyPlan {
     SmallVector<int32_t, 4> unseen{};  ///< nobody sees these slots
     int64_t cost = 0;                  ///< of the region, in nanoseconds
   };
-  std::vector<Start> starts;  ///< per region, as far as they may start early and are worth it
+  std::vector<Start> starts;      ///< per region, as far as they may start early and are worth it
+  std::vector<size_t> last_uses;  ///< per slot: the regions up to the last one that touches it
   /// Entries that the program drops, ascending. Nobody sees what those write that are recorded when
   /// a region starts: they may have read what is gone then.
   std::vector<size_t> dropped;
@@ -26,8 +27,9 @@ struct EarlyPlan {
 EarlyPlan early_plan_of(const Recording& recording, const Program& program,
                         const BoundProgram& bound);
 
-/// FLAMBEAU_EARLY. ValueError for another value.
-enum class EarlyWay : uint8_t { Worker, Here, Never };
+/// FLAMBEAU_EARLY: on a worker; where they start, on the thread itself; not before somebody asks
+/// for what they write; or not at all. ValueError for another value.
+enum class EarlyWay : uint8_t { Worker, Here, Late, Never };
 EarlyWay early_way();
 
 /// The first regions of a program, which run in order on a worker of the pool while their owner
@@ -35,15 +37,24 @@ EarlyWay early_way();
 class EarlyRegions final : private BesideWork {
  public:
   /// What they are of must live until finish(). The storages and numbers that a region needs need
-  /// not be there before it starts.
+  /// not be there before it starts, nor are the storages used afterwards. None runs before
+  /// `before`, if there is one, is over.
   void begin(const Recording& recording, const Program& program, const BoundProgram& bound,
-             const Frame& frame);
-  /// One more may run.
-  void start(int64_t cost);
+             const Frame& frame, const EarlyRegions* before = nullptr);
+  /// One more may run. False, and it does not, if it has no memory, or touches what is computed
+  /// again at times.
+  bool start(int64_t cost);
   size_t started() const { return started_.load(std::memory_order_relaxed); }
+  /// What these have written is there.
+  size_t done() const { return done_.load(std::memory_order_acquire); }
+  /// No more will start. False if nobody is at those that have not run; `needed` have.
+  bool close(size_t needed);
   /// No worker is at it afterwards. Those that have not begun run now if `all`. How many have
   /// happened: where one fails, it and those behind it have not.
   size_t finish(bool all) noexcept;
+  /// Nothing of what they are of will run any more: all has, or its owner has said so.
+  bool is_over() const { return over_.load(std::memory_order_acquire); }
+  void set_over() { over_.store(true, std::memory_order_release); }
 
  private:
   void run_beside() noexcept override;
@@ -53,11 +64,17 @@ class EarlyRegions final : private BesideWork {
   const Program* program_ = nullptr;
   const BoundProgram* bound_ = nullptr;
   Frame frame_{};
+  // The thread that owns the storages asks for their memory: what lies beside that is written
+  // often.
+  std::vector<RunMemory> memory_;         ///< per region that has started
+  const EarlyRegions* before_ = nullptr;  ///< for whoever runs regions
   // Apart: what the owner writes, and what the worker does.
   alignas(64) std::atomic<size_t> started_{0};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> closed_{false};
   alignas(64) std::atomic<size_t> done_{0};
   std::atomic<bool> failed_{false};
+  std::atomic<bool> over_{false};
   std::atomic<bool> away_{false};  ///< offered to the pool, or run by it
 };
 

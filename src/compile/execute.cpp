@@ -15,33 +15,11 @@
 namespace flambeau::compiler {
 namespace {
 
-using RunMemory = SmallVector<void*, 16>;
 using RunNumbers = SmallVector<Scalar, 8>;
 
-/// What `run` is given: parameters, results, and room for what it makes.
-RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
-                    const Frame& frame) {
-  RunMemory memory;
-  const auto add = [&](int32_t number, bool write) {
-    if (number < 0) return memory.push_back(nullptr);
-    const Window& window = recording.windows[static_cast<size_t>(number)];
-    const Ref<Storage>& storage = frame.storages[static_cast<size_t>(window.slot)];
-    void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
-    memory.push_back(base == nullptr ? nullptr
-                                     : static_cast<char*>(base) +
-                                           frame.offset_of(window) *
-                                               static_cast<int64_t>(size_of(window.info.dtype)));
-  };
-  for (const int32_t number : region.parameters) add(number, false);
-  for (const int32_t number : region.outputs) add(number, true);
-  memory.resize(memory.size() + run.made.size());
-  return memory;
-}
-
-RunNumbers numbers_of(const Region& region, const Frame& frame) {
+RunNumbers numbers_of(const Region& region, std::span<const Scalar> all) {
   RunNumbers numbers;
-  for (const int32_t number : region.numbers)
-    numbers.push_back(frame.numbers[static_cast<size_t>(number)]);
+  for (const int32_t number : region.numbers) numbers.push_back(all[static_cast<size_t>(number)]);
   return numbers;
 }
 
@@ -245,7 +223,8 @@ class Execution {
     Donated donated(*this, number);
     if (bound_ != nullptr && bound_->runs[number] != nullptr) {
       if (region.facts) count_region(true);
-      run_bound(recording_, region, *bound_->runs[number], frame_);
+      const BoundRun& run = *bound_->runs[number];
+      run_bound(region, run, memory_of(recording_, region, run, frame_), frame_.numbers);
       return donated.keep();
     }
     std::shared_ptr<const BoundRun> bound;
@@ -345,7 +324,7 @@ class Execution {
                 std::shared_ptr<const BoundRun>& bound) {
     const auto parameters = tensors(region.parameters);
     auto outputs = tensors(region.outputs);
-    const RunNumbers numbers = numbers_of(region, frame_);
+    const RunNumbers numbers = numbers_of(region, frame_.numbers);
     const Ints integers = values_of(recording_, region.integers);
     flambeau::run_into(bound, form, {parameters.data(), parameters.size()},
                        {numbers.data(), numbers.size()}, {integers.data(), integers.size()},
@@ -384,7 +363,7 @@ class Execution {
       together.push_back(i);
       if (region.facts) count_region(true);
       const RunMemory memory = memory_of(recording_, region, *run, frame_);
-      const RunNumbers numbers = numbers_of(region, frame_);
+      const RunNumbers numbers = numbers_of(region, frame_.numbers);
       group.add(run->launches[0], memory.data(), {numbers.data(), numbers.size()});
     }
     group.run();
@@ -441,11 +420,29 @@ class Execution {
 
 }  // namespace
 
-void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
-               const Frame& frame) {
-  RunMemory memory = memory_of(recording, region, run, frame);
-  const RunNumbers numbers = numbers_of(region, frame);
-  run.run_on({memory.data(), memory.size()}, {numbers.data(), numbers.size()});
+RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
+                    const Frame& frame) {
+  RunMemory memory;
+  const auto add = [&](int32_t number, bool write) {
+    if (number < 0) return memory.push_back(nullptr);
+    const Window& window = recording.windows[static_cast<size_t>(number)];
+    const Ref<Storage>& storage = frame.storages[static_cast<size_t>(window.slot)];
+    void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
+    memory.push_back(base == nullptr ? nullptr
+                                     : static_cast<char*>(base) +
+                                           frame.offset_of(window) *
+                                               static_cast<int64_t>(size_of(window.info.dtype)));
+  };
+  for (const int32_t number : region.parameters) add(number, false);
+  for (const int32_t number : region.outputs) add(number, true);
+  memory.resize(memory.size() + run.made.size());
+  return memory;
+}
+
+void run_bound(const Region& region, const BoundRun& run, RunMemory memory,
+               std::span<const Scalar> numbers) {
+  const RunNumbers own = numbers_of(region, numbers);
+  run.run_on({memory.data(), memory.size()}, {own.data(), own.size()});
 }
 
 void raise(const RunFailed& failure, const Recording& recording) {

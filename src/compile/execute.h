@@ -49,9 +49,14 @@ struct AtWork {
   PendingIgnored settled;
 };
 
-/// Repeats `run`, which is of a region of `recording`. Memory that is deferred is taken.
-void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
-               const Frame& frame);
+/// What `run`, which is of a region of `recording`, is given: parameters, results, and room for
+/// what it makes. Memory that is deferred is taken.
+using RunMemory = SmallVector<void*, 16>;
+RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
+                    const Frame& frame);
+/// Repeats it.
+void run_bound(const Region& region, const BoundRun& run, RunMemory memory,
+               std::span<const Scalar> numbers);
 
 /// A recording's program with what its geometry decides.
 struct ReadyProgram {

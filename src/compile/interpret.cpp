@@ -30,9 +30,8 @@ void store(const ir::ArrayValue& array, const Tensor& tensor) {
 /// Runs as ever, which places the results, and then writes what the interpreter gives.
 class Interpreter final : public RunSink {
  public:
-  bool take(const Executable& executable, std::span<const Tensor> parameters,
-            std::span<const Scalar> numbers, std::span<const int64_t> integers,
-            std::span<Tensor> results) override {
+  bool take(const PlanRun& run) override {
+    const auto& [executable, parameters, numbers, integers, results] = run;
     // A host kernel is its own definition.
     if (host_program_of(executable) != nullptr) return false;
     std::vector<ir::ArrayValue> arrays;

@@ -116,7 +116,12 @@ void Recorder::install(bool on) {
 
 void Recorder::enter(const Options& options) {
   if (depth_ == 0) {
-    flush("a compiled function is entered");
+    const auto is_new_here = [&] {
+      const std::lock_guard lock(mutex_);
+      return is_new();
+    };
+    // A tail goes on beside it.
+    if (run_sink() != nullptr && !is_new_here()) flush("a compiled function is entered");
     install(true);
   } else {
     outer_options_.push_back(options_);
@@ -141,9 +146,37 @@ bool Recorder::touches(const Tensor& tensor) {
   return false;
 }
 
-bool Recorder::take(const Executable& executable, std::span<const Tensor> parameters,
-                    std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                    std::span<Tensor> results) {
+void Recorder::pass_tail(std::span<const Tensor> parameters, std::span<const Tensor> results) {
+  const auto is_of_tail = [&](const Tensor& tensor) {
+    return tensor.defined() && tensor->storage->pending() == this &&
+           tensor->storage->pending_slot() == Recording::kRunning;
+  };
+  const auto touches_it = [&] {
+    return std::any_of(parameters.begin(), parameters.end(), is_of_tail) ||
+           std::any_of(results.begin(), results.end(), is_of_tail);
+  };
+  const auto ends = [&] {
+    const std::lock_guard lock(mutex_);
+    return follower_.is_tail_over() || (depth_ == 0 && touches_it());
+  };
+  if (ends()) end_tail();
+}
+
+void Recorder::end_tail() {
+  if (!follower_.has_tail()) return;
+  Done done;
+  run_outside(done.recording, [&] {
+    const std::lock_guard lock(mutex_);
+    const AtWork at_work;
+    if (follower_.has_tail()) follower_.end_tail(done.recording, done.lines);
+  });
+  reuse(done);
+}
+
+bool Recorder::take(const PlanRun& run) {
+  const auto& [executable, parameters, numbers, integers, results] = run;
+  if (follower_.has_tail()) [[unlikely]]
+    pass_tail(parameters, results);
   bool touched = false;
   for (const Tensor& tensor : parameters) touched |= touches(tensor);
   for (const Tensor& tensor : results) touched |= touches(tensor);
@@ -158,9 +191,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
   const bool exported = std::any_of(results.begin(), results.end(), is_shared);
   if (capture_ == nullptr && !shared && !exported) {
     const std::lock_guard lock(mutex_);
-    if (recording_.is_unused() &&
-        follower_.follow({executable, parameters, numbers, integers, results, options_}, *this))
-      return true;
+    if (recording_.is_unused() && follower_.follow(run, options_, *this)) return true;
   }
   const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   if (shape->runs_at_once) {
@@ -180,6 +211,7 @@ bool Recorder::take(const Executable& executable, std::span<const Tensor> parame
       std::none_of(given.begin(), given.end(), [](bool is_given) { return is_given; }))
     return true;  // views alone
 
+  end_tail();
   std::span<const Tensor> inputs = parameters;
   SmallVector<Tensor, 4> copies;
   if (capture_ == nullptr && shared) {
@@ -214,6 +246,7 @@ void Recorder::uninstall_if_idle() {
 void Recorder::flush(std::string_view why) {
   if (run_sink() == nullptr) return;
   const AtEnd at_end{*this};
+  end_tail();
   Done done;
   run_outside(done.recording, [&] {
     std::string ended = reason(why);
@@ -226,6 +259,11 @@ void Recorder::flush(std::string_view why) {
 void Recorder::flush_or_keep() noexcept {
   if (run_sink() == nullptr) return;
   const AtEnd at_end{*this};
+  try {
+    end_tail();
+  } catch (const Error&) {  // what was not computed says so
+    static_cast<void>(0);
+  }
   Done done;
   wait_outside([&] {
     const std::lock_guard lock(mutex_);
@@ -276,18 +314,32 @@ bool Recorder::is_idle() {
 void Recorder::settle(const Storage& storage, bool write) {
   if (capture_ != nullptr && run_sink() == this) return settle_in_capture(storage, write);
   const AtEnd at_end{*this};
+  // Another thread's recorder may have one again by then.
+  for (bool again = true; again;) {
+    end_tail();
+    again = !settle_without_tail(storage, write);
+  }
+}
+
+bool Recorder::settle_without_tail(const Storage& storage, bool write) {
   Done done;
+  bool settled = true;
   run_outside(done.recording, [&] {
     std::string ended = reason(write ? "memory is written outside of it" : "a value is read");
     const std::lock_guard lock(mutex_);
-    if (storage.pending() != this) return;
+    settled = !follower_.has_tail();
+    if (!settled || storage.pending() != this) return;
     const auto is_written = [&] {
       const int slot = storage.pending_slot();
       return follower_.is_following() ? follower_.writes(slot)
                                       : recording_.slots[static_cast<size_t>(slot)].written;
     };
     if (!write && !is_written()) return;
-    if (follower_.is_at_end()) return run_locked(done, std::move(ended));
+    if (follower_.is_at_end()) {
+      const bool may_leave = !write && run_sink() == this;
+      if (may_leave && follower_.leave_tail(storage.pending_slot(), *this)) return;
+      return run_locked(done, std::move(ended));
+    }
     stop_following();
     // What ran early is there, and what is left has other numbers.
     if (storage.pending() != this || (!write && !is_written())) return;
@@ -300,6 +352,7 @@ void Recorder::settle(const Storage& storage, bool write) {
       run_locked(done, std::move(ended));
   });
   reuse(done);
+  return settled;
 }
 
 void Recorder::run_slice(int32_t slot, Done& done, std::string ended) {
@@ -370,6 +423,7 @@ void Recorder::end_capture(FunctionRef<void(Recording&)> take) {
 }
 
 void Recorder::look_at_recording(FunctionRef<void(const Recording&)> look) {
+  end_tail();
   const std::lock_guard lock(mutex_);
   stop_following();
   look(recording_);

@@ -39,9 +39,7 @@ class Recorder final : public RunSink, public PendingWork {
   /// Calls look(recording), which nobody changes meanwhile.
   void look_at_recording(FunctionRef<void(const Recording&)> look);
 
-  bool take(const Executable& executable, std::span<const Tensor> parameters,
-            std::span<const Scalar> numbers, std::span<const int64_t> integers,
-            std::span<Tensor> results) override;
+  bool take(const PlanRun& run) override;
   void check_values(const PreparedCall& call, FunctionRef<void()> check) override;
   void key_drawn(const Generator& generator, uint64_t key) override;
   void draws_on_host(std::string_view op) override;
@@ -59,11 +57,18 @@ class Recorder final : public RunSink, public PendingWork {
   bool touches(const Tensor& tensor);
   /// Runs what is recorded.
   void run_locked(Done& done, std::string ended, OnFailure on_failure = OnFailure::Drop);
+  /// False, and nothing happens, where there is a tail.
+  bool settle_without_tail(const Storage& storage, bool write);
   void settle_in_capture(const Storage& storage, bool write);
   void run_slice(int32_t slot, Done& done, std::string ended);
   /// What was compared with a known recording becomes recorded.
   void stop_following();
-  bool is_empty() const { return recording_.empty() && follower_.size() == 0; }
+  /// Before a run is recorded: the tail of the recording before it ends if it is through, or the
+  /// run is not recorded and touches it.
+  void pass_tail(std::span<const Tensor> parameters, std::span<const Tensor> results);
+  void end_tail();
+  bool is_new() const { return recording_.empty() && follower_.size() == 0; }
+  bool is_empty() const { return is_new() && !follower_.has_tail(); }
   bool depends_on_call(int32_t slot) const;
   bool is_source(int32_t slot) const;
   /// RuntimeError while a call is captured.

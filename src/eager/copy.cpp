@@ -60,7 +60,7 @@ bool copy_by_program(const Tensor& from, const Tensor& to) {
     program = entry;
   }
   Tensor result = to;
-  return run_sink()->take(*program, {&from, 1}, {}, {}, {&result, 1});
+  return run_sink()->take({*program, {&from, 1}, {}, {}, {&result, 1}});
 }
 
 /// A copy as its kernel sees it: sizes and strides of the axes that have several elements.

@@ -288,7 +288,7 @@ void run_into(std::shared_ptr<const BoundRun>& bound, const Executable& executab
   if (runs_without_memory(parameters, results)) [[unlikely]]
     return run_shapes(executable, parameters, integers, results);
   if (sink_of_thread != nullptr) [[unlikely]]
-    if (sink_of_thread->take(executable, parameters, numbers, integers, results)) return;
+    if (sink_of_thread->take({executable, parameters, numbers, integers, results})) return;
   if (executable.is_complex) [[unlikely]]
     return run_complex(bound, executable, parameters, numbers, integers, results);
   run_plan(bound, executable, parameters, numbers, integers, results);

@@ -93,14 +93,21 @@ class RunLabel {
   static thread_local constinit std::string_view innermost;
 };
 
+/// What a run is given. Results that are defined are written in place, the others are made.
+struct PlanRun {
+  const Executable& executable;
+  std::span<const Tensor> parameters;
+  std::span<const Scalar> numbers;
+  std::span<const int64_t> integers;
+  std::span<Tensor> results;
+};
+
 /// Where runs go before they run (compile/recorder.h).
 class RunSink {
  public:
   virtual ~RunSink() = default;
   /// Takes over a run, and gives the results that are not defined, or declines: it runs now.
-  virtual bool take(const Executable& executable, std::span<const Tensor> parameters,
-                    std::span<const Scalar> numbers, std::span<const int64_t> integers,
-                    std::span<Tensor> results) = 0;
+  virtual bool take(const PlanRun& run) = 0;
   /// A call looks at the values of its arguments before it runs; `check` does that.
   virtual void check_values(const PreparedCall& /*call*/, FunctionRef<void()> check) { check(); }
   /// A call drew the key of its random numbers.

@@ -9,15 +9,6 @@
 
 namespace flambeau {
 
-/// What a run is given. Results that are defined are written in place, the others are made.
-struct PlanRun {
-  const Executable& executable;
-  std::span<const Tensor> parameters;
-  std::span<const Scalar> numbers;
-  std::span<const int64_t> integers;
-  std::span<Tensor> results;
-};
-
 /// Runs it; notes in `record`, if given, what it does. Where a kernel is missing, asks for those of
 /// the steps behind it, too, before it throws KernelMissing.
 void run_steps(const PlanRun& given, BoundRun* record = nullptr);

@@ -96,6 +96,10 @@ class Storage final : public Intrusive {
   /// that is read for it, is written. Nothing for memory that others see or that is not ready.
   void set_recomputation(std::shared_ptr<const Recomputation> how) const;
   bool is_derived() const { return (state_.load(std::memory_order_acquire) & kDerived) != 0; }
+  /// It can be computed again, or is read where others are.
+  bool is_linked() const {
+    return (state_.load(std::memory_order_acquire) & (kDerived | kSource)) != 0;
+  }
   /// Gives the memory back if it can be computed again, which the next use does, and what writes a
   /// storage that is read for it. False, and nothing, where others than the caller's one reference
   /// and recomputations hold the storage.
