@@ -101,7 +101,7 @@ bool EarlyRegions::start(int64_t cost) try {
       if (window >= 0 && frame_.storages[recording_->slot_of(window)]->is_linked()) return false;
   {
     const AtWork at_work;
-    memory_[next] = memory_of(*recording_, region, *bound_->runs[next], frame_);
+    set_memory(memory_[next], *recording_, region, *bound_->runs[next], frame_);
   }
   started_.store(next + 1, std::memory_order_release);
   if (early_way() == EarlyWay::Here) run_next();

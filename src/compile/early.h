@@ -68,12 +68,12 @@ class EarlyRegions final : private BesideWork {
   // often.
   std::vector<RunMemory> memory_;         ///< per region that has started
   const EarlyRegions* before_ = nullptr;  ///< for whoever runs regions
-  // Apart: what the owner writes, and what the worker does.
+  // Apart: what the owner writes, what the worker does, and what either does rarely.
   alignas(64) std::atomic<size_t> started_{0};
   std::atomic<bool> stop_{false};
   std::atomic<bool> closed_{false};
   alignas(64) std::atomic<size_t> done_{0};
-  std::atomic<bool> failed_{false};
+  alignas(64) std::atomic<bool> failed_{false};
   std::atomic<bool> over_{false};
   std::atomic<bool> away_{false};  ///< offered to the pool, or run by it
 };

@@ -224,7 +224,9 @@ class Execution {
     if (bound_ != nullptr && bound_->runs[number] != nullptr) {
       if (region.facts) count_region(true);
       const BoundRun& run = *bound_->runs[number];
-      run_bound(region, run, memory_of(recording_, region, run, frame_), frame_.numbers);
+      RunMemory memory;
+      set_memory(memory, recording_, region, run, frame_);
+      run_bound(region, run, memory, frame_.numbers);
       return donated.keep();
     }
     std::shared_ptr<const BoundRun> bound;
@@ -362,7 +364,8 @@ class Execution {
       }
       together.push_back(i);
       if (region.facts) count_region(true);
-      const RunMemory memory = memory_of(recording_, region, *run, frame_);
+      RunMemory memory;
+      set_memory(memory, recording_, region, *run, frame_);
       const RunNumbers numbers = numbers_of(region, frame_.numbers);
       group.add(run->launches[0], memory.data(), {numbers.data(), numbers.size()});
     }
@@ -420,14 +423,14 @@ class Execution {
 
 }  // namespace
 
-RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
-                    const Frame& frame) {
-  RunMemory memory;
+void set_memory(RunMemory& memory, const Recording& recording, const Region& region,
+                const BoundRun& run, const Frame& frame) {
+  memory.clear();
   const auto add = [&](int32_t number, bool write) {
     if (number < 0) return memory.push_back(nullptr);
     const Window& window = recording.windows[static_cast<size_t>(number)];
-    const Ref<Storage>& storage = frame.storages[static_cast<size_t>(window.slot)];
-    void* const base = write ? storage->data() : const_cast<void*>(storage->readable_data());
+    const Storage& storage = *frame.storages[static_cast<size_t>(window.slot)];
+    void* const base = write ? storage.data() : const_cast<void*>(storage.readable_data());
     memory.push_back(base == nullptr ? nullptr
                                      : static_cast<char*>(base) +
                                            frame.offset_of(window) *
@@ -436,10 +439,9 @@ RunMemory memory_of(const Recording& recording, const Region& region, const Boun
   for (const int32_t number : region.parameters) add(number, false);
   for (const int32_t number : region.outputs) add(number, true);
   memory.resize(memory.size() + run.made.size());
-  return memory;
 }
 
-void run_bound(const Region& region, const BoundRun& run, RunMemory memory,
+void run_bound(const Region& region, const BoundRun& run, RunMemory& memory,
                std::span<const Scalar> numbers) {
   const RunNumbers own = numbers_of(region, numbers);
   run.run_on({memory.data(), memory.size()}, {own.data(), own.size()});

@@ -52,10 +52,10 @@ struct AtWork {
 /// What `run`, which is of a region of `recording`, is given: parameters, results, and room for
 /// what it makes. Memory that is deferred is taken.
 using RunMemory = SmallVector<void*, 16>;
-RunMemory memory_of(const Recording& recording, const Region& region, const BoundRun& run,
-                    const Frame& frame);
+void set_memory(RunMemory& memory, const Recording& recording, const Region& region,
+                const BoundRun& run, const Frame& frame);
 /// Repeats it.
-void run_bound(const Region& region, const BoundRun& run, RunMemory memory,
+void run_bound(const Region& region, const BoundRun& run, RunMemory& memory,
                std::span<const Scalar> numbers);
 
 /// A recording's program with what its geometry decides.
