@@ -180,6 +180,7 @@ void add_compile(nb::module_& module) {
     result["regions_one_by_one"] = stats.one_by_one;
     result["recordings_repeated"] = stats.repeated;
     result["regions_early"] = stats.early;
+    result["tails"] = stats.tails;
     return result;
   });
 }

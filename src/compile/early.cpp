@@ -18,6 +18,22 @@ constexpr int64_t kMostCost = 200'000;
 constexpr int kLinger = 1'000;  // looks of a worker that has nothing to do
 constexpr int kSpins = 10'000;  // before a thread that waits lets others run
 
+EarlyWay way_of_setting() {
+  const std::string text = setting("FLAMBEAU_EARLY");
+  if (text == "worker") return EarlyWay::Worker;
+  if (text == "here") return EarlyWay::Here;
+  if (text == "late") return EarlyWay::Late;
+  check<ValueError>(text == "never", [&] {
+    return concat("settings: FLAMBEAU_EARLY is '", text, "', expected worker, here, late or never");
+  });
+  return EarlyWay::Never;
+}
+
+std::atomic<EarlyWay>& way() {
+  static std::atomic<EarlyWay> way = way_of_setting();
+  return way;
+}
+
 }  // namespace
 
 EarlyPlan early_plan_of(const Recording& recording, const Program& program,
@@ -65,20 +81,8 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
   return plan;
 }
 
-EarlyWay early_way() {
-  static const EarlyWay way = [] {
-    const std::string text = setting("FLAMBEAU_EARLY");
-    if (text == "worker") return EarlyWay::Worker;
-    if (text == "here") return EarlyWay::Here;
-    if (text == "late") return EarlyWay::Late;
-    check<ValueError>(text == "never", [&] {
-      return concat("settings: FLAMBEAU_EARLY is '", text,
-                    "', expected worker, here, late or never");
-    });
-    return EarlyWay::Never;
-  }();
-  return way;
-}
+EarlyWay early_way() { return way().load(std::memory_order_relaxed); }
+void set_early_way(EarlyWay wanted) { way() = wanted; }
 
 void EarlyRegions::begin(const Recording& recording, const Program& program,
                          const BoundProgram& bound, const Frame& frame,

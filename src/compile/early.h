@@ -31,6 +31,7 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
 /// for what they write; or not at all. ValueError for another value.
 enum class EarlyWay : uint8_t { Worker, Here, Late, Never };
 EarlyWay early_way();
+void set_early_way(EarlyWay way);  ///< for tests: while nothing is recorded
 
 /// The first regions of a program, which run in order on a worker of the pool while their owner
 /// goes on.

@@ -88,10 +88,12 @@ class Execution {
     program_ = ready_.program.get();
     bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
+    int64_t merged = 0;
     for (size_t i = 0; i < first_; ++i) {
       done_[i] = true;
-      if (program_->regions[i].facts) count_region(true);
+      if (program_->regions[i].facts) ++merged;
     }
+    count_regions(true, merged);
     // Other memory than the program's own may belong to somebody else, too.
     for (const Program::Donation& donation : program_->donations) {
       const Ref<Storage>& from = storage_of(window(donation.from));
@@ -222,7 +224,7 @@ class Execution {
     merged_ = true;
     Donated donated(*this, number);
     if (bound_ != nullptr && bound_->runs[number] != nullptr) {
-      if (region.facts) count_region(true);
+      if (region.facts) count_regions(true);
       const BoundRun& run = *bound_->runs[number];
       RunMemory memory;
       set_memory(memory, recording_, region, run, frame_);
@@ -245,7 +247,7 @@ class Execution {
         run_alone(region_of(recording_, entry), once);
       }
     }
-    if (region.facts) count_region(merged_);
+    if (region.facts) count_regions(merged_);
     if (bound == nullptr || !bound->possible) return;
     // Others may use what is bound: this goes on with a copy.
     if (fresh_ == nullptr) fresh_ = std::make_shared<BoundProgram>(*bound_);
@@ -363,7 +365,7 @@ class Execution {
         continue;
       }
       together.push_back(i);
-      if (region.facts) count_region(true);
+      if (region.facts) count_regions(true);
       RunMemory memory;
       set_memory(memory, recording_, region, *run, frame_);
       const RunNumbers numbers = numbers_of(region, frame_.numbers);

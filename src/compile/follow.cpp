@@ -275,12 +275,17 @@ Recording Follower::left_of(Recording recording, size_t done, PendingWork& owner
   return rest;
 }
 
-void Follower::run(Recording& done, Lines& lines, PendingWork& owner, OnFailure on_failure) {
+/// What is noted is to run; nothing of it is noted any more.
+void Follower::begin_running(PendingWork& owner) {
   count_run(true);
   may_start_ = false;
   size_ = unseen_ = 0;
   for (const Ref<Storage>& storage : now_.storages)
     storage->set_pending(&owner, Recording::kRunning);
+}
+
+void Follower::run(Recording& done, Lines& lines, PendingWork& owner, OnFailure on_failure) {
+  begin_running(owner);
   run(now_, done, lines, on_failure);
 }
 
@@ -318,11 +323,8 @@ bool Follower::leave_tail(int32_t slot, PendingWork& owner) {
   int64_t cost = 0;
   for (const EarlyPlan::Start& start : rest) cost += start.cost;
   if (cost > kMostTail || !now_.early->close(needed)) return false;
-  count_run(true);
-  may_start_ = false;
-  size_ = unseen_ = 0;
-  for (const Ref<Storage>& storage : now_.storages)
-    storage->set_pending(&owner, Recording::kRunning);
+  begin_running(owner);
+  count_tail();
   Ref<Storage>& ready = now_.storages[static_cast<size_t>(slot)];
   ready->set_pending(nullptr, 0);
   ready = nullptr;

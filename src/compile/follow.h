@@ -70,6 +70,7 @@ class Follower {
     Lines lines{};
     std::unique_ptr<EarlyRegions> early = std::make_unique<EarlyRegions>();
   };
+  void begin_running(PendingWork& owner);
   void run(Noted& noted, Recording& done, Lines& lines, OnFailure on_failure);
   void unclaim(const Storage& storage, PendingWork& owner) const;
   bool claims_as(const Recording& recording, int32_t window, const Tensor& tensor,

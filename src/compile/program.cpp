@@ -259,6 +259,7 @@ std::atomic<int64_t> merged_regions = 0;
 std::atomic<int64_t> divided_regions = 0;
 std::atomic<int64_t> repeated_runs = 0;
 std::atomic<int64_t> early_regions = 0;
+std::atomic<int64_t> tails = 0;
 
 }  // namespace
 
@@ -297,7 +298,7 @@ std::shared_ptr<const Program> program_of(const Recording& recording) {
 }
 
 ProgramStats program_stats() {
-  return {runs, made, bound, merged_regions, divided_regions, repeated_runs, early_regions};
+  return {runs, made, bound, merged_regions, divided_regions, repeated_runs, early_regions, tails};
 }
 
 void count_run(bool repeated) {
@@ -305,9 +306,12 @@ void count_run(bool repeated) {
   if (repeated) ++repeated_runs;
 }
 
-void count_region(bool merged) { ++(merged ? merged_regions : divided_regions); }
+void count_regions(bool merged, int64_t regions) {
+  (merged ? merged_regions : divided_regions) += regions;
+}
 
 void count_early(size_t regions) { early_regions += static_cast<int64_t>(regions); }
+void count_tail() { ++tails; }
 
 std::vector<CachedProgram> cached_programs() { return cache().all(); }
 void add_program(const Hash128& key, std::shared_ptr<const Program> program) {

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <functional>
 #include <random>
@@ -163,12 +164,7 @@ class Script {
   /// `cut`: from there on another seed decides.
   static std::vector<Tensor> run(unsigned seed, int length, int cut, unsigned other) {
     std::mt19937 random(seed);
-    std::vector<Tensor> live;
-    for (int i = 0; i < 3; ++i) {
-      live.push_back(Tensor::empty({4, 4}));
-      for (int64_t k = 0; k < 16; ++k)
-        live.back().data<float>()[k] = static_cast<float>(static_cast<int>(k) * (i + 1) % 7 - 3);
-    }
+    std::vector<Tensor> live = begin();
     auto call = [&] {
       for (int i = 0; i < length; ++i) {
         if (i == cut) random.seed(other);
@@ -183,7 +179,15 @@ class Script {
   }
   static inline bool compiled = false;
 
- private:
+  static std::vector<Tensor> begin() {
+    std::vector<Tensor> live;
+    for (int i = 0; i < 3; ++i) {
+      live.push_back(Tensor::empty({4, 4}));
+      for (int64_t k = 0; k < 16; ++k)
+        live.back().data<float>()[k] = static_cast<float>(static_cast<int>(k) * (i + 1) % 7 - 3);
+    }
+    return live;
+  }
   static void step(std::mt19937& random, std::vector<Tensor>& live) {
     const auto draw = [&](size_t below) { return static_cast<size_t>(random() % below); };
     const Tensor a = live[draw(live.size())];
@@ -266,6 +270,130 @@ void expect_same_bits(unsigned first, unsigned end) {
 }
 
 TEST(Early, ScriptsThatTurnAwayAnywhereHaveEagersBits) { expect_same_bits(0, 40); }
+
+/// Steps of a script that change what they share; after each one value is read, mostly, and
+/// something else happens at times.
+class Loop {
+ public:
+  static std::vector<double> run(unsigned seed, bool compiled) {
+    std::mt19937 random(seed);
+    const int length = 4 + static_cast<int>(random() % 20);
+    std::vector<Tensor> state = Script::begin();
+    std::vector<double> log;
+    std::vector<Tensor> live;
+    for (int round = 0; round < 40; ++round) {
+      const int cut = round > 12 && random() % 8 == 0 ? static_cast<int>(random() % 8) : length;
+      std::mt19937 script(seed);
+      live = state;
+      const auto step = [&] {
+        for (int i = 0; i < length; ++i) {
+          if (i == cut) script.seed(static_cast<unsigned>(round));
+          Script::step(script, live);
+        }
+        mul_(state[0], 0.25);
+        add_(state[0], tanh(live.back()));
+      };
+      if (compiled)
+        compile(step)();
+      else
+        step();
+      happen(random, state, live, log);
+      if (round == 6) wait_for_compiler();
+    }
+    for (const Tensor& tensor : state)
+      for (const float value : values(tensor)) log.push_back(value);
+    return log;
+  }
+
+ private:
+  static void happen(std::mt19937& random, std::vector<Tensor>& state, std::vector<Tensor>& live,
+                     std::vector<double>& log) {
+    const auto draw = [&](size_t below) { return static_cast<size_t>(random() % below); };
+    const auto read = [&](const Tensor& tensor) {
+      log.push_back(tensor.alias({}, {}, static_cast<int64_t>(draw(16))).item().to_double());
+    };
+    read(live[0]);
+    switch (draw(12)) {
+      case 0:
+        read(live[draw(live.size())]);
+        break;
+      case 1:
+        read(tanh(state[draw(3)]));  // by itself
+        break;
+      case 2:
+        mul_(state[draw(3)], 0.5);
+        break;
+      case 3:
+        state[draw(3)].data<float>()[draw(16)] = 1;
+        break;
+      case 4:
+        state[draw(3)] = add(state[draw(3)], 1);
+        break;
+      case 5:
+        live.clear();
+        break;
+      case 6:
+        set_num_threads(get_num_threads() == 1 ? 2 : 1);
+        break;
+      case 7:
+        std::thread([&] { read(state[draw(3)]); }).join();
+        break;
+      case 8:
+        std::thread([&] { mul_(state[draw(3)], 2); }).join();
+        break;
+      case 9:
+        compiler::flush();
+        break;
+      default:
+        break;
+    }
+  }
+};
+
+class EarlyWays : public testing::TestWithParam<compiler::EarlyWay> {
+ protected:
+  void SetUp() override { compiler::set_early_way(GetParam()); }
+  void TearDown() override {
+    compiler::flush();
+    compiler::set_early_way(before_);
+    set_num_threads(threads_);
+  }
+
+ private:
+  const compiler::EarlyWay before_ = compiler::early_way();
+  const int threads_ = get_num_threads();
+};
+
+void expect_same_log(unsigned first, unsigned end) {
+  set_num_threads(2);
+  const int64_t before = compiler::program_stats().tails;
+  for (unsigned seed = first; seed < end; ++seed) {
+    const std::vector<double> expected = Loop::run(seed, false);
+    const std::vector<double> seen = Loop::run(seed, true);
+    ASSERT_EQ(seen.size(), expected.size());
+    for (size_t i = 0; i < seen.size(); ++i)
+      ASSERT_EQ(std::bit_cast<uint64_t>(seen[i]), std::bit_cast<uint64_t>(expected[i]))
+          << "seed " << seed << ", value " << i;
+  }
+  if (compiler::early_way() == compiler::EarlyWay::Late) {
+    EXPECT_GT(compiler::program_stats().tails, before + 2 * (end - first));
+  }
+}
+
+TEST_P(EarlyWays, WhatFollowsAReadSeesWhatIsBehindIt) { expect_same_log(0, 60); }
+TEST_P(EarlyWays, SlowMoreLoops) { expect_same_log(60, 600); }
+
+TEST_P(EarlyWays, ScriptsThatTurnAwayAnywhereHaveEagersBits) { expect_same_bits(1000, 1015); }
+
+std::string name_of(const testing::TestParamInfo<compiler::EarlyWay>& info) {
+  static constexpr std::array<const char*, 3> kNames = {"Worker", "Here", "Late"};
+  return kNames[static_cast<size_t>(info.param)];
+}
+INSTANTIATE_TEST_SUITE_P(All, EarlyWays,
+                         testing::Values(compiler::EarlyWay::Worker, compiler::EarlyWay::Here,
+                                         compiler::EarlyWay::Late),
+                         name_of);
+
 TEST(Early, SlowMoreScripts) { expect_same_bits(40, 800); }
 
 }  // namespace

@@ -57,11 +57,12 @@ def run(**environment: str) -> Any:
 
 
 def test_every_way_gives_the_same_bits() -> None:
-    never, here, worker = (run(FLAMBEAU_EARLY=way) for way in ("never", "here", "worker"))
-    assert never[2]["regions_early"] == 0
+    ways = "never", "here", "late", "worker"
+    never, here, late, worker = (run(FLAMBEAU_EARLY=way) for way in ways)
+    assert never[2]["regions_early"] == never[2]["tails"] == 0
     assert here[2]["regions_early"] > 100
-    assert here[:2] == never[:2]
-    assert worker[:2] == never[:2]
+    assert late[2]["tails"] > 5
+    assert here[:2] == late[:2] == worker[:2] == never[:2]
 
 
 def test_a_way_that_is_none_is_refused() -> None:
