@@ -350,17 +350,94 @@ class Loop {
   }
 };
 
+/// Until its end regions run in this way.
+class Way {
+ public:
+  explicit Way(compiler::EarlyWay way) { compiler::set_early_way(way); }
+  ~Way() { compiler::set_early_way(before_); }
+  Way(const Way&) = delete;
+  Way& operator=(const Way&) = delete;
+
+ private:
+  const compiler::EarlyWay before_ = compiler::early_way();
+};
+
+/// Programs of three regions that count.
+class CountedRegions : public testing::Test {
+ protected:
+  CountedRegions() {
+    program_.regions.resize(3);
+    const auto counts =
+        run_of([](void* const*, const int64_t*, int64_t, int64_t, int64_t, int64_t) { ++calls; });
+    bound_.runs = {counts, counts, counts};
+    calls = 0;
+  }
+  void begin(compiler::EarlyRegions& regions, const compiler::EarlyRegions* before = nullptr) {
+    regions.begin(recording_, program_, bound_, {}, before);
+  }
+  static inline std::atomic<int> calls = 0;
+
+ private:
+  const compiler::Recording recording_;
+  compiler::Program program_;
+  compiler::BoundProgram bound_;
+};
+
+TEST_F(CountedRegions, RunNoEarlierThanThoseBeforeThemAreOver) {
+  const Way here(compiler::EarlyWay::Here);
+  compiler::EarlyRegions before;
+  compiler::EarlyRegions regions;
+  begin(before);
+  begin(regions, &before);
+  EXPECT_TRUE(regions.start(1));
+  EXPECT_EQ(calls, 0);
+  EXPECT_FALSE(regions.close(1));
+  EXPECT_TRUE(before.start(1));
+  EXPECT_FALSE(before.is_over()) << "more may start";
+  EXPECT_TRUE(before.close(1));
+  EXPECT_TRUE(before.is_over());
+  EXPECT_TRUE(regions.start(1));
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(regions.finish(true), 2U);
+  EXPECT_EQ(before.finish(true), 1U);
+}
+
+TEST_F(CountedRegions, ThatAreClosedRunOnlyWhatIsNeeded) {
+  const Way late(compiler::EarlyWay::Late);
+  compiler::EarlyRegions regions;
+  begin(regions);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(regions.start(1));
+  EXPECT_EQ(regions.done(), 0U);
+  EXPECT_TRUE(regions.close(2));
+  EXPECT_EQ(regions.done(), 2U);
+  EXPECT_FALSE(regions.is_over());
+  EXPECT_EQ(regions.finish(false), 2U);
+  EXPECT_EQ(calls, 2);
+}
+
+TEST_F(CountedRegions, OfAWorkerAreOverWhenItHasRunThem) {
+  const Way worker(compiler::EarlyWay::Worker);
+  compiler::EarlyRegions regions;
+  for (int round = 0; round < 200; ++round) {
+    begin(regions);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(regions.start(1'000'000));
+    // Where the worker is slow nobody waits for it.
+    if (regions.close(0) && round % 2 == 0)
+      while (!regions.is_over()) std::this_thread::yield();
+    EXPECT_EQ(regions.finish(true), 3U);
+  }
+  EXPECT_EQ(calls, 600);
+}
+
 class EarlyWays : public testing::TestWithParam<compiler::EarlyWay> {
  protected:
-  void SetUp() override { compiler::set_early_way(GetParam()); }
   void TearDown() override {
     compiler::flush();
-    compiler::set_early_way(before_);
     set_num_threads(threads_);
   }
 
  private:
-  const compiler::EarlyWay before_ = compiler::early_way();
+  const Way way_{GetParam()};
   const int threads_ = get_num_threads();
 };
 
