@@ -103,10 +103,7 @@ bool EarlyRegions::start(int64_t cost) try {
   for (const auto* windows : {&region.parameters, &region.outputs})
     for (const int32_t window : *windows)
       if (window >= 0 && frame_.storages[recording_->slot_of(window)]->is_linked()) return false;
-  {
-    const AtWork at_work;
-    set_memory(memory_[next], *recording_, region, *bound_->runs[next], frame_);
-  }
+  set_memory(memory_[next], *recording_, region, *bound_->runs[next], frame_);
   started_.store(next + 1, std::memory_order_release);
   if (early_way() == EarlyWay::Here) run_next();
   if (early_way() != EarlyWay::Worker || away_.load(std::memory_order_acquire)) return true;

@@ -38,6 +38,7 @@ class Execution {
     try {
       prepare();
       size_t begin = first_;
+      if (begin > 0 && begin == program_->regions.size()) return let_go_of_all();
       for (const int32_t slot : program_->unused) let_go(slot);
       for (size_t i = 0; i < first_; ++i) has_run(i);
       for (const size_t end : program_->group_ends) {
@@ -155,7 +156,7 @@ class Execution {
         if (last_use[slot] == i) let_go(static_cast<int32_t>(slot));
       });
     }
-    for (size_t slot = 0; slot < frame_.storages.size(); ++slot) let_go(static_cast<int32_t>(slot));
+    let_go_of_all();
   }
 
   /// After a failure of one of the entries `failed`; those of `left` do not happen.
@@ -388,6 +389,10 @@ class Execution {
     storage = nullptr;
   }
 
+  void let_go_of_all() {
+    for (size_t slot = 0; slot < frame_.storages.size(); ++slot) let_go(static_cast<int32_t>(slot));
+  }
+
   /// The slot's contents are read by nobody any more: memory is taken again if it is written.
   void renew(int32_t slot) {
     Ref<Storage>& storage = frame_.storages[static_cast<size_t>(slot)];
@@ -432,7 +437,9 @@ void set_memory(RunMemory& memory, const Recording& recording, const Region& reg
     if (number < 0) return memory.push_back(nullptr);
     const Window& window = recording.windows[static_cast<size_t>(number)];
     const Storage& storage = *frame.storages[static_cast<size_t>(window.slot)];
-    void* const base = write ? storage.data() : const_cast<void*>(storage.readable_data());
+    void* const base = !storage.is_linked() ? storage.memory()
+                       : write              ? storage.data()
+                                            : const_cast<void*>(storage.readable_data());
     memory.push_back(base == nullptr ? nullptr
                                      : static_cast<char*>(base) +
                                            frame.offset_of(window) *

@@ -147,6 +147,9 @@ bool Recorder::touches(const Tensor& tensor) {
 }
 
 void Recorder::pass_tail(std::span<const Tensor> parameters, std::span<const Tensor> results) {
+  // Its owner alone leaves one.
+  if (follower_.is_tail_over()) return end_tail();
+  if (depth_ > 0) return;
   const auto is_of_tail = [&](const Tensor& tensor) {
     return tensor.defined() && tensor->storage->pending() == this &&
            tensor->storage->pending_slot() == Recording::kRunning;
@@ -157,7 +160,7 @@ void Recorder::pass_tail(std::span<const Tensor> parameters, std::span<const Ten
   };
   const auto ends = [&] {
     const std::lock_guard lock(mutex_);
-    return follower_.is_tail_over() || (depth_ == 0 && touches_it());
+    return touches_it();
   };
   if (ends()) end_tail();
 }

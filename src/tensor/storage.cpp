@@ -96,7 +96,10 @@ void Storage::make_ready(bool write) const {
   if (PendingWork* work = pending(); work != nullptr && !pending_ignored)
     work->settle(*this, write);
   if ((state_.load(std::memory_order_acquire) & (kDerived | kSource)) != 0) follow_links(write);
-  if ((state_.load(std::memory_order_acquire) & (kDeferred | kFailed)) == 0) return;
+  if ((state_.load(std::memory_order_acquire) & (kDeferred | kFailed)) != 0) take_memory();
+}
+
+void Storage::take_memory() const {
   const std::lock_guard lock(state_mutex());
   const uint8_t state = state_.load(std::memory_order_relaxed);
   check((state & kFailed) == 0, [&] {

@@ -69,6 +69,12 @@ class Storage final : public Intrusive {
       make_ready(false);
     return data_;
   }
+  /// The memory as it is, pending or not, for who runs the pending work; not of what is_linked().
+  void* memory() const {
+    if ((state_.load(std::memory_order_acquire) & (kDeferred | kFailed)) != 0) [[unlikely]]
+      take_memory();
+    return data_;
+  }
   size_t bytes() const { return bytes_; }
   bool read_only() const { return sharing_ == Sharing::ReadOnly; }
   /// True for storages of the device "meta", which have a size alone: who asks for their memory
@@ -122,6 +128,7 @@ class Storage final : public Intrusive {
   struct Links;
 
   void make_ready(bool write) const;
+  void take_memory() const;
   void follow_links(bool write) const;
   void compute_again() const;
   std::shared_ptr<const Recomputation> unlink() const;
