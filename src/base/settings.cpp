@@ -31,7 +31,8 @@ constexpr std::array kTable{
     Setting{
         "FLAMBEAU_EARLY", "worker",
         "Where the kernels of a compiled step run while its end is still recorded: on a worker, "
-        "here (on the thread that records, for tests), or never."},
+        "here (on the thread that records), late (not before somebody asks; both for tests), or "
+        "never."},
     Setting{"FLAMBEAU_DUMP", "",
             "Folder into which programs, kernels and assembly are written as "
             "text."},

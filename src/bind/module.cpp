@@ -170,6 +170,10 @@ void add_compile(nb::module_& module) {
   module.def("_interpreted_begin",
              [] { interpreted.push_back(std::make_unique<compiler::Interpreted>()); });
   module.def("_interpreted_end", [] { interpreted.pop_back(); });
+  module.def("_compile_early", [](const std::string& way) {
+    compiler::flush();
+    compiler::set_early_way(compiler::early_way_of(way));
+  });
   module.def("_compile_stats", [] {
     const compiler::ProgramStats stats = compiler::program_stats();
     nb::dict result;

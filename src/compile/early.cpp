@@ -18,19 +18,8 @@ constexpr int64_t kMostCost = 200'000;
 constexpr int kLinger = 1'000;  // looks of a worker that has nothing to do
 constexpr int kSpins = 10'000;  // before a thread that waits lets others run
 
-EarlyWay way_of_setting() {
-  const std::string text = setting("FLAMBEAU_EARLY");
-  if (text == "worker") return EarlyWay::Worker;
-  if (text == "here") return EarlyWay::Here;
-  if (text == "late") return EarlyWay::Late;
-  check<ValueError>(text == "never", [&] {
-    return concat("settings: FLAMBEAU_EARLY is '", text, "', expected worker, here, late or never");
-  });
-  return EarlyWay::Never;
-}
-
 std::atomic<EarlyWay>& way() {
-  static std::atomic<EarlyWay> way = way_of_setting();
+  static std::atomic<EarlyWay> way = early_way_of(setting("FLAMBEAU_EARLY"));
   return way;
 }
 
@@ -79,6 +68,16 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
     for (const int32_t slot : program.last_uses[i])
       plan.last_uses[static_cast<size_t>(slot)] = i + 1;
   return plan;
+}
+
+EarlyWay early_way_of(std::string_view name) {
+  if (name == "worker") return EarlyWay::Worker;
+  if (name == "here") return EarlyWay::Here;
+  if (name == "late") return EarlyWay::Late;
+  check<ValueError>(name == "never", [&] {
+    return concat("settings: FLAMBEAU_EARLY is '", name, "', expected worker, here, late or never");
+  });
+  return EarlyWay::Never;
 }
 
 EarlyWay early_way() { return way().load(std::memory_order_relaxed); }

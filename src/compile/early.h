@@ -3,6 +3,7 @@
 // (architecture, section 8: overlap).
 
 #include <atomic>
+#include <string_view>
 #include <vector>
 
 #include "compile/execute.h"
@@ -27,9 +28,12 @@ struct EarlyPlan {
 EarlyPlan early_plan_of(const Recording& recording, const Program& program,
                         const BoundProgram& bound);
 
-/// FLAMBEAU_EARLY: on a worker; where they start, on the thread itself; not before somebody asks
-/// for what they write; or not at all. ValueError for another value.
+/// On a worker; where they start, on the thread itself; not before somebody asks for what they
+/// write; or not at all.
 enum class EarlyWay : uint8_t { Worker, Here, Late, Never };
+/// "worker", "here", "late" or "never"; ValueError for another name.
+EarlyWay early_way_of(std::string_view name);
+/// FLAMBEAU_EARLY at first.
 EarlyWay early_way();
 void set_early_way(EarlyWay way);  ///< for tests: while nothing is recorded
 

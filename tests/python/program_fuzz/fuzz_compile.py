@@ -66,7 +66,7 @@ def runner_of(name: str) -> Runner:
 def describe(program: Program, found: str) -> str:
     inputs = "\n".join(f"#   x{i}: {made}" for i, made in enumerate(program.inputs))
     how = f"{program.calls} calls, read {program.read}, other sizes {program.sizes}, "
-    how += f"memory budget {program.memory_budget}"
+    how += f"memory budget {program.memory_budget}, early {program.early}"
     return f"# seed {program.seed}: {found}\n# {how}\n{inputs}\n{program.text()}"
 
 
@@ -174,9 +174,7 @@ class Fuzzer:
         """The seeds that are left: those after one that ended the process."""
         command = [sys.executable, "-W", "ignore", __file__, "--child", "--runner", *self.runners]
         command += ["--seed", str(seeds[0]), "--count", str(len(seeds))]
-        # What may run early does, at the first moment.
-        environment = {"FLAMBEAU_EARLY": "here"} | os.environ
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         begun = seeds[0]
         finished = False

@@ -83,6 +83,8 @@ class Program:
     tags: list[tuple[str, str]] = field(default_factory=list)
     memory_budget: float = 1  # of the compiled program
     waits: bool = False  # between calls, until all that is asked for is compiled
+    glances: bool = False  # after each call, at one element of one result
+    early: str = "here"  # how regions run early: FLAMBEAU_EARLY
 
     def text(self) -> str:
         names = ", ".join(f"x{i}" for i in range(len(self.inputs)))
@@ -207,6 +209,8 @@ class ProgramMaker:
             [*self.tags, ("memory budget", str(budget))],
             budget,
             waits,
+            glances=more.random() < 0.5,
+            early=more.choice(("here", "late", "worker")),
         )
 
     def input(self, extents: list[int]) -> Input:
