@@ -315,10 +315,10 @@ void Follower::run(Noted& noted, Recording& done, Lines& lines, OnFailure on_fai
 bool Follower::leave_tail(int32_t slot, PendingWork& owner) {
   if (!may_start_ || has_tail() || reporting()) return false;
   start_early();
+  if (now_.early->started() != now_.known->ready.program->regions.size()) return false;
   const EarlyPlan& plan = now_.known->plan;
   const size_t needed = plan.last_uses[static_cast<size_t>(slot)];
-  const size_t regions = now_.known->ready.program->regions.size();
-  if (needed == 0 || now_.early->started() != regions || !is_complete()) return false;
+  if (needed == 0 || !is_complete()) return false;
   const auto rest = std::span(plan.starts).subspan(std::max(needed, now_.early->done()));
   int64_t cost = 0;
   for (const EarlyPlan::Start& start : rest) cost += start.cost;

@@ -53,6 +53,10 @@ class BoundRun {
   std::vector<BoundContraction> contractions;
   std::vector<Made> made;       ///< in the order in which it is made
   SmallVector<int, 2> results;  ///< per result: its place
+  /// Given results that are made elsewhere and copied to their places, ascending: kernels may not
+  /// write there while they read the parameters.
+  using Copied = SmallVector<int, 2>;
+  Copied copied;
   KeptBytes of_tables;          ///< of `made`
   /// False: the geometry needs the general way.
   bool possible = true;

@@ -63,15 +63,17 @@ Executable::Executable(std::shared_ptr<const HostProgram> called)
 
 namespace {
 
-/// True if kernels may write every given result to its place.
-bool are_safe(const lower::Plan& plan, std::span<const Tensor> parameters,
-              std::span<const Tensor> results) {
+/// The given results that kernels may not write to their places: they are copied there.
+BoundRun::Copied copied_results(const lower::Plan& plan, std::span<const Tensor> parameters,
+                                std::span<const Tensor> results) {
+  BoundRun::Copied copied;
   for (size_t i = 0; i < results.size(); ++i)
-    if (results[i].defined() && !is_safe_output(plan, parameters, i, results[i])) return false;
-  return true;
+    if (results[i].defined() && !is_safe_output(plan, parameters, i, results[i]))
+      copied.push_back(static_cast<int>(i));
+  return copied;
 }
 
-/// All that decides a run with safe results but memory and numbers.
+/// All that decides a run but memory, numbers and copied results.
 SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const Tensor> parameters,
                                  std::span<const int64_t> integers,
                                  std::span<const Tensor> results) {
@@ -131,17 +133,18 @@ thread_local constinit RunSink* sink_of_thread = nullptr;
 void run_plan(std::shared_ptr<const BoundRun>& bound, const Executable& executable,
               std::span<const Tensor> parameters, std::span<const Scalar> numbers,
               std::span<const int64_t> integers, std::span<Tensor> results) {
-  if (!are_safe(executable.plan, parameters, results))
-    return run_steps({executable, parameters, numbers, integers, results});
-  if (bound == nullptr) {
+  const BoundRun::Copied copied = copied_results(executable.plan, parameters, results);
+  if (bound == nullptr || bound->copied != copied) {
     constexpr size_t kRecentRuns = 512;
     static thread_local RecentCache<BoundRun, kRecentRuns> recent;
-    const auto key = run_key(executable, parameters, integers, results);
+    auto key = run_key(executable, parameters, integers, results);
+    key.append(copied.begin(), copied.end());
     bound = recent.find({key.data(), key.size()}).value;
     if (bound == nullptr) {
       const auto record = std::make_shared<BoundRun>();
       record->owner = executable.shared_from_this();
       run_steps({executable, parameters, numbers, integers, results}, record.get());
+      record->copied = copied;
       // Found anew: runs of the body of a scan use the table, too.
       recent.find({key.data(), key.size()}).value = bound = record;
       return;

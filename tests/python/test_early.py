@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+import flambeau as torch
 import pytest
 
 # Each way to drop layers comes for a while, and each fifth step takes another one.
@@ -68,3 +69,26 @@ def test_every_way_gives_the_same_bits() -> None:
 def test_a_way_that_is_none_is_refused() -> None:
     with pytest.raises(AssertionError, match="FLAMBEAU_EARLY is 'nowhere', expected worker"):
         run(FLAMBEAU_EARLY="nowhere")
+
+
+def test_a_program_that_computes_values_again_waits_for_its_end() -> None:
+    w = torch.full((8, 8), 0.1, requires_grad=True)
+    x = torch.ones(4, 8)
+
+    def loss(x: Any) -> Any:
+        for _ in range(3):
+            x = (torch.exp(x @ w) * 0.5).sin() + 1
+        return x.sum()
+
+    compiled = torch.compile(loss, options={"activation_memory_budget": 0})
+    seen = []
+    for _ in range(6):
+        w.grad = None
+        value = compiled(x)
+        value.backward()
+        seen.append((value.item(), w.grad.sum().item()))
+        torch._C._compile_wait()
+    w.grad = None
+    value = loss(x)
+    value.backward()
+    assert seen == [(value.item(), w.grad.sum().item())] * 6
