@@ -290,8 +290,7 @@ class Loop {
           if (i == cut) script.seed(static_cast<unsigned>(round));
           Script::step(script, live);
         }
-        mul_(state[0], 0.25);
-        add_(state[0], tanh(live.back()));
+        copy_(state[0], tanh(live.back()));
       };
       if (compiled)
         compile(step)();

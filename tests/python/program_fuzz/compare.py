@@ -181,7 +181,14 @@ def shrink(program: Program, *runners: Runner) -> Program:
         except SyntaxError:
             return None
 
-    for change in ({"glances": False}, {"waits": False}, {"sizes": None}, {"calls": 2}, {"calls": 1}, {"read": "end"}):
+    for change in (
+        {"glances": False},
+        {"waits": False},
+        {"sizes": None},
+        {"calls": 2},
+        {"calls": 1},
+        {"read": "end"},
+    ):
         program = differs(**change) or program
     size = max(1, len(program.lines) // 2)
     while size >= 1:
