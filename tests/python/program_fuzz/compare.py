@@ -92,10 +92,10 @@ def seen(value: Any) -> Any:
 def glance(result: Any) -> Any:
     """The first element of the first tensor that has one: all else may run later."""
     values = result.values() if isinstance(result, dict) else ()
-    for value in values:
-        if isinstance(value, torch.Tensor) and value.numel() > 0:
-            return answer(lambda: repr(value[(0,) * value.dim()].item()))
-    return None
+    full = [value for value in values if isinstance(value, torch.Tensor) and value.numel() > 0]
+    if not full:
+        return None
+    return answer(lambda: repr(full[0][(0,) * full[0].dim()].item()))
 
 
 def run(program: Program, runner: Runner) -> Any:
