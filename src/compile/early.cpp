@@ -170,7 +170,7 @@ bool EarlyRegions::run_next() noexcept try {
   before_ = nullptr;
   const AtWork at_work;
   run_bound(program_->regions[next], *bound_->runs[next], memory_[next], frame_.numbers);
-  done_.store(next + 1, std::memory_order_relaxed);
+  done_.store(next + 1, std::memory_order_release);
   return true;
 } catch (...) {
   failed_.store(true, std::memory_order_relaxed);
