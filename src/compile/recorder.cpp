@@ -79,6 +79,13 @@ Tensor snapshot(const Tensor& tensor) {
   return copy;
 }
 
+/// True if a result that the caller does not say where to write is a window of a parameter.
+bool gives_windows(const RunShape& shape, std::span<const Tensor> results) {
+  for (size_t i = 0; i < results.size(); ++i)
+    if (!results[i].defined() && shape.results[i].kind != RunShape::Place::Kind::Block) return true;
+  return false;
+}
+
 /// Why what is recorded runs: for reports, so with no lock held.
 std::string reason(std::string_view why) {
   if (!reporting()) return {};
@@ -190,13 +197,32 @@ bool Recorder::take(const PlanRun& run) {
   const auto is_shared = [](const Tensor& tensor) {
     return tensor.defined() && tensor->storage->is_exported() && !tensor->storage->read_only();
   };
-  const bool shared = std::any_of(parameters.begin(), parameters.end(), is_shared);
+  const bool shared =
+      capture_ == nullptr && std::any_of(parameters.begin(), parameters.end(), is_shared);
   const bool exported = std::any_of(results.begin(), results.end(), is_shared);
-  if (capture_ == nullptr && !shared && !exported) {
-    const std::lock_guard lock(mutex_);
-    if (recording_.is_unused() && follower_.follow(run, options_, *this)) return true;
+  std::shared_ptr<const RunShape> shape;
+  std::span<const Tensor> inputs = parameters;
+  SmallVector<Tensor, 4> copies;
+  const auto copy_shared = [&] {
+    const RunAtOnce now;
+    for (const Tensor& parameter : parameters)
+      copies.push_back(is_shared(parameter) ? snapshot(parameter) : parameter);
+    inputs = {copies.data(), copies.size()};
+  };
+  bool may_follow = capture_ == nullptr && !exported;
+  if (shared) {
+    // Windows are those of the parameters themselves.
+    shape = shape_of_run(executable, parameters, integers);
+    may_follow = may_follow && !shape->runs_at_once && !gives_windows(*shape, results);
+    if (may_follow) copy_shared();
   }
-  const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
+  if (may_follow) {
+    const std::lock_guard lock(mutex_);
+    if (recording_.is_unused() &&
+        follower_.follow({executable, inputs, numbers, integers, results}, options_, *this))
+      return true;
+  }
+  if (shape == nullptr) shape = shape_of_run(executable, parameters, integers);
   if (shape->runs_at_once) {
     constexpr std::string_view kWhy = "views of complex numbers need their memory at once";
     refuse_in_capture(kWhy);
@@ -215,14 +241,7 @@ bool Recorder::take(const PlanRun& run) {
     return true;  // views alone
 
   end_tail();
-  std::span<const Tensor> inputs = parameters;
-  SmallVector<Tensor, 4> copies;
-  if (capture_ == nullptr && shared) {
-    const RunAtOnce now;
-    for (const Tensor& parameter : parameters)
-      copies.push_back(is_shared(parameter) ? snapshot(parameter) : parameter);
-    inputs = {copies.data(), copies.size()};
-  }
+  if (shared && copies.empty()) copy_shared();
   // Other threads may come to record on them before this one does.
   for (bool added = false, again = false; !added; again = true) {
     if (again) {

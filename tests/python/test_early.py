@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import flambeau as torch
+import numpy as np
 import pytest
 
 # Each way to drop layers comes for a while, and each fifth step takes another one.
@@ -92,3 +93,17 @@ def test_a_program_that_computes_values_again_waits_for_its_end() -> None:
     value = loss(x)
     value.backward()
     assert seen == [(value.item(), w.grad.sum().item())] * 6
+
+
+def test_inputs_that_numpy_shares_repeat_a_recording() -> None:
+    data = np.zeros((4, 8), dtype=np.float32)
+    w = torch.ones(8, 8)
+    step = torch.compile(lambda x: ((x @ w) * 2 + x).sum())
+    before = torch._C._compile_stats()["recordings_repeated"]
+    for i in range(8):
+        data[:] = i
+        total = step(torch.from_numpy(data))
+        data[:] = -1  # what was passed is what counts
+        assert total.item() == 4 * 8 * (16 * i + i)
+        torch._C._compile_wait()
+    assert torch._C._compile_stats()["recordings_repeated"] >= before + 6
