@@ -53,11 +53,12 @@ class BoundRun {
   std::vector<BoundContraction> contractions;
   std::vector<Made> made;       ///< in the order in which it is made
   SmallVector<int, 2> results;  ///< per result: its place
-  /// Given results that are made elsewhere and copied to their places, ascending: kernels may not
-  /// write there while they read the parameters.
-  using Copied = SmallVector<int, 2>;
-  Copied copied;
-  KeptBytes of_tables;          ///< of `made`
+  /// Where some given result may not be written to its place by the kernels: for each two given
+  /// results, and given result and parameter, on one storage, their numbers, and by how much the
+  /// first begins later. Empty: every one may.
+  using Overlaps = SmallVector<int64_t, 3>;
+  Overlaps overlaps;
+  KeptBytes of_tables;  ///< of `made`
   /// False: the geometry needs the general way.
   bool possible = true;
 

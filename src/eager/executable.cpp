@@ -63,17 +63,31 @@ Executable::Executable(std::shared_ptr<const HostProgram> called)
 
 namespace {
 
-/// The given results that kernels may not write to their places: they are copied there.
-BoundRun::Copied copied_results(const lower::Plan& plan, std::span<const Tensor> parameters,
-                                std::span<const Tensor> results) {
-  BoundRun::Copied copied;
-  for (size_t i = 0; i < results.size(); ++i)
-    if (results[i].defined() && !is_safe_output(plan, parameters, i, results[i]))
-      copied.push_back(static_cast<int>(i));
-  return copied;
+/// How given results lie on the memory of parameters and of each other, where that decides what is
+/// copied to its place. Empty where kernels may write each one there.
+BoundRun::Overlaps overlaps_of(const lower::Plan& plan, std::span<const Tensor> parameters,
+                               std::span<const Tensor> results) {
+  BoundRun::Overlaps overlaps;
+  bool safe = true;
+  for (size_t i = 0; i < results.size(); ++i) {
+    const Tensor& result = results[i];
+    if (!result.defined()) continue;
+    safe = safe && is_safe_output(plan, parameters, i, result);
+    const auto add = [&](size_t number, const Tensor& other) {
+      if (!other.defined() || !(other->storage == result->storage)) return false;
+      overlaps.push_back(static_cast<int64_t>(i));
+      overlaps.push_back(static_cast<int64_t>(number));
+      overlaps.push_back(result->offset - other->offset);
+      return true;
+    };
+    for (size_t p = 0; p < parameters.size(); ++p) add(p, parameters[p]);
+    for (size_t k = 0; k < i; ++k) safe = !add(parameters.size() + k, results[k]) && safe;
+  }
+  if (safe) overlaps.clear();
+  return overlaps;
 }
 
-/// All that decides a run but memory, numbers and copied results.
+/// All that decides a run but memory, numbers and overlaps.
 SmallVector<int64_t, 64> run_key(const Executable& executable, std::span<const Tensor> parameters,
                                  std::span<const int64_t> integers,
                                  std::span<const Tensor> results) {
@@ -133,18 +147,18 @@ thread_local constinit RunSink* sink_of_thread = nullptr;
 void run_plan(std::shared_ptr<const BoundRun>& bound, const Executable& executable,
               std::span<const Tensor> parameters, std::span<const Scalar> numbers,
               std::span<const int64_t> integers, std::span<Tensor> results) {
-  const BoundRun::Copied copied = copied_results(executable.plan, parameters, results);
-  if (bound == nullptr || bound->copied != copied) {
+  const BoundRun::Overlaps overlaps = overlaps_of(executable.plan, parameters, results);
+  if (bound == nullptr || bound->overlaps != overlaps) {
     constexpr size_t kRecentRuns = 512;
     static thread_local RecentCache<BoundRun, kRecentRuns> recent;
     auto key = run_key(executable, parameters, integers, results);
-    key.append(copied.begin(), copied.end());
+    key.append(overlaps.begin(), overlaps.end());
     bound = recent.find({key.data(), key.size()}).value;
     if (bound == nullptr) {
       const auto record = std::make_shared<BoundRun>();
       record->owner = executable.shared_from_this();
       run_steps({executable, parameters, numbers, integers, results}, record.get());
-      record->copied = copied;
+      record->overlaps = overlaps;
       // Found anew: runs of the body of a scan use the table, too.
       recent.find({key.data(), key.size()}).value = bound = record;
       return;
