@@ -589,29 +589,17 @@ TEST(Executable, RunsOfOneProgramWithOtherIntegersOrOutputsAreToldApart) {
 TEST(Executable, ARepeatedRunMindsHowMemoryOverlaps) {
   Builder b;
   const Expr p = b.parameter(DType::Float32, {Dim::size(0, 0)});
-  const Expr q = b.parameter(DType::Float32, {Dim::size(0, 0)});
-  const Expr given[] = {p, q};
-  const auto copies = make_executable(b.finish(given));
+  const auto copy = make_executable(b.finish({&p, 1}));
   // Each way of lying there comes after every other one.
-  for (const int64_t to : {0, 1, 4, 0, 4, 1, 0})
-    for (const int64_t other : {0, 4, 5, 8}) {
-      if (other > 0 && other < to + 4) continue;  // whichever comes last
-      const Tensor base = random_tensor({13}, DType::Float32, 3);
-      const auto window = [&](int64_t first) { return base.alias({4}, {1}, first); };
-      const Tensor inputs[] = {window(0), window(4)};
-      const Tensor apart = Tensor::empty({4});
-      const Tensor outputs[] = {window(to), other == 0 ? apart : window(other)};
-      std::vector<float> expected(base.data<float>(), base.data<float>() + 13);
-      const std::vector<float> before = expected;
-      for (size_t i = 0; i < 4; ++i) expected[static_cast<size_t>(to) + i] = before[i];
-      for (size_t i = 0; i < 4 && other > 0; ++i)
-        expected[static_cast<size_t>(other) + i] = before[4 + i];
-      run(*copies, inputs, {}, {}, outputs);
-      for (size_t i = 0; i < 13; ++i)
-        EXPECT_EQ(base.data<float>()[i], expected[i]) << to << " " << other << " at " << i;
-      for (size_t i = 0; i < 4 && other == 0; ++i)
-        EXPECT_EQ(apart.data<float>()[i], before[4 + i]) << to;
-    }
+  for (const int64_t to : {4, 5, 3, 4, 3, 5, 4}) {
+    const Tensor base = random_tensor({12}, DType::Float32, 3);
+    std::vector<float> expected(base.data<float>(), base.data<float>() + 12);
+    std::copy_n(base.data<float>() + 4, 4, expected.begin() + to);
+    const Tensor from = base.alias({4}, {1}, 4);
+    const Tensor given = base.alias({4}, {1}, to);
+    run(*copy, {&from, 1}, {}, {}, {&given, 1});
+    EXPECT_EQ(std::vector<float>(base.data<float>(), base.data<float>() + 12), expected) << to;
+  }
 }
 
 TEST(Executable, ARepeatedRunMindsMemoryThatOverlaps) {
