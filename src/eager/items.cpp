@@ -160,8 +160,8 @@ class ItemsCall {
     if (run_sink() != nullptr) return false;
     for (const auto& item : plan_->items) {
       const BoundRun* run = item->run.get();
-      if (run == nullptr || !run->possible || !run->made.empty() || run->launches.size() > 1 ||
-          !run->contractions.empty())
+      if (run == nullptr || !run->possible || !run->overlaps.empty() || !run->made.empty() ||
+          run->launches.size() > 1 || !run->contractions.empty())
         return false;
     }
     if (!find_apart()) return false;
