@@ -97,26 +97,11 @@ class PythonLine final : public compiler::SourceLine {
     PyGILState_Release(state);
     return result;
   }
-  bool is(PyCodeObject* code, int instruction) const {
-    return code_.get() == reinterpret_cast<PyObject*>(code) && instruction_ == instruction;
-  }
 
  private:
   Object code_;
   int instruction_;
 };
-
-/// A program's calls are of the same lines again and again.
-Ref<compiler::SourceLine> line_of(PyCodeObject* code, int instruction) {
-  // Under Python's lock. Never destroyed: Python ends before.
-  static auto* const recent = new std::array<Ref<PythonLine>, 256>;
-  const auto address = reinterpret_cast<uintptr_t>(code) / sizeof(PyCodeObject);
-  Ref<PythonLine>& line =
-      (*recent)[(address + static_cast<uintptr_t>(instruction)) % recent->size()];
-  if (!line || !line->is(code, instruction))
-    line = make_ref<PythonLine>(Object::borrow(reinterpret_cast<PyObject*>(code)), instruction);
-  return line;
-}
 
 /// Calls visit(code, instruction) for the frames of this thread, the innermost first, until it
 /// returns false.
@@ -171,7 +156,7 @@ void LineOfCall::note() {
   if (found == nullptr) return;
   noted_ = true;
   before_ = compiler::SourceLine::current();
-  line_ = line_of(found, instruction);
+  line_ = make_ref<PythonLine>(Object::borrow(reinterpret_cast<PyObject*>(found)), instruction);
   compiler::SourceLine::set_current(line_.get());
 }
 
