@@ -383,7 +383,6 @@ class Execution {
 
   /// No run touches the slot any more: others may.
   void let_go(int32_t slot) {
-    if (frame_.kept) return;
     Ref<Storage>& storage = frame_.storages[static_cast<size_t>(slot)];
     if (storage && frame_.marked && storage->pending_slot() == Recording::kRunning)
       storage->set_pending(nullptr, 0);
@@ -397,7 +396,7 @@ class Execution {
   /// The slot's contents are read by nobody any more: memory is taken again if it is written.
   void renew(int32_t slot) {
     Ref<Storage>& storage = frame_.storages[static_cast<size_t>(slot)];
-    if (frame_.kept || !storage || storage->is_deferred()) return;
+    if (!storage || storage->is_deferred()) return;
     const size_t bytes = storage->bytes();
     let_go(slot);
     const MemoryDeferral at_first_use(true);

@@ -28,8 +28,8 @@ class RunFailed final : public std::exception {
 
 /// What one run of a recording has of its own.
 struct Frame {
-  /// Per slot. Each is let go of, and is null, as soon as no later run touches it, but where they
-  /// are kept. A slot that no region of a bound program touches may have none.
+  /// Per slot. Each is let go of, and is null, as soon as no later run touches it. A slot that no
+  /// region of a bound program touches may have none.
   std::span<Ref<Storage>> storages;
   std::span<const Scalar> numbers;
   /// Per slot: elements by which its windows lie later than those of the recording; empty: none.
@@ -37,7 +37,6 @@ struct Frame {
   std::span<const size_t> bytes{};  ///< per slot: of a storage that it may lack
   /// The storages are marked as pending: the mark goes with the reference.
   bool marked = true;
-  bool kept = false;  ///< no storage is let go of
 
   int64_t offset_of(const Window& window) const {
     return window.offset + (shifts.empty() ? 0 : shifts[static_cast<size_t>(window.slot)]);

@@ -5,16 +5,12 @@
 
 #include "autograd/node.h"
 #include "base/error.h"
-#include "compile/check.h"
 #include "compile/recorder.h"
-#include "compile/report.h"
 #include "eager/host_call.h"
 #include "tensor/generator.h"
 
 namespace flambeau::compiler {
 namespace {
-
-constexpr size_t kMostKept = size_t{1} << 20;  // bytes that stay between calls of one program
 
 /// Where gradients of results would go, had the tape been kept.
 class ReplayedCall final : public Node {
@@ -106,49 +102,29 @@ void Replay::check_values(std::span<const Tensor> sources) const {
   }
 }
 
-Replay::CallFrame Replay::take_frame() const {
-  const std::lock_guard lock(mutex_);
-  return std::exchange(frame_, {});
-}
-
-void Replay::keep_frame(CallFrame frame) const {
-  // Tensors that the caller has may live longer than the program.
-  for (size_t slot = 0; slot < places_.size(); ++slot)
-    if (places_[slot].kind != Place::Kind::Made) frame.storages[slot] = nullptr;
-  CallFrame other;  // goes with no lock held
-  const std::lock_guard lock(mutex_);
-  other = std::exchange(frame_, std::move(frame));
-}
-
-void Replay::set_storages(CallFrame& frame, std::span<const Tensor> sources,
-                          const BoundProgram* bound) const {
+std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources,
+                                               const BoundProgram* bound) const {
   // What is not bound may need the memory between the runs of a region.
   const bool all = bound == nullptr || std::any_of(bound->runs.begin(), bound->runs.end(),
                                                    [](const auto& run) { return run == nullptr; });
-  frame.storages.resize(places_.size());
-  frame.shifts.resize(places_.size());
+  std::vector<Ref<Storage>> storages(places_.size());
   const MemoryDeferral at_first_use(true);
-  for (size_t slot = 0; slot < places_.size(); ++slot) {
+  for (size_t slot = 0; slot < storages.size(); ++slot) {
     const Place& place = places_[slot];
-    Ref<Storage>& storage = frame.storages[slot];
     if (place.kind == Place::Kind::Source) {
-      const auto number = static_cast<size_t>(place.source);
-      const Tensor& source = sources[number];
+      const Tensor& source = sources[static_cast<size_t>(place.source)];
       // What others are to read may be read before; what is written may not.
       if (source->storage->pending() != nullptr)
         static_cast<void>(recording_.slots[slot].written ? source->storage->data()
                                                          : source->storage->readable_data());
-      storage = source->storage;
-      frame.shifts[slot] = source->offset - offsets_[number];
+      storages[slot] = source->storage;
     } else if (place.kind == Place::Kind::Constant) {
-      storage = place.constant;
+      storages[slot] = place.constant;
     } else if (all || touched_[slot]) {
-      // Somebody may still have a result of the call before.
-      const bool is_own = storage && storage->use_count() == 1 && storage->wrapper() == nullptr &&
-                          !storage->is_linked() && !storage->is_exported();
-      if (!is_own) storage = make_ref<Storage>(bytes_[slot]);
+      storages[slot] = make_ref<Storage>(bytes_[slot]);
     }
   }
+  return storages;
 }
 
 TensorList Replay::run(std::span<const Tensor> sources) const try {
@@ -159,19 +135,21 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
       const std::lock_guard lock(mutex_);
       ready = ready_;
     }
-    // Reports say what memory a call takes.
-    const bool keeps = is_small_ && !reporting() && !checking();
-    CallFrame frame = keeps ? take_frame() : CallFrame();
-    set_storages(frame, sources, ready.bound.get());
+    std::vector<Ref<Storage>> storages = storages_for(sources, ready.bound.get());
     check_values(sources);
-    frame.numbers = recording_.numbers;
+    std::vector<int64_t> shifts(places_.size());
+    for (size_t slot = 0; slot < shifts.size(); ++slot)
+      if (const int32_t source = places_[slot].source; source >= 0)
+        shifts[slot] =
+            sources[static_cast<size_t>(source)]->offset - offsets_[static_cast<size_t>(source)];
+    std::vector<Scalar> numbers = recording_.numbers;
     SmallVector<int64_t, 16> keys;
     for (size_t i = 0; i < draws_; ++i) keys.push_back(static_cast<int64_t>(next_philox_key()));
-    for (const DrawnNumber& drawn : drawn_) frame.numbers[drawn.number] = Scalar(keys[drawn.draw]);
+    for (const DrawnNumber& drawn : drawn_) numbers[drawn.number] = Scalar(keys[drawn.draw]);
     results.reserve(results_.size());
     for (const Result& result : results_) {
       if (result.slot >= 0 && result.source < 0)
-        results.emplace_back(make_ref<TensorImpl>(frame.storages[static_cast<size_t>(result.slot)],
+        results.emplace_back(make_ref<TensorImpl>(storages[static_cast<size_t>(result.slot)],
                                                   result.info, result.offset));
       else if (result.source >= 0)
         results.push_back(sources[static_cast<size_t>(result.source)].window(
@@ -182,13 +160,11 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
     }
     const BoundProgram* const bound = ready.bound.get();
     execute(recording_, ready,
-            {.storages = frame.storages,
-             .numbers = frame.numbers,
-             .shifts = frame.shifts,
+            {.storages = storages,
+             .numbers = numbers,
+             .shifts = shifts,
              .bytes = bytes_,
-             .marked = false,
-             .kept = keeps});
-    if (keeps) keep_frame(std::move(frame));
+             .marked = false});
     for (const int32_t source : written_)
       sources[static_cast<size_t>(source)].version_counter().value.fetch_add(
           1, std::memory_order_relaxed);
@@ -283,10 +259,6 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
               "uses, nor computed by it";
       }
     }
-    size_t made = 0;
-    for (size_t slot = 0; slot < kept->places_.size(); ++slot)
-      if (kept->places_[slot].kind == Replay::Place::Kind::Made) made += kept->bytes_[slot];
-    kept->is_small_ = made <= kMostKept;
     std::map<int32_t, std::vector<int32_t>> by_slot;
     for (size_t i = 0; i < sources.size(); ++i) {
       kept->offsets_.push_back(sources[i]->offset);

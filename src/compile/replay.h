@@ -59,17 +59,8 @@ class Replay {
   };
 
   void check_values(std::span<const Tensor> sources) const;
-  /// What the run of one call has of its own, with the memory of what it makes if that is little:
-  /// the next call takes it over.
-  struct CallFrame {
-    std::vector<Ref<Storage>> storages{};  ///< per slot
-    std::vector<int64_t> shifts{};         ///< per slot
-    std::vector<Scalar> numbers{};
-  };
-  CallFrame take_frame() const;
-  void keep_frame(CallFrame frame) const;
-  void set_storages(CallFrame& frame, std::span<const Tensor> sources,
-                    const BoundProgram* bound) const;
+  std::vector<Ref<Storage>> storages_for(std::span<const Tensor> sources,
+                                         const BoundProgram* bound) const;
 
   Recording recording_;
   std::vector<Place> places_;                 // per slot
@@ -81,13 +72,11 @@ class Replay {
   std::vector<DrawnNumber> drawn_;
   size_t draws_ = 0;
   std::vector<size_t> bytes_;  // per slot
-  bool is_small_ = false;      // so little memory is made that it may stay
   std::vector<bool> touched_;  // per slot: the bound program needs its memory
 
   mutable std::mutex mutex_;
   mutable ReadyProgram ready_;
   mutable std::vector<const Storage*> seen_apart_;  // storages of sources that were found apart
-  mutable CallFrame frame_;                         // of the call before; or nothing
 };
 
 /// A call while it is recorded to be replayed. Lives on the thread that makes the call.
