@@ -90,14 +90,18 @@ def compile(
 
 
 def recorded(
-    function: Callable[..., Any], fast: bool = False, memory_budget: float = 1
+    function: Callable[..., Any],
+    fast: bool = False,
+    memory_budget: float = 1,
+    one_by_one: bool = False,
 ) -> Callable[..., Any]:
-    """`function` with its operations recorded."""
+    """`function` with its operations recorded; `one_by_one`: run as if no kernel of several were
+    compiled yet."""
     enter, leave = _C._compile_enter, _C._compile_leave
 
     @functools.wraps(function)
     def compiled(*args: Any, **kwargs: Any) -> Any:
-        enter(fast, memory_budget)
+        enter(fast, memory_budget, one_by_one)
         try:
             return function(*args, **kwargs)
         finally:

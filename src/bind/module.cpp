@@ -92,10 +92,11 @@ void add_compile(nb::module_& module) {
   compiler::set_wait_hook(run_without_lock);
   // Before the end of the process destroys what the code generator has made meanwhile.
   Py_AtExit([] { CompileQueue::global().stop(); });
-  module.def("_compile_enter", [](bool fast, float memory_budget) {
+  module.def("_compile_enter", [](bool fast, float memory_budget, bool one_by_one) {
     compiler::Recorder::of_thread().enter(
         {.numerics = fast ? compiler::Numerics::Fast : compiler::Numerics::Exact,
-         .memory_budget = memory_budget});
+         .memory_budget = memory_budget,
+         .one_by_one = one_by_one});
   });
   module.def("_compile_leave", [] { compiler::Recorder::of_thread().leave(); });
   module.def("_compile_flush", compiler::flush);

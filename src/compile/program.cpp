@@ -31,6 +31,7 @@ Hash128 key_of(const Recording& recording) {
     words.push_back(static_cast<int64_t>(hash_of(*entry.program).high));
     words.push_back(static_cast<int64_t>(entry.options.numerics));
     words.push_back(std::bit_cast<int32_t>(entry.options.memory_budget));
+    words.push_back(entry.options.one_by_one ? 1 : 0);
     for (const Range range : {entry.parameters, entry.blocks, entry.outputs, entry.results,
                               entry.numbers, entry.integers})
       words.push_back(range.end);

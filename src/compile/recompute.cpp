@@ -153,7 +153,9 @@ class Recomputer {
   }
 
   /// True if the runs `again`, which happen in region `first`, give the same when they happen once
-  /// more in region `last`, and that disturbs nobody.
+  /// more in region `last`, and that disturbs nobody. Also one by one, while kernels are missing:
+  /// then what they write is in memory, and a run that changes in place what it reads finds it
+  /// changed.
   bool may_repeat(const std::vector<int32_t>& again, size_t first, size_t last) const {
     return std::all_of(again.begin(), again.end(), [&](int32_t number) {
       const Entry& entry = entry_at(number);
@@ -161,11 +163,16 @@ class Recomputer {
       recording_.for_written(entry, [&](size_t slot) {
         fine = fine && writers_[slot].size() == 1 && !recording_.is_seen(slot);
       });
-      for (const int32_t window : recording_.operands_of(entry.parameters))
-        for (const int32_t writer : writers_[recording_.slot_of(window)])
+      for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
+        const bool is_value = value_at(o) >= 0;
+        const int32_t window = recording_.operands[static_cast<size_t>(o)];
+        for (const int32_t writer : writers_[recording_.slot_of(window)]) {
+          const bool is_made_again = is_value && contains(again, writer);
           for (const size_t r : homes_[static_cast<size_t>(writer)])
-            fine = fine && (contains(again, writer) || r < first || r > last ||
-                            (r == first && writer < number));
+            fine =
+                fine && (is_made_again || r < first || r > last || (r == first && writer < number));
+        }
+      }
       return fine;
     });
   }

@@ -25,6 +25,8 @@ struct Options {
   /// Below 1, values are computed again until the program takes at most this part of the memory
   /// that it would take if all were kept, however long that takes; see recompute.h.
   float memory_budget = 1;
+  /// The runs happen one by one, as those of a program whose kernels are not compiled yet.
+  bool one_by_one = false;
   bool operator==(const Options&) const = default;
 };
 

@@ -181,7 +181,7 @@ class Gatherer {
   }
 
   /// True if the runs `again` of region `first` give the same when they happen once more in region
-  /// `last`, and that disturbs nobody.
+  /// `last`, also one by one, and that disturbs nobody.
   bool may_repeat(const std::vector<int32_t>& again, size_t first, size_t last) const {
     for (const int32_t number : again) {
       const Entry& entry = entry_at(number);
@@ -189,10 +189,13 @@ class Gatherer {
       recording_.for_written(entry, [&](size_t slot) {
         for (const int32_t writer : writers_[slot]) fine = fine && contains(again, writer);
       });
-      for (const int32_t window : recording_.operands_of(entry.parameters))
+      for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
+        const bool is_value = value_at(o) >= 0;
+        const int32_t window = recording_.operands[static_cast<size_t>(o)];
         for (const int32_t writer : writers_[recording_.slot_of(window)])
-          fine = fine &&
-                 (contains(again, writer) || region_of(writer) < first || region_of(writer) > last);
+          fine = fine && ((is_value && contains(again, writer)) || region_of(writer) < first ||
+                          region_of(writer) > last);
+      }
       if (!fine) return false;
     }
     return true;

@@ -12,6 +12,7 @@ from typing import Any
 import flambeau as torch
 import flambeau.nn.functional as F
 import pytest
+from flambeau._compile import recorded
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
@@ -171,6 +172,28 @@ def test_a_budget_is_kept_by_computing_again() -> None:
 def test_small_values_count_where_there_is_a_budget() -> None:
     step, x = norms(6, 16), torch.randn(8, 16)
     assert held(step, x, activation_memory_budget=0) < held(step, x)
+
+
+def test_what_changes_in_place_what_it_reads_is_not_computed_again() -> None:
+    """As long as kernels are missing it would change it twice."""
+
+    def step(x: Any) -> list[Any]:
+        y = x.clone()
+        float(y.sum())  # y is in memory
+        with torch.no_grad():
+            y.mul_(0.5)
+        h = y + 0.5
+        leaves = [w.detach().clone().requires_grad_() for w in weights]
+        for leaf in leaves:
+            h = F.silu(F.linear(h, leaf)) + h
+        h.square().sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    torch.manual_seed(1)
+    weights, x = [torch.randn(16, 16) / 4 for _ in range(3)], torch.randn(16, 16)
+    compiled = recorded(step, memory_budget=0, one_by_one=True)
+    for expected, computed in zip(step(x), compiled(x)):
+        assert torch.equal(expected, computed)
 
 
 @pytest.mark.parametrize("budget", [-0.1, 1.5, float("nan")])

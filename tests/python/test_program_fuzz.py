@@ -18,7 +18,7 @@ sys.path.insert(0, str(FOLDER))
 
 from calls import OPERATIONS, CallMaker, Operation  # noqa: E402
 from compare import check, run, shrink  # noqa: E402
-from fuzz_compile import make_program  # noqa: E402
+from fuzz_compile import make_program, one_by_one  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _quiet() -> Iterator[None]:
 @pytest.mark.parametrize("first", range(0, 60, 20))
 def test_compiled_programs_do_the_same(first: int) -> None:
     for seed in range(first, first + 20):
-        found = check(make_program(seed), torch.compile, torch.compiler.interpreted)
+        found = check(make_program(seed), torch.compile, torch.compiler.interpreted, one_by_one)
         assert not found, f"fuzz_compile.py --count 1 --seed {seed}: {found}"
 
 

@@ -1,5 +1,5 @@
-"""Random programs run as they are, compiled and by the interpreter of tensor programs: what can be
-seen must be the same, to the bit.
+"""Random programs run as they are, compiled, by the interpreter of tensor programs, and compiled as
+while kernels are missing: what can be seen must be the same, to the bit.
 
     fuzz_compile.py --seed 1 --count 1000             prints each difference, shrunk, and a table
     fuzz_compile.py --runner compile                  compiled only
@@ -34,12 +34,14 @@ from typing import Any
 import flambeau as torch
 from calls import ALL_DTYPES, OPERATIONS
 from compare import Runner, check, shrink
+from flambeau._compile import recorded
 from kinds import AUTOGRAD, BRANCHES, GENERAL, IN_PLACE, KINDS, RANDOM, READS, VIEWS
 from programs import BUDGETS, Program, ProgramMaker
 
 SECONDS = 120  # of a processor, for one program
 PATIENCE = 1800  # seconds that pass, on a machine that does other things
 SEEDS_A_CHILD = 250
+RUNNERS = ["compile", "interpreter", "one_by_one"]
 
 
 def make_program(seed: int) -> Program:
@@ -52,11 +54,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled, and run as while no kernel of several operations is there yet."""
+    return recorded(function, memory_budget=getattr(function, "memory_budget", 1), one_by_one=True)
+
+
 def runner_of(name: str) -> Runner:
     if name == "identity":
         return lambda function: function
     if name == "compile":
         return compiled
+    if name == "one_by_one":
+        return one_by_one
     if name == "interpreter":
         return torch.compiler.interpreted
     module, _, attribute = name.partition(":")
@@ -207,7 +216,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--runner", nargs="+", default=["compile", "interpreter"])
+    parser.add_argument("--runner", nargs="+", default=RUNNERS)
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--whole", action="store_true", help="fail if the table has gaps")
     parser.add_argument("--show", action="store_true", help="print the programs, run nothing")
