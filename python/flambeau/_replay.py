@@ -88,6 +88,8 @@ def _record(function: Callable[..., Any], arguments: tuple[Any, Any]) -> tuple[A
 
 
 def _name(function: Any) -> str:
+    if isinstance(function, types.MethodWrapperType):  # the call of a module
+        return type(function.__self__).__name__
     return getattr(function, "__qualname__", type(function).__name__)
 
 
@@ -191,6 +193,8 @@ class _Walk:
             self._look_at_function(value, where)
         elif isinstance(value, types.MethodType):
             self.visit(value.__func__, where)
+            self.visit(value.__self__, where)
+        elif isinstance(value, types.MethodWrapperType):
             self.visit(value.__self__, where)
         elif isinstance(value, functools.partial):
             self.visit((value.func, value.args, value.keywords), where)

@@ -67,7 +67,11 @@ void add_autograd(nb::module_& module) {
   add_function(module);
   add_saved_tensor_hooks(module);
   module.def("is_grad_enabled", grad_enabled, "True if calls are recorded.");
-  module.def("_set_grad_enabled", set_grad_enabled);
+  module.def("_set_grad_enabled", [](bool enabled) {
+    const bool before = grad_enabled();
+    set_grad_enabled(enabled);
+    return before;
+  });
   module.def("is_inference_mode_enabled", inference_mode_enabled);
   module.def("_set_inference_mode", set_inference_mode);
   module.def("_enter_vmap", [](int64_t extent, int randomness) {

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "base/small_vector.h"
+
 namespace flambeau::bind {
 namespace {
 
@@ -12,36 +14,129 @@ Object own_attribute(PyObject* self, PyObject* name) {
   return Object::steal(found);
 }
 
+/// An item of a dict (borrowed); null if there is none.
+PyObject* item_of(PyObject* dict, PyObject* name) {
+  PyObject* const found = PyDict_GetItemWithError(dict, name);
+  if (found == nullptr && PyErr_Occurred() != nullptr) throw PythonError();
+  return found;
+}
+
+[[noreturn]] void raise_missing(PyObject* self, PyObject* name) {
+  const Object text = checked(
+      PyUnicode_FromFormat("'%.100s' object has no attribute '%U'", Py_TYPE(self)->tp_name, name));
+  const Object error =
+      checked(PyObject_CallFunctionObjArgs(PyExc_AttributeError, text.get(), nullptr));
+  // For "Did you mean".
+  checked(PyObject_SetAttrString(error.get(), "name", name));
+  checked(PyObject_SetAttrString(error.get(), "obj", self));
+  PyErr_SetObject(PyExc_AttributeError, error.get());
+  throw PythonError();
+}
+
 PyObject* get_attribute(PyObject* self, PyObject* name) {
   return guarded([&]() -> PyObject* {
     if (Object found = own_attribute(self, name)) return found.release();
-    static const std::array<PyObject*, 3> registries{PyUnicode_InternFromString("_parameters"),
-                                                     PyUnicode_InternFromString("_buffers"),
-                                                     PyUnicode_InternFromString("_modules")};
+    static const std::array<PyObject*, 3> registries{interned("_parameters"), interned("_buffers"),
+                                                     interned("_modules")};
     for (PyObject* const registry : registries) {
       const Object members = own_attribute(self, registry);
       if (!members || !PyDict_Check(members.get())) continue;
-      if (PyObject* found = PyDict_GetItemWithError(members.get(), name))
-        return Object::borrow(found).release();
-      if (PyErr_Occurred() != nullptr) throw PythonError();
+      if (PyObject* found = item_of(members.get(), name)) return Object::borrow(found).release();
     }
-    PyErr_SetObject(PyExc_AttributeError, name);
-    throw PythonError();
+    raise_missing(self, name);
+  });
+}
+
+/// A class method: a class that does not define how its attributes are found looks them up as above
+/// at once. As Module has a `__getattr__`, for subclasses that call it, Python would look for two
+/// methods and call one each time.
+PyObject* find_directly(PyObject* cls, PyObject* /*none*/) {
+  auto* const type = reinterpret_cast<PyTypeObject*>(cls);
+  type->tp_getattro = get_attribute;
+  PyType_Modified(type);
+  return Object::borrow(Py_None).release();
+}
+
+/// Of all modules: dicts of nn.modules._global_hooks, which are never replaced.
+const std::array<PyObject*, 4>& global_hooks() {
+  static const std::array<PyObject*, 4> hooks = [] {
+    const Object module = checked(PyImport_ImportModule("flambeau.nn.modules._global_hooks"));
+    const auto get = [&](const char* name) {
+      return checked(PyObject_GetAttrString(module.get(), name)).release();
+    };
+    return std::array{get("forward"), get("forward_pre"), get("backward"), get("backward_pre")};
+  }();
+  return hooks;
+}
+
+bool is_true(PyObject* object) {
+  const int result = PyObject_IsTrue(object);
+  checked(result);
+  return result != 0;
+}
+
+bool has_hooks(PyObject* self, PyObject* fields) {
+  static const std::array<PyObject*, 4> names{
+      interned("_forward_hooks"), interned("_forward_pre_hooks"), interned("_backward_hooks"),
+      interned("_backward_pre_hooks")};
+  for (PyObject* const name : names) {
+    PyObject* const hooks = item_of(fields, name);
+    // One that has not called Module.__init__ has none: that is said.
+    const Object found = hooks != nullptr ? Object() : checked(PyObject_GetAttr(self, name));
+    if (is_true(hooks != nullptr ? hooks : found.get())) return true;
+  }
+  for (PyObject* const hooks : global_hooks())
+    if (is_true(hooks)) return true;
+  return false;
+}
+
+/// `forward` of the class with `self` before the arguments; nothing if the module has its own, or
+/// it is no function.
+Object call_forward(PyObject* self, PyObject* fields, PyObject* args, PyObject* kwargs) {
+  static PyObject* const name = interned("forward");
+  if (Py_TYPE(self)->tp_getattro != get_attribute || item_of(fields, name) != nullptr) return {};
+  const Object forward = Object::borrow(_PyType_Lookup(Py_TYPE(self), name));
+  if (!forward || !PyFunction_Check(forward.get())) return {};
+  SmallVector<PyObject*, 8> all;
+  all.push_back(self);
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args); ++i) all.push_back(PyTuple_GET_ITEM(args, i));
+  return checked(PyObject_VectorcallDict(forward.get(), all.data(), all.size(), kwargs));
+}
+
+PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
+  return guarded([&]() -> PyObject* {
+    static PyObject* const compiled_call = interned("_compiled_call");
+    const Object fields = checked(PyObject_GenericGetDict(self, nullptr));
+    if (const Object compiled = Object::borrow(item_of(fields.get(), compiled_call)))
+      return checked(PyObject_Call(compiled.get(), args, kwargs)).release();
+    if (has_hooks(self, fields.get())) {
+      const Object with_hooks = checked(PyObject_GetAttrString(self, "_call_with_hooks"));
+      const Object named = kwargs != nullptr ? Object::borrow(kwargs) : checked(PyDict_New());
+      return checked(PyObject_CallFunctionObjArgs(with_hooks.get(), args, named.get(), nullptr))
+          .release();
+    }
+    if (Object result = call_forward(self, fields.get(), args, kwargs)) return result.release();
+    const Object forward = checked(PyObject_GetAttrString(self, "forward"));
+    return checked(PyObject_Call(forward.get(), args, kwargs)).release();
   });
 }
 
 }  // namespace
 
 void add_module_type(PyObject* module) {
-  std::array<PyType_Slot, 3> slots{{
+  static PyMethodDef methods[] = {
+      {"_find_directly", find_directly, METH_NOARGS | METH_CLASS, nullptr}, {}};
+  std::array<PyType_Slot, 5> slots{{
       {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
-      {Py_tp_doc, const_cast<char*>("How the attributes of a module are found.")},
+      {Py_tp_call, reinterpret_cast<void*>(call)},
+      {Py_tp_methods, methods},
+      {Py_tp_doc, const_cast<char*>("How the attributes of a module are found, and its call.")},
       {0, nullptr},
   }};
-  PyType_Spec spec{"flambeau._C._ModuleAttributes", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+  PyType_Spec spec{"flambeau._C._ModuleBase", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
                    slots.data()};
   const Object type = checked(PyType_FromSpec(&spec));
-  checked(PyObject_SetAttrString(module, "_ModuleAttributes", type.get()));
+  checked(PyObject_SetAttrString(module, "_ModuleBase", type.get()));
 }
 
 }  // namespace flambeau::bind

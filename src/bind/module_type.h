@@ -4,10 +4,10 @@
 
 namespace flambeau::bind {
 
-/// Makes the class _ModuleAttributes, from which nn.Module inherits how its attributes are found:
-/// as those of any object, then among `_parameters`, `_buffers` and `_modules`. In Python this
-/// would be a failed look-up, with its message, and a call of `__getattr__` for each weight and
-/// layer that a forward names.
+/// Makes the class _ModuleBase, from which nn.Module inherits how its attributes are found, as
+/// those of any object, then among `_parameters`, `_buffers` and `_modules`, and how it is called:
+/// `forward`, between the hooks if there are any. A forward names each weight and calls each layer:
+/// in Python that would be most of the time of a small one.
 void add_module_type(PyObject* module);
 
 }  // namespace flambeau::bind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import flambeau
 import pytest
@@ -109,3 +110,94 @@ def test_parameters_follow_a_class_that_names_them_itself() -> None:
 
     model = nn.Sequential(Chosen())
     assert [*model.parameters()] == [model[0].kept.weight, model[0].kept.bias]
+
+
+class Doubled(nn.Module):
+    def forward(self, x: int, *more: int, scale: int = 2) -> tuple[int, ...]:
+        return tuple(scale * item for item in (x, *more))
+
+
+def test_a_call_is_forward_with_its_arguments() -> None:
+    module = Doubled()
+    assert module(1) == (2,)
+    assert module(*range(20)) == tuple(range(0, 40, 2))
+    assert module(1, scale=3) == (3,) == module(x=1, scale=3)
+    assert module._call_impl(1, 2) == (2, 4) == nn.Module.__call__(module, 1, 2)
+    with pytest.raises(TypeError, match=r"forward\(\) missing 1 required positional argument: 'x'"):
+        module()
+    with pytest.raises(NotImplementedError, match='"forward"'):
+        nn.Module()()
+
+
+def test_forward_may_be_the_instance_s_or_anything_that_is_called() -> None:
+    class Static(nn.Module):
+        @staticmethod
+        def forward(x: int) -> int:
+            return x + 1
+
+    class Held(nn.Module):
+        forward = Doubled()
+
+    class Found(nn.Module):
+        forward = None
+
+        def __getattribute__(self, name: str) -> object:
+            return (lambda x: x + 3) if name == "forward" else super().__getattribute__(name)
+
+    module = Doubled()
+    module.forward = lambda x: x + 2  # type: ignore[method-assign, assignment]
+    assert (Static()(1), Held()(1), Found()(1), module(1)) == (2, (2,), 4, 3)
+    del module.forward
+    assert module(1) == (2,)
+
+
+def test_call_may_be_overridden_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Louder(Doubled):
+        def __call__(self, *args: int, **kwargs: int) -> tuple[int, ...]:
+            return (*super().__call__(*args, **kwargs), 0)
+
+    assert Louder()(1, scale=1) == (1, 0)
+    original = nn.Module.__call__
+    monkeypatch.setattr(nn.Module, "__call__", lambda self, *args: [original(self, *args)])
+    assert Doubled()(1) == [(2,)] and Louder()(1) == ((2,), 0)
+    monkeypatch.undo()
+    assert Doubled()(1) == (2,)
+
+
+def test_a_class_that_gets_its_own_look_up_later_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = Layer()
+    monkeypatch.setattr(Layer, "__getattr__", lambda self, name: f"made {name}")
+    assert layer.absent == "made absent" and layer.plain == 3
+    assert layer.weight is layer._parameters["weight"]
+    monkeypatch.undo()
+    assert layer.weight is layer._parameters["weight"] and not hasattr(layer, "absent")
+
+
+def test_hooks_of_all_modules_and_of_one_are_called() -> None:
+    module = Doubled()
+    for register in (module.register_forward_hook, nn.modules.module.register_module_forward_hook):
+        handle = register(lambda _, args, result: (*args, *result))
+        assert module(1) == (1, 2)
+        handle.remove()
+        assert module(1) == (2,)
+    with pytest.raises(AttributeError, match="'Doubled' object has no attribute '_forward_hooks'"):
+        Doubled.__new__(Doubled)(1)
+
+
+def test_a_compiled_module_calls_what_was_compiled() -> None:
+    module = Layer()
+    module.forward = lambda x: module.inner(x) + 1  # type: ignore[method-assign, assignment]
+    x = flambeau.ones(1, 2)
+    expected = module(x)
+    optimized = flambeau.compile(module)
+    module.compile()
+    for called in (optimized, module, optimized.forward, copy.copy(module)):
+        assert flambeau.equal(called(x), expected)
+
+
+def test_a_missing_attribute_says_which_and_whose() -> None:
+    layer = Layer()
+    with pytest.raises(AttributeError) as caught:
+        layer.wieght  # noqa: B018
+    error: Any = caught.value  # Python suggests "weight" from these
+    assert error.name == "wieght" and error.obj is layer

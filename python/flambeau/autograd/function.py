@@ -219,8 +219,7 @@ def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def wrapper(ctx: Any, *args: Any) -> Any:
-        grad_mode = _C.is_grad_enabled()
-        _C._set_grad_enabled(False)
+        grad_mode = _C._set_grad_enabled(False)
         try:
             outputs = fn(ctx, *args)
         finally:

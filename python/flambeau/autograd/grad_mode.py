@@ -67,34 +67,47 @@ class _Mode:
         return wrapper
 
 
-class _Decorator(_Mode):
+class _GradMode(_Mode):
     """Also without parentheses: `@no_grad`."""
+
+    _enabled: bool
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         self = super().__new__(cls)
         return self if function is None else self(function)
 
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function):
+            return self._wrap_generator(function)
+        set_enabled, enabled = _C._set_grad_enabled, self._enabled
 
-class no_grad(_Decorator):
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            previous = set_enabled(enabled)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                set_enabled(previous)
+
+        return wrapper
+
+    def __enter__(self) -> None:
+        self._previous = _C._set_grad_enabled(self._enabled)
+
+    def __exit__(self, *_: Any) -> None:
+        _C._set_grad_enabled(self._previous)
+
+
+class no_grad(_GradMode):
     """Nothing is recorded."""
 
-    def __enter__(self) -> None:
-        self._previous = _C.is_grad_enabled()
-        _C._set_grad_enabled(False)
-
-    def __exit__(self, *_: Any) -> None:
-        _C._set_grad_enabled(self._previous)
+    _enabled = False
 
 
-class enable_grad(_Decorator):
+class enable_grad(_GradMode):
     """Calls are recorded, also inside no_grad."""
 
-    def __enter__(self) -> None:
-        self._previous = _C.is_grad_enabled()
-        _C._set_grad_enabled(True)
-
-    def __exit__(self, *_: Any) -> None:
-        _C._set_grad_enabled(self._previous)
+    _enabled = True
 
 
 class set_grad_enabled(_Mode):
@@ -102,8 +115,7 @@ class set_grad_enabled(_Mode):
 
     def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
-        self._previous = _C.is_grad_enabled()
-        _C._set_grad_enabled(self.mode)
+        self._previous = _C._set_grad_enabled(self.mode)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         _C._set_grad_enabled(self._previous)

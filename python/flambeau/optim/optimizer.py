@@ -311,8 +311,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
                     f"{replaced}."
                 )
             args, kwargs = replaced
-        before = _C.is_grad_enabled()
-        _C._set_grad_enabled(bool(self.defaults.get("differentiable", False)))
+        before = _C._set_grad_enabled(bool(self.defaults.get("differentiable", False)))
         try:
             result = step(*args, **kwargs)
         finally:

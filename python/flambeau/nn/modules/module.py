@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flambeau
-from flambeau._C import _ModuleAttributes
+from flambeau._C import _ModuleBase
 from flambeau._tensor import parse_to
 from flambeau.nn.modules import _global_hooks
 from flambeau.nn.modules._global_hooks import (
@@ -84,7 +84,7 @@ def _registries() -> dict[str, Any]:
     }
 
 
-class Module(State, Traversal, _ModuleAttributes):
+class Module(State, Traversal, _ModuleBase):
     """Base class for all networks. Assign Parameters, Buffers and Modules in `__init__` after
     `super().__init__()`; define `forward`."""
 
@@ -92,6 +92,14 @@ class Module(State, Traversal, _ModuleAttributes):
     training: bool
     _is_full_backward_hook: Any
     call_super_init = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if (
+            cls.__getattr__ is Module.__getattr__
+            and cls.__getattribute__ is _ModuleBase.__getattribute__
+        ):
+            cls._find_directly()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not self.call_super_init and kwargs:
@@ -250,26 +258,11 @@ class Module(State, Traversal, _ModuleAttributes):
 
     # -- calling ----------------------------------------------------------------------------
 
-    def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
-        if not (
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or self._backward_hooks
-            or self._backward_pre_hooks
-            or _global_hooks.forward
-            or _global_hooks.forward_pre
-            or _global_hooks.backward
-            or _global_hooks.backward_pre
-            or self._compiled_call is not None
-        ):
-            return self.forward(*args, **kwargs)
-        if self._compiled_call is not None:
-            return self._compiled_call(*args, **kwargs)
-        return self._call_with_hooks(args, kwargs)
+    # Between the hooks if there are any (_call_with_hooks); as compiled if it is.
+    __call__: Callable[..., Any]
+    _call_impl = _ModuleBase.__call__
 
-    __call__: Callable[..., Any] = _call_impl
-
-    _compiled_call: Callable[..., Any] | None = None  # what compile() made
+    _compiled_call: Callable[..., Any] | None = None  # what compile() made; found in the instance
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Has the calls of this module compiled, hooks included, as flambeau.compile does with these

@@ -18,13 +18,10 @@ class OptimizedModule(Module):
         super().__init__()
         self._orig_mod = mod
         self.training = mod.training
-        self.__dict__["_recorded_call"] = wrap(mod.__call__)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._recorded_call(*args, **kwargs)
+        self.__dict__["_compiled_call"] = wrap(mod.__call__)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self._recorded_call(*args, **kwargs)
+        return self(*args, **kwargs)
 
     def train(self, mode: bool = True) -> OptimizedModule:
         super().train(mode)
@@ -39,7 +36,7 @@ class OptimizedModule(Module):
         return getattr(self._orig_mod, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("_orig_mod", "training", "_recorded_call") or "_orig_mod" not in self._modules:
+        if name in ("_orig_mod", "training", "_compiled_call") or "_orig_mod" not in self._modules:
             super().__setattr__(name, value)
         else:
             setattr(self._orig_mod, name, value)
