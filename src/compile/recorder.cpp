@@ -161,15 +161,13 @@ void Recorder::pass_tail(std::span<const Tensor> parameters, std::span<const Ten
     return tensor.defined() && tensor->storage->pending() == this &&
            tensor->storage->pending_slot() == Recording::kRunning;
   };
-  const auto touches_it = [&] {
-    return std::any_of(parameters.begin(), parameters.end(), is_of_tail) ||
-           std::any_of(results.begin(), results.end(), is_of_tail);
-  };
-  const auto ends = [&] {
+  bool touches_it = false;
+  {
     const std::lock_guard lock(mutex_);
-    return touches_it();
-  };
-  if (ends()) end_tail();
+    touches_it = std::any_of(parameters.begin(), parameters.end(), is_of_tail) ||
+                 std::any_of(results.begin(), results.end(), is_of_tail);
+  }
+  if (touches_it) end_tail();
 }
 
 void Recorder::end_tail() {
