@@ -26,10 +26,12 @@ class CountingEmitter final : public ir::Emitter {
     const bool is_slow =
         op == ir::CoreOp::Rem || (op == ir::CoreOp::Div && !is_float(arguments[0].dtype));
     count += is_slow ? 16 : 1;
+    registers += size_of(dtype) == 8 ? 2 : 1;
     only = count == 1 ? std::optional(op) : std::nullopt;
     return {0, dtype};
   }
   int count = 0;
+  int registers = 0;  ///< that the results fill, where one of four-byte elements fills one
   std::optional<ir::CoreOp> only;  ///< the operation, if there was one
 };
 
@@ -46,6 +48,7 @@ CountingEmitter count_operations(const Statement& compute, const LoopAnalysis& a
 /// What a vector loop's body is made of.
 struct Census {
   int core_ops = 0;
+  int registers = 0;       ///< of their results, as above
   size_t narrowest = 8;    ///< bytes of the smallest element moved
   bool scattered = false;  ///< an access that is neither contiguous nor uniform
   bool has_reduce = false;
@@ -60,8 +63,12 @@ LoopVar fastest_variable(const Statement& loop) {
 void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& analysis,
            Census& census) {
   for (const Statement& s : body) {
-    if (s.kind == StatementKind::Compute || s.kind == StatementKind::Scan)
-      census.core_ops += count_core_ops(s, analysis);
+    if (s.kind == StatementKind::Compute || s.kind == StatementKind::Scan) {
+      const CountingEmitter counted = count_operations(s, analysis);
+      census.core_ops += counted.count;
+      // Pairs of lanes are computed at once.
+      census.registers += s.primitive->emit_pair != nullptr ? counted.count : counted.registers;
+    }
     if (s.kind == StatementKind::Load || s.kind == StatementKind::Store) {
       census.narrowest = std::min(census.narrowest, size_of(s.dtype));
       for (const auto& term : s.index.dynamic)
@@ -189,7 +196,7 @@ unsigned choose_lanes(const Statement& loop, const LoopAnalysis& analysis,
   if (census.scattered) return lanes;
   if (census.has_reduce) return census.core_ops <= 24 ? 4 * lanes : lanes;
   // Chains of operations wait for each other: some side by side keep the units busy.
-  const unsigned chosen = census.core_ops <= 48    ? 4 * lanes
+  const unsigned chosen = census.registers <= 120  ? 4 * lanes
                           : census.core_ops <= 256 ? 2 * lanes
                                                    : lanes;
   return analysis.transposed.empty() ? chosen : std::min(chosen, static_cast<unsigned>(kTile));

@@ -209,12 +209,12 @@ void LoopCodegen::emit_loop(const Statement& s) {
     variables_[static_cast<size_t>(s.variable)] = i;
     set_digits(s, digits, i, begin);
     if (parallel) {
-      row_variable_ = s.variable;
+      row_ = &s;
       row_prefetched_.assign(program_.buffers.size(), false);
       place_row();
     }
     emit_body(s.body);
-    if (parallel) row_variable_ = -1;
+    if (parallel) row_ = nullptr;
   });
 }
 

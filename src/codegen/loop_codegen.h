@@ -122,8 +122,12 @@ class LoopCodegen {
   void store_contiguous(DType dtype, Value* value, Value* pointer, Value* mask);
   void store_alternate(DType dtype, Value* value, Value* pointer);
   void scatter(const Statement& s, const Address& address, Value* value, Value* mask);
+  /// What a load of the first pass over a row reads in the next one.
   void prefetch_next_row(const Statement& s, Value* pointer);
-  void prefetch(Value* address);
+  /// What later passes over this row write where the first one is now.
+  void prefetch_writes();
+  void prefetch_once(const Statement& s, Value* pointer, bool for_write);
+  void prefetch(Value* address, bool for_write);
   bool has_native_mask(DType dtype) const;
 
   // Reductions (loop_reduce.cpp).
@@ -190,8 +194,8 @@ class LoopCodegen {
   };
   std::unordered_map<ir::ValueId, ScanState> scans_;
   bool begins_block_ = false;  ///< this iteration is the first of its block
-  // Prefetching of the next row while the first pass over a row runs.
-  ir::LoopVar row_variable_ = -1;
+  // Prefetching while the first pass over a row runs.
+  const Statement* row_ = nullptr;    ///< the loop over rows, while its body is emitted
   bool in_first_pass_ = false;        ///< inside a reduction across lanes
   std::vector<bool> row_prefetched_;  ///< by buffer
 };

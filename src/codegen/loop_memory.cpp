@@ -248,24 +248,42 @@ Value* LoopCodegen::gather(const Statement& s, const Address& a, Value* mask) {
 }
 
 void LoopCodegen::prefetch_next_row(const Statement& s, Value* pointer) {
-  if (row_variable_ < 0 || !in_first_pass_) return;
+  if (row_ == nullptr || !in_first_pass_) return;
   const ir::LoopIndex::Term* row = nullptr;
   for (const auto& term : s.index.terms)
-    if (term.variable == row_variable_) row = &term;
+    if (term.variable == row_->variable) row = &term;
   if (row == nullptr || !row->coefficient.is_slot) return;
-  if (row_prefetched_[static_cast<size_t>(s.buffer)]) return;
-  row_prefetched_[static_cast<size_t>(s.buffer)] = true;
-  Value* next =
-      builder_.CreateGEP(emitter_.memory_type(s.dtype), pointer, operand(row->coefficient));
-  const uint64_t bytes = size_of(s.dtype) * lanes_.count;
-  for (uint64_t line = 0; line < bytes; line += 64)
-    prefetch(builder_.CreateConstGEP1_64(builder_.getInt8Ty(), next, line));
+  llvm::Type* type = emitter_.memory_type(s.dtype);
+  prefetch_once(s, builder_.CreateGEP(type, pointer, operand(row->coefficient)), false);
 }
 
-void LoopCodegen::prefetch(Value* address) {
+void LoopCodegen::prefetch_writes() {
+  if (row_ == nullptr) return;
+  for (const Statement& pass : row_->body) {
+    if (pass.mark != ir::LoopMark::Vector || !pass.digits.empty()) continue;
+    for (const Statement& s : pass.body) {
+      if (s.kind != ir::StatementKind::Store || s.mask >= 0 || !s.index.dynamic.empty()) continue;
+      ir::LoopIndex index = s.index;
+      for (auto& term : index.terms)
+        if (term.variable == pass.variable) term.variable = lanes_.variable;
+      const Address a = address(index);
+      if (a.contiguous()) prefetch_once(s, element_pointer(s.buffer, a.scalar), true);
+    }
+  }
+}
+
+void LoopCodegen::prefetch_once(const Statement& s, Value* pointer, bool for_write) {
+  if (row_prefetched_[static_cast<size_t>(s.buffer)]) return;
+  row_prefetched_[static_cast<size_t>(s.buffer)] = true;
+  const uint64_t bytes = size_of(s.dtype) * lanes_.count;
+  for (uint64_t line = 0; line < bytes; line += 64)
+    prefetch(builder_.CreateConstGEP1_64(builder_.getInt8Ty(), pointer, line), for_write);
+}
+
+void LoopCodegen::prefetch(Value* address, bool for_write) {
   builder_.CreateIntrinsic(
       llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
-      {address, builder_.getInt32(0), builder_.getInt32(3), builder_.getInt32(1)});
+      {address, builder_.getInt32(for_write ? 1 : 0), builder_.getInt32(3), builder_.getInt32(1)});
 }
 
 // ---- stores

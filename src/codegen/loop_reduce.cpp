@@ -2,10 +2,12 @@
 
 #include <llvm/IR/Constants.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "base/error.h"
 #include "codegen/loop_control.h"
+#include "codegen/target.h"
 #include "ir/interpreter.h"
 
 namespace flambeau::codegen {
@@ -17,12 +19,25 @@ namespace {
 
 constexpr int64_t kBlock = ir::kReduceBlock;
 constexpr unsigned kLanes = static_cast<unsigned>(ir::kReduceLanes);
+constexpr unsigned kMostLanes = 2 * kLanes;
+/// Operations for each element of a pass that waits for its own chains of them, and leaves memory
+/// the time to bring what later passes write.
+constexpr int kLongPass = 32;
 constexpr int kBlockShift = std::countr_zero(static_cast<uint64_t>(kBlock));
 /// Levels of the tree: enough for 2^64 elements.
 constexpr uint64_t kLevels = 64;
 
 unsigned lanes_of(const Value* vector) {
   return llvm::cast<llvm::FixedVectorType>(vector->getType())->getNumElements();
+}
+
+/// `count` lanes of a vector from `first` on.
+Value* part_of(llvm::IRBuilderBase& builder, Value* vector, unsigned first, unsigned count) {
+  if (count == lanes_of(vector)) return vector;
+  if (count == 1) return builder.CreateExtractElement(vector, uint64_t{first});
+  SmallVector<int, 64> lanes;
+  for (unsigned lane = first; lane < first + count; ++lane) lanes.push_back(static_cast<int>(lane));
+  return builder.CreateShuffleVector(vector, llvm::ArrayRef(lanes.data(), lanes.size()));
 }
 
 }  // namespace
@@ -70,14 +85,22 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
   emit_all(invariant);
 
   const Digits digits = open_digits(s);
-  const auto accumulate = [&](Value* first, Value* active, Value* begin) {
-    lanes_ = {kLanes, s.variable, first, active};
+  const bool is_long = count_core_ops(s.body, analysis_) >= kLongPass;
+  // Steps side by side, which are added one after the other.
+  const unsigned lanes = is_long ? choose_lanes(s, analysis_, register_bytes(isa_)) : kLanes;
+  const unsigned wide = std::clamp(lanes, kLanes, kMostLanes);
+  const auto accumulate = [&](unsigned count, Value* first, Value* active, Value* begin) {
+    lanes_ = {count, s.variable, first, active};
     emit_lanes(s, digits, begin, [&] {
       in_first_pass_ = true;
+      if (is_long && active == nullptr) prefetch_writes();
       emit_all(rest);
       in_first_pass_ = false;
       Value* old = builder_.CreateLoad(accumulator->getAllocatedType(), accumulator);
-      Value* sum = combine(s, old, emitter_.splat(value_of(s.yield), kLanes));
+      Value* values = emitter_.splat(value_of(s.yield), count);
+      Value* sum = old;
+      for (unsigned lane = 0; lane < count; lane += kLanes)
+        sum = combine(s, sum, part_of(builder_, values, lane, kLanes));
       if (active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, old);
       builder_.CreateStore(sum, accumulator);
     });
@@ -90,8 +113,16 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
     Value* idle = builder_.CreateAnd(length, number(kLanes - 1));
     Value* main_end = builder_.CreateAdd(first, builder_.CreateSub(length, idle));
     builder_.CreateStore(emitter_.splat(identity, kLanes), accumulator);
-    counted_loop(first, main_end, kLanes, [&](Value* i) { accumulate(i, nullptr, first); });
-    if_then(builder_.CreateICmpNE(idle, number(0)), [&] { accumulate(main_end, idle, main_end); });
+    Value* narrow = first;
+    if (wide > kLanes) {
+      Value* left = builder_.CreateAnd(length, number(wide - 1));
+      narrow = builder_.CreateAdd(first, builder_.CreateSub(length, left));
+      counted_loop(first, narrow, wide, [&](Value* i) { accumulate(wide, i, nullptr, first); });
+    }
+    counted_loop(narrow, main_end, kLanes,
+                 [&](Value* i) { accumulate(kLanes, i, nullptr, first); });
+    if_then(builder_.CreateICmpNE(idle, number(0)),
+            [&] { accumulate(kLanes, main_end, idle, main_end); });
     Value* block_result =
         halve_lanes(s, builder_.CreateLoad(accumulator->getAllocatedType(), accumulator));
     builder_.CreateStore(block_result, result);
@@ -126,18 +157,8 @@ Value* LoopCodegen::reduce_short_row(const Statement& s, int64_t extent) {
 
 Value* LoopCodegen::halve_lanes(const Statement& s, Value* lanes) {
   for (unsigned half = lanes_of(lanes) / 2; half >= 1; half /= 2) {
-    SmallVector<int, 16> low, high;
-    for (unsigned lane = 0; lane < half; ++lane) {
-      low.push_back(static_cast<int>(lane));
-      high.push_back(static_cast<int>(lane + half));
-    }
-    Value* a = builder_.CreateShuffleVector(lanes, llvm::ArrayRef(low.data(), low.size()));
-    Value* b = builder_.CreateShuffleVector(lanes, llvm::ArrayRef(high.data(), high.size()));
-    if (half == 1) {
-      a = builder_.CreateExtractElement(lanes, uint64_t{0});
-      b = builder_.CreateExtractElement(lanes, uint64_t{1});
-    }
-    lanes = combine(s, a, b);
+    Value* low = part_of(builder_, lanes, 0, half);
+    lanes = combine(s, low, part_of(builder_, lanes, half, half));
   }
   return lanes;
 }

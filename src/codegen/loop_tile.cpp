@@ -84,7 +84,8 @@ void LoopCodegen::fill_tile(const Statement& load, Value* begin0, Value* end0, V
           builder_.CreateGEP(element, rows.back(), builder_.CreateMul(stride, number(kTile)));
       for (int64_t line = 0; line < kTile * size; line += kLine)
         prefetch(
-            builder_.CreateConstGEP1_64(builder_.getInt8Ty(), ahead, static_cast<uint64_t>(line)));
+            builder_.CreateConstGEP1_64(builder_.getInt8Ty(), ahead, static_cast<uint64_t>(line)),
+            false);
     }
     counted_loop(begin0, whole_end0, static_cast<uint64_t>(piece), [&](Value* v0) {
       Value* offset = builder_.CreateSub(v0, begin0);
