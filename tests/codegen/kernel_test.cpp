@@ -69,6 +69,47 @@ TEST(Order, OfARowIsTheInterpretersAtEverySize) {
   }
 }
 
+// Several steps side by side, and what is written later is fetched: long passes alone.
+TEST(Order, OfALongPassIsTheInterpretersAtEverySize) {
+  const Primitive* const erf = ir::find_primitive("erf");
+  LoopBuilder b;
+  const int x = b.buffer(kF32), values = b.buffer(kF32, true), sums = b.buffer(kF32, true);
+  const IntOperand length = b.slot(), row = b.slot();
+  b.loop(LoopMark::Parallel, c(0), [&](LoopVar r) {
+    const auto value = [&](LoopVar v) {
+      return b.row(erf, kF32, {b.load(x, {at(r, row), at(v)})});
+    };
+    const ValueId sum = b.reduce(CoreOp::Add, LoopMark::Vector, length, value);
+    b.loop(LoopMark::Vector, length,
+           [&](LoopVar v) { b.store(values, {at(r, row), at(v)}, value(v)); });
+    b.store(sums, {at(r)}, sum);
+  });
+  const ir::LoopProgram program = b.finish();
+  constexpr int64_t kRows = 3;
+  std::vector<int64_t> sizes(std::begin(kSizes), std::end(kSizes));
+  sizes.insert(sizes.end(), {95, 96, 97, 128, 129, 1087, 1088, 4095, 4097});
+  for (const Isa isa : runnable_isas()) {
+    const auto kernel = load_kernel(codegen::compile(program, isa));
+    for (const int64_t size : sizes) {
+      const auto count = static_cast<size_t>(kRows * size);
+      GuardedBuffer rows = guarded(random_floats(count, 3));
+      GuardedBuffer given(count * sizeof(float)), results(kRows * sizeof(float));
+      void* const buffers[] = {rows.data(), given.data(), results.data()};
+      const int64_t ints[] = {size, size};
+      kernel(buffers, ints, 0, kRows, 0, 0);
+      for (int64_t r = 0; r < kRows; ++r) {
+        std::vector<ir::Container> containers;
+        for (int64_t i = r * size; i < (r + 1) * size; ++i)
+          containers.push_back(
+              ir::load_element(kF32, given.data() + static_cast<size_t>(i) * sizeof(float)));
+        EXPECT_EQ(ir::load_element(kF32, results.data() + static_cast<size_t>(r) * sizeof(float)),
+                  ir::reduce_in_order(CoreOp::Add, kF32, 0, containers))
+            << isa_name(isa) << ' ' << size << ' ' << r;
+      }
+    }
+  }
+}
+
 TEST(Order, OfColumnsIsTheInterpretersAtEverySize) {
   LoopBuilder b;
   const int x = b.buffer(kF32), out = b.buffer(kF32, true);
