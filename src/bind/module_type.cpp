@@ -105,7 +105,7 @@ Object call_forward(PyObject* self, PyObject* fields, PyObject* args, PyObject* 
 
 PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
   return guarded([&]() -> PyObject* {
-    static PyObject* const compiled_call = interned("_compiled_call");
+    static PyObject* const compiled_call = interned("_compiled_call_impl");
     const Object fields = checked(PyObject_GenericGetDict(self, nullptr));
     if (const Object compiled = Object::borrow(item_of(fields.get(), compiled_call)))
       return checked(PyObject_Call(compiled.get(), args, kwargs)).release();

@@ -195,6 +195,16 @@ def test_a_compiled_module_calls_what_was_compiled() -> None:
         assert flambeau.equal(called(x), expected)
 
 
+def test_a_module_may_keep_its_compiled_call() -> None:
+    """As Transformers' generation does, under this name, unless there is one."""
+    module, x = nn.Linear(2, 2), flambeau.ones(1, 2)
+    expected = module(x)
+    assert not hasattr(module, "_compiled_call") and module._compiled_call_impl is None
+    module._compiled_call = flambeau.compile(module.__call__)
+    assert flambeau.equal(module(x), expected)
+    assert flambeau.equal(module._compiled_call(x), expected)
+
+
 def test_a_missing_attribute_says_which_and_whose() -> None:
     layer = Layer()
     with pytest.raises(AttributeError) as caught:

@@ -262,20 +262,24 @@ class Module(State, Traversal, _ModuleBase):
     __call__: Callable[..., Any]
     _call_impl = _ModuleBase.__call__
 
-    _compiled_call: Callable[..., Any] | None = None  # what compile() made; found in the instance
+    _compiled_call_impl: Callable[..., Any] | None = (
+        None  # what compile() made; found in the instance
+    )
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Has the calls of this module compiled, hooks included, as flambeau.compile does with these
         arguments. Copies of the module are not."""
         from ..._compile import compile
 
-        self.__dict__["_compiled_call"] = compile(self._call_uncompiled, *args, **kwargs)
+        self.__dict__["_compiled_call_impl"] = compile(self._call_uncompiled, *args, **kwargs)
 
     def _call_uncompiled(self, *args: Any, **kwargs: Any) -> Any:
         return self._call_with_hooks(args, kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_compiled_call"}
+        return {
+            name: value for name, value in self.__dict__.items() if name != "_compiled_call_impl"
+        }
 
     def _optimized(self, wrap: Callable[..., Any]) -> Module:
         """What flambeau.compile makes of the module, whose calls `wrap` wraps."""

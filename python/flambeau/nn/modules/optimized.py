@@ -18,7 +18,7 @@ class OptimizedModule(Module):
         super().__init__()
         self._orig_mod = mod
         self.training = mod.training
-        self.__dict__["_compiled_call"] = wrap(mod.__call__)
+        self.__dict__["_compiled_call_impl"] = wrap(mod.__call__)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self(*args, **kwargs)
@@ -36,7 +36,10 @@ class OptimizedModule(Module):
         return getattr(self._orig_mod, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("_orig_mod", "training", "_compiled_call") or "_orig_mod" not in self._modules:
+        if (
+            name in ("_orig_mod", "training", "_compiled_call_impl")
+            or "_orig_mod" not in self._modules
+        ):
             super().__setattr__(name, value)
         else:
             setattr(self._orig_mod, name, value)
