@@ -22,12 +22,6 @@ bool is_numpy_bool(PyObject* object) {
   return std::strcmp(name, "numpy.bool") == 0 || std::strcmp(name, "numpy.bool_") == 0;
 }
 
-bool truth(PyObject* object) {
-  const int value = PyObject_IsTrue(object);
-  checked(value);
-  return value != 0;
-}
-
 }  // namespace
 
 bool is_numpy_scalar(PyObject* object) {

@@ -69,12 +69,6 @@ const std::array<PyObject*, 4>& global_hooks() {
   return hooks;
 }
 
-bool is_true(PyObject* object) {
-  const int result = PyObject_IsTrue(object);
-  checked(result);
-  return result != 0;
-}
-
 bool has_hooks(PyObject* self, PyObject* fields) {
   static const std::array<PyObject*, 4> names{
       interned("_forward_hooks"), interned("_forward_pre_hooks"), interned("_backward_hooks"),
@@ -83,10 +77,10 @@ bool has_hooks(PyObject* self, PyObject* fields) {
     PyObject* const hooks = item_of(fields, name);
     // One that has not called Module.__init__ has none: that is said.
     const Object found = hooks != nullptr ? Object() : checked(PyObject_GetAttr(self, name));
-    if (is_true(hooks != nullptr ? hooks : found.get())) return true;
+    if (truth(hooks != nullptr ? hooks : found.get())) return true;
   }
   for (PyObject* const hooks : global_hooks())
-    if (is_true(hooks)) return true;
+    if (truth(hooks)) return true;
   return false;
 }
 

@@ -53,6 +53,13 @@ inline void checked(int status) {
   if (status < 0) throw PythonError();
 }
 
+/// bool(object).
+inline bool truth(PyObject* object) {
+  const int value = PyObject_IsTrue(object);
+  checked(value);
+  return value != 0;
+}
+
 /// Lets other Python threads run while it lives. What is recorded meanwhile is of the line of
 /// Python that runs now.
 class ReleaseLock {

@@ -47,8 +47,6 @@ class ContractionEmitter {
   /// Vectors of steps, and of sums.
   llvm::Value* multiply_add(llvm::Value* a, llvm::Value* b, llvm::Value* sum);
   llvm::Value* add(llvm::Value* a, llvm::Value* b);
-  /// Of the line at `address`, to be read or written.
-  void prefetch(llvm::Value* address, bool write);
 
   llvm::Type* type_of(DType dtype);
   /// A scalar or a vector of elements of `source` as steps; in pairs, `next` has the elements of

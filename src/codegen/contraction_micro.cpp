@@ -1,8 +1,7 @@
 #include <algorithm>
 
-#include <llvm/IR/Intrinsics.h>
-
 #include "codegen/contraction_emit.h"
+#include "codegen/target.h"
 
 namespace flambeau::codegen {
 
@@ -59,7 +58,7 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
     Value* row = c;
     for (int i = 0; i < rows; ++i) {
       for (int v = 0; v < vectors; v += per_line)
-        prefetch(at(element_, row, v * tile_.lanes), true);
+        prefetch(builder_, at(element_, row, v * tile_.lanes), true);
       row = at(element_, row, c_stride);
     }
   }
@@ -172,12 +171,6 @@ void ContractionEmitter::emit_micro_kernel(const std::string& name, const MicroK
   builder_.CreateRetVoid();
 }
 
-void ContractionEmitter::prefetch(Value* address, bool write) {
-  builder_.CreateIntrinsic(
-      llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
-      {address, builder_.getInt32(write), builder_.getInt32(3), builder_.getInt32(1)});
-}
-
 void ContractionEmitter::emit_wide_kernel(const std::string& name, const MicroKernelPart& part,
                                           int rows) {
   llvm::Function* f = begin_function(name, "pipipiiii");
@@ -225,7 +218,7 @@ void ContractionEmitter::emit_wide_kernel(const std::string& name, const MicroKe
         Value* elements = builder_.CreateAlignedLoad(steps_, row, alignment_);
         // What the next pass reads, whose first lines hardware does not foresee.
         if (count > 1)
-          prefetch(at(step_, row, builder_.CreateMul(b_stride, integer(count))), false);
+          prefetch(builder_, at(step_, row, builder_.CreateMul(b_stride, integer(count))), false);
         for (int i = 0; i < rows; ++i) {
           const auto r = static_cast<size_t>(i);
           sum[r] = multiply_add(splats[r][static_cast<size_t>(step)], elements, sum[r]);

@@ -127,7 +127,6 @@ class LoopCodegen {
   /// What later passes over this row write where the first one is now.
   void prefetch_writes();
   void prefetch_once(const Statement& s, Value* pointer, bool for_write);
-  void prefetch(Value* address, bool for_write);
   bool has_native_mask(DType dtype) const;
 
   // Reductions (loop_reduce.cpp).

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "codegen/loop_control.h"
+#include "codegen/target.h"
 
 namespace flambeau::codegen {
 
@@ -277,13 +278,7 @@ void LoopCodegen::prefetch_once(const Statement& s, Value* pointer, bool for_wri
   row_prefetched_[static_cast<size_t>(s.buffer)] = true;
   const uint64_t bytes = size_of(s.dtype) * lanes_.count;
   for (uint64_t line = 0; line < bytes; line += 64)
-    prefetch(builder_.CreateConstGEP1_64(builder_.getInt8Ty(), pointer, line), for_write);
-}
-
-void LoopCodegen::prefetch(Value* address, bool for_write) {
-  builder_.CreateIntrinsic(
-      llvm::Intrinsic::prefetch, {builder_.getPtrTy()},
-      {address, builder_.getInt32(for_write ? 1 : 0), builder_.getInt32(3), builder_.getInt32(1)});
+    prefetch(builder_, builder_.CreateConstGEP1_64(builder_.getInt8Ty(), pointer, line), for_write);
 }
 
 // ---- stores

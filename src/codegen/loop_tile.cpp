@@ -3,6 +3,7 @@
 // stack. So each cache line of it is read once, by vectors.
 
 #include "codegen/loop_control.h"
+#include "codegen/target.h"
 #include "codegen/transpose.h"
 
 namespace flambeau::codegen {
@@ -84,6 +85,7 @@ void LoopCodegen::fill_tile(const Statement& load, Value* begin0, Value* end0, V
           builder_.CreateGEP(element, rows.back(), builder_.CreateMul(stride, number(kTile)));
       for (int64_t line = 0; line < kTile * size; line += kLine)
         prefetch(
+            builder_,
             builder_.CreateConstGEP1_64(builder_.getInt8Ty(), ahead, static_cast<uint64_t>(line)),
             false);
     }

@@ -1,6 +1,8 @@
 #include "codegen/target.h"
 
 #include <llvm/IR/Function.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Intrinsics.h>
 #include <llvm/IR/Module.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Support/TargetSelect.h>
@@ -66,6 +68,12 @@ llvm::Function* add_function(llvm::Module& module, llvm::FunctionType* type,
   function->addFnAttr("no-trapping-math", "true");
   function->addFnAttr("prefer-vector-width", "512");
   return function;
+}
+
+void prefetch(llvm::IRBuilderBase& builder, llvm::Value* address, bool for_write) {
+  builder.CreateIntrinsic(
+      llvm::Intrinsic::prefetch, {builder.getPtrTy()},
+      {address, builder.getInt32(for_write ? 1 : 0), builder.getInt32(3), builder.getInt32(1)});
 }
 
 }  // namespace flambeau::codegen

@@ -9,8 +9,10 @@
 namespace llvm {
 class Function;
 class FunctionType;
+class IRBuilderBase;
 class Module;
 class TargetMachine;
+class Value;
 }  // namespace llvm
 
 namespace flambeau::codegen {
@@ -30,5 +32,8 @@ void prepare_module(llvm::Module& module, const llvm::TargetMachine& machine);
 /// is private to the module.
 llvm::Function* add_function(llvm::Module& module, llvm::FunctionType* type,
                              const std::string& name, bool exported = true);
+
+/// Asks for the line at `address` in the first-level cache.
+void prefetch(llvm::IRBuilderBase& builder, llvm::Value* address, bool for_write);
 
 }  // namespace flambeau::codegen

@@ -104,7 +104,6 @@ class Execution {
     if (reporting() && first_ == 0) begin_report();
     if (checking() && first_ == 0 && is_exact())
       check_ = std::make_unique<Check>(recording_, *program_, frame_);
-    one_by_one_ = is_one_by_one();
     if (bound_ != nullptr) return;
     fresh_ = std::make_shared<BoundProgram>();
     fresh_->runs.resize(program_->regions.size());
@@ -117,10 +116,11 @@ class Execution {
         [](const Entry& entry) { return entry.options.numerics == Numerics::Exact; });
   }
 
-  /// True if nothing may run as one program.
-  bool is_one_by_one() const {
-    return std::any_of(recording_.entries.begin(), recording_.entries.end(),
-                       [](const Entry& entry) { return entry.options.one_by_one; });
+  /// True if a run of the region asks not to be part of one program.
+  bool is_one_by_one(const Region& region) const {
+    return std::any_of(region.entries.begin(), region.entries.end(), [&](int32_t entry) {
+      return recording_.entries[static_cast<size_t>(entry)].options.one_by_one;
+    });
   }
 
   /// Per entry: it has to happen and has not. Without a program nothing has.
@@ -243,7 +243,7 @@ class Execution {
     if (!region.facts) {
       run_alone(region, bound);
       donated.keep();
-    } else if (!one_by_one_ && run_merged(region, *form_of(region), bound)) {
+    } else if (!is_one_by_one(region) && run_merged(region, *form_of(region), bound)) {
       donated.keep();
     } else {
       // What is compiled by the next time is taken then.
@@ -428,7 +428,6 @@ class Execution {
   std::vector<bool> makes_;  // per donation: both storages had no memory before the program ran
   Frame frame_;
   bool fail_outputs_;                    // after a failure
-  bool one_by_one_ = false;              // nothing runs as one program
   std::shared_ptr<BoundProgram> fresh_;  // what becomes bound by this run
   bool merged_ = false;                  // the region that ran last ran as one program
   std::unique_ptr<Check> check_;         // null: nobody asked for it

@@ -34,7 +34,9 @@ class _Mode:
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function):
             return self._wrap_generator(function)
+        return self._wrap(function)
 
+    def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self.clone():
@@ -76,9 +78,7 @@ class _GradMode(_Mode):
         self = super().__new__(cls)
         return self if function is None else self(function)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isgeneratorfunction(function):
-            return self._wrap_generator(function)
+    def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         set_enabled, enabled = _C._set_grad_enabled, self._enabled
 
         @functools.wraps(function)

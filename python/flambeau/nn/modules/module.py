@@ -262,9 +262,8 @@ class Module(State, Traversal, _ModuleBase):
     __call__: Callable[..., Any]
     _call_impl = _ModuleBase.__call__
 
-    _compiled_call_impl: Callable[..., Any] | None = (
-        None  # what compile() made; found in the instance
-    )
+    # What compile() made; found in the instance.
+    _compiled_call_impl: Callable[..., Any] | None = None
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Has the calls of this module compiled, hooks included, as flambeau.compile does with these
