@@ -108,6 +108,8 @@ Expr atanh(const Expr& a);
 Expr erf(const Expr& a);
 Expr erfc(const Expr& a);
 Expr erfinv(const Expr& a);
+Expr ndtr(const Expr& a);  ///< distribution function of the standard normal
+Expr gelu(const Expr& a);  ///< a * ndtr(a)
 Expr lgamma(const Expr& a);
 Expr digamma(const Expr& a);
 Expr polygamma(int order, const Expr& a);  ///< derivative `order` (1 to 20) of digamma

@@ -273,6 +273,70 @@ TEST(Accuracy, ErfAndTanhStayInTheirRange) {
   }
 }
 
+/// P(-a) of the standard normal.
+Wide normal_tail(Wide a) { return std::erfc(a / std::sqrt(2.0L)) / 2; }
+
+/// Where the distribution is small its rows are as exact as a power whose exponent is rounded, and
+/// Float32 ones as 2^-24 sqrt(P).
+template <class T>
+void check_normal(Wide limit) {
+  std::vector<T> points = test_points<T>(20000, 6, 5);
+  for (const T x : test_points<T>(5000, static_cast<double>(limit), 6)) points.push_back(x);
+  const std::vector<T> ndtr = evaluate_row<T>("ndtr", {points});
+  const std::vector<T> gelu = evaluate_row<T>("gelu", {points});
+  for (size_t i = 0; i < points.size(); ++i) {
+    const Wide x = points[i];
+    const Wide a = std::fabs(x);
+    if (!(a <= limit)) continue;
+    const Wide tail = normal_tail(a);
+    const Wide exact = x < 0 ? tail : 1 - tail;
+    const Wide approximated = sizeof(T) == 4 ? std::sqrt(tail) * 0x1p-24L : 0;
+    const Wide of_exponent = sizeof(T) == 4 ? -std::log2(tail) : a * a;
+    const auto bound = [&](Wide value, Wide factor) {
+      const Wide unit = std::fabs(value) * std::numeric_limits<T>::epsilon();
+      return unit * ((sizeof(T) == 4 ? 2 : 3) + (x < 0 ? of_exponent : tail * of_exponent)) +
+             factor * approximated + static_cast<Wide>(std::numeric_limits<T>::denorm_min());
+    };
+    EXPECT_LE(std::fabs(ndtr[i] - exact), bound(exact, 1)) << points[i];
+    EXPECT_LE(std::fabs(gelu[i] - x * exact), bound(x * exact, a)) << points[i];
+  }
+}
+
+TEST(Accuracy, NormalDistribution) {
+  check_normal<float>(10);
+  check_normal<double>(37);
+}
+
+template <class T>
+void check_normal_edges() {
+  const T infinity = std::numeric_limits<T>::infinity();
+  const T huge = std::numeric_limits<T>::max();
+  const T tiny = std::numeric_limits<T>::denorm_min();
+  const std::vector<T> points{0, T(-0.0), infinity, -infinity, huge, -huge, T(NAN), tiny, -tiny};
+  const std::vector<T> ndtr = evaluate_row<T>("ndtr", {points});
+  const std::vector<T> gelu = evaluate_row<T>("gelu", {points});
+  EXPECT_EQ(ndtr[0], T(0.5));
+  EXPECT_EQ(ndtr[1], T(0.5));
+  EXPECT_EQ(gelu[0], 0);
+  EXPECT_TRUE(std::signbit(gelu[1]) && !std::signbit(gelu[0]));
+  for (const size_t at : {2U, 4U}) {
+    EXPECT_EQ(ndtr[at], 1);
+    EXPECT_EQ(gelu[at], points[at]);
+  }
+  for (const size_t at : {3U, 5U}) {
+    EXPECT_LE(std::fabs(ndtr[at]), T(1e-21));
+    EXPECT_LE(std::fabs(gelu[at]), T(1e-21));
+  }
+  EXPECT_TRUE(std::isnan(ndtr[6]) && std::isnan(gelu[6]));
+  EXPECT_LE(std::fabs(gelu[7]), tiny);
+  EXPECT_LE(std::fabs(gelu[8]), tiny);
+}
+
+TEST(Accuracy, NormalDistributionAtTheEdges) {
+  check_normal_edges<float>();
+  check_normal_edges<double>();
+}
+
 TEST(Accuracy, UlpErrorSeesOneUnit) {
   EXPECT_EQ(ulp_error<float>(1.0F, 1.0L), 0);
   EXPECT_EQ(ulp_error<float>(std::nextafter(1.5F, 2.0F), 1.5L), 1);
@@ -284,7 +348,7 @@ TEST(Accuracy, UlpErrorSeesOneUnit) {
 /// Every elementwise row is in a table here or in elementwise_test.cpp.
 TEST(Accuracy, EveryTranscendentalRowHasABound) {
   std::map<std::string_view, bool> bounded{
-      {"lgamma", true}, {"digamma", true}, {"polygamma", true}};
+      {"lgamma", true}, {"digamma", true}, {"polygamma", true}, {"ndtr", true}, {"gelu", true}};
   for (const Function& function : kFunctions) bounded[function.name] = true;
   for (const PairFunction& function : kPairFunctions) bounded[function.name] = true;
   for (const std::string_view name : rows_tested_exactly()) bounded[name] = true;

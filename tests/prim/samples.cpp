@@ -112,9 +112,10 @@ std::map<std::string, std::vector<Sample>, std::less<>> make_samples() {
                     {{random_array({4}, -2, 2)}, to_dtype(DType::Float32), 1e-2, 1e-4},
                     {{random_array({4}, -9, 9)}, to_dtype(DType::Int64)}};
   all["bitcast"] = {{{random_array({4}, -2, 2)}, to_dtype(DType::Int64)}};
-  for (const char* name : {"neg",    "abs",  "floor", "ceil",  "trunc", "round", "stop_gradient",
-                           "is_nan", "exp",  "exp2",  "expm1", "sin",   "cos",   "atan",
-                           "sinh",   "cosh", "tanh",  "asinh", "erf",   "erfc"})
+  for (const char* name :
+       {"neg",  "abs",   "floor", "ceil", "trunc", "round", "stop_gradient", "is_nan",
+        "exp",  "exp2",  "expm1", "sin",  "cos",   "atan",  "sinh",          "cosh",
+        "tanh", "asinh", "erf",   "erfc", "ndtr",  "gelu"})
     all[name] = on_interval(-2.4, 2.4);
   for (const char* name : {"sqrt", "log", "log2", "log10", "lgamma", "digamma"})
     all[name] = on_interval(0.3, 4);

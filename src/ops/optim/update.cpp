@@ -63,11 +63,12 @@ void lower_adam(Lowering& l, bool decoupled) {
   const Expr step = convert(l["state_steps"], DType::Float64);
   const Expr correction1 = 1.0 - pow(wide("beta1"), step);
   const Expr correction2 = sqrt(1.0 - pow(wide("beta2"), step));
-  const Expr size = narrow(wide("lr") / correction1);
+  // m / (sqrt(v) / correction2 + eps), with one division less.
+  const Expr size = narrow(wide("lr") / correction1 * correction2);
   // AMSGrad (Reddi, Kale and Kumar, 2018) divides by the largest second moment so far.
   const bool largest = l.call().definition().parsed.overload == "amsgrad";
   const Expr scale = largest ? maximum(l["max_exp_avg_sqs"], v) : v;
-  const Expr denominator = sqrt(scale) / narrow(correction2) + l["eps"];
+  const Expr denominator = sqrt(scale) + narrow(wide("eps") * correction2);
   l.result(p - size * (m / denominator));
   l.result(m);
   l.result(v);

@@ -116,7 +116,7 @@ const Register kHardswish(activation("hardswish(Tensor self) -> Tensor",
 Definition gelu_definition() {
   Definition d =
       activation("gelu(Tensor self, *, str approximate=\"none\") -> Tensor",
-                 "self * P(N(0, 1) <= self), exactly by erf (\"none\") or by a tanh (\"tanh\"). "
+                 "self * P(N(0, 1) <= self), exactly (\"none\") or by a tanh (\"tanh\"). "
                  "Hendrycks and Gimpel, 2016.",
                  [](Lowering& l) {
                    const Expr x = l["self"];
@@ -125,7 +125,7 @@ Definition gelu_definition() {
                      const Expr inner = (x + x * x * x * 0.044715) * kBeta;
                      return l.result(x * 0.5 * (tanh(inner) + 1.0));
                    }
-                   l.result(x * 0.5 * (erf(x * (1 / std::numbers::sqrt2)) + 1.0));
+                   l.result(gelu(x));
                  },
                  {"nn.functional.gelu"});
   d.canonical = [](const Call& call, Arguments&) {
