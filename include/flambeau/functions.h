@@ -677,7 +677,7 @@ Tensor ge(const Tensor& self, const Operand& other);
 Tensor ge_(const Tensor& self, const Operand& other);
 Tensor ge_out(const Tensor& out, const Tensor& self, const Operand& other);
 
-/// self * P(N(0, 1) <= self), exactly by erf ("none") or by a tanh ("tanh"). Hendrycks and Gimpel, 2016.
+/// self * P(N(0, 1) <= self), exactly ("none") or by a tanh ("tanh"). Hendrycks and Gimpel, 2016.
 Tensor gelu(const Tensor& self, const std::string& approximate = "none");
 Tensor gelu_(const Tensor& self, const std::string& approximate = "none");
 

@@ -73,9 +73,9 @@ KernelImage compile(const ir::LoopProgram& program, Isa isa) {
   generate(program, isa, module, entry);
 
   const std::string folder = setting("FLAMBEAU_DUMP");
-  if (folder.empty()) return build_image(module, *machine, {&entry, 1});
+  if (folder.empty()) return build_image(module, *machine, {&entry, 1}, isa);
   ModuleTexts texts;
-  KernelImage image = build_image(module, *machine, {&entry, 1}, &texts);
+  KernelImage image = build_image(module, *machine, {&entry, 1}, isa, &texts);
   std::filesystem::create_directories(folder);
   const std::filesystem::path stem =
       std::filesystem::path(folder) / concat(program.hash().text(), "-", isa_name(isa));

@@ -3,6 +3,9 @@
 #include <llvm/ADT/SmallString.h>
 #include <llvm/Analysis/CGSCCPassManager.h>
 #include <llvm/Analysis/LoopAnalysisManager.h>
+#include <llvm/CodeGen/MachineModuleInfo.h>
+#include <llvm/CodeGen/Passes.h>
+#include <llvm/CodeGen/TargetPassConfig.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/PassManager.h>
@@ -19,6 +22,7 @@
 #include <llvm/Transforms/Utils/Cloning.h>
 
 #include "base/error.h"
+#include "codegen/instruction_order.h"
 
 namespace flambeau::codegen {
 namespace {
@@ -49,12 +53,22 @@ void run_passes(llvm::Module& module, llvm::TargetMachine& machine) {
     if (!function.isDeclaration()) passes.run(function, functions);
 }
 
-void generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type,
-              llvm::SmallVectorImpl<char>& out) {
+/// The machine's passes, and in `keep_order` without the one that orders instructions anew.
+void generate(llvm::Module& module, llvm::TargetMachine& machine, bool keep_order,
+              llvm::CodeGenFileType type, llvm::SmallVectorImpl<char>& out) {
   llvm::raw_svector_ostream stream(out);
   llvm::legacy::PassManager passes;
-  const bool refused = machine.addPassesToEmitFile(passes, stream, nullptr, type,
-                                                   /*DisableVerify=*/true);
+  auto& target = static_cast<llvm::LLVMTargetMachine&>(machine);
+  llvm::TargetPassConfig* config = target.createPassConfig(passes);
+  config->setDisableVerify(true);
+  if (keep_order) config->disablePass(&llvm::MachineSchedulerID);
+  passes.add(config);
+  auto* info = new llvm::MachineModuleInfoWrapperPass(&target);  // the list of passes owns it
+  passes.add(info);
+  bool refused = config->addISelPasses();
+  config->addMachinePasses();
+  config->setInitialized();
+  refused |= target.addAsmPrinter(passes, stream, nullptr, type, info->getMMI().getContext());
   require(!refused, "LLVM cannot emit this kind of file");
   passes.run(module);
 }
@@ -62,7 +76,8 @@ void generate(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenF
 }  // namespace
 
 KernelImage build_image(llvm::Module& module, llvm::TargetMachine& machine,
-                        std::span<const std::string> entry_names, ModuleTexts* texts) {
+                        std::span<const std::string> entry_names, std::optional<Isa> order,
+                        ModuleTexts* texts) {
 #ifndef NDEBUG
   std::string problem;
   llvm::raw_string_ostream problem_stream(problem);
@@ -70,14 +85,16 @@ KernelImage build_image(llvm::Module& module, llvm::TargetMachine& machine,
                        [&] { return concat("codegen: invalid LLVM IR: ", problem); });
 #endif
   run_passes(module, machine);
+  const bool keep_order = order && order_by_height(module, *order);
   if (texts != nullptr) {
     llvm::raw_string_ostream(texts->llvm_ir) << module;
     llvm::SmallVector<char, 0> assembly;
-    generate(*llvm::CloneModule(module), machine, llvm::CodeGenFileType::AssemblyFile, assembly);
+    generate(*llvm::CloneModule(module), machine, keep_order, llvm::CodeGenFileType::AssemblyFile,
+             assembly);
     texts->assembly.assign(assembly.data(), assembly.size());
   }
   llvm::SmallVector<char, 0> object;
-  generate(module, machine, llvm::CodeGenFileType::ObjectFile, object);
+  generate(module, machine, keep_order, llvm::CodeGenFileType::ObjectFile, object);
   return link_object(std::as_bytes(std::span(object.data(), object.size())), entry_names);
 }
 

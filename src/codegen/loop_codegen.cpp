@@ -150,26 +150,27 @@ Value* LoopCodegen::first_of_places(const Statement& s) {
 
 Value* LoopCodegen::emit_pairs(const Statement& s, std::span<const ir::Operand> arguments,
                                Value* first) {
-  llvm::AllocaInst* result = stack_slot(emitter_.register_type(s.dtype, lanes_.count));
-  Value* is_even = builder_.CreateICmpEQ(builder_.CreateAnd(first, number(1)), number(0));
-  if_else(
-      is_even,
-      [&] {
-        SmallVector<ir::Operand, 4> halved(arguments.begin(), arguments.end());
-        Value* pairs = builder_.CreateAdd(
-            emitter_.splat(builder_.CreateLShr(first, uint64_t{1}), lanes_.count / 2),
-            lane_numbers(lanes_.count / 2));
-        halved.back() = emitter_.operand(pairs, arguments.back().dtype);
-        Value* both =
-            emitter_.value(s.primitive->emit_pair(emitter_, s.dtype, halved, s.attributes));
-        builder_.CreateStore(builder_.CreateBitCast(both, result->getAllocatedType()), result);
-      },
-      [&] {
-        builder_.CreateStore(emitter_.value(ir::emit_elementwise(*s.primitive, emitter_, s.dtype,
-                                                                 arguments, s.attributes)),
-                             result);
-      });
-  return builder_.CreateLoad(result->getAllocatedType(), result);
+  SmallVector<ir::Operand, 4> halved(arguments.begin(), arguments.end());
+  Value* pairs =
+      builder_.CreateAdd(emitter_.splat(builder_.CreateLShr(first, uint64_t{1}), lanes_.count / 2),
+                         lane_numbers(lanes_.count / 2));
+  halved.back() = emitter_.operand(pairs, arguments.back().dtype);
+  Value* from_even = builder_.CreateBitCast(
+      emitter_.value(s.primitive->emit_pair(emitter_, s.dtype, halved, s.attributes)),
+      emitter_.register_type(s.dtype, lanes_.count));
+  // From an odd place on each lane has the next one's, and the last lane its own. Without a branch:
+  // what computes with the values runs beside what makes them.
+  halved.back() =
+      emitter_.operand(builder_.CreateAdd(first, number(lanes_.count - 1)), arguments.back().dtype);
+  Value* last =
+      emitter_.value(ir::emit_elementwise(*s.primitive, emitter_, s.dtype, halved, s.attributes));
+  SmallVector<int, 64> next;
+  for (unsigned lane = 1; lane <= lanes_.count; ++lane) next.push_back(static_cast<int>(lane));
+  Value* from_odd = builder_.CreateShuffleVector(
+      from_even, builder_.CreateInsertElement(from_even, last, uint64_t{0}),
+      llvm::ArrayRef(next.data(), next.size()));
+  Value* is_odd = builder_.CreateTrunc(first, builder_.getInt1Ty());
+  return builder_.CreateSelect(emitter_.splat(is_odd, lanes_.count), from_odd, from_even);
 }
 
 void LoopCodegen::emit_loop(const Statement& s) {

@@ -225,7 +225,7 @@ const Primitive& numbered_row() {
   return row;
 }
 
-TEST(Pairs, ServeLanesThatCountUpFromAnEvenPlace) {
+TEST(Pairs, ServeLanesThatCountUp) {
   LoopBuilder b;
   const int out = b.buffer(DType::Int32, true);
   const IntOperand key = b.slot(), start = b.slot();
@@ -249,10 +249,10 @@ TEST(Pairs, ServeLanesThatCountUpFromAnEvenPlace) {
           ASSERT_EQ(got & ~kPaired, (first + i) ^ 5) << isa_name(isa) << ' ' << first << ' ' << i;
           paired += (got & kPaired) != 0;
         }
-        if (first % 2 != 0)
-          EXPECT_EQ(paired, 0) << isa_name(isa) << ' ' << size;
-        else if (size >= 64)
-          EXPECT_GE(paired, size - 63) << isa_name(isa) << ' ' << size;
+        // From an odd place on the last lane of each vector is by itself.
+        const int64_t alone = first % 2 != 0 ? size / 16 : 0;
+        if (size >= 64) EXPECT_GE(paired, size - 63 - alone) << isa_name(isa) << ' ' << size;
+        if (alone > 0) EXPECT_LT(paired, size) << isa_name(isa) << ' ' << size;
       }
   }
 }
