@@ -22,7 +22,6 @@ constexpr int64_t kWrittenOut = 32;
 /// A body of more core operations than this is computed in one masked vector rather than in
 /// several whole ones.
 constexpr int kCheapBody = 24;
-constexpr uint64_t kCacheLine = 64;
 
 }  // namespace
 
@@ -210,12 +209,11 @@ void LoopCodegen::emit_loop(const Statement& s) {
     variables_[static_cast<size_t>(s.variable)] = i;
     set_digits(s, digits, i, begin);
     if (parallel) {
-      row_ = &s;
-      row_prefetched_.assign(program_.buffers.size(), false);
+      streams_ = row_streams(s, analysis_);
       place_row();
     }
     emit_body(s.body);
-    if (parallel) row_ = nullptr;
+    if (parallel) streams_.clear();
   });
 }
 
@@ -265,7 +263,10 @@ void LoopCodegen::emit_vector_loop(const Statement& s, Value* begin, Value* end)
     const Digits digits = open_digits(s);
     const auto emit_at = [&](unsigned lanes, Value* first, Value* active, Value* start) {
       lanes_ = {lanes, s.variable, first, active};
-      emit_lanes(s, digits, start, [&] { emit_all(rest); });
+      emit_lanes(s, digits, start, [&] {
+        fetch_next_row(s);
+        emit_all(rest);
+      });
       lanes_ = {};
     };
     counted_loop(begin, main_end, count, [&](Value* i) { emit_at(count, i, nullptr, begin); });

@@ -13,6 +13,7 @@
 
 #include "base/cpu_features.h"
 #include "codegen/loop_analysis.h"
+#include "codegen/row_streams.h"
 #include "codegen/share_row_values.h"
 #include "codegen/vector_emitter.h"
 
@@ -122,11 +123,8 @@ class LoopCodegen {
   void store_contiguous(DType dtype, Value* value, Value* pointer, Value* mask);
   void store_alternate(DType dtype, Value* value, Value* pointer);
   void scatter(const Statement& s, const Address& address, Value* value, Value* mask);
-  /// What a load of the first pass over a row reads in the next one.
-  void prefetch_next_row(const Statement& s, Value* pointer);
-  /// What later passes over this row write where the first one is now.
-  void prefetch_writes();
-  void prefetch_once(const Statement& s, Value* pointer, bool for_write);
+  /// Where lanes_ are now, the parts of the next row that this pass over a row fetches.
+  void fetch_next_row(const Statement& pass);
   bool has_native_mask(DType dtype) const;
 
   // Reductions (loop_reduce.cpp).
@@ -192,11 +190,8 @@ class LoopCodegen {
     llvm::AllocaInst *value, *block, *before;  ///< as in ir::RunningScan
   };
   std::unordered_map<ir::ValueId, ScanState> scans_;
-  bool begins_block_ = false;  ///< this iteration is the first of its block
-  // Prefetching while the first pass over a row runs.
-  const Statement* row_ = nullptr;    ///< the loop over rows, while its body is emitted
-  bool in_first_pass_ = false;        ///< inside a reduction across lanes
-  std::vector<bool> row_prefetched_;  ///< by buffer
+  bool begins_block_ = false;       ///< this iteration is the first of its block
+  std::vector<RowStream> streams_;  ///< of the loop over rows, while its body is emitted
 };
 
 }  // namespace flambeau::codegen

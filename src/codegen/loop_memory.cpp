@@ -143,10 +143,7 @@ Value* LoopCodegen::load_uniform(const Statement& s, const Address& a, Value* ma
 Value* LoopCodegen::load_contiguous(const Statement& s, Value* pointer, Value* mask) {
   llvm::Type* type = emitter_.memory_type(s.dtype, lanes_.count);
   Value* lanes = access_mask(mask);
-  if (lanes == nullptr) {
-    prefetch_next_row(s, pointer);
-    return builder_.CreateAlignedLoad(type, pointer, alignment_of(s.dtype));
-  }
+  if (lanes == nullptr) return builder_.CreateAlignedLoad(type, pointer, alignment_of(s.dtype));
   llvm::Constant* zero = llvm::Constant::getNullValue(maskable(builder_, type));
   if (has_native_mask(s.dtype)) {
     Value* raw =
@@ -248,37 +245,22 @@ Value* LoopCodegen::gather(const Statement& s, const Address& a, Value* mask) {
   return result;
 }
 
-void LoopCodegen::prefetch_next_row(const Statement& s, Value* pointer) {
-  if (row_ == nullptr || !in_first_pass_) return;
-  const ir::LoopIndex::Term* row = nullptr;
-  for (const auto& term : s.index.terms)
-    if (term.variable == row_->variable) row = &term;
-  if (row == nullptr || !row->coefficient.is_slot) return;
-  llvm::Type* type = emitter_.memory_type(s.dtype);
-  prefetch_once(s, builder_.CreateGEP(type, pointer, operand(row->coefficient)), false);
-}
-
-void LoopCodegen::prefetch_writes() {
-  if (row_ == nullptr) return;
-  for (const Statement& pass : row_->body) {
-    if (pass.mark != ir::LoopMark::Vector || !pass.digits.empty()) continue;
-    for (const Statement& s : pass.body) {
-      if (s.kind != ir::StatementKind::Store || s.mask >= 0 || !s.index.dynamic.empty()) continue;
-      ir::LoopIndex index = s.index;
-      for (auto& term : index.terms)
-        if (term.variable == pass.variable) term.variable = lanes_.variable;
-      const Address a = address(index);
-      if (a.contiguous()) prefetch_once(s, element_pointer(s.buffer, a.scalar), true);
-    }
+void LoopCodegen::fetch_next_row(const Statement& pass) {
+  if (lanes_.active != nullptr) return;
+  for (const RowStream& stream : streams_) {
+    if (stream.pass != &pass) continue;
+    ir::LoopIndex index = stream.access->index;
+    for (auto& term : index.terms)
+      if (term.variable == stream.of->variable) term.variable = pass.variable;
+    const Address a = address(index);
+    if (!a.contiguous()) continue;
+    Value* next =
+        element_pointer(stream.access->buffer, builder_.CreateAdd(a.scalar, operand(stream.step)));
+    const uint64_t bytes = size_of(stream.access->dtype) * lanes_.count;
+    for (uint64_t line = 0; line < bytes; line += kCacheLine)
+      prefetch(builder_, builder_.CreateConstGEP1_64(builder_.getInt8Ty(), next, line),
+               stream.access->kind == ir::StatementKind::Store);
   }
-}
-
-void LoopCodegen::prefetch_once(const Statement& s, Value* pointer, bool for_write) {
-  if (row_prefetched_[static_cast<size_t>(s.buffer)]) return;
-  row_prefetched_[static_cast<size_t>(s.buffer)] = true;
-  const uint64_t bytes = size_of(s.dtype) * lanes_.count;
-  for (uint64_t line = 0; line < bytes; line += 64)
-    prefetch(builder_, builder_.CreateConstGEP1_64(builder_.getInt8Ty(), pointer, line), for_write);
 }
 
 // ---- stores

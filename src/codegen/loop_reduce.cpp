@@ -92,10 +92,8 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
   const auto accumulate = [&](unsigned count, Value* first, Value* active, Value* begin) {
     lanes_ = {count, s.variable, first, active};
     emit_lanes(s, digits, begin, [&] {
-      in_first_pass_ = true;
-      if (is_long && active == nullptr) prefetch_writes();
+      fetch_next_row(s);
       emit_all(rest);
-      in_first_pass_ = false;
       Value* old = builder_.CreateLoad(accumulator->getAllocatedType(), accumulator);
       Value* values = emitter_.splat(value_of(s.yield), count);
       Value* sum = old;
@@ -146,9 +144,8 @@ Value* LoopCodegen::reduce_short_row(const Statement& s, int64_t extent) {
     return combine(s, identity, value_of(s.yield));
   }
   lanes_ = {used, s.variable, number(0), used > extent ? number(extent) : nullptr};
-  in_first_pass_ = true;
+  fetch_next_row(s);
   emit_all(rest);
-  in_first_pass_ = false;
   Value* sum = combine(s, identity, emitter_.splat(value_of(s.yield), used));
   if (lanes_.active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, identity);
   lanes_ = {};
