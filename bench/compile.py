@@ -175,6 +175,8 @@ def measure_fresh(report: Report, only: str, threads: int, inductor: bool) -> No
                     times = fresh("flambeau", threads, "first", name, FLAMBEAU_CACHE_DIR=cache)
                     extra = times["first"] - times["steady"]
                     report.single(f"{what}, {state}", extra, "s", bar)
+                    # Most of it brings memory that is touched for the first time.
+                    report.single(f"{what}, {state}: system", times["system"] / threads, "s")
                     if inductor:
                         times = fresh(
                             "torch", threads, "first", name, TORCHINDUCTOR_CACHE_DIR=cache

@@ -1,7 +1,8 @@
 """What compiled programs need a process of their own for; prints JSON.
 
 compile_fresh.py MODULE THREADS first MODEL     seconds of the first five train steps, compiled,
-                                                and of five later eager ones
+                                                and of five later eager ones; CPU seconds that
+                                                the system took more in the first ones
 compile_fresh.py MODULE THREADS memory MODEL HOW     the rise of peak memory in train steps
 compile_fresh.py MODULE THREADS sizes HOW       seconds of 200 steps of random sizes, and by how
                                                 much the kernel cache grew after the third
@@ -16,6 +17,7 @@ import pathlib
 import random
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from compile_cases import compiler, make_model, train_step
@@ -23,19 +25,21 @@ from fresh import status
 from models import bert, training
 
 
-def first_steps(torch: Any, name: str) -> dict[str, float]:
-    step = train_step(torch, name, "compiled")
-    start = time.perf_counter()
+def five(step: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of five steps, and CPU seconds that the system took in them."""
+    start, system = time.perf_counter(), os.times().system
     for _ in range(5):
         step()
-    first = time.perf_counter() - start
+    return time.perf_counter() - start, os.times().system - system
+
+
+def first_steps(torch: Any, name: str) -> dict[str, float]:
+    first, first_system = five(train_step(torch, name, "compiled"))
     eager = train_step(torch, name, "eager")
     eager()
     eager()
-    start = time.perf_counter()
-    for _ in range(5):
-        eager()
-    return {"first": first, "steady": time.perf_counter() - start}
+    steady, steady_system = five(eager)
+    return {"first": first, "steady": steady, "system": first_system - steady_system}
 
 
 def memory(torch: Any, name: str, how: str) -> dict[str, float]:
