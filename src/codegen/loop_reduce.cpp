@@ -20,8 +20,7 @@ namespace {
 constexpr int64_t kBlock = ir::kReduceBlock;
 constexpr unsigned kLanes = static_cast<unsigned>(ir::kReduceLanes);
 constexpr unsigned kMostLanes = 2 * kLanes;
-/// Operations for each element of a pass that waits for its own chains of them, and leaves memory
-/// the time to bring what later passes write.
+/// Operations for each element of a pass that waits for its own chains of them.
 constexpr int kLongPass = 32;
 constexpr int kBlockShift = std::countr_zero(static_cast<uint64_t>(kBlock));
 /// Levels of the tree: enough for 2^64 elements.
