@@ -20,7 +20,7 @@ namespace {
 constexpr int64_t kBlock = ir::kReduceBlock;
 constexpr unsigned kLanes = static_cast<unsigned>(ir::kReduceLanes);
 constexpr unsigned kMostLanes = 2 * kLanes;
-/// Operations for each element of a pass that waits for its own chains of them.
+/// Operations for each element from which on a pass waits for its own chains of them.
 constexpr int kLongPass = 32;
 constexpr int kBlockShift = std::countr_zero(static_cast<uint64_t>(kBlock));
 /// Levels of the tree: enough for 2^64 elements.
@@ -84,9 +84,10 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
   emit_all(invariant);
 
   const Digits digits = open_digits(s);
-  const bool is_long = count_core_ops(s.body, analysis_) >= kLongPass;
   // Steps side by side, which are added one after the other.
-  const unsigned lanes = is_long ? choose_lanes(s, analysis_, register_bytes(isa_)) : kLanes;
+  const unsigned lanes = count_core_ops(s.body, analysis_) >= kLongPass
+                             ? choose_lanes(s, analysis_, register_bytes(isa_))
+                             : kLanes;
   const unsigned wide = std::clamp(lanes, kLanes, kMostLanes);
   const auto accumulate = [&](unsigned count, Value* first, Value* active, Value* begin) {
     lanes_ = {count, s.variable, first, active};

@@ -34,6 +34,7 @@ llvm::Function* add_function(llvm::Module& module, llvm::FunctionType* type,
                              const std::string& name, bool exported = true);
 
 inline constexpr uint64_t kCacheLine = 64;  ///< bytes
+
 /// Asks for the line at `address` in the first-level cache.
 void prefetch(llvm::IRBuilderBase& builder, llvm::Value* address, bool for_write);
 
