@@ -8,6 +8,7 @@
 #include <cstring>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 
@@ -135,7 +136,7 @@ class LoadedImages {
     Image& operator=(const Image&) = delete;
 
     ForkSafe<std::mutex> mutex;              ///< held while the code is loaded or compiled
-    std::atomic<bool> may_take_long = true;  ///< who holds it may compile
+    std::atomic<bool> is_compiling = false;  ///< who holds the mutex: others need not wait
     Code code;                               ///< none until it is loaded
     Hash128 key;                             ///< of the caches, from when somebody asked for it
   };
@@ -183,6 +184,18 @@ std::span<const std::byte> given_kernel(const Hash128& key) {
   const std::span<const std::byte> shipped = shipped_pack().find(key);
   return shipped.empty() ? SavedKernels::global().find(key) : shipped;
 }
+
+/// While one lives, the thread that holds the image's mutex compiles it.
+class Compiling {
+ public:
+  explicit Compiling(LoadedImages::Image& image) : image_(image) { image_.is_compiling = true; }
+  ~Compiling() { image_.is_compiling = false; }
+  Compiling(const Compiling&) = delete;
+  Compiling& operator=(const Compiling&) = delete;
+
+ private:
+  LoadedImages::Image& image_;
+};
 
 class CachedContractionLoader final : public ContractionLoader {
  public:
@@ -240,13 +253,13 @@ CodeEntries get_code(const RequestForIsa& request) {
     lock.lock();
   else
     while (!lock.try_lock()) {
-      if (image->may_take_long) throw KernelMissing();
+      if (image->is_compiling) throw KernelMissing();
       std::this_thread::yield();  // others load the code, too
     }
-  image->may_take_long = !compile_later;
   if (!image->code.entries.empty()) return entries();
   image->key = key_of(wanted);
   if (Recorder::global().is_on) {
+    const Compiling compiling(*image);
     const codegen::Api& api = open_compiler();
     std::unordered_map<Hash128, std::future<std::vector<std::byte>>> compiled;
     for (const Isa isa : kAllIsas) {
@@ -273,6 +286,8 @@ CodeEntries get_code(const RequestForIsa& request) {
     CompileQueue::global().add(wanted.content, [request] { get_code(request); });
     throw KernelMissing();
   }
+  std::optional<Compiling> compiling;
+  if (!compile_later) compiling.emplace(*image);  // else it was found
   const CachedBytes bytes = KernelCache::global().get_or_compile(
       key, [&] { return pack_image(wanted.compile(open_compiler(), wanted.isa)); });
   image->code = load_image(*bytes);

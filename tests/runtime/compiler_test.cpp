@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <thread>
@@ -84,6 +85,27 @@ TEST(Compiler, AProcessMayEndWhileItsFirstKernelCompiles) {
           }
         },
         testing::ExitedWithCode(17), "");
+}
+
+/// Loaded code is never missing, whoever else looks at it.
+TEST(Compiler, ThreadsThatDoNotWaitFindWhatIsThere) {
+  const ir::LoopProgram program = doubling(4);
+  get_kernel(program);
+  std::atomic<int> missing = 0;
+  const auto look = [&] {
+    for (int i = 0; i < 20000; ++i) try {
+        const CompileLater on_a_spare_thread;
+        get_kernel(program);
+      } catch (const KernelMissing&) {
+        ++missing;
+      }
+  };
+  std::thread first(look);
+  std::thread second(look);
+  for (int i = 0; i < 20000; ++i) get_kernel(program);
+  first.join();
+  second.join();
+  EXPECT_EQ(missing, 0);
 }
 
 }  // namespace
