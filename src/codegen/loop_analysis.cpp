@@ -66,8 +66,9 @@ void count(std::span<const Statement> body, LoopVar vector, const LoopAnalysis& 
     if (s.kind == StatementKind::Compute || s.kind == StatementKind::Scan) {
       const CountingEmitter counted = count_operations(s, analysis);
       census.core_ops += counted.count;
-      // Pairs of lanes are computed at once.
-      census.registers += s.primitive->emit_pair != nullptr ? counted.count : counted.registers;
+      // Four lanes share what is as wide as two.
+      census.registers +=
+          s.primitive->emit_block != nullptr ? counted.count / 2 : counted.registers;
     }
     if (s.kind == StatementKind::Load || s.kind == StatementKind::Store) {
       census.narrowest = std::min(census.narrowest, size_of(s.dtype));

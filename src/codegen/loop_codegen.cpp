@@ -1,5 +1,8 @@
 #include "codegen/loop_codegen.h"
 
+#include <llvm/Analysis/VectorUtils.h>
+#include <llvm/IR/IntrinsicsX86.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -22,6 +25,22 @@ constexpr int64_t kWrittenOut = 32;
 /// A body of more core operations than this is computed in one masked vector rather than in
 /// several whole ones.
 constexpr int kCheapBody = 24;
+/// Lanes that share a block, as Primitive::emit_block says.
+constexpr unsigned kPlacesOfBlock = 4;
+
+/// The numbers from 0 to `period`, again and again.
+SmallVector<int, 64> repeated(unsigned period, unsigned times) {
+  SmallVector<int, 64> lanes;
+  for (unsigned i = 0; i < period * times; ++i) lanes.push_back(static_cast<int>(i % period));
+  return lanes;
+}
+
+/// The instruction that takes bytes of each 16 in an order that is not known here.
+llvm::Intrinsic::ID pshufb(unsigned bytes) {
+  return bytes == 64   ? llvm::Intrinsic::x86_avx512_pshuf_b_512
+         : bytes == 32 ? llvm::Intrinsic::x86_avx2_pshuf_b
+                       : llvm::Intrinsic::x86_ssse3_pshuf_b_128;
+}
 
 }  // namespace
 
@@ -121,7 +140,7 @@ Value* LoopCodegen::emit_compute(const Statement& s) {
   SmallVector<ir::Operand, 4> arguments;
   for (const ir::ValueId id : s.arguments)
     arguments.push_back(emitter_.operand(value_of(id), dtype_of(id)));
-  if (Value* first = first_of_places(s)) return emit_pairs(s, arguments, first);
+  if (Value* first = first_of_places(s)) return emit_blocks(s, arguments, first);
   first_of(s.result) = first_of_sum(s);
   return emitter_.value(
       ir::emit_elementwise(*s.primitive, emitter_, s.dtype, arguments, s.attributes));
@@ -140,36 +159,67 @@ Value* LoopCodegen::first_of_sum(const Statement& s) {
 }
 
 Value* LoopCodegen::first_of_places(const Statement& s) {
-  if (s.primitive->emit_pair == nullptr || lanes_.count < 2 || lanes_.active != nullptr)
+  if (s.primitive->emit_block == nullptr || lanes_.count < 2 * kPlacesOfBlock ||
+      lanes_.active != nullptr)
     return nullptr;
   for (size_t i = 0; i + 1 < s.arguments.size(); ++i)
     if (value_of(s.arguments[i])->getType()->isVectorTy()) return nullptr;
   return first_of(s.arguments.back());
 }
 
-Value* LoopCodegen::emit_pairs(const Statement& s, std::span<const ir::Operand> arguments,
-                               Value* first) {
-  SmallVector<ir::Operand, 4> halved(arguments.begin(), arguments.end());
-  Value* pairs =
-      builder_.CreateAdd(emitter_.splat(builder_.CreateLShr(first, uint64_t{1}), lanes_.count / 2),
-                         lane_numbers(lanes_.count / 2));
-  halved.back() = emitter_.operand(pairs, arguments.back().dtype);
-  Value* from_even = builder_.CreateBitCast(
-      emitter_.value(s.primitive->emit_pair(emitter_, s.dtype, halved, s.attributes)),
-      emitter_.register_type(s.dtype, lanes_.count));
-  // From an odd place on each lane has the next one's, and the last lane its own. Without a branch:
-  // what computes with the values runs beside what makes them.
-  halved.back() =
-      emitter_.operand(builder_.CreateAdd(first, number(lanes_.count - 1)), arguments.back().dtype);
-  Value* last =
-      emitter_.value(ir::emit_elementwise(*s.primitive, emitter_, s.dtype, halved, s.attributes));
-  SmallVector<int, 64> next;
-  for (unsigned lane = 1; lane <= lanes_.count; ++lane) next.push_back(static_cast<int>(lane));
-  Value* from_odd = builder_.CreateShuffleVector(
-      from_even, builder_.CreateInsertElement(from_even, last, uint64_t{0}),
-      llvm::ArrayRef(next.data(), next.size()));
-  Value* is_odd = builder_.CreateTrunc(first, builder_.getInt1Ty());
-  return builder_.CreateSelect(emitter_.splat(is_odd, lanes_.count), from_odd, from_even);
+Value* LoopCodegen::emit_blocks(const Statement& s, std::span<const ir::Operand> arguments,
+                                Value* first) {
+  // From a place on that is not its block's first, the last lanes reach into one block more.
+  const unsigned count = lanes_.count / kPlacesOfBlock;
+  Value* block = builder_.CreateLShr(first, uint64_t{2});
+  const auto emit_from = [&](Value* numbers) {
+    SmallVector<ir::Operand, 4> shared(arguments.begin(), arguments.end());
+    shared.back() = emitter_.operand(numbers, arguments.back().dtype);
+    return emitter_.value(s.primitive->emit_block(emitter_, s.dtype, shared, s.attributes));
+  };
+  Value* blocks = emitter_.splat(
+      emit_from(builder_.CreateAdd(emitter_.splat(block, count), lane_numbers(count))), count);
+  Value* next = emit_from(builder_.CreateAdd(block, number(count)));
+
+  // Four lanes from place j of a block on lie in it and the next one, in an order of bytes that
+  // depends on j alone.
+  const unsigned piece = std::min(lanes_.count, register_bytes(isa_) / 4);  // in one register
+  const SmallVector<int, 64> fours = repeated(16, piece / 4);
+  Value* order = builder_.CreateShuffleVector(
+      order_of_bytes(builder_.CreateAnd(first, number(kPlacesOfBlock - 1))),
+      llvm::ArrayRef(fours.data(), fours.size()));
+  Value* behind = builder_.CreateInsertElement(blocks, next, uint64_t{0});
+  SmallVector<Value*, 4> pieces;
+  for (unsigned lane = 0; lane < lanes_.count; lane += piece) {
+    SmallVector<int, 16> two;
+    for (unsigned four = lane / 4; four < (lane + piece) / 4; ++four)
+      for (const unsigned number_of_block : {four, four + 1})
+        two.push_back(static_cast<int>(number_of_block));
+    Value* source =
+        builder_.CreateShuffleVector(blocks, behind, llvm::ArrayRef(two.data(), two.size()));
+    pieces.push_back(builder_.CreateBitCast(
+        builder_.CreateIntrinsic(pshufb(4 * piece), {},
+                                 {builder_.CreateBitCast(source, order->getType()), order}),
+        emitter_.register_type(s.dtype, piece)));
+  }
+  return llvm::concatenateVectors(builder_, llvm::ArrayRef(pieces.data(), pieces.size()));
+}
+
+Value* LoopCodegen::order_of_bytes(Value* place) {
+  SmallVector<uint8_t, 64> orders;
+  for (unsigned j = 0; j < kPlacesOfBlock; ++j)
+    for (unsigned lane = j; lane < j + kPlacesOfBlock; ++lane)
+      for (unsigned byte = 0; byte < 4; ++byte)
+        orders.push_back(static_cast<uint8_t>(8 * (lane / kPlacesOfBlock) +
+                                              (4 - 2 * (lane % kPlacesOfBlock) + byte) % 8));
+  llvm::Constant* table = llvm::ConstantDataArray::get(
+      builder_.getContext(), llvm::ArrayRef(orders.data(), orders.size()));
+  auto* global = new llvm::GlobalVariable(module_, table->getType(), /*isConstant=*/true,
+                                          llvm::GlobalValue::PrivateLinkage, table);
+  global->setAlignment(llvm::Align(16));
+  auto* bytes = llvm::FixedVectorType::get(builder_.getInt8Ty(), 16);
+  return builder_.CreateAlignedLoad(bytes, builder_.CreateGEP(bytes, global, place),
+                                    llvm::Align(16));
 }
 
 void LoopCodegen::emit_loop(const Statement& s) {

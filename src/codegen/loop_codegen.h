@@ -64,11 +64,13 @@ class LoopCodegen {
   Value* emit_compute(const Statement& s);
   /// Lane 0 of a sum of what counts up from lane to lane and what all lanes have alike; else null.
   Value* first_of_sum(const Statement& s);
-  /// Lane 0 of the places of a row that has emit_pair, if they count up; else null.
+  /// Lane 0 of the places of a row that has emit_block, if they count up; else null.
   Value* first_of_places(const Statement& s);
-  /// A row that has emit_pair, at places that count up from `first`: two lanes at a time where that
-  /// is even, else each by itself.
-  Value* emit_pairs(const Statement& s, std::span<const ir::Operand> arguments, Value* first);
+  /// A row that has emit_block, at places that count up from `first`: four lanes share a block.
+  Value* emit_blocks(const Statement& s, std::span<const ir::Operand> arguments, Value* first);
+  /// 16 numbers of bytes: those of four places from `place`, 0 to 3, of a block on, in it and the
+  /// next one.
+  Value* order_of_bytes(Value* place);
   void emit_loop(const Statement& s);
   /// Says where the values are that passes over this row share.
   void place_row();

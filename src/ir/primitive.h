@@ -89,11 +89,11 @@ struct Primitive {
   /// through emit_elementwise, which says how 16-bit floats come and go.
   Operand (*emit)(Emitter& emitter, DType result, std::span<const Operand> arguments,
                   const Attributes& attributes) = nullptr;
-  /// Elementwise, with the number of a place as the last operand: what `emit` gives at places 2 i
-  /// and 2 i + 1, as the lower and the upper half of one value, for operands whose last is i. For
-  /// lanes side by side.
-  Operand (*emit_pair)(Emitter& emitter, DType result, std::span<const Operand> arguments,
-                       const Attributes& attributes) = nullptr;
+  /// Elementwise of 32 bits, with the number of a place as the last operand: the Int64 that places
+  /// 4 i to 4 i + 3 share, for operands whose last is i. At place 4 i + j `emit` gives the upper
+  /// half of it, turned left by 16 j bits. For lanes side by side.
+  Operand (*emit_block)(Emitter& emitter, DType result, std::span<const Operand> arguments,
+                        const Attributes& attributes) = nullptr;
   /// The others: the meaning, on whole arrays (ir/interpreter.h).
   ArrayValue (*interpret)(const Node& node, std::span<const ArrayValue> arguments,
                           const DimBindings& bindings) = nullptr;

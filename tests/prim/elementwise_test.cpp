@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <limits>
 
 #include "base/error.h"
@@ -180,23 +181,34 @@ TEST(Elementwise, HalvesComputeInFloat32AndRoundOnce) {
 }
 
 TEST(Elementwise, PhiloxGivesTheKnownAnswers) {
-  // Random123's kat_vectors for philox2x32-7, the second word of a block before its first; the
-  // upper word of its counter is here the exclusive or of the block's, half a place, and the key's.
+  // Random123's kat_vectors for philox2x32-7. The first word is the upper one of a block; the upper
+  // word of its counter is here the exclusive or of that of the block's number and of the key.
+  struct Known {
+    int64_t key, block;
+    uint64_t bits;
+  };
   const int64_t top = kLeast;
-  const ArrayValue keys = array_of<int64_t>(
-      DType::Int64, {0, 0, top | 0xffffffff, top | 0xffffffff, top | 0x13198a2e, top | 0x13198a2e});
-  const int64_t last = 2 * 0x05a308d3243f6a88;
-  const ArrayValue places = array_of<int64_t>(DType::Int64, {0, 1, -2, -1, last, last + 1});
-  const auto word = [](uint32_t bits) { return static_cast<int32_t>(bits); };
-  expect_elements<int32_t>(apply("philox", {keys, places}),
-                           {word(0xcd26be2a), word(0x257a3673), word(0x3dc9d239), word(0xab302c4d),
-                            word(0xe4c770b3), word(0xbedbbe6b)},
-                           "philox");
+  const std::vector<Known> known = {
+      {0, 0, 0x257a3673cd26be2a},
+      {top | top >> 1 | 0xffffffff, 0x3fffffffffffffff, 0xab302c4d3dc9d239},
+      {top | 0x13198a2e, 0x05a308d3243f6a88, 0xbedbbe6be4c770b3},
+  };
+  for (const auto& [key, block, bits] : known) {
+    const auto first = static_cast<int64_t>(static_cast<uint64_t>(block) * 4);
+    const auto turned = [bits = bits](int by) {
+      return static_cast<int32_t>(std::rotl(bits, by) >> 32);
+    };
+    expect_elements<int32_t>(
+        apply("philox",
+              {array_of<int64_t>(DType::Int64, {key, key, key, key}),
+               array_of<int64_t>(DType::Int64, {first, first + 1, first + 2, first + 3})}),
+        {turned(0), turned(16), turned(32), turned(48)}, "philox");
+  }
 }
 
 TEST(Elementwise, PhiloxTellsItsOperandsApart) {
   const ArrayValue keys = array_of<int64_t>(DType::Int64, {0, 1, int64_t{1} << 32, 0, 0, 0});
-  const ArrayValue places = array_of<int64_t>(DType::Int64, {0, 0, 0, 1, 2, int64_t{1} << 34});
+  const ArrayValue places = array_of<int64_t>(DType::Int64, {0, 0, 0, 1, 2, int64_t{1} << 35});
   const ArrayValue words = apply("philox", {keys, places});
   for (int64_t i = 0; i < 6; ++i)
     for (int64_t j = 0; j < i; ++j)
