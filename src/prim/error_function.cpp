@@ -9,9 +9,10 @@
 namespace flambeau::prim {
 namespace {
 
-/// 2^-q as -minus * scale, in Float32: `minus` is in [-sqrt(2), -sqrt(1/2)].
+/// 2^-q as -minus * 2^n, in Float32: `minus` is in [-sqrt(2), -sqrt(1/2)], `shifted` n + shifter.
 struct PowerParts {
-  Value minus, scale;
+  Value minus, shifted;
+  Value scale() const { return power_of_two(shifted); }
 };
 PowerParts power_of_minus(const Value& q) {
   const double shifter = kFloat32Format.shifter;
@@ -20,7 +21,7 @@ PowerParts power_of_minus(const Value& q) {
   const Value minus = fma(
       r, horner(r, {0x1.62e42ap-1, -0x1.ebf9a0p-3, 0x1.c6b586p-5, -0x1.3cf5a2p-7, 0x1.5ccac6p-10}),
       -1);
-  return {minus, power_of_two(shifted)};
+  return {minus, shifted};
 }
 
 /// Float32: x + x P(x^2) up to 0.875; 1 - 2^-Q(|x|) above, cut where that rounds to 1.
@@ -32,7 +33,7 @@ Value erf_float(const Value& x) {
   const Value q = horner(a, {0x1.943600p-13, 0x1.a0949ep+0, 0x1.d65516p-1, 0x1.343fe6p-3,
                              -0x1.08f936p-5, 0x1.245e74p-8, -0x1.300ec8p-12});
   const PowerParts power = power_of_minus(q);
-  const Value outer = fma(power.minus, power.scale, 1);
+  const Value outer = fma(power.minus, power.scale(), 1);
   return select(a < 0.875, fma(x, p, x), with_sign_of(outer, x));
 }
 
@@ -113,7 +114,8 @@ Value ndtr_value(const Value& x) {
     return select(x < 0, tail, 1 - tail);
   }
   const PowerParts tail = normal_tail(a);
-  return select(x < 0, -tail.minus * tail.scale, fma(tail.minus, tail.scale, 1));
+  const Value scale = tail.scale();
+  return select(x < 0, -tail.minus * scale, fma(tail.minus, scale, 1));
 }
 
 /// x P(x) = max(x, 0) - |x| P(-|x|).
@@ -122,7 +124,8 @@ Value gelu_value(const Value& x) {
   const Value positive = at_least(x, 0);
   if (x.is_double()) return fma(-a, normal_tail_double(a), positive);
   const PowerParts tail = normal_tail(a);
-  return fma(a, tail.minus * tail.scale, positive);
+  // Where x is no number, neither is a.
+  return fma(a, times_power_of_two(tail.minus, tail.shifted), positive);
 }
 
 constexpr double kTwoOverSqrtPi = 2 * std::numbers::inv_sqrtpi;

@@ -48,6 +48,15 @@ inline Value power_of_two(const Value& shifted, int offset = 0) {
                               integer(bits, exponent));
 }
 
+/// p * 2^n for a `shifted` = n + shifter; the product is normal, as p is. What is no number stays
+/// none only if no bit but the highest of the significand is set in `shifted`.
+inline Value times_power_of_two(const Value& p, const Value& shifted) {
+  const FloatFormat& format = format_of(shifted);
+  const Value bits = bits_of(shifted);
+  return float_of(format,
+                  bits_of(p) + (bits << integer(bits, static_cast<uint64_t>(format.mantissa))));
+}
+
 /// p * 2^n rounded once, n integral; overflow and denormal results included.
 inline Value scale(const Value& p, const Value& n) { return p.apply(CoreOp::Scale, n); }
 
