@@ -28,6 +28,15 @@ constexpr int kCheapBody = 24;
 /// Lanes that share a block, as Primitive::emit_block says.
 constexpr unsigned kPlacesOfBlock = 4;
 
+/// The slot of all stores that may go past the caches; -1 if there are none.
+int nontemporal_slot(const std::vector<ir::Statement>& body) {
+  for (const ir::Statement& s : body) {
+    if (s.kind == StatementKind::Store && s.slot >= 0) return s.slot;
+    if (const int slot = nontemporal_slot(s.body); slot >= 0) return slot;
+  }
+  return -1;
+}
+
 /// The numbers from 0 to `period`, again and again.
 SmallVector<int, 64> repeated(unsigned period, unsigned times) {
   SmallVector<int, 64> lanes;
@@ -82,7 +91,13 @@ void LoopCodegen::generate(const std::string& name, bool exported) {
   llvm::BasicBlock* start = new_block("start");
   builder_.CreateBr(start);
   builder_.SetInsertPoint(start);
+  if (const int slot = nontemporal_slot(program_.body); slot >= 0)
+    past_caches_ = builder_.CreateICmpNE(slots_.at(static_cast<size_t>(slot)), number(0));
   emit_body(program_.body);
+  // Other threads see what went past the caches in no order but this.
+  if (past_caches_ != nullptr)
+    if_then(past_caches_,
+            [&] { builder_.CreateIntrinsic(llvm::Intrinsic::x86_sse_sfence, {}, {}); });
   builder_.CreateRetVoid();
 }
 
@@ -311,22 +326,30 @@ void LoopCodegen::emit_vector_loop(const Statement& s, Value* begin, Value* end)
     Value* length = builder_.CreateSub(end, begin);
     Value* main_end = builder_.CreateSub(end, builder_.CreateAnd(length, number(count - 1)));
     const Digits digits = open_digits(s);
-    const auto emit_at = [&](unsigned lanes, Value* first, Value* active, Value* start) {
+    const auto emit_at = [&](unsigned lanes, Value* first, Value* active, Value* start,
+                             const auto& body) {
       lanes_ = {lanes, s.variable, first, active};
-      emit_lanes(s, digits, start, [&] {
-        fetch_next_row(s);
-        emit_all(rest);
-      });
+      emit_lanes(s, digits, start, body);
       lanes_ = {};
     };
-    counted_loop(begin, main_end, count, [&](Value* i) { emit_at(count, i, nullptr, begin); });
+    // Stores come last, so that one test says where all of them go.
+    Statements before = rest;
+    const Statements whole = take_whole_stores(s, count, before);
+    Value* past = whole.empty() ? nullptr : go_past_caches(whole, s, count, begin);
+    counted_loop(begin, main_end, count, [&](Value* i) {
+      emit_at(count, i, nullptr, begin, [&] {
+        fetch_next_row(s);
+        emit_all(before);
+        if (!whole.empty()) store_whole(whole, past);
+      });
+    });
     // The rest in single registers: masked accesses are slow, idle ones too, and rows may be short.
     const unsigned narrow = std::min(count, register_bytes(isa_) / kNarrowElement);
     counted_loop(main_end, end, narrow, [&](Value* i) {
       Value* left = builder_.CreateSub(end, i);
       emit_at(narrow, i,
-              builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, number(narrow)),
-              main_end);
+              builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, number(narrow)), main_end,
+              [&] { emit_all(rest); });
     });
   });
 }

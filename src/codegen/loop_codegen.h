@@ -122,6 +122,12 @@ class LoopCodegen {
   Value* load_descending(const Statement& s, Value* scalar, Value* mask);
   Value* gather(const Statement& s, const Address& address, Value* mask);
   void store(const Statement& s);
+  /// Takes those stores of a vector loop of `lanes` out of its `body` that may go past the caches.
+  Statements take_whole_stores(const Statement& loop, unsigned lanes, Statements& body);
+  /// i1, before the loop: they do, as the launch says so and all are aligned.
+  Value* go_past_caches(const Statements& stores, const Statement& loop, unsigned lanes,
+                        Value* begin);
+  void store_whole(const Statements& stores, Value* past);
   void store_contiguous(DType dtype, Value* value, Value* pointer, Value* mask);
   void store_alternate(DType dtype, Value* value, Value* pointer);
   void scatter(const Statement& s, const Address& address, Value* value, Value* mask);
@@ -177,8 +183,9 @@ class LoopCodegen {
   std::vector<Value*> buffers_;
   std::vector<llvm::AllocaInst*> places_;  ///< on the stack, for the last buffers
   std::vector<Value*> slots_;
-  std::vector<Value*> values_;  ///< by ValueId, of the code that is being emitted
-  std::vector<Value*> firsts_;  ///< lane 0 of those that count up by 1 from lane to lane; or null
+  Value* past_caches_ = nullptr;  ///< i1; null if no store may go there
+  std::vector<Value*> values_;    ///< by ValueId, of the code that is being emitted
+  std::vector<Value*> firsts_;    ///< lane 0 of those that count up by 1 from lane to lane; or null
   std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_
   Lanes lanes_;
   /// The tiles of analysis_.transposed: rows of v1, one for each v0 from `begin0` on.

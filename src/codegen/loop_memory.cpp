@@ -8,6 +8,13 @@ namespace flambeau::codegen {
 
 using llvm::Value;
 
+namespace {
+
+/// Bytes from which a vector is worth a way past the caches: half of a line.
+constexpr uint64_t kLeastNontemporal = kCacheLine / 2;
+
+}  // namespace
+
 Value* LoopCodegen::operand(const ir::IntOperand& operand) {
   return operand.is_slot ? slots_.at(static_cast<size_t>(operand.value)) : number(operand.value);
 }
@@ -257,9 +264,12 @@ void LoopCodegen::fetch_next_row(const Statement& pass) {
     Value* next =
         element_pointer(stream.access->buffer, builder_.CreateAdd(a.scalar, operand(stream.step)));
     const uint64_t bytes = size_of(stream.access->dtype) * lanes_.count;
-    for (uint64_t line = 0; line < bytes; line += kCacheLine)
-      prefetch(builder_, builder_.CreateConstGEP1_64(builder_.getInt8Ty(), next, line),
-               stream.access->kind == ir::StatementKind::Store);
+    const bool writes = stream.access->kind == ir::StatementKind::Store;
+    const auto fetch = [&] {
+      for (uint64_t line = 0; line < bytes; line += kCacheLine)
+        prefetch(builder_, builder_.CreateConstGEP1_64(builder_.getInt8Ty(), next, line), writes);
+    };
+    writes&& stream.access->slot >= 0 ? if_then(builder_.CreateNot(past_caches_), fetch) : fetch();
   }
 }
 
@@ -287,6 +297,68 @@ void LoopCodegen::store(const Statement& s) {
     store_alternate(s.dtype, value, element_pointer(s.buffer, a.scalar));
   else
     scatter(s, a, value, mask);
+}
+
+LoopCodegen::Statements LoopCodegen::take_whole_stores(const Statement& loop, unsigned lanes,
+                                                       Statements& body) {
+  Statements stores;
+  if (!loop.digits.empty()) return stores;
+  const auto counts_up = [&](const ir::LoopIndex& index) {
+    int64_t step = 0;
+    for (const auto& term : index.terms)
+      if (term.variable == loop.variable)
+        step += term.coefficient.is_slot ? 2 : term.coefficient.value;
+    return step == 1 && index.dynamic.empty();
+  };
+  std::erase_if(body, [&](const Statement* s) {
+    const bool is_whole = s->kind == ir::StatementKind::Store && s->slot >= 0 && s->mask < 0 &&
+                          counts_up(s->index) && lanes * size_of(s->dtype) >= kLeastNontemporal;
+    if (is_whole) stores.push_back(s);
+    return is_whole;
+  });
+  return stores;
+}
+
+Value* LoopCodegen::go_past_caches(const Statements& stores, const Statement& loop, unsigned lanes,
+                                   Value* begin) {
+  Value* past = past_caches_;
+  lanes_ = {lanes, loop.variable, begin};
+  for (const Statement* s : stores) {
+    Value* place = builder_.CreatePtrToInt(element_pointer(s->buffer, address(s->index).scalar),
+                                           builder_.getInt64Ty());
+    Value* over = builder_.CreateAnd(place, builder_.getInt64(kCacheLine - 1));
+    past = builder_.CreateAnd(past, builder_.CreateICmpEQ(over, number(0)));
+  }
+  lanes_ = {};
+  return past;
+}
+
+void LoopCodegen::store_whole(const Statements& stores, Value* past) {
+  struct Written {
+    Value *value, *pointer;
+    const Statement* statement;
+  };
+  SmallVector<Written, 4> all;
+  for (const Statement* s : stores) {
+    Value* value = emitter_.convert(value_of(s->arguments[0]), dtype_of(s->arguments[0]), s->dtype);
+    all.push_back({emitter_.to_memory(emitter_.splat(value, lanes_.count), s->dtype),
+                   element_pointer(s->buffer, address(s->index).scalar), s});
+  }
+  llvm::MDNode* const nontemporal =
+      llvm::MDNode::get(builder_.getContext(), llvm::ConstantAsMetadata::get(builder_.getInt32(1)));
+  if_else(
+      past,
+      [&] {
+        for (const auto& [value, pointer, s] : all) {
+          const uint64_t bytes = std::min(lanes_.count * size_of(s->dtype), kCacheLine);
+          builder_.CreateAlignedStore(value, pointer, llvm::Align(bytes))
+              ->setMetadata(llvm::LLVMContext::MD_nontemporal, nontemporal);
+        }
+      },
+      [&] {
+        for (const auto& [value, pointer, s] : all)
+          builder_.CreateAlignedStore(value, pointer, alignment_of(s->dtype));
+      });
 }
 
 void LoopCodegen::store_contiguous(DType dtype, Value* value, Value* pointer, Value* mask) {

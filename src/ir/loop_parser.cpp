@@ -163,6 +163,7 @@ class LoopParser {
       reader_.expect(",");
       s.arguments.push_back(read_value());
       read_mask(s);
+      if (reader_.take("nontemporal")) s.slot = read_number('i', "a slot");
     } else {
       s.kind = StatementKind::Loop;
       read_mark(s);

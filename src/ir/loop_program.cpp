@@ -107,7 +107,8 @@ const char* name_of(LoopMark mark) {
 std::string statement_text(const Statement& s, const std::string& indent) {
   if (s.kind == StatementKind::Store)
     return concat(indent, "store", address_text(s), ", %",
-                  s.arguments.empty() ? -1 : s.arguments[0], mask_text(s), '\n');
+                  s.arguments.empty() ? -1 : s.arguments[0], mask_text(s),
+                  s.slot < 0 ? "" : concat(" nontemporal i", s.slot), '\n');
   if (s.kind == StatementKind::Loop)
     return concat(indent, name_of(s.mark),
                   is_of_launch(s.mark) ? concat(" v", s.variable) : range_text(s) + digits_text(s),

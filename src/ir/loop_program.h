@@ -88,7 +88,9 @@ enum class StatementKind : uint8_t {
   Index,     ///< result = index, as Int64
   Compute,   ///< result = primitive(arguments), an Elementwise row
   Load,      ///< result = buffer[index]; where `mask` (Bool) is false: not read, zero
-  Store,     ///< buffer[index] = arguments[0]; where `mask` is false: not written
+  Store,     ///< buffer[index] = arguments[0]; where `mask` is false: not written. If `slot` is
+             ///< not -1 and ints[slot] not 0, what is written will not be read soon: it may go past
+             ///< the caches
   Loop,      ///< body, for each value of `variable`
   Reduce,    ///< result = the combination of body's `yield` over `variable`, in the fixed order
   Scan,  ///< result = the running value of a Scan row over the iterations of `variable`, that of
@@ -109,7 +111,7 @@ struct Statement {
       nullptr;  ///< of Compute; of Reduce: the reduction (combine, identity)
   Attributes attributes;
   SmallVector<ValueId, 3> arguments;
-  int slot = -1;  ///< of Slot
+  int slot = -1;  ///< of Slot and Store
   int buffer = -1;
   LoopIndex index;
   ValueId mask = -1;

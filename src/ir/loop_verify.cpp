@@ -206,6 +206,12 @@ class LoopVerifier {
         expect(s.dtype == buffer_of(s).dtype && s.arguments.size() == 1 &&
                    use(s.arguments[0]) == s.dtype,
                "a stored value has the buffer's dtype");
+        if (s.slot >= 0) {
+          expect(s.slot < program_.slot_count, "a slot is in range");
+          expect(nontemporal_ < 0 || nontemporal_ == s.slot,
+                 "stores past the caches have one slot");
+          nontemporal_ = s.slot;
+        }
         expect(!scope.reduced, "no store in a reduction");
         check_index(s.index);
         check_mask(s);
@@ -228,6 +234,7 @@ class LoopVerifier {
   const Statement* statement_ = nullptr;
   bool has_parallel_ = false;
   bool has_inner_ = false;
+  int nontemporal_ = -1;  ///< the slot of the stores so far
 };
 
 }  // namespace

@@ -129,6 +129,7 @@ struct SlotBinding {
     ReducedStride,  ///< ... along reduced level `level`
     DynamicStride,  ///< stride factor of dynamic term `level` of access `index`
     Offset,         ///< start of index access `index`
+    PastCaches,     ///< not 0 if what is written leaves the caches before it is read
   } kind;
   int index = 0;
   int level = 0;

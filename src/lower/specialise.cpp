@@ -140,6 +140,16 @@ class Specialiser {
     return index;
   }
 
+  /// True of whole vectors in a buffer that is not read here.
+  bool may_go_past_caches(size_t store) const {
+    if (layout_.kind == KernelKind::Column && reduced_ >= 0) return false;  // in a serial loop
+    const auto& along = layout_.kind == KernelKind::Row ? layout_.reduced : layout_.inner;
+    return along[store] == StrideClass::Unit && layout_.reduced_levels <= 1 &&
+           std::none_of(kernel_.accesses.begin(), kernel_.accesses.end(), [&](const Access& other) {
+             return !other.is_store && other.buffer == kernel_.accesses[store].buffer;
+           });
+  }
+
   void add_statements(const std::vector<Statement>& from, std::vector<Statement>& to,
                       bool stores = true) {
     for (Statement s : from) {
@@ -149,7 +159,9 @@ class Specialiser {
           if (s.kind == StatementKind::Store && !stores) continue;
           s.buffer = pointer_of_[static_cast<size_t>(s.slot)];
           s.index = index_of(s.slot);
-          s.slot = -1;
+          s.slot = s.kind == StatementKind::Store && may_go_past_caches(static_cast<size_t>(s.slot))
+                       ? static_cast<int>(slot({SlotBinding::Kind::PastCaches, 0, 0}).value)
+                       : -1;
           break;
         case StatementKind::Index:
           s.index = index_of(s.slot);

@@ -1,5 +1,7 @@
 #include "runtime/bound_launch.h"
 
+#include <algorithm>
+
 #include "runtime/thread_pool.h"
 
 namespace flambeau {
@@ -16,6 +18,19 @@ struct Task {
 };
 
 }  // namespace
+
+void BoundLaunch::fill_slots(std::span<const Scalar> call_numbers, void* const* places,
+                             int64_t* call_slots) const {
+  for (const Number& number : numbers)
+    call_slots[number.slot] =
+        static_cast<int64_t>(call_numbers[static_cast<size_t>(number.number)].bits());
+  if (past_caches < 0) return;
+  // What is written over what was read is in the caches.
+  bool are_apart = true;
+  for (size_t i = 1; i < pointers.size(); ++i)
+    are_apart &= std::find(places, places + i, places[i]) == places + i;
+  call_slots[past_caches] = are_apart ? 1 : 0;
+}
 
 void BoundLaunch::run_piece(int64_t piece, void* const* places, const int64_t* call_slots) const {
   const int64_t across = column_chunks();
@@ -63,9 +78,9 @@ void BoundLaunch::run(void* const* buffers, std::span<const Scalar> call_numbers
   if (is_copy && places[0] == places[1]) return;
   const int64_t* call_slots = slots.data();
   SmallVector<int64_t, 16> copy;
-  if (!numbers.empty()) {
+  if (!numbers.empty() || past_caches >= 0) {
     copy.append(slots.begin(), slots.end());
-    fill_numbers(call_numbers, copy.data());
+    fill_slots(call_numbers, places.data(), copy.data());
     call_slots = copy.data();
   }
   const int64_t count = chunks();
@@ -80,7 +95,7 @@ void LaunchGroup::add(const BoundLaunch& launch, void* const* buffers,
   places_.resize(member.places + launch.pointers.size());
   launch.place(buffers, places_.data() + member.places);
   slots_.append(launch.slots.begin(), launch.slots.end());
-  launch.fill_numbers(call_numbers, slots_.data() + member.slots);
+  launch.fill_slots(call_numbers, places_.data() + member.places, slots_.data() + member.slots);
   members_.push_back(member);
 }
 

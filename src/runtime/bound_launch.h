@@ -35,6 +35,9 @@ struct BoundLaunch {
   SmallVector<int64_t, 12> slots;
   SmallVector<Number, 2> numbers;
   SmallVector<int, 2> offset_slots;
+  /// The slot that says whether the kernel's stores go past the caches; -1 where they never do, as
+  /// there is room for all that it touches.
+  int past_caches = -1;
   SmallVector<Walk, 1> walks;  ///< outermost first
   // The kernel's loops, and how much of them a chunk has.
   int64_t rows = 1, columns = 1;
@@ -56,11 +59,9 @@ struct BoundLaunch {
       *places++ = base == nullptr ? nullptr : static_cast<char*>(base) + pointer.offset;
     }
   }
-  void fill_numbers(std::span<const Scalar> call_numbers, int64_t* call_slots) const {
-    for (const Number& number : numbers)
-      call_slots[number.slot] =
-          static_cast<int64_t>(call_numbers[static_cast<size_t>(number.number)].bits());
-  }
+  /// What a call of the kernel brings, with its pointers, into slots that have all else.
+  void fill_slots(std::span<const Scalar> call_numbers, void* const* places,
+                  int64_t* call_slots) const;
   void run_chunk(int64_t chunk, void* const* places, const int64_t* call_slots) const;
   /// Runs it all.
   void run(void* const* buffers, std::span<const Scalar> call_numbers) const;

@@ -109,4 +109,17 @@ int usable_core_count() {
   return std::clamp(static_cast<int>(std::ceil(*limit)), 1, cores);
 }
 
+int64_t last_cache_bytes(const std::string& root) {
+  int64_t most = 0;
+  for (int index = 0; index < 8; ++index) {
+    std::ifstream file(concat(root, "/sys/devices/system/cpu/cpu0/cache/index", index, "/size"));
+    int64_t size = 0;
+    char unit = 0;
+    if (!(file >> size)) continue;
+    file >> unit;
+    most = std::max(most, size << (unit == 'K' ? 10 : unit == 'M' ? 20 : 0));
+  }
+  return most > 0 ? most : int64_t{32} << 20;
+}
+
 }  // namespace flambeau

@@ -1,6 +1,7 @@
 #pragma once
 // Which cores this process may use.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,5 +19,9 @@ std::optional<double> cgroup_core_limit(const std::string& root = "");
 /// Cores that the process may keep busy: the affinity mask, or the limit (rounded up) if it is
 /// less.
 int usable_core_count();
+
+/// Bytes of the largest cache that the first core shares with others, as the kernel lists them; 32
+/// MiB where it does not.
+int64_t last_cache_bytes(const std::string& root = "");
 
 }  // namespace flambeau

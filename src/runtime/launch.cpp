@@ -10,6 +10,7 @@
 #include "ir/interpreter.h"
 #include "runtime/allocator.h"
 #include "runtime/compiler.h"
+#include "runtime/cpu_topology.h"
 #include "runtime/thread_pool.h"
 
 namespace flambeau {
@@ -428,10 +429,26 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
         return bound.reduced[static_cast<size_t>(slot.level)].strides[a];
       case SlotBinding::Kind::Offset:
         return bound.offset[a];
+      case SlotBinding::Kind::PastCaches:
+        return 0;  // each call says
       case SlotBinding::Kind::DynamicStride:
         return bound.dynamic[bound.first_dynamic[a] + static_cast<size_t>(slot.level)];
     }
     throw InternalError("launch: unknown slot");
+  };
+  /// Of what the launch reads and writes.
+  const auto fits_in_caches = [&](const Variant& v) {
+    int64_t bytes = 0;
+    for (const int access : v.pointers) {
+      const auto a = static_cast<size_t>(access);
+      auto own = static_cast<int64_t>(bound.element_size[a]);
+      for (const Bound::Level& level : bound.kept) own *= level.strides[a] != 0 ? level.extent : 1;
+      for (const Bound::Level& level : bound.reduced)
+        own *= level.strides[a] != 0 ? level.extent : 1;
+      bytes += own;
+    }
+    static const int64_t room = last_cache_bytes();
+    return bytes <= room;
   };
   /// All but the chunks.
   const auto bind_to = [&](const Variant& v) {
@@ -446,6 +463,8 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
       launch.slots.push_back(slot_value(v, v.slots[i]));
       if (v.slots[i].kind == SlotBinding::Kind::Offset)
         launch.offset_slots.push_back(static_cast<int>(i));
+      if (v.slots[i].kind == SlotBinding::Kind::PastCaches && !fits_in_caches(v))
+        launch.past_caches = static_cast<int>(i);
       if (v.slots[i].kind != SlotBinding::Kind::Source) continue;
       const int number = k.slots[static_cast<size_t>(v.slots[i].index)].number;
       if (number >= 0) launch.numbers.push_back({i, number});

@@ -270,6 +270,51 @@ TEST(Blocks, ServeLanesThatCountUp) {
   }
 }
 
+/// True if there is an instruction that stores a register of floats past the caches.
+bool has_nontemporal_store(const codegen::KernelImage& image, Isa isa) {
+  const auto at = [&](size_t i) { return static_cast<unsigned>(image.code[i]); };
+  for (size_t i = 0; i + 2 < image.code.size(); ++i)
+    if (isa == Isa::Avx2 ? (at(i) | 0x80) == 0xfc && at(i + 1) == 0x2b
+                         : at(i) == 0x7c && at(i + 1) == 0x48 && at(i + 2) == 0x2b)
+      return true;
+  return false;
+}
+
+TEST(Nontemporal, StoresOfEverySizeAndPlaceAreWhole) {
+  LoopBuilder b;
+  const int x = b.buffer(kF32), out = b.buffer(kF32, true);
+  const IntOperand row = b.slot(), past = b.slot();
+  b.loop(LoopMark::Parallel, c(0), [&](LoopVar r) {
+    b.loop(LoopMark::ParallelInner, c(0), [&](LoopVar v) {
+      const ValueId value = b.load(x, {at(r, row), at(v)});
+      b.store(out, LoopIndex{{at(r, row), at(v)}, {}, c(0)},
+              b.op(CoreOp::Add, {value, b.constant(kF32, 1)}), -1, static_cast<int>(past.value));
+    });
+  });
+  for (const Isa isa : runnable_isas()) {
+    const codegen::KernelImage image = codegen::compile(b.finish(), isa);
+    EXPECT_TRUE(has_nontemporal_store(image, isa)) << isa_name(isa);
+    const auto kernel = load_kernel(image);
+    for (const int64_t size : kSizes)
+      for (const int64_t is_past : {0, 1})
+        for (const int64_t begin : {0, 1, 8, 64}) {
+          const std::vector<float> values = random_floats(static_cast<size_t>(2 * size), 3);
+          GuardedBuffer in = guarded(values);
+          GuardedBuffer result = guarded(std::vector<float>(values.size(), -1.0F));
+          void* const buffers[] = {in.data(), result.data()};
+          const int64_t ints[] = {size, is_past};
+          kernel(buffers, ints, 0, 2, std::min(begin, size), size);
+          for (size_t i = 0; i < values.size(); ++i) {
+            float got;
+            std::memcpy(&got, result.data() + i * sizeof got, sizeof got);
+            const bool is_written = static_cast<int64_t>(i) % size >= begin;
+            ASSERT_EQ(got, is_written ? values[i] + 1.0F : -1.0F)
+                << isa_name(isa) << ' ' << size << ' ' << begin << ' ' << i;
+          }
+        }
+  }
+}
+
 TEST(InPlace, OutputMayBeAnInput) {
   LoopBuilder b;
   const int x = b.buffer(kF32), out = b.buffer(kF32, true);

@@ -151,7 +151,8 @@ class LoopBuilder {
   ValueId load(int buffer, std::initializer_list<LoopIndex::Term> terms, ValueId mask = -1) {
     return load(buffer, LoopIndex{terms, {}, c(0)}, mask);
   }
-  void store(int buffer, LoopIndex index, ValueId value, ValueId mask = -1) {
+  /// `nontemporal`: the slot that says whether it goes past the caches.
+  void store(int buffer, LoopIndex index, ValueId value, ValueId mask = -1, int nontemporal = -1) {
     Statement st;
     st.kind = StatementKind::Store;
     st.dtype = program_.buffers[static_cast<size_t>(buffer)].dtype;
@@ -159,6 +160,7 @@ class LoopBuilder {
     st.index = std::move(index);
     st.arguments = {value};
     st.mask = mask;
+    st.slot = nontemporal;
     open_.back()->push_back(std::move(st));
   }
   void store(int buffer, std::initializer_list<LoopIndex::Term> terms, ValueId value,

@@ -328,7 +328,8 @@ class RandomKernelMaker {
       value =
           builder_.compute(core_row(is_bool(type) ? CoreOp::Xor : CoreOp::Add), type, {value, old});
     }
-    builder_.store(buffer, at_index, value, maybe_mask());
+    if (nontemporal_ < 0) nontemporal_ = static_cast<int>(slot(below(3)).value);
+    builder_.store(buffer, at_index, value, maybe_mask(), below(2) == 0 ? nontemporal_ : -1);
   }
   void store_scalar() { store(values_.empty() ? builder_.constant(DType::Float32, 1) : any()); }
 
@@ -358,6 +359,7 @@ class RandomKernelMaker {
   LoopBuilder builder_;
   RandomKernel kernel_;
   bool transposed_ = false;     ///< loads may lie across the vectors
+  int nontemporal_ = -1;        ///< the slot that says whether stores go past the caches
   bool constant_rows_ = false;  ///< the extents of reductions are part of the code
   std::vector<OpenLoop> open_;
   std::vector<ValueId> values_;  ///< in scope

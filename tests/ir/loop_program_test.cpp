@@ -67,9 +67,9 @@ constexpr const char* kAll = R"(kernel(b0: f32 in, b1: f64 out, b2: i64 in) slot
         yield %9
       }
       serial v3 in 4 {
-        store b1[v3 * 2 + i4], %8 if %2
+        store b1[v3 * 2 + i4], %8 if %2 nontemporal i5
       }
-      store b1[0], %7
+      store b1[0], %7 nontemporal i5
     }
   }
 }
@@ -168,6 +168,8 @@ TEST(LoopVerify, RejectsEveryBrokenRule) {
       {"a stored value has the buffer's dtype", "%0 = constant 1.0 : f64 store b1[0], %0"},
       {"no store in a reduction",
        "%0 = test_add_up v0 in 2 serial { %1 = load b0[0] : f32 store b1[0], %1 yield %1 }"},
+      {"stores past the caches have one slot",
+       "%0 = constant 1.0 : f32 store b1[0], %0 nontemporal i0 store b1[1], %0 nontemporal i1"},
       {"a slot is read as", "%0 = slot i0 : f32"},
       {"an index is i64", "%0 = index [0] : f32"},
       {"the number of operands", "%0 = constant 1.0 : f32 %1 = test_sum %0 : f32"},
@@ -194,7 +196,7 @@ TEST(LoopVerify, RejectsEveryBrokenRule) {
   };
   for (const auto& [rule, body] : cases) {
     const LoopProgram program = parse_loop_program(
-        std::string("kernel(b0: f32 in, b1: f32 out, b2: f16 out) slots=1 values=9 variables=9 {") +
+        std::string("kernel(b0: f32 in, b1: f32 out, b2: f16 out) slots=2 values=9 variables=9 {") +
         body + "}");
     try {
       verify(program);
@@ -255,6 +257,7 @@ TEST(LoopProgramHash, CoversEveryField) {
       [&](LoopProgram& p) { statement(p, 3).buffer = 1; },
       [&](LoopProgram& p) { statement(p, 5).dtype = DType::Float32; },
       [&](LoopProgram& p) { statement(p, 6).slot = 1; },
+      [&](LoopProgram& p) { statement(p, 10).slot = 4; },
       [&](LoopProgram& p) { statement(p, 8).order = ReduceOrder::Blocks; },
       [&](LoopProgram& p) { statement(p, 8).extent_value = -1; },
       [&](LoopProgram& p) { statement(p, 8).yield = 7; },

@@ -227,7 +227,7 @@ TEST(KernelText, RowsOfUnitStride) {
       %3 = sub %0, %2 : f32
       %4 = exp %3 : f32
       %9 = div %4, %8 : f32
-      store b1[v0 * i2 + v3 * 1], %9
+      store b1[v0 * i2 + v3 * 1], %9 nontemporal i3
     }
   }
 }

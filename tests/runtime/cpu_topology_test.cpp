@@ -85,6 +85,17 @@ TEST(CpuTopology, Version1) {
   EXPECT_EQ(cgroup_core_limit(root.path()), 3.0);
 }
 
+TEST(CpuTopology, TheLargestCacheCounts) {
+  const FakeRoot root;
+  EXPECT_EQ(last_cache_bytes(root.path()), int64_t{32} << 20);
+  const std::string caches = "/sys/devices/system/cpu/cpu0/cache/index";
+  root.write(caches + "0/size", "64K\n");
+  root.write(caches + "2/size", "2M\n");
+  root.write(caches + "3/size", "1024K\n");
+  EXPECT_EQ(last_cache_bytes(root.path()), int64_t{2} << 20);
+  EXPECT_GT(last_cache_bytes(), 0);
+}
+
 TEST(CpuTopology, GarbageIsNoLimit) {
   const FakeRoot root;
   root.write("/proc/self/cgroup", "nonsense\n0:\n0::/\n");

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "base/tensor_info.h"
 #include "ir/text.h"
 #include "lower/plan.h"
 #include "runtime/bound_launch.h"
+#include "runtime/cpu_topology.h"
 
 namespace flambeau::testing {
 namespace {
@@ -81,6 +83,23 @@ TEST(Launch, TransposedOperandsAreWalkedInTiles) {
   EXPECT_TRUE(launch.tiled);
   EXPECT_EQ(launch.rows, 64);
   EXPECT_EQ(launch.row_step % BoundLaunch::kTile, 0);
+}
+
+TEST(Launch, WhatIsLargerThanTheCachesGoesPastThem) {
+  const BoundLaunch small = add_channels({64, 3, 1024}, {3072, 1024, 1});
+  EXPECT_EQ(small.past_caches, -1);
+  const int64_t rows = last_cache_bytes() / (1024 * 4 * 2) + 1;
+  const BoundLaunch large = add_channels({rows, 1, 1024}, {1024, 1024, 1});
+  ASSERT_GE(large.past_caches, 0);
+  const auto past_caches = [&](std::vector<void*> places) {
+    std::vector<int64_t> slots(large.slots.begin(), large.slots.end());
+    large.fill_slots({}, places.data(), slots.data());
+    return slots[static_cast<size_t>(large.past_caches)];
+  };
+  char memory[3];
+  EXPECT_EQ(past_caches({memory, memory + 1, memory + 2}), 1);
+  // In place: what is written has just been read.
+  EXPECT_EQ(past_caches({memory, memory + 1, memory}), 0);
 }
 
 TEST(Launch, ShortRowsHaveKernelsOfTheirLength) {
