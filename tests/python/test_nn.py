@@ -220,6 +220,22 @@ def test_layer_norm_by_hand() -> None:
     assert repr(layer) == "LayerNorm((2,), eps=0.25, elementwise_affine=True)"
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_keeps_each_element_by_itself(p: float) -> None:
+    flambeau.manual_seed(3)
+    n = 1 << 20
+    kept = (F.dropout(flambeau.ones(n), p) != 0).to(flambeau.float64)
+    of_one = math.sqrt(p * (1 - p) / n)
+    places = kept.view(-1, 64)
+    assert abs(kept.mean().item() - (1 - p)) < 5 * of_one
+    # At every place of a block of random bits, and for neighbours of every distance.
+    assert (places.mean(0) - (1 - p)).abs().max().item() < 5 * of_one * 8
+    centred = kept - kept.mean()
+    for distance in range(1, 9):
+        product = (centred[distance:] * centred[:-distance]).mean().item()
+        assert abs(product) < 5 * p * (1 - p) / math.sqrt(n), distance
+
+
 def test_dropout() -> None:
     flambeau.manual_seed(0)
     x = flambeau.ones(100, 100)
