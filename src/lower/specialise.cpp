@@ -109,16 +109,27 @@ class Specialiser {
       index.terms.push_back({variable, coefficient});
   }
 
+  /// False of what is the same in all rows, whatever its layout.
+  bool moves_with_rows(const Access& access) const {
+    if (layout_.kind == KernelKind::Blocks) return true;
+    const auto kept = static_cast<int>(kernel_.kept.size());
+    return std::any_of(access.axes.begin(), access.axes.end(), [&](const AxisIndex& axis) {
+      return std::any_of(axis.terms.begin(), axis.terms.end(),
+                         [&](const AxisIndex::Term& term) { return term.loop < kept; });
+    });
+  }
+
   LoopIndex index_of(int access_number) {
     const auto a = static_cast<size_t>(access_number);
     const Access& access = kernel_.accesses[a];
     LoopIndex index;
     index.offset = access.buffer < 0 ? slot({SlotBinding::Kind::Offset, access_number, 0})
                                      : IntOperand::constant(0);
-    add_term(index, outer_,
-             coefficient(layout_.inner[a] == StrideClass::Transposed ? StrideClass::Unit
-                                                                     : StrideClass::Other,
-                         {SlotBinding::Kind::OuterStride, access_number, 0}));
+    if (moves_with_rows(access))
+      add_term(index, outer_,
+               coefficient(layout_.inner[a] == StrideClass::Transposed ? StrideClass::Unit
+                                                                       : StrideClass::Other,
+                           {SlotBinding::Kind::OuterStride, access_number, 0}));
     if (inner_ >= 0)
       add_term(index, inner_,
                coefficient(layout_.inner[a], {SlotBinding::Kind::InnerStride, access_number, 0}));
@@ -142,9 +153,10 @@ class Specialiser {
 
   /// True of whole vectors in a buffer that is not read here.
   bool may_go_past_caches(size_t store) const {
-    if (layout_.kind == KernelKind::Column && reduced_ >= 0) return false;  // in a serial loop
-    const auto& along = layout_.kind == KernelKind::Row ? layout_.reduced : layout_.inner;
-    return along[store] == StrideClass::Unit && layout_.reduced_levels <= 1 &&
+    const bool row = layout_.kind == KernelKind::Row;
+    const bool in_vector_loop = row == (reduced_ >= 0);
+    const auto& along = row ? layout_.reduced : layout_.inner;
+    return in_vector_loop && along[store] == StrideClass::Unit && layout_.reduced_levels <= 1 &&
            std::none_of(kernel_.accesses.begin(), kernel_.accesses.end(), [&](const Access& other) {
              return !other.is_store && other.buffer == kernel_.accesses[store].buffer;
            });

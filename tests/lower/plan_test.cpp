@@ -208,6 +208,32 @@ kernel kept=2 reduced=0 : v1 ->v3
 )");
 }
 
+TEST(KernelText, WhatAllRowsShareHasNoStride) {
+  // The largest of each row of p0 + p1, p1 along the rows.
+  const char* const text = R"(program(p0: f32[s0.0, s0.1], p1: f32[s0.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = parameter {index=1} : f32[s0.1]
+  %2 = broadcast %1 {axes=[1], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]
+  %3 = add %0, %2 : f32[s0.0, s0.1]
+  %4 = reduce_max %3 {axes=[1]} : f32[s0.0]
+  return %4
+}
+)";
+  EXPECT_EQ(kernel_of(text, 0, KernelKind::Row, StrideClass::Zero, StrideClass::Unit),
+            R"(kernel(b0: f32 in, b1: f32 in, b2: f32 out) {
+  parallel v0 {
+    %3 = reduce_max v1 in i0 vector : f32 {
+      %0 = load b0[v0 * i1 + v1 * 1] : f32
+      %1 = load b1[v1 * 1] : f32
+      %2 = add %0, %1 : f32
+      yield %2
+    }
+    store b2[v0 * i2], %3
+  }
+}
+)");
+}
+
 TEST(KernelText, RowsOfUnitStride) {
   EXPECT_EQ(kernel_of(kSoftmax, 0, KernelKind::Row, StrideClass::Zero, StrideClass::Unit),
             R"(kernel(b0: f32 in, b1: f32 out) {
