@@ -20,8 +20,8 @@ std::optional<double> cgroup_core_limit(const std::string& root = "");
 /// less.
 int usable_core_count();
 
-/// Bytes of the largest cache that the first core shares with others, as the kernel lists them; 32
-/// MiB where it does not.
+/// Bytes of the largest cache that the first core reaches, as the kernel lists them; else what the
+/// processor says; else 32 MiB.
 int64_t last_cache_bytes(const std::string& root = "");
 
 }  // namespace flambeau
