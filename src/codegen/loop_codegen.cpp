@@ -207,8 +207,8 @@ Value* LoopCodegen::emit_blocks(const Statement& s, std::span<const ir::Operand>
   SmallVector<Value*, 4> pieces;
   for (unsigned lane = 0; lane < lanes_.count; lane += piece) {
     SmallVector<int, 16> two;
-    for (unsigned four = lane / 4; four < (lane + piece) / 4; ++four)
-      for (const unsigned number_of_block : {four, four + 1})
+    for (unsigned n = lane / kPlacesOfBlock; n < (lane + piece) / kPlacesOfBlock; ++n)
+      for (const unsigned number_of_block : {n, n + 1})
         two.push_back(static_cast<int>(number_of_block));
     Value* source =
         builder_.CreateShuffleVector(blocks, behind, llvm::ArrayRef(two.data(), two.size()));

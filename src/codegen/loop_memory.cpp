@@ -357,7 +357,7 @@ void LoopCodegen::store_whole(const Statements& stores, Value* past) {
       },
       [&] {
         for (const auto& [value, pointer, s] : all)
-          builder_.CreateAlignedStore(value, pointer, alignment_of(s->dtype));
+          store_contiguous(s->dtype, value, pointer, nullptr);
       });
 }
 

@@ -201,9 +201,9 @@ TEST(Arithmetic, MultiplyAndAddAreNotContracted) {
 constexpr uint64_t kOfBlocks = 0x8000'8000'8000'8000;
 /// 15 bits of each 16 that depend on the number of the block.
 uint64_t bits_of_block(uint64_t number) { return number * 0x9e37'79b9'7f4a'7c15 & ~kOfBlocks; }
-int32_t bits_of_place(uint64_t place) {
+int32_t bits_of_place(uint64_t key, uint64_t place) {
   return static_cast<int32_t>(
-      std::rotl(bits_of_block(place / 4), static_cast<int>(16 * (place % 4))) >> 32);
+      std::rotl(bits_of_block(key ^ place / 4), static_cast<int>(16 * (place % 4))) >> 32);
 }
 ir::Operand constant(ir::Emitter& e, uint64_t value) {
   return e.constant_bits(DType::Int64, value);
@@ -254,13 +254,13 @@ TEST(Blocks, ServeLanesThatCountUp) {
       for (const int64_t size : kSizes) {
         GuardedBuffer result(static_cast<size_t>(size) * sizeof(int32_t));
         void* const buffers[] = {result.data()};
-        const int64_t ints[] = {0, first};
+        const int64_t ints[] = {5, first};
         kernel(buffers, ints, 0, 1, 0, size);
         int64_t together = 0;
         for (int64_t i = 0; i < size; ++i) {
           int32_t got;
           std::memcpy(&got, result.data() + i * 4, sizeof got);
-          ASSERT_EQ(got & ~of_blocks, bits_of_place(static_cast<uint64_t>(first + i)))
+          ASSERT_EQ(got & ~of_blocks, bits_of_place(5, static_cast<uint64_t>(first + i)))
               << isa_name(isa) << ' ' << first << ' ' << i;
           ASSERT_TRUE((got & of_blocks) == of_blocks || (got & of_blocks) == 0);
           together += (got & of_blocks) != 0;
