@@ -1,6 +1,7 @@
 #include "codegen/share_row_values.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -148,8 +149,8 @@ class RowPasses {
           is_row_element(s.index, rows_.variable, passes_.back()->variable) &&
           !loads(rows_.body, s.buffer))
         home_ = s;
-    if (home_.kind != StatementKind::Store) return;
-    dtype_ = out_.program.buffers[static_cast<size_t>(home_.buffer)].dtype;
+    if (!home_) return;
+    dtype_ = out_.program.buffers[static_cast<size_t>(home_->buffer)].dtype;
     has_home_ = !is_half(dtype_);
     dtype_ = compute_dtype(dtype_);
     for (size_t first = 0; first + 1 < passes_.size(); ++first) share_from(first);
@@ -208,9 +209,9 @@ class RowPasses {
       for (auto& body : bodies)
         for (Statement& s : body)
           if (s.kind == StatementKind::Load && s.buffer < 0) s.buffer = place_;
-      SharedRows::Place place{has_home_ ? home_.buffer : -1, {}, passes_.back()->extent};
-      place.row.offset = home_.index.offset;
-      for (const auto& term : home_.index.terms)
+      SharedRows::Place place{has_home_ ? home_->buffer : -1, {}, passes_.back()->extent};
+      place.row.offset = home_->index.offset;
+      for (const auto& term : home_->index.terms)
         if (term.variable == rows_.variable) place.row.terms.push_back(term);
       out_.places.push_back(std::move(place));
     }
@@ -238,7 +239,7 @@ class RowPasses {
   Statement& rows_;
   const LoopAnalysis& analysis_;
   std::vector<Statement*> passes_;
-  Statement home_;  ///< the store of the row
+  std::optional<Statement> home_;  ///< the store of the row
   bool has_home_ = true;
   DType dtype_ = DType::Float32;
   int place_ = -1;

@@ -104,7 +104,7 @@ enum class ReduceOrder : uint8_t {
 };
 
 struct Statement {
-  StatementKind kind;
+  StatementKind kind{};
   ValueId result = -1;
   DType dtype = DType::Float32;  ///< of the result; of the buffer's element for Store
   const Primitive* primitive =

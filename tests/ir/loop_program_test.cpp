@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstddef>
 #include <functional>
+#include <new>
 #include <random>
 
 #include "base/error.h"
@@ -74,6 +77,15 @@ constexpr const char* kAll = R"(kernel(b0: f32 in, b1: f64 out, b2: i64 in) slot
   }
 }
 )";
+
+TEST(Statement, IsAConstantUntilSomebodySaysElse) {
+  // What lies in the memory that it gets must not count.
+  alignas(Statement) std::array<std::byte, sizeof(Statement)> memory;
+  memory.fill(static_cast<std::byte>(StatementKind::Store));
+  auto* const statement = new (memory.data()) Statement;
+  EXPECT_EQ(statement->kind, StatementKind::Constant);
+  statement->~Statement();
+}
 
 TEST(LoopProgramText, ReadsBack) {
   for (const char* text : {kRows, kAll, kDigits}) {
