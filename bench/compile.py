@@ -182,7 +182,7 @@ def measure_first(
                 report.single(f"inductor, {what}, {state}", extra, "s")
                 continue
             report.single(f"{what}, {state}", extra, "s", bar)
-            # Much of it brings memory that the host has taken back.
+            # What it still takes to bring memory; see bring_memory() in compile_fresh.py.
             system = statistics.median(t["system"] for t in times) / threads
             report.single(f"{what}, {state}: system", system, "s")
 
