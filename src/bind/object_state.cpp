@@ -26,6 +26,14 @@ std::string short_text(PyObject* object) {
 /// A borrowed reference, null where there is nothing.
 PyObject* named(PyObject* dict, PyObject* key) { return PyDict_GetItemWithError(dict, key); }
 
+/// What no dict had before its last change (PEP 509), or 0 where Python has no such number.
+uint64_t version_of([[maybe_unused]] PyObject* object) {
+#if PY_VERSION_HEX < 0x030C0000
+  if (PyDict_Check(object)) return reinterpret_cast<const PyDictObject*>(object)->ma_version_tag;
+#endif
+  return 0;
+}
+
 }  // namespace
 
 bool is_same_value(PyObject* a, PyObject* b) {
@@ -126,8 +134,12 @@ bool ObjectState::differs(const Holder& holder, std::string* text) {
 }
 
 bool ObjectState::is_unchanged() const {
-  for (const Holder& holder : holders_)
+  for (const Holder& holder : holders_) {
+    const uint64_t version = version_of(holder.object.get());
+    if (version != 0 && version == holder.version) continue;
     if (differs(holder, nullptr)) return false;
+    holder.version = version;
+  }
   return true;
 }
 

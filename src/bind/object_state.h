@@ -1,6 +1,7 @@
 #pragma once
 // Snapshots of Python objects: whether what a function uses is what it was.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ class ObjectState {
     std::string where;
     std::vector<Object> keys;  ///< of a dict
     std::vector<Object> values;
+    mutable uint64_t version = 0;  ///< of a dict that was found unchanged; 0: not known
   };
   /// The first difference, or an empty text; texts are written only if `say`.
   static bool differs(const Holder& holder, std::string* text);

@@ -5,7 +5,9 @@
 
 #include "autograd/node.h"
 #include "base/error.h"
+#include "compile/check.h"
 #include "compile/recorder.h"
+#include "compile/report.h"
 #include "eager/host_call.h"
 #include "tensor/generator.h"
 
@@ -60,24 +62,22 @@ bool Replay::fits(std::span<const Tensor> sources) const {
   }
   // Those of different slots are apart, and no memory that the recording holds.
   const std::lock_guard lock(mutex_);
-  const auto storage_of = [&](size_t slot) -> const Storage* {
-    const Place& place = places_[slot];
-    if (place.kind == Place::Kind::Constant) return place.constant.get();
-    if (place.kind == Place::Kind::Made) return nullptr;
-    return sources[static_cast<size_t>(place.source)]->storage.get();
+  const auto storage_of = [&](size_t number) -> const Storage* {
+    const Place& place = places_[outside_[number]];
+    return place.source < 0 ? place.constant.get()
+                            : sources[static_cast<size_t>(place.source)]->storage.get();
   };
-  const size_t count = places_.size();
+  const size_t count = outside_.size();
   bool known = true;
-  for (size_t slot = 0; slot < count && known; ++slot)
-    known = storage_of(slot) == seen_apart_[slot];
+  for (size_t i = 0; i < count && known; ++i) known = storage_of(i) == seen_apart_[i];
   if (known) return true;
-  for (size_t slot = 0; slot < count; ++slot) {
-    const Storage* const storage = storage_of(slot);
-    if (storage == nullptr || storage == seen_apart_[slot]) continue;
+  for (size_t i = 0; i < count; ++i) {
+    const Storage* const storage = storage_of(i);
+    if (storage == seen_apart_[i]) continue;
     for (size_t other = 0; other < count; ++other)
-      if (other != slot && storage_of(other) == storage) return false;
+      if (other != i && storage_of(other) == storage) return false;
   }
-  for (size_t slot = 0; slot < count; ++slot) seen_apart_[slot] = storage_of(slot);
+  for (size_t i = 0; i < count; ++i) seen_apart_[i] = storage_of(i);
   return true;
 }
 
@@ -102,7 +102,46 @@ void Replay::check_values(std::span<const Tensor> sources) const {
   }
 }
 
-std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources,
+int64_t Replay::shift_of(const Place& place, std::span<const Tensor> sources) const {
+  if (place.source < 0) return 0;
+  const auto source = static_cast<size_t>(place.source);
+  return sources[source]->offset - offsets_[source];
+}
+
+std::shared_ptr<const Schedule> Replay::schedule() const {
+  // Both look at each run by itself.
+  if (reporting() || checking()) return nullptr;
+  const std::lock_guard lock(mutex_);
+  if (!scheduled_ && ready_.bound != nullptr) {
+    std::vector<bool> given(places_.size());
+    for (size_t slot = 0; slot < given.size(); ++slot)
+      given[slot] = places_[slot].kind != Place::Kind::Made || places_[slot].fresh >= 0;
+    std::vector<bool> changing(recording_.numbers.size());
+    for (const DrawnNumber& drawn : drawn_) changing[drawn.number] = true;
+    schedule_ = Schedule::make(recording_, ready_.program, ready_.bound, {given, bytes_, changing});
+    scheduled_ = true;
+  }
+  return schedule_;
+}
+
+bool Replay::run_schedule(const Schedule& schedule, std::span<const Tensor> sources,
+                          const Fresh& fresh, std::span<const Scalar> numbers) const {
+  SmallVector<char*, 64> memory;
+  for (const Schedule::Given& given : schedule.given()) {
+    const Place& place = places_[given.slot];
+    const Storage& storage = place.fresh >= 0 ? *fresh[static_cast<size_t>(place.fresh)]
+                             : place.source >= 0
+                                 ? *sources[static_cast<size_t>(place.source)]->storage
+                                 : *place.constant;
+    // What others are to read may be read before; what is written may not.
+    const void* const data = given.written ? storage.data() : storage.readable_data();
+    memory.push_back(static_cast<char*>(const_cast<void*>(data)) +
+                     shift_of(place, sources) * static_cast<int64_t>(given.element_size));
+  }
+  return schedule.run({memory.data(), memory.size()}, numbers);
+}
+
+std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources, const Fresh& fresh,
                                                const BoundProgram* bound) const {
   // What is not bound may need the memory between the runs of a region.
   const bool all = bound == nullptr || std::any_of(bound->runs.begin(), bound->runs.end(),
@@ -120,6 +159,8 @@ std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources,
       storages[slot] = source->storage;
     } else if (place.kind == Place::Kind::Constant) {
       storages[slot] = place.constant;
+    } else if (place.fresh >= 0) {
+      storages[slot] = fresh[static_cast<size_t>(place.fresh)];
     } else if (all || touched_[slot]) {
       storages[slot] = make_ref<Storage>(bytes_[slot]);
     }
@@ -127,30 +168,55 @@ std::vector<Ref<Storage>> Replay::storages_for(std::span<const Tensor> sources,
   return storages;
 }
 
+void Replay::run_program(std::span<const Tensor> sources, const Fresh& fresh,
+                         std::span<const Scalar> numbers) const {
+  ReadyProgram ready;
+  {
+    const std::lock_guard lock(mutex_);
+    ready = ready_;
+  }
+  const BoundProgram* const bound = ready.bound.get();
+  std::vector<Ref<Storage>> storages = storages_for(sources, fresh, bound);
+  std::vector<int64_t> shifts;
+  for (const Place& place : places_) shifts.push_back(shift_of(place, sources));
+  execute(recording_, ready,
+          {.storages = storages,
+           .numbers = numbers,
+           .shifts = shifts,
+           .bytes = bytes_,
+           .marked = false});
+  if (ready.bound.get() == bound) return;
+  const std::lock_guard lock(mutex_);
+  ready_.bound = std::move(ready.bound);
+  scheduled_ = false;
+}
+
 TensorList Replay::run(std::span<const Tensor> sources) const try {
   TensorList results;
   run_now([&] {
-    ReadyProgram ready;
-    {
-      const std::lock_guard lock(mutex_);
-      ready = ready_;
-    }
-    std::vector<Ref<Storage>> storages = storages_for(sources, ready.bound.get());
     check_values(sources);
-    std::vector<int64_t> shifts(places_.size());
-    for (size_t slot = 0; slot < shifts.size(); ++slot)
-      if (const int32_t source = places_[slot].source; source >= 0)
-        shifts[slot] =
-            sources[static_cast<size_t>(source)]->offset - offsets_[static_cast<size_t>(source)];
-    std::vector<Scalar> numbers = recording_.numbers;
-    SmallVector<int64_t, 16> keys;
-    for (size_t i = 0; i < draws_; ++i) keys.push_back(static_cast<int64_t>(next_philox_key()));
-    for (const DrawnNumber& drawn : drawn_) numbers[drawn.number] = Scalar(keys[drawn.draw]);
+    std::span<const Scalar> numbers = recording_.numbers;
+    std::vector<Scalar> own;
+    if (draws_ > 0) {
+      SmallVector<int64_t, 16> keys;
+      for (size_t i = 0; i < draws_; ++i) keys.push_back(static_cast<int64_t>(next_philox_key()));
+      own = recording_.numbers;
+      for (const DrawnNumber& drawn : drawn_) own[drawn.number] = Scalar(keys[drawn.draw]);
+      numbers = own;
+    }
+    Fresh fresh;
+    {
+      const MemoryDeferral at_first_use(true);
+      for (const int32_t slot : fresh_)
+        fresh.push_back(make_ref<Storage>(bytes_[static_cast<size_t>(slot)]));
+    }
     results.reserve(results_.size());
     for (const Result& result : results_) {
-      if (result.slot >= 0 && result.source < 0)
-        results.emplace_back(make_ref<TensorImpl>(storages[static_cast<size_t>(result.slot)],
-                                                  result.info, result.offset));
+      if (result.slot >= 0)
+        results.emplace_back(make_ref<TensorImpl>(
+            result.fresh >= 0 ? fresh[static_cast<size_t>(result.fresh)]
+                              : places_[static_cast<size_t>(result.slot)].constant,
+            result.info, result.offset));
       else if (result.source >= 0)
         results.push_back(sources[static_cast<size_t>(result.source)].window(
             result.info, sources[static_cast<size_t>(result.source)]->offset + result.offset));
@@ -158,19 +224,12 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
         results.push_back(result.constant);
       if (result.requires_grad) add_history(results.back());
     }
-    const BoundProgram* const bound = ready.bound.get();
-    execute(recording_, ready,
-            {.storages = storages,
-             .numbers = numbers,
-             .shifts = shifts,
-             .bytes = bytes_,
-             .marked = false});
+    if (const auto flat = schedule();
+        flat == nullptr || !run_schedule(*flat, sources, fresh, numbers))
+      run_program(sources, fresh, numbers);
     for (const int32_t source : written_)
       sources[static_cast<size_t>(source)].version_counter().value.fetch_add(
           1, std::memory_order_relaxed);
-    if (ready.bound.get() == bound) return;
-    const std::lock_guard lock(mutex_);
-    ready_.bound = std::move(ready.bound);
   });
   return results;
 } catch (const RunFailed& failure) {
@@ -239,13 +298,11 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
   const TensorList& sources = capture_.sources;
   Recorder::of_thread().end_capture([&](Recording& recording) {
     kept->places_.resize(recording.slots.size());
-    kept->seen_apart_.resize(recording.slots.size());
     for (size_t slot = 0; slot < recording.slots.size(); ++slot) {
       Replay::Place& place = kept->places_[slot];
       const Ref<Storage>& storage = recording.storages[slot];
       place.source = source_of(sources, storage.get());
       kept->bytes_.push_back(storage->bytes());
-      kept->seen_apart_[slot] = storage->is_deferred() ? nullptr : storage.get();
       if (place.source >= 0) {
         place.kind = Replay::Place::Kind::Source;
       } else if (storage->is_deferred()) {
@@ -258,6 +315,9 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
               "it writes to a tensor that is neither reachable from its arguments and what it "
               "uses, nor computed by it";
       }
+      if (place.kind == Replay::Place::Kind::Made) continue;
+      kept->outside_.push_back(slot);
+      kept->seen_apart_.push_back(storage.get());
     }
     std::map<int32_t, std::vector<int32_t>> by_slot;
     for (size_t i = 0; i < sources.size(); ++i) {
@@ -272,8 +332,15 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       if (group.size() > 1) kept->shared_.push_back(std::move(group));
     for (size_t i = 0; i < results_.size(); ++i) {
       Replay::Result& result = results_[i];
-      if (result.source < 0 && !result.constant.defined())
-        result.slot = kept_[i]->storage->pending_slot();
+      if (result.source >= 0 || result.constant.defined()) continue;
+      result.slot = kept_[i]->storage->pending_slot();
+      Replay::Place& place = kept->places_[static_cast<size_t>(result.slot)];
+      if (place.kind != Replay::Place::Kind::Made) continue;
+      if (place.fresh < 0) {
+        place.fresh = static_cast<int32_t>(kept->fresh_.size());
+        kept->fresh_.push_back(result.slot);
+      }
+      result.fresh = place.fresh;
     }
     for (ValueCheck& check : capture_.checks) {
       Replay::Check& again =

@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include "compile/capture.h"
-#include "compile/execute.h"
+#include "compile/schedule.h"
 
 namespace flambeau::compiler {
 
@@ -21,7 +21,8 @@ class Replay {
     TensorInfo info;
     int64_t offset = 0;
     int32_t slot = -1;    ///< where it is written; -1: not by the recording
-    Tensor constant{};    ///< with slot -1: the tensor
+    int32_t fresh = -1;   ///< with a slot: the storage that each run makes for it, if one
+    Tensor constant{};    ///< with neither slot nor source: the tensor
     int32_t source = -1;  ///< it is on this source's storage, `offset` from its first element
     bool requires_grad = false;
   };
@@ -37,7 +38,7 @@ class Replay {
   struct Place {
     enum class Kind : uint8_t { Source, Constant, Made } kind;
     int32_t source = -1;  ///< the first one on it
-    size_t bytes = 0;     ///< of one that is made
+    int32_t fresh = -1;   ///< of one that is made, if a result is on it: its number among these
     Ref<Storage> constant{};
   };
   /// A tensor among the arguments of a call whose values are checked; neither of a source nor a
@@ -58,8 +59,18 @@ class Replay {
     size_t draw;
   };
 
+  using Fresh = SmallVector<Ref<Storage>, 16>;
+
   void check_values(std::span<const Tensor> sources) const;
-  std::vector<Ref<Storage>> storages_for(std::span<const Tensor> sources,
+  int64_t shift_of(const Place& place, std::span<const Tensor> sources) const;
+  std::shared_ptr<const Schedule> schedule() const;
+  /// False, and nothing has happened, if there is no memory for it.
+  bool run_schedule(const Schedule& schedule, std::span<const Tensor> sources, const Fresh& fresh,
+                    std::span<const Scalar> numbers) const;
+  /// The same without a schedule.
+  void run_program(std::span<const Tensor> sources, const Fresh& fresh,
+                   std::span<const Scalar> numbers) const;
+  std::vector<Ref<Storage>> storages_for(std::span<const Tensor> sources, const Fresh& fresh,
                                          const BoundProgram* bound) const;
 
   Recording recording_;
@@ -71,12 +82,16 @@ class Replay {
   std::vector<Check> checks_;
   std::vector<DrawnNumber> drawn_;
   size_t draws_ = 0;
-  std::vector<size_t> bytes_;  // per slot
-  std::vector<bool> touched_;  // per slot: the bound program needs its memory
+  std::vector<int32_t> fresh_;  // slots of storages that each run makes for its results
+  std::vector<size_t> bytes_;   // per slot
+  std::vector<bool> touched_;   // per slot: the bound program needs its memory
 
   mutable std::mutex mutex_;
   mutable ReadyProgram ready_;
-  mutable std::vector<const Storage*> seen_apart_;  // storages of sources that were found apart
+  mutable std::shared_ptr<const Schedule> schedule_;  // of ready_.bound, or null
+  mutable bool scheduled_ = false;                    // it is, if there is one
+  std::vector<size_t> outside_;                       // slots of sources and constants
+  mutable std::vector<const Storage*> seen_apart_;    // those of them, when they were found apart
 };
 
 /// A call while it is recorded to be replayed. Lives on the thread that makes the call.

@@ -62,12 +62,40 @@ struct BoundLaunch {
   /// What a call of the kernel brings, with its pointers, into slots that have all else.
   void fill_slots(std::span<const Scalar> call_numbers, void* const* places,
                   int64_t* call_slots) const;
+  /// Of these only what depends on the pointers.
+  void fill_past_caches(void* const* places, int64_t* call_slots) const;
   void run_chunk(int64_t chunk, void* const* places, const int64_t* call_slots) const;
   /// Runs it all.
   void run(void* const* buffers, std::span<const Scalar> call_numbers) const;
 
  private:
   void run_piece(int64_t piece, void* const* places, const int64_t* call_slots) const;
+};
+
+/// A launch of a group: its pointers and slots begin at these of the group's.
+struct LaunchMember {
+  const BoundLaunch* launch;
+  size_t places;
+  size_t slots;
+};
+
+/// How launches that do not touch what another of them writes are shared out as one parallel
+/// region.
+class LaunchTasks {
+ public:
+  explicit LaunchTasks(std::span<const LaunchMember> members);
+  /// Runs the same members on this memory, with these slots.
+  void run(std::span<const LaunchMember> members, void* const* places, const int64_t* slots) const;
+
+ private:
+  /// Chunks of a launch, or all chunks of some launches after one another.
+  struct Task {
+    size_t first;
+    size_t count;
+    int64_t chunk;
+  };
+  SmallVector<Task, 32> tasks_;
+  int64_t cost_ = 0;
 };
 
 /// Launches that do not touch what another of them writes; they must live until it has run.
@@ -79,12 +107,7 @@ class LaunchGroup {
   void run() const;
 
  private:
-  struct Member {
-    const BoundLaunch* launch;
-    size_t places;  ///< where its pointers begin
-    size_t slots;
-  };
-  SmallVector<Member, 16> members_;
+  SmallVector<LaunchMember, 16> members_;
   SmallVector<void*, 64> places_;
   SmallVector<int64_t, 64> slots_;
 };
