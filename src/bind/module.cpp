@@ -186,6 +186,7 @@ void add_compile(nb::module_& module) {
     result["recordings_repeated"] = stats.repeated;
     result["regions_early"] = stats.early;
     result["tails"] = stats.tails;
+    result["schedules"] = stats.schedules;
     return result;
   });
 }

@@ -186,6 +186,25 @@ class Surroundings {
       if (gradient.defined()) sources_.push_back(std::move(gradient));
     }
     for (size_t i = count; i < sources_.size(); ++i) kinds_.emplace_back(sources_[i]);
+    for (const Tensor& source : sources_)
+      windows_.push_back({source->storage.get(), source->offset});
+  }
+  /// What the call did to what it takes beside writing values: that would not be done again.
+  void add_changes(std::vector<std::string>& changes) const {
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      const Tensor& now = sources_[i];
+      const TensorInfo& then = kinds_[i].info;
+      const bool moved =
+          now->storage.get() != windows_[i].storage || now->offset != windows_[i].offset;
+      if (!moved && kinds_[i].fits(now)) continue;
+      const std::string text = concat(info(then.dtype).name, list_text(then.sizes), " is ",
+                                      info(now.dtype()).name, list_text(now.sizes()));
+      const char* const what = moved ? ", in other memory"
+                               : now.sizes() == then.sizes && now.strides() == then.strides
+                                   ? ", and requires_grad has changed"
+                                   : ", changed in place";
+      changes.push_back(concat("a tensor that it is given or uses, ", text, what));
+    }
   }
   /// The sources of a call like this one; empty optional if it is another.
   bool find(PyObject* arguments, TensorList& sources) const {
@@ -223,6 +242,11 @@ class Surroundings {
   ObjectState state_;
   TensorList used_;
   std::vector<TensorKind> kinds_;
+  struct Window {
+    const Storage* storage;
+    int64_t offset;
+  };
+  std::vector<Window> windows_;  // of the sources before the call
   std::vector<bool> has_grad_;
 };
 
@@ -272,7 +296,10 @@ class PythonCapture {
     check_results(results_);
     checked(PyList_SetSlice(box.ptr(), 0, 1, nullptr));
     std::vector<std::string> changes = around_->state().changes();
+    const size_t before_tensors = changes.size();
+    around_->add_changes(changes);
     for (Tensor& tensor : tensors) tensor = captured_->add_result(tensor);
+    if (changes.size() > before_tensors) return changes;  // gradients may not fit any more
     size_t next = tensors.size();
     size_t next_grad = around_->leaf_count();
     for (size_t i = 0; i < around_->leaf_count(); ++i) {

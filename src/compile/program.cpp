@@ -261,6 +261,7 @@ std::atomic<int64_t> divided_regions = 0;
 std::atomic<int64_t> repeated_runs = 0;
 std::atomic<int64_t> early_regions = 0;
 std::atomic<int64_t> tails = 0;
+std::atomic<int64_t> schedules = 0;
 
 }  // namespace
 
@@ -299,7 +300,8 @@ std::shared_ptr<const Program> program_of(const Recording& recording) {
 }
 
 ProgramStats program_stats() {
-  return {runs, made, bound, merged_regions, divided_regions, repeated_runs, early_regions, tails};
+  return {runs,          made,          bound, merged_regions, divided_regions,
+          repeated_runs, early_regions, tails, schedules};
 }
 
 void count_run(bool repeated) {
@@ -313,6 +315,7 @@ void count_regions(bool merged, int64_t regions) {
 
 void count_early(size_t regions) { early_regions += static_cast<int64_t>(regions); }
 void count_tail() { ++tails; }
+void count_schedule() { ++schedules; }
 
 std::vector<CachedProgram> cached_programs() { return cache().all(); }
 void add_program(const Hash128& key, std::shared_ptr<const Program> program) {

@@ -61,15 +61,17 @@ struct ProgramStats {
   /// kernels were not compiled yet.
   int64_t merged = 0;
   int64_t one_by_one = 0;
-  int64_t repeated = 0;  ///< runs that were found to repeat a known recording (follow.h)
-  int64_t early = 0;     ///< regions that ran while their recording went on (early.h)
-  int64_t tails = 0;     ///< runs that ended while later ones were recorded (follow.h)
+  int64_t repeated = 0;   ///< runs that were found to repeat a known recording (follow.h)
+  int64_t early = 0;      ///< regions that ran while their recording went on (early.h)
+  int64_t tails = 0;      ///< runs that ended while later ones were recorded (follow.h)
+  int64_t schedules = 0;  ///< runs of a program laid flat (schedule.h)
 };
 ProgramStats program_stats();
 void count_run(bool repeated);
 void count_regions(bool merged, int64_t regions = 1);
 void count_early(size_t regions);
 void count_tail();
+void count_schedule();
 /// The programs that are cached, the least recently used first; and one more, as if it was made
 /// here.
 struct CachedProgram {

@@ -9,6 +9,7 @@
 #include "compile/recorder.h"
 #include "compile/report.h"
 #include "eager/host_call.h"
+#include "runtime/allocator.h"
 #include "tensor/generator.h"
 
 namespace flambeau::compiler {
@@ -108,6 +109,12 @@ int64_t Replay::shift_of(const Place& place, std::span<const Tensor> sources) co
   return sources[source]->offset - offsets_[source];
 }
 
+const Ref<Storage>& Replay::storage_of(const Place& place, std::span<const Tensor> sources,
+                                       const Fresh& fresh) const {
+  if (place.fresh >= 0) return fresh[static_cast<size_t>(place.fresh)];
+  return place.source >= 0 ? sources[static_cast<size_t>(place.source)]->storage : place.constant;
+}
+
 std::shared_ptr<const Schedule> Replay::schedule() const {
   // Both look at each run by itself.
   if (reporting() || checking()) return nullptr;
@@ -127,16 +134,17 @@ std::shared_ptr<const Schedule> Replay::schedule() const {
 bool Replay::run_schedule(const Schedule& schedule, std::span<const Tensor> sources,
                           const Fresh& fresh, std::span<const Scalar> numbers) const {
   SmallVector<char*, 64> memory;
-  for (const Schedule::Given& given : schedule.given()) {
-    const Place& place = places_[given.slot];
-    const Storage& storage = place.fresh >= 0 ? *fresh[static_cast<size_t>(place.fresh)]
-                             : place.source >= 0
-                                 ? *sources[static_cast<size_t>(place.source)]->storage
-                                 : *place.constant;
-    // What others are to read may be read before; what is written may not.
-    const void* const data = given.written ? storage.data() : storage.readable_data();
-    memory.push_back(static_cast<char*>(const_cast<void*>(data)) +
-                     shift_of(place, sources) * static_cast<int64_t>(given.element_size));
+  try {
+    for (const Schedule::Given& given : schedule.given()) {
+      const Place& place = places_[given.slot];
+      const Storage& storage = *storage_of(place, sources, fresh);
+      // What others are to read may be read before; what is written may not.
+      const void* const data = given.written ? storage.data() : storage.readable_data();
+      memory.push_back(static_cast<char*>(const_cast<void*>(data)) +
+                       shift_of(place, sources) * static_cast<int64_t>(given.element_size));
+    }
+  } catch (const OutOfMemory&) {
+    return false;
   }
   return schedule.run({memory.data(), memory.size()}, numbers);
 }
@@ -187,7 +195,7 @@ void Replay::run_program(std::span<const Tensor> sources, const Fresh& fresh,
            .marked = false});
   if (ready.bound.get() == bound) return;
   const std::lock_guard lock(mutex_);
-  ready_.bound = std::move(ready.bound);
+  ready_ = std::move(ready);
   scheduled_ = false;
 }
 
@@ -214,9 +222,8 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
     for (const Result& result : results_) {
       if (result.slot >= 0)
         results.emplace_back(make_ref<TensorImpl>(
-            result.fresh >= 0 ? fresh[static_cast<size_t>(result.fresh)]
-                              : places_[static_cast<size_t>(result.slot)].constant,
-            result.info, result.offset));
+            storage_of(places_[static_cast<size_t>(result.slot)], sources, fresh), result.info,
+            result.offset));
       else if (result.source >= 0)
         results.push_back(sources[static_cast<size_t>(result.source)].window(
             result.info, sources[static_cast<size_t>(result.source)]->offset + result.offset));
@@ -335,12 +342,9 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       if (result.source >= 0 || result.constant.defined()) continue;
       result.slot = kept_[i]->storage->pending_slot();
       Replay::Place& place = kept->places_[static_cast<size_t>(result.slot)];
-      if (place.kind != Replay::Place::Kind::Made) continue;
-      if (place.fresh < 0) {
-        place.fresh = static_cast<int32_t>(kept->fresh_.size());
-        kept->fresh_.push_back(result.slot);
-      }
-      result.fresh = place.fresh;
+      if (place.kind != Replay::Place::Kind::Made || place.fresh >= 0) continue;
+      place.fresh = static_cast<int32_t>(kept->fresh_.size());
+      kept->fresh_.push_back(result.slot);
     }
     for (ValueCheck& check : capture_.checks) {
       Replay::Check& again =

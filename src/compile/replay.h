@@ -21,7 +21,6 @@ class Replay {
     TensorInfo info;
     int64_t offset = 0;
     int32_t slot = -1;    ///< where it is written; -1: not by the recording
-    int32_t fresh = -1;   ///< with a slot: the storage that each run makes for it, if one
     Tensor constant{};    ///< with neither slot nor source: the tensor
     int32_t source = -1;  ///< it is on this source's storage, `offset` from its first element
     bool requires_grad = false;
@@ -62,6 +61,9 @@ class Replay {
   using Fresh = SmallVector<Ref<Storage>, 16>;
 
   void check_values(std::span<const Tensor> sources) const;
+  /// Of a place that has one before it runs.
+  const Ref<Storage>& storage_of(const Place& place, std::span<const Tensor> sources,
+                                 const Fresh& fresh) const;
   int64_t shift_of(const Place& place, std::span<const Tensor> sources) const;
   std::shared_ptr<const Schedule> schedule() const;
   /// False, and nothing has happened, if there is no memory for it.

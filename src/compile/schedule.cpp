@@ -306,6 +306,7 @@ bool Schedule::run(std::span<char* const> memory, std::span<const Scalar> number
     fail(done);
   }
   count_regions(true, merged_);
+  count_schedule();
   delete idle_.exchange(frame.release());
   return true;
 }

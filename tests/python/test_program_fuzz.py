@@ -19,6 +19,8 @@ sys.path.insert(0, str(FOLDER))
 from calls import OPERATIONS, CallMaker, Operation  # noqa: E402
 from compare import check, run, shrink  # noqa: E402
 from fuzz_compile import make_program, one_by_one  # noqa: E402
+from fuzz_replay import Calls  # noqa: E402
+from fuzz_replay import make_program as make_replayed  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,26 @@ def test_compiled_programs_do_the_same(first: int) -> None:
     for seed in range(first, first + 20):
         found = check(make_program(seed), torch.compile, torch.compiler.interpreted, one_by_one)
         assert not found, f"fuzz_compile.py --count 1 --seed {seed}: {found}"
+
+
+def test_replayed_programs_do_the_same() -> None:
+    scheduled = 0
+    for seed in range(60):
+        calls = Calls()
+        found = calls.check(make_replayed(seed))
+        assert not found, f"fuzz_replay.py --count 1 --seed {seed}: {found}"
+        scheduled += calls.scheduled > 0
+    assert scheduled > 10
+
+
+def test_a_replayed_call_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(function: Callable[..., Any], replay: bool) -> Callable[..., Any]:
+        """Gives what the first call gave."""
+        kept: list[Any] = []
+        return lambda *inputs: kept[0] if kept else kept.append(function(*inputs)) or kept[0]
+
+    monkeypatch.setattr(torch, "compile", stale)
+    assert any(Calls().check(make_replayed(seed)) for seed in range(5))
 
 
 def test_a_program_is_made_and_runs_the_same_twice() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gc
 import random
+import subprocess
+import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import flambeau
@@ -382,6 +385,102 @@ def test_changing_python_is_refused_and_named() -> None:
         RuntimeError, match=r"something outside holds what mul computed, float32\[2\]"
     ):
         f(flambeau.ones(2))
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda x: x.t_(), r"float32\[2, 3\] is float32\[3, 2\], changed in place"),
+        (lambda x: x.unsqueeze_(0), r"float32\[2, 3\] is float32\[1, 2, 3\], changed in place"),
+        (lambda x: setattr(x, "data", x.data + 1), "in other memory"),
+        (lambda x: x.requires_grad_(), "requires_grad has changed"),
+    ],
+)
+def test_arguments_that_become_other_tensors_are_refused(change: Any, said: str) -> None:
+    def step(x: Any, w: Any) -> Any:
+        (w * w).sum().backward()
+        change(x)
+        return x.detach() * 2
+
+    f = flambeau.compile(step, replay=True)
+    for attempt in range(3):
+        x, same = (flambeau.arange(6.0).reshape(2, 3) for _ in range(2))
+        w = flambeau.ones(2, requires_grad=True)
+        change(same)
+        if attempt == 2:
+            with pytest.raises(RuntimeError, match=said):
+                f(x, w)
+            continue
+        assert_equal(f(x, w), same.detach() * 2)
+        assert_equal(x, same)
+        assert_equal(w.grad, flambeau.full((2,), 2.0))
+
+
+def test_a_parameter_that_changes_its_shape_is_refused_with_its_gradient_whole() -> None:
+    def step(w: Any) -> Any:
+        (w * w).sum().backward()
+        with flambeau.no_grad():
+            w.unsqueeze_(0)
+        return w.detach() * 2
+
+    w = flambeau.ones(2, requires_grad=True)
+    assert flambeau.compile(step, replay=True)(w).shape == (1, 2)
+    assert w.shape == (1, 2) and w.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_call_that_records_nothing() -> None:
+    f = counted(lambda x: (x, 3))
+    x = flambeau.ones(2)
+    for _ in range(6):
+        same, three = f(x)
+        assert three == 3 and same.tolist() == [1.0, 1.0]
+        flambeau._C._compile_wait()
+    assert Runs.count == 1
+
+
+SCARCE = """
+import resource
+import flambeau as torch
+
+first, last = torch.zeros(3), torch.zeros(3)
+
+def step(x):
+    first.add_(1)
+    wide = torch.softmax(x.unsqueeze(1) * x, 0)
+    narrow = (wide @ wide[:, :8]).sum(0)
+    last.add_(narrow[:3])
+    return narrow
+
+replayed = torch.compile(step, replay=True)
+x = torch.ones(4096)
+for _ in range(4):
+    replayed(x)
+    torch._C._compile_wait()
+schedules = torch._C._compile_stats()["schedules"]
+assert schedules > 0
+seen = last.clone()
+torch._C._empty_cache()
+used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1])
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 24), resource.RLIM_INFINITY))
+try:
+    replayed(x)
+except RuntimeError as error:
+    print(error)
+print(first.tolist(), last.equal(seen), torch._C._compile_stats()["schedules"] == schedules)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+replayed(x)
+print(first.tolist(), torch._C._compile_stats()["schedules"] == schedules + 1)
+"""
+
+
+def test_without_memory_what_was_called_before_has_happened(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCARCE)
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    said, after, again = run.stdout.splitlines()
+    assert "the system gave no CPU memory for" in said and "script.py:" in said, said
+    assert after == "[5.0, 5.0, 5.0] True True", run.stderr
+    assert again == "[6.0, 6.0, 6.0] True", run.stderr
 
 
 def test_attributes_that_change_between_calls() -> None:
