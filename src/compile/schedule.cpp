@@ -113,7 +113,7 @@ class ScheduleBuilder {
           from.info.sizes != to.info.sizes || from.info.strides != to.info.strides ||
           from.offset != to.offset)
         continue;
-      room_of_[fresh] = *room_of_[dying];
+      room_of_[fresh] = room_of_[dying];
       donated_.push_back(dying);
     }
   }

@@ -388,7 +388,7 @@ def test_changing_python_is_refused_and_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    ("change", "said"),
     [
         (lambda x: x.t_(), r"float32\[2, 3\] is float32\[3, 2\], changed in place"),
         (lambda x: x.unsqueeze_(0), r"float32\[2, 3\] is float32\[1, 2, 3\], changed in place"),
