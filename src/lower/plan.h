@@ -23,7 +23,7 @@ struct KernelStep {
 /// result = a @ b over strided windows of materialised values, or what `epilogue` makes of it.
 struct ContractStep {
   struct Operand {
-    int value;
+    int value = -1;
     /// Per axis of the value: affine in the loops batch.., m, n, k, and those of `digits`.
     SmallVector<AxisIndex, 5> axes;
     /// A window's joined axes: loop number batch_rank + 3 + i is a digit of `loop` (m, n or k),
@@ -35,7 +35,7 @@ struct ContractStep {
     SmallVector<Digit, 6> digits;
   };
   Operand a, b;
-  int result;
+  int result = -1;
   int batch_rank = 0;
   Dim m, n, k;
   SmallVector<Dim, 3> batch;
@@ -66,8 +66,8 @@ ContractionEpilogue make_epilogue(const ContractStep& step, DType a, DType b,
 /// The result shares the value's memory: an affine window, or (reshape) a reinterpretation that
 /// becomes a row-major copy where strides do not allow it.
 struct AliasStep {
-  int value;
-  int result;
+  int value = -1;
+  int result = -1;
   bool reshape = false;
   SmallVector<AxisIndex, 5> axes;  ///< window: per axis of the value, affine in the result's axes
 };
@@ -85,7 +85,7 @@ using Step = std::variant<KernelStep, ContractStep, AliasStep, ScanStep>;
 
 /// One value in memory: a parameter, a temporary or a result.
 struct PlannedValue {
-  DType dtype;
+  DType dtype{};
   ir::Shape shape;
   int parameter = -1;  ///< number of the parameter it is, or -1
   int alias_of = -1;   ///< value whose memory it shares, or -1
