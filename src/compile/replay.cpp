@@ -231,6 +231,7 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
         results.push_back(result.constant);
       if (result.requires_grad) add_history(results.back());
     }
+    if (recording_.empty()) return;
     if (const auto flat = schedule();
         flat == nullptr || !run_schedule(*flat, sources, fresh, numbers))
       run_program(sources, fresh, numbers);
