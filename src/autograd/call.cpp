@@ -176,12 +176,24 @@ class MissingDerivative final : public Node {
 };
 
 /// True if a gradient would have to be what the op cannot say.
-bool misses_gradient(const PreparedCall& prepared) {
-  const auto& missing = prepared.op->missing_gradients;
-  return std::any_of(missing.begin(), missing.end(), [&](std::string_view name) {
-    const Tensor& input = prepared.inputs[static_cast<size_t>(prepared.op->parsed.index_of(name))];
-    return is_inexact(input.dtype()) && requires_grad(input);
-  });
+bool misses_gradient(const PreparedCall& prepared, std::span<const ops::Argument> arguments) {
+  const ops::Definition& op = *prepared.op;
+  size_t next = 0;  // of the inputs: the arguments' tensors in order
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (const auto* list = std::get_if<ops::TensorRefs>(&arguments[i])) {
+      next += static_cast<size_t>(std::count_if(list->begin(), list->end(),
+                                                [](const auto* info) { return info != nullptr; }));
+      continue;
+    }
+    const auto* const one = std::get_if<const TensorInfo*>(&arguments[i]);
+    if (one == nullptr || *one == nullptr) continue;
+    const Tensor& input = prepared.inputs[next++];
+    const auto& missing = op.missing_gradients;
+    if (std::find(missing.begin(), missing.end(), op.parsed.parameters[i].name) != missing.end() &&
+        is_inexact(input.dtype()) && requires_grad(input))
+      return true;
+  }
+  return false;
 }
 
 void set_missing_history(const PreparedCall& prepared, const Results& results) {
@@ -306,7 +318,7 @@ Results call(const ops::Definition& op, std::span<const ops::Argument> arguments
         result->is_inference = true;
   if (forward != nullptr) carry_tangents(prepared, *forward, kept, results, saved, tangents);
   if (!op.missing_gradients.empty() && prepared.outputs.empty() && grad_enabled() &&
-      !inference_mode_enabled() && misses_gradient(prepared)) {
+      !inference_mode_enabled() && misses_gradient(prepared, arguments)) {
     set_missing_history(prepared, results);
     return results;
   }

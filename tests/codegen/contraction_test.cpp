@@ -246,6 +246,18 @@ TEST(Contraction, EmptyExtents) {
   arguments.m = 3;
   arguments.n = 0;
   run_contraction(float_kernel(Isa::Avx2), arguments);
+  // Sums of nothing.
+  std::vector<float> out(18, 1.0f);
+  arguments.n = 3;
+  arguments.k = 0;
+  arguments.a.batch_strides = {5};
+  arguments.b.batch_strides = {7};
+  arguments.out.batch_strides = {9};
+  arguments.out.row_stride = 3;
+  arguments.out.column_stride = 1;
+  arguments.out.data = out.data();
+  run_contraction(float_kernel(Isa::Avx2), arguments);
+  EXPECT_EQ(out, std::vector<float>(18, 0.0f));
 }
 
 }  // namespace

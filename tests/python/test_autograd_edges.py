@@ -34,6 +34,14 @@ def test_a_missing_derivative_is_said_and_not_zero(call: Callable[..., Any]) -> 
     assert not call(x.detach(), c).requires_grad
 
 
+def test_a_number_is_no_tensor_that_needs_a_gradient() -> None:
+    x, w = torch.tensor([5.0, 7.0]), torch.tensor([2.0, 3.0], requires_grad=True)
+    for _ in range(3):
+        assert (x // w).requires_grad  # leaves w where the call before had its second tensor
+        assert not (x // 2).requires_grad
+        assert (12 // w).requires_grad
+
+
 def test_the_other_gradient_is_there() -> None:
     x = torch.tensor([1.5, 2.5], requires_grad=True)
     torch.igamma(torch.tensor([0.5, 2.0]), x).sum().backward()

@@ -38,8 +38,6 @@ int64_t ContractionRunner::local_bytes() const {
 void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* local) {
   const int64_t row_end = std::min(plan_.rows, tile.row + plan_.tile_rows);
   const int64_t column_end = std::min(plan_.columns, tile.column + plan_.tile_columns);
-  const char* row_source = batch_base(rows_, tile.batch);
-  const char* column_source = batch_base(columns_, tile.batch);
   char* packed_rows = local;
   char* packed_columns = packed_rows + rows_bytes();
   // The element of the sums at (tile.row, tile.column).
@@ -52,6 +50,8 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
     sums = out_base(size_, tile.batch) + (tile.row * sums_stride_ + tile.column * lane) * size_;
   }
   if (k_ == 0) return zero_sums(tile, row_end, column_end, sums);
+  const char* row_source = batch_base(rows_, tile.batch);
+  const char* column_source = batch_base(columns_, tile.batch);
 
   Strips rest;
   const bool is_last = row_end - tile.row < plan_.tile_rows;
