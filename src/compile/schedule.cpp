@@ -51,7 +51,6 @@ class ScheduleBuilder {
     for (const auto& run : bound_.runs)
       if (run == nullptr) return false;
     if (!place_given()) return false;
-    schedule_.entry_count_ = recording_.entries.size();
     size_t begin = 0;
     for (const size_t end : program_.group_ends) {
       std::vector<LaunchMember> together;
@@ -332,10 +331,6 @@ void Schedule::fail(size_t step) const {
   RunFailed failure;
   failure.cause = std::current_exception();
   failure.entries = program_->regions[steps_[step].region].entries;
-  failure.left.resize(entry_count_);
-  for (size_t i = step; i < steps_.size(); ++i)
-    for (const int32_t entry : program_->regions[steps_[i].region].entries)
-      failure.left[static_cast<size_t>(entry)] = true;
   throw RunFailed(std::move(failure));
 }
 

@@ -38,8 +38,8 @@ class Schedule {
   std::span<const Given> given() const { return given_; }
   /// Runs it on given(), of which `memory` has the addresses that windows of offset 0 have.
   /// `numbers` are the recording's. False, and nothing has happened, if there is no memory. Any
-  /// number of threads may run it at once. RunFailed as for execute(): regions that come before the
-  /// one that fails have happened.
+  /// number of threads may run it at once. After an error regions that come before the one that
+  /// fails have happened: RunFailed, with the cause and the region's entries.
   bool run(std::span<char* const> memory, std::span<const Scalar> numbers) const;
 
  private:
@@ -85,7 +85,6 @@ class Schedule {
   /// After an error in the step.
   [[noreturn]] void fail(size_t step) const;
 
-  size_t entry_count_ = 0;
   std::shared_ptr<const Program> program_;
   std::shared_ptr<const BoundProgram> bound_;  // owns the code
   std::vector<Given> given_;
