@@ -9,28 +9,10 @@
 namespace flambeau::compiler {
 namespace {
 
-size_t byte_count(const TensorInfo& info) {
-  return static_cast<size_t>(info.numel()) * size_of(info.dtype);
-}
-
 /// A region that is one launch runs beside others of its group.
 bool is_single(const BoundRun& run) {
   return run.launches.size() == 1 && run.contractions.empty() && run.made.empty();
 }
-
-/// The room that a schedule needs for the length of a scope.
-class Room {
- public:
-  explicit Room(size_t bytes) : bytes_(bytes), data_(allocate(bytes, "compile")) {}
-  ~Room() { deallocate(data_, bytes_); }
-  Room(const Room&) = delete;
-  Room& operator=(const Room&) = delete;
-  char* data() const { return static_cast<char*>(data_); }
-
- private:
-  size_t bytes_;
-  void* data_;
-};
 
 }  // namespace
 
@@ -201,8 +183,7 @@ class ScheduleBuilder {
     places.resize(first + run.made.size());
     std::vector<bool> held(run.made.size());
     const auto drop = [&](size_t i) {
-      if (held[i])
-        arena_.give(static_cast<size_t>(places[first + i].offset), byte_count(run.made[i].info));
+      if (held[i]) arena_.give(static_cast<size_t>(places[first + i].offset), run.made[i].bytes());
       held[i] = false;
     };
     for (const BoundRun::Step& step : run.steps) {
@@ -224,7 +205,7 @@ class ScheduleBuilder {
           if (m.table.defined()) {
             place = {Schedule::kAbsolute, reinterpret_cast<int64_t>(m.table.readable_data_ptr())};
           } else if (m.window_of < 0) {
-            place = {Schedule::kArena, static_cast<int64_t>(arena_.take(byte_count(m.info)))};
+            place = {Schedule::kArena, static_cast<int64_t>(arena_.take(m.bytes()))};
             held[step.index] = true;
           } else {
             place = moved(places[static_cast<size_t>(m.window_of)],
@@ -277,9 +258,9 @@ std::unique_ptr<Schedule::Frame> Schedule::take_frame(std::span<const Scalar> nu
 }
 
 bool Schedule::run(std::span<char* const> memory, std::span<const Scalar> numbers) const {
-  std::optional<Room> room;
+  std::optional<Workspace> room;
   try {
-    room.emplace(arena_bytes_);
+    room.emplace(arena_bytes_, "compile");
   } catch (const OutOfMemory&) {
     return false;
   }

@@ -7,11 +7,6 @@
 namespace flambeau {
 namespace {
 
-/// Of row-major memory.
-size_t byte_count(const TensorInfo& info) {
-  return static_cast<size_t>(info.numel()) * size_of(info.dtype);
-}
-
 /// What tables may take: of one run, and all together. What has no room is computed at each run.
 constexpr size_t kMostOfARun = size_t{8} << 20;
 constexpr size_t kMostOfAll = size_t{64} << 20;
@@ -85,7 +80,7 @@ void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) 
     const std::vector<Made>& made;
     std::vector<bool> held;
     void drop(size_t i) {
-      if (held[i]) deallocate(memory[i], byte_count(made[i].info));
+      if (held[i]) deallocate(memory[i], made[i].bytes());
       held[i] = false;
     }
     ~Fresh() {
@@ -109,7 +104,7 @@ void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) 
         if (m.table.defined()) {
           place = const_cast<void*>(m.table.readable_data_ptr());
         } else if (m.window_of < 0) {
-          place = allocate(byte_count(m.info), "Tensor");
+          place = allocate(m.bytes(), "Tensor");
           fresh.held[step.index] = true;
         } else {
           void* const source = memory[static_cast<size_t>(m.window_of)];

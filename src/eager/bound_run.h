@@ -45,6 +45,8 @@ class BoundRun {
     int window_of = -1;  ///< the place, -1: fresh memory
     int64_t offset = 0;  ///< of the window from that place's first element
     Tensor table = {};   ///< defined: it is there (lower/tables.h), and nobody writes it
+    /// Of fresh memory.
+    size_t bytes() const { return static_cast<size_t>(info.numel()) * size_of(info.dtype); }
   };
 
   std::shared_ptr<const Executable> owner;  ///< of the code

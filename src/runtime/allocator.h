@@ -34,6 +34,21 @@ void* allocate(size_t bytes, const char* who = "allocate");
 /// Gives back what allocate(bytes) returned; `bytes` must be the same. Nothing for nullptr.
 void deallocate(void* block, size_t bytes) noexcept;
 
+/// allocate() for the length of a scope.
+class Workspace {
+ public:
+  Workspace(size_t bytes, const char* who)
+      : bytes_(bytes), data_(static_cast<char*>(allocate(bytes, who))) {}
+  ~Workspace() { deallocate(data_, bytes_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  char* data() const { return data_; }
+
+ private:
+  size_t bytes_;
+  char* data_;
+};
+
 struct MemoryStats {
   size_t allocated_bytes = 0;  ///< asked for and not yet given back
   size_t reserved_bytes = 0;   ///< held from the system, idle blocks included

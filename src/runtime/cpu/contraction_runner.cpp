@@ -5,6 +5,7 @@
 #include <exception>
 #include <span>
 
+#include "runtime/allocator.h"
 #include "runtime/thread_pool.h"
 
 namespace flambeau {
@@ -32,6 +33,8 @@ constexpr int64_t kPanelPadding = 128;
 constexpr size_t kMostPanelWidth = 128;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+Workspace workspace(int64_t bytes) { return {static_cast<size_t>(bytes), "contraction"}; }
 
 }  // namespace
 
@@ -152,7 +155,7 @@ void ContractionRunner::run() {
       [&](int64_t chunk, int) {
         const int64_t end = std::min(tiles, (chunk + 1) * per_chunk);
         if (is_tiny) return run_tiny(chunk * per_chunk, end);
-        const Workspace local(local_bytes());
+        const Workspace local = workspace(local_bytes());
         for (int64_t t = chunk * per_chunk; t < end; ++t)
           run_tile({t / (row_tiles_ * column_tiles), t % row_tiles_ * plan_.tile_rows,
                     t / row_tiles_ % column_tiles * plan_.tile_columns},
@@ -180,11 +183,11 @@ void ContractionRunner::run_shared() {
   const int64_t group_columns = std::min(plan_.group_columns, plan_.columns);
   const int64_t group_k = std::min(plan_.group_k, k_);
   shared_stride_ = steps(group_k) * width_ + kPanelPadding / size_;
-  const Workspace panels(ceil_div(group_columns, width_) * shared_stride_ * size_);
+  const Workspace panels = workspace(ceil_div(group_columns, width_) * shared_stride_ * size_);
   // Sums that neither the output nor a tile can hold from one group of k to the next.
   const bool keeps_sums = !plan_.direct_output && group_k < k_;
   if (keeps_sums) sums_stride_ = ints_.back() = ceil_div(group_columns, width_) * width_;
-  const Workspace sums(keeps_sums ? plan_.rows * sums_stride_ * size_ : 0);
+  const Workspace sums = workspace(keeps_sums ? plan_.rows * sums_stride_ * size_ : 0);
   for (int64_t batch = 0; batch < batch_; ++batch)
     for (int64_t column = 0; column < plan_.columns; column += group_columns)
       for (int64_t k = 0; k < std::max<int64_t>(k_, 1); k += std::max<int64_t>(group_k, 1))
@@ -199,7 +202,7 @@ void ContractionRunner::run_group(int64_t batch, const Group& group) {
   parallel_for(
       row_tiles_ * ceil_div(columns, plan_.tile_columns),
       [&](int64_t t, int) {
-        const Workspace local(local_bytes());
+        const Workspace local = workspace(local_bytes());
         run_tile({batch, t % row_tiles_ * plan_.tile_rows,
                   group.column + t / row_tiles_ * plan_.tile_columns},
                  group, local.data());

@@ -4,26 +4,9 @@
 #include <vector>
 
 #include "ir/interpreter.h"
-#include "runtime/allocator.h"
 #include "runtime/cpu/contraction_geometry.h"
 
 namespace flambeau {
-
-/// Uninitialised memory for the length of a scope.
-class Workspace {
- public:
-  explicit Workspace(int64_t bytes)
-      : bytes_(static_cast<size_t>(bytes)),
-        data_(static_cast<char*>(allocate(bytes_, "contraction"))) {}
-  ~Workspace() { deallocate(data_, bytes_); }
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-  char* data() const { return data_; }
-
- private:
-  size_t bytes_;
-  char* data_;
-};
 
 class ContractionRunner {
  public:

@@ -171,6 +171,21 @@ def check(program: Program, *runners: Runner) -> str:
     return ""
 
 
+def with_fewer_lines(program: Program, differs: Callable[[list[str]], Program | None]) -> Program:
+    """The program without lines that it still differs without."""
+    size = max(1, len(program.lines) // 2)
+    while size >= 1:
+        start = 0
+        while start < len(program.lines):
+            rest = program.lines[:start] + program.lines[start + size :]
+            if (smaller := differs(rest)) is not None:
+                program = smaller
+            else:
+                start += size
+        size = size // 2 if size > 1 else 0
+    return program
+
+
 def shrink(program: Program, *runners: Runner) -> Program:
     """A smaller program that still differs: lines, calls and results are taken away while it does."""
 
@@ -190,16 +205,7 @@ def shrink(program: Program, *runners: Runner) -> Program:
         {"read": "end"},
     ):
         program = differs(**change) or program
-    size = max(1, len(program.lines) // 2)
-    while size >= 1:
-        start = 0
-        while start < len(program.lines):
-            rest = program.lines[:start] + program.lines[start + size :]
-            if (smaller := differs(lines=rest)) is not None:
-                program = smaller
-            else:
-                start += size
-        size = size // 2 if size > 1 else 0
+    program = with_fewer_lines(program, lambda lines: differs(lines=lines))
     for name in list(program.kept):
         program = differs(kept=[other for other in program.kept if other != name]) or program
     return program

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import flambeau as torch
-from compare import Observer, difference, is_whole
+from compare import Observer, difference, is_whole, with_fewer_lines
 from kinds import GENERAL, KINDS, branch, life, operation, random_numbers, read
 from programs import Kind, Program, ProgramMaker
 
@@ -112,22 +112,15 @@ class Calls:
 
 def shrink(program: Program) -> Program:
     """The program with fewer lines, that still differs."""
-    size = max(1, len(program.lines) // 2)
-    while size >= 1:
-        start = 0
-        while start < len(program.lines):
-            rest = program.lines[:start] + program.lines[start + size :]
-            smaller = Program(**{**program.__dict__, "lines": rest})
-            try:
-                differs = bool(Calls().check(smaller))
-            except SyntaxError:
-                differs = False
-            if differs:
-                program = smaller
-            else:
-                start += size
-        size = size // 2 if size > 1 else 0
-    return program
+
+    def differs(lines: list[str]) -> Program | None:
+        smaller = Program(**{**program.__dict__, "lines": lines})
+        try:
+            return smaller if Calls().check(smaller) else None
+        except SyntaxError:
+            return None
+
+    return with_fewer_lines(program, differs)
 
 
 def main() -> int:
