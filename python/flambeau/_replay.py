@@ -30,25 +30,21 @@ _PLAIN = (int, float, complex, str, bytes, bool, type(None), type, types.ModuleT
 
 def replayed(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, called without Python where a call like it was recorded."""
-    programs: deque[Any] = deque(maxlen=_MAX_PROGRAMS)
+    programs = _C._Replays(_MAX_PROGRAMS)
     refused = 0
 
     @functools.wraps(function)
     def compiled(*args: Any, **kwargs: Any) -> Any:
         nonlocal refused
+        arguments = (args, kwargs)
+        result = programs.call(arguments)
+        if result is not NotImplemented:
+            return result
         if _C._is_capturing():
             return function(*args, **kwargs)
-        arguments = (args, kwargs)
-        for number, program in enumerate(programs):
-            result = program.call(arguments)
-            if result is not NotImplemented:
-                if number > 0:
-                    programs.remove(program)
-                    programs.appendleft(program)
-                return result
         result, program, why = _record(function, arguments)
         if program is not None:
-            programs.appendleft(program)
+            programs.add(program)
             refused = 0
             return result
         refused += 1

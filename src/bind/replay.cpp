@@ -1,5 +1,7 @@
 #include "bind/replay.h"
 
+#include <algorithm>
+
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -274,12 +276,51 @@ struct PythonReplay {
   Object call(PyObject* arguments) const {
     TensorList sources;
     sources.reserve(64);
-    if (!around->find(arguments, sources) || !replay->fits(sources))
+    if (around == nullptr || !around->find(arguments, sources) || !replay->fits(sources))
       return Object::borrow(Py_NotImplemented);
     const TensorList tensors = replay->run(sources);
     leave_gradients(gradients, sources, tensors);
     return object_of(results, tensors);
   }
+};
+
+/// The calls of a function that can be replayed, the one used last first.
+class PythonReplays {
+ public:
+  explicit PythonReplays(size_t most) : most_(most) {}
+
+  /// The results of the call that is like this one; NotImplemented if none is, or if this one is
+  /// part of a call that is being recorded.
+  Object call(PyObject* arguments) {
+    if (compiler::Recorder::of_thread().is_capturing()) return Object::borrow(Py_NotImplemented);
+    for (size_t i = 0; i < replays_.size(); ++i) {
+      const Object replay = replays_[i];  // others may change the list while it runs
+      Object results = nb::inst_ptr<PythonReplay>(replay.get())->call(arguments);
+      if (results.get() == Py_NotImplemented) continue;
+      if (i > 0) {
+        const auto it = std::find_if(replays_.begin(), replays_.end(),
+                                     [&](const Object& r) { return r.get() == replay.get(); });
+        if (it != replays_.end()) std::rotate(replays_.begin(), it, it + 1);
+      }
+      return results;
+    }
+    return Object::borrow(Py_NotImplemented);
+  }
+
+  void add(PyObject* replay) {
+    replays_.insert(replays_.begin(), Object::borrow(replay));
+    if (replays_.size() > most_) replays_.pop_back();
+  }
+
+  int traverse(visitproc visit, void* arg) const {
+    for (const Object& replay : replays_) Py_VISIT(replay.get());
+    return 0;
+  }
+  void clear() { replays_.clear(); }
+
+ private:
+  size_t most_;
+  std::vector<Object> replays_;
 };
 
 /// A call while it is recorded.
@@ -357,17 +398,35 @@ int clear_replay(PyObject* self) {
   return 0;
 }
 
+int traverse_replays(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  return nb::inst_ready(self) ? nb::inst_ptr<PythonReplays>(self)->traverse(visit, arg) : 0;
+}
+
+int clear_replays(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<PythonReplays>(self)->clear();
+  return 0;
+}
+
 PyType_Slot replay_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_replay)},
                               {Py_tp_clear, reinterpret_cast<void*>(clear_replay)},
                               {0, nullptr}};
+PyType_Slot replays_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse_replays)},
+                               {Py_tp_clear, reinterpret_cast<void*>(clear_replays)},
+                               {0, nullptr}};
 
 }  // namespace
 
 void add_replay(nb::module_& module) {
-  nb::class_<PythonReplay>(module, "_Replay", nb::type_slots(replay_slots))
-      .def("call", [](const PythonReplay& self, nb::handle arguments) {
-        return nb::steal(self.call(arguments.ptr()).release());
-      });
+  nb::class_<PythonReplay>(module, "_Replay", nb::type_slots(replay_slots));
+  nb::class_<PythonReplays>(module, "_Replays", nb::type_slots(replays_slots))
+      .def(nb::init<size_t>(), "most"_a)
+      .def("call",
+           [](PythonReplays& self, nb::handle arguments) {
+             return nb::steal(self.call(arguments.ptr()).release());
+           })
+      .def("add",
+           [](PythonReplays& self, nb::handle_t<PythonReplay> replay) { self.add(replay.ptr()); });
   nb::class_<PythonCapture>(module, "_Capture")
       .def(nb::init<nb::handle, nb::handle, const std::vector<Tensor>&>(), "arguments"_a,
            "holders"_a, "used"_a)

@@ -61,8 +61,11 @@ void lower_adam(Lowering& l, bool decoupled) {
   const Expr m = l["exp_avgs"] + (g - l["exp_avgs"]) * narrow(1.0 - wide("beta1"));
   const Expr v = l["exp_avg_sqs"] * l["beta2"] + g * g * narrow(1.0 - wide("beta2"));
   const Expr step = convert(l["state_steps"], DType::Float64);
-  const Expr correction1 = 1.0 - pow(wide("beta1"), step);
-  const Expr correction2 = sqrt(1.0 - pow(wide("beta2"), step));
+  // 1 - beta^step, as a power of one's own exponent takes twice the time, and loses digits where
+  // the result is small.
+  const auto correction = [&](const char* beta) { return -expm1(step * log(wide(beta))); };
+  const Expr correction1 = correction("beta1");
+  const Expr correction2 = sqrt(correction("beta2"));
   // m / (sqrt(v) / correction2 + eps), with one division less.
   const Expr size = narrow(wide("lr") / correction1 * correction2);
   // AMSGrad (Reddi, Kale and Kumar, 2018) divides by the largest second moment so far.
