@@ -56,12 +56,12 @@ Tree tree_of(PyObject* object, TensorList& tensors) {
   return tree;
 }
 
-/// True if `object` is what `tree` describes, but for the tensors, which are appended.
+/// True if `object` is what `tree` describes, but for the tensors, which `tensors` gets.
 bool matches(const Tree& tree, PyObject* object, TensorList& tensors) {
   switch (tree.kind) {
     case Tree::Kind::Tensor:
       if (!is_tensor(object)) return false;
-      tensors.push_back(tensor_of(object));
+      tensors[tree.tensor] = tensor_of(object);
       return true;
     case Tree::Kind::Tuple:
     case Tree::Kind::List: {
@@ -172,7 +172,10 @@ struct Modes {
 class Surroundings {
  public:
   Surroundings(PyObject* arguments, PyObject* holders, TensorList used)
-      : arguments_(tree_of(arguments, sources_)), state_(holders), used_(std::move(used)) {
+      : arguments_(tree_of(arguments, sources_)),
+        argument_count_(sources_.size()),
+        state_(holders),
+        used_(std::move(used)) {
     sources_.insert(sources_.end(), used_.begin(), used_.end());
     const size_t count = sources_.size();
     for (size_t i = 0; i < count; ++i) {
@@ -208,11 +211,11 @@ class Surroundings {
       changes.push_back(concat("a tensor that it is given or uses, ", text, what));
     }
   }
-  /// The sources of a call like this one; empty optional if it is another.
-  bool find(PyObject* arguments, TensorList& sources) const {
-    if (!(modes_ == Modes()) || !matches(arguments_, arguments, sources) || !state_.is_unchanged())
-      return false;
-    sources.insert(sources.end(), used_.begin(), used_.end());
+  /// True if the call is like this one; `sources` are what it takes.
+  bool find(PyObject* arguments, TensorList& sources) {
+    if (!(modes_ == Modes()) || !state_.is_unchanged()) return false;
+    sources = take_idle();
+    if (!matches(arguments_, arguments, sources)) return false;
     const size_t count = sources.size();
     for (size_t i = 0; i < count; ++i) {
       if (!kinds_[i].fits(sources[i])) return false;
@@ -223,6 +226,14 @@ class Surroundings {
     for (size_t i = count; i < sources.size(); ++i)
       if (!kinds_[i].fits(sources[i])) return false;
     return true;
+  }
+
+  /// Takes back the list of find(), for the next call; it holds nothing that the call alone holds.
+  void put_back(TensorList&& sources) {
+    if (sources.size() < leaf_count()) return;
+    sources.resize(leaf_count());
+    for (size_t i = 0; i < argument_count_; ++i) sources[i] = Tensor();
+    idle_ = std::move(sources);
   }
 
   const TensorList& sources() const { return sources_; }
@@ -238,11 +249,21 @@ class Surroundings {
   }
 
  private:
+  /// What every call uses, behind room for its arguments.
+  TensorList take_idle() {
+    if (!idle_.empty()) return std::exchange(idle_, {});
+    TensorList sources(argument_count_);
+    sources.insert(sources.end(), used_.begin(), used_.end());
+    return sources;
+  }
+
   Modes modes_;
   TensorList sources_;
   Tree arguments_;
+  size_t argument_count_;
   ObjectState state_;
   TensorList used_;
+  TensorList idle_;  // of the call before, or empty
   std::vector<TensorKind> kinds_;
   struct Window {
     const Storage* storage;
@@ -275,12 +296,15 @@ struct PythonReplay {
   /// The call's results; NotImplemented if it is another call.
   Object call(PyObject* arguments) const {
     TensorList sources;
-    sources.reserve(64);
-    if (around == nullptr || !around->find(arguments, sources) || !replay->fits(sources))
-      return Object::borrow(Py_NotImplemented);
-    const TensorList tensors = replay->run(sources);
-    leave_gradients(gradients, sources, tensors);
-    return object_of(results, tensors);
+    if (around == nullptr) return Object::borrow(Py_NotImplemented);
+    const bool found = around->find(arguments, sources) && replay->fits(sources);
+    TensorList tensors;
+    if (found) {
+      tensors = replay->run(sources);
+      leave_gradients(gradients, sources, tensors);
+    }
+    around->put_back(std::move(sources));
+    return found ? object_of(results, tensors) : Object::borrow(Py_NotImplemented);
   }
 };
 

@@ -113,6 +113,7 @@ ContractionGeometry::ContractionGeometry(const ContractionKernel& kernel,
   part.layout = plan.layout;
   if (plan.column_source == ColumnSource::DirectK) part.columns = ColumnLayout::UnitK;
   strips = make_strips(plan.tile_rows);
+  last_strips = make_strips(plan.rows - (row_tiles - 1) * plan.tile_rows);
   is_wide =
       plan.column_source == ColumnSource::Direct && plan.rows <= ContractionTile::kWideHeights;
   sums_stride = plan.direct_output ? (plan.transposed ? out.column_stride : out.row_stride)

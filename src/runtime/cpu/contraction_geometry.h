@@ -36,8 +36,6 @@ struct ContractionGeometry {
   };
   using Strips = SmallVector<Strip, 32>;
 
-  /// The strips of a tile of so many rows.
-  Strips make_strips(int64_t rows_of_tile) const;
   bool packs_columns() const {
     return plan.column_source == ColumnSource::PackedInTile ||
            plan.column_source == ColumnSource::PackedShared;
@@ -58,9 +56,12 @@ struct ContractionGeometry {
   codegen::MicroKernelPart part;  ///< that serves, but for `operand` and `whole`
   bool is_wide = false;           ///< there is a wide kernel of this height
   Strips strips;                  ///< of a tile of plan.tile_rows
+  Strips last_strips;             ///< of the last tile of a product
 
  private:
   Side make_side(bool of_b, bool is_columns, bool packs) const;
+  /// The strips of a tile of so many rows.
+  Strips make_strips(int64_t rows_of_tile) const;
 };
 
 /// Writes the offsets of the positions from `first` on.

@@ -53,12 +53,9 @@ void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* loc
   const char* row_source = batch_base(rows_, tile.batch);
   const char* column_source = batch_base(columns_, tile.batch);
 
-  Strips rest;
-  const bool is_last = row_end - tile.row < plan_.tile_rows;
-  if (is_last) rest = geometry_.make_strips(row_end - tile.row);
-  const Strips& strips = is_last ? rest : geometry_.strips;
-  Place place{tile,        row_end,        column_end, row_source, column_source,
-              packed_rows, packed_columns, sums,       strips};
+  const Strips& strips = row_end == plan_.rows ? geometry_.last_strips : geometry_.strips;
+  const Place place{tile,        row_end,        column_end, row_source, column_source,
+                    packed_rows, packed_columns, sums,       strips};
   if (plan_.row_group > 0) return run_rows(place, group);
   const int64_t most = part_.most_vectors(tile_) * tile_.lanes;
   if (!plan_.pack_rows && plan_.column_source != ColumnSource::PackedShared) {
