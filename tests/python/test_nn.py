@@ -328,6 +328,15 @@ def test_softmax_without_dim_warns() -> None:
     assert F.softmax(x, dim=1, dtype=flambeau.float64).dtype == flambeau.float64
 
 
+def test_batch_norm_of_nothing_keeps_the_statistics() -> None:
+    mean, variance = flambeau.zeros(3), flambeau.ones(3)
+    weight, bias = flambeau.ones(3, requires_grad=True), flambeau.zeros(3, requires_grad=True)
+    F.batch_norm(flambeau.zeros(0, 3, 2), mean, variance, weight, bias, True).sum().backward()
+    assert mean.tolist() == [0] * 3 and variance.tolist() == [1] * 3
+    assert weight.grad.tolist() == bias.grad.tolist() == [0] * 3
+    assert F.batch_norm(flambeau.zeros(0), flambeau.zeros(0), None, training=True).shape == (0,)
+
+
 def test_cross_entropy_options() -> None:
     """Rows with logits (0, log 3): probabilities 1/4 and 3/4."""
     x = flambeau.tensor([[0.0, math.log(3.0)]] * 3)

@@ -37,6 +37,26 @@ def test_nearest_and_area() -> None:
     assert F.interpolate(x, scale_factor=0.5).tolist() == [[[0, 2, 4]]]
 
 
+def test_bytes_are_rounded_and_bounded() -> None:
+    """PyTorch 2.7.1's numbers."""
+    x = flambeau.tensor([[0, 10, 255], [100, 37, 3]], dtype=flambeau.uint8)[None, None]
+    larger = F.interpolate(x, (3, 4), mode="bilinear", align_corners=True)
+    assert larger.dtype == flambeau.uint8
+    assert larger.tolist() == [[[[0, 7, 92, 255], [50, 33, 59, 129], [100, 58, 26, 3]]]]
+    wide = F.interpolate(x, (2, 5), mode="bicubic")
+    assert wide.tolist() == [[[[0, 0, 10, 161, 255], [106, 78, 37, 12, 0]]]]
+
+
+def test_patches_of_complex_images() -> None:
+    real = flambeau.arange(25.0).reshape(1, 1, 5, 5)
+    image = flambeau.complex(real, real * 2).requires_grad_()
+    patches = F.unfold(image, 2, padding=1)
+    expected = F.unfold(real, 2, padding=1)
+    assert patches.detach().real.equal(expected) and patches.detach().imag.equal(expected * 2)
+    patches.real.sum().backward()
+    assert image.grad is not None and image.grad[0, 0].real.tolist() == [[4.0] * 5] * 5
+
+
 def test_a_grid_at_the_pixels_reads_the_pixels() -> None:
     x = flambeau.from_numpy(image(1, 2, 3, 4))
     ys, xs = flambeau.meshgrid(

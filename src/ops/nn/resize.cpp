@@ -209,6 +209,13 @@ Expr resized(const Expr& x, int axis, const Axis& a, const Resize& r) {
   return total;
 }
 
+/// Pictures of bytes are rounded after each axis, as image libraries do.
+Expr resized_bytes(const Expr& x, int axis, const Axis& a, const Resize& r) {
+  const Expr real = floor(resized(convert(x, DType::Float32), axis, a, r) + 0.5);
+  const Expr low = select(lt(real, 0.0), 0.0, real);
+  return convert(select(gt(low, 255.0), 255.0, low), DType::UInt8);
+}
+
 /// The operations that have their mode by name.
 enum class Named : uint8_t { No, Nearest, Bilinear };
 template <Named kNamed>
@@ -228,7 +235,8 @@ Definition resize(std::string_view schema, std::string_view doc, std::vector<std
                 const Resize r = read<kNamed>(call);
                 const TensorInfo& x = call.tensor("input");
                 const bool picks = r.mode == Mode::Nearest || r.mode == Mode::NearestExact;
-                check(picks || is_float(x.dtype), [&] {
+                const bool rounds = x.dtype == DType::UInt8 && interpolates(r.mode);
+                check(picks || rounds || is_float(x.dtype), [&] {
                   return concat('"', call.name(), "\" not implemented for '", info(x.dtype).name,
                                 "'");
                 });
@@ -241,7 +249,9 @@ Definition resize(std::string_view schema, std::string_view doc, std::vector<std
                 const Resize r = read<kNamed>(l.call());
                 Expr x = l["input"];
                 for (size_t i = r.axes.size(); i-- > 0;)
-                  x = resized(x, static_cast<int>(i) + 2, r.axes[i], r);
+                  x = x.dtype() == DType::UInt8 && interpolates(r.mode)
+                          ? resized_bytes(x, static_cast<int>(i) + 2, r.axes[i], r)
+                          : resized(x, static_cast<int>(i) + 2, r.axes[i], r);
                 l.result(x);
               },
           .by_shape = true,

@@ -20,7 +20,7 @@ const Register kUnfold({
     .shape =
         [](const Call& call, ResultInfos& results) {
           const TensorInfo& x = call.tensor("input");
-          check(is_float(x.dtype) || is_bool(x.dtype), [&] {
+          check(is_float(x.dtype) || is_complex(x.dtype) || is_bool(x.dtype), [&] {
             return concat('"', call.name(), "\" not implemented for '", info(x.dtype).name, "'");
           });
           const Ints sizes = batched_sizes(call, x.sizes, 2);

@@ -42,13 +42,18 @@ def batch_norm(
     """Each channel (axis 1) normalised over all other axes: in training by its own statistics,
     which the running ones follow, else by the running ones. Ioffe and Szegedy, 2015.
     """
+    if training:
+        count = _check_size(input.size())
+    if input.numel() == 0:  # The statistics stay; the parameters get gradients of zero.
+        result = input.clone()
+        result = result if weight is None else result * weight[0]
+        return result if bias is None else result + bias[0]
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError(
                 "batch_norm: Expected running_mean and running_var to be defined when training=False"
             )
         return _channel_norm_given(input, weight, bias, running_mean, running_var, eps)
-    count = _check_size(input.size())
     result, mean, variance = _channel_norm(input, weight, bias, eps)
     _follow(running_mean, mean, momentum)
     if running_var is not None:
