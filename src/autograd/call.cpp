@@ -91,7 +91,9 @@ void check_written(const PreparedCall& prepared, bool records) {
 /// Remembers that `view` is a window of `input`.
 void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor& view,
                 bool several) {
-  if (input->is_inference || (is_inexact(input.dtype()) && !is_inexact(view.dtype()))) return;
+  if (input->is_inference || !prepared.op->differentiable ||
+      (is_inexact(input.dtype()) && !is_inexact(view.dtype())))
+    return;
   if (const AutogradMeta* parent = find_meta(input);
       !prepared.op->from_storage.empty() && parent != nullptr && parent->base.defined() &&
       parent->base->storage == view->storage && parent->base.dtype() == view.dtype() &&

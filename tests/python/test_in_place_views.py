@@ -176,3 +176,18 @@ def test_a_base_of_which_only_a_part_is_left_cannot_be_followed():
     y.as_strided_((2,), (3,))
     with pytest.raises(NotImplementedError, match="base of a view was of sizes"):
         v.mul_(2)
+
+
+@pytest.mark.parametrize("own", [torch.int16, torch.float32])
+def test_the_bits_as_another_dtype_are_no_part_of_a_history(own: torch.dtype) -> None:
+    base = torch.zeros(4, dtype=own)
+    scale = torch.ones((), requires_grad=True)
+    bits = base[1:].view(torch.bfloat16)
+    assert bits._base is None
+    bits.add_(scale)
+    assert bits.requires_grad and not base.requires_grad and base.is_leaf
+    assert base[1:].view(torch.bfloat16).tolist() == bits.tolist() == [1.0] * bits.numel()
+    bits.float().sum().backward()
+    assert scale.grad is not None and scale.grad.item() == bits.numel()
+    read = torch.ones(4, requires_grad=True).view(torch.float32)
+    assert not read.requires_grad and read.is_leaf and read._base is None
