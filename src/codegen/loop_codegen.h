@@ -142,7 +142,6 @@ class LoopCodegen {
   void reduce_tree(const Statement& s, Value* extent, Value* result);
   /// A row of constant extent, up to that of the lanes.
   Value* reduce_short_row(const Statement& s, int64_t extent);
-  Value* halve_lanes(const Statement& s, Value* lanes);
   Value* halve_stack(const Statement& s, Value* accumulators, Value* used);
   Value* combine(const Statement& s, Value* a, Value* b);
   /// A stack of block results, of which the lowest set bits of the block count say which combine.

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "codegen/loop_control.h"
+#include "codegen/row_accumulator.h"
 #include "codegen/target.h"
 #include "ir/interpreter.h"
 
@@ -25,19 +26,6 @@ constexpr int kLongPass = 32;
 constexpr int kBlockShift = std::countr_zero(static_cast<uint64_t>(kBlock));
 /// Levels of the tree: enough for 2^64 elements.
 constexpr uint64_t kLevels = 64;
-
-unsigned lanes_of(const Value* vector) {
-  return llvm::cast<llvm::FixedVectorType>(vector->getType())->getNumElements();
-}
-
-/// `count` lanes of a vector from `first` on.
-Value* part_of(llvm::IRBuilderBase& builder, Value* vector, unsigned first, unsigned count) {
-  if (count == lanes_of(vector)) return vector;
-  if (count == 1) return builder.CreateExtractElement(vector, uint64_t{first});
-  SmallVector<int, 64> lanes;
-  for (unsigned lane = first; lane < first + count; ++lane) lanes.push_back(static_cast<int>(lane));
-  return builder.CreateShuffleVector(vector, llvm::ArrayRef(lanes.data(), lanes.size()));
-}
 
 }  // namespace
 
@@ -72,10 +60,11 @@ Value* LoopCodegen::reduce(const Statement& s) {
 
 void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* result) {
   llvm::Type* lane_type = emitter_.register_type(s.dtype);
-  llvm::AllocaInst* accumulator = stack_slot(emitter_.register_type(s.dtype, kLanes));
   llvm::AllocaInst* tree = stack_slot(lane_type, kLevels);
   Value* identity =
       emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype)));
+  RowAccumulator accumulator(builder_, emitter_, isa_, *s.primitive->combine, s.dtype, identity,
+                             [&](llvm::Type* type) { return stack_slot(type); });
   Value* several = builder_.CreateICmpSGT(extent, number(kBlock));
   Value* blocks = builder_.CreateAShr(builder_.CreateAdd(extent, number(kBlock - 1)),
                                       static_cast<uint64_t>(kBlockShift));
@@ -94,13 +83,10 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
     emit_lanes(s, digits, begin, [&] {
       fetch_next_row(s);
       emit_all(rest);
-      Value* old = builder_.CreateLoad(accumulator->getAllocatedType(), accumulator);
       Value* values = emitter_.splat(value_of(s.yield), count);
-      Value* sum = old;
       for (unsigned lane = 0; lane < count; lane += kLanes)
-        sum = combine(s, sum, part_of(builder_, values, lane, kLanes));
-      if (active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, old);
-      builder_.CreateStore(sum, accumulator);
+        accumulator.add(part_of(builder_, values, lane, kLanes),
+                        active != nullptr ? active_mask() : nullptr);
     });
     lanes_ = {};
   };
@@ -110,7 +96,7 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
         llvm::Intrinsic::smin, builder_.CreateSub(extent, first), number(kBlock));
     Value* idle = builder_.CreateAnd(length, number(kLanes - 1));
     Value* main_end = builder_.CreateAdd(first, builder_.CreateSub(length, idle));
-    builder_.CreateStore(emitter_.splat(identity, kLanes), accumulator);
+    accumulator.begin();
     Value* narrow = first;
     if (wide > kLanes) {
       Value* left = builder_.CreateAnd(length, number(wide - 1));
@@ -121,8 +107,7 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
                  [&](Value* i) { accumulate(kLanes, i, nullptr, first); });
     if_then(builder_.CreateICmpNE(idle, number(0)),
             [&] { accumulate(kLanes, main_end, idle, main_end); });
-    Value* block_result =
-        halve_lanes(s, builder_.CreateLoad(accumulator->getAllocatedType(), accumulator));
+    Value* block_result = accumulator.finish();
     builder_.CreateStore(block_result, result);
     if_then(several, [&] { push(s, tree, block, block_result); });
   });
@@ -149,15 +134,7 @@ Value* LoopCodegen::reduce_short_row(const Statement& s, int64_t extent) {
   Value* sum = combine(s, identity, emitter_.splat(value_of(s.yield), used));
   if (lanes_.active != nullptr) sum = builder_.CreateSelect(active_mask(), sum, identity);
   lanes_ = {};
-  return halve_lanes(s, sum);
-}
-
-Value* LoopCodegen::halve_lanes(const Statement& s, Value* lanes) {
-  for (unsigned half = lanes_of(lanes) / 2; half >= 1; half /= 2) {
-    Value* low = part_of(builder_, lanes, 0, half);
-    lanes = combine(s, low, part_of(builder_, lanes, half, half));
-  }
-  return lanes;
+  return halve_lanes(builder_, sum, [&](Value* a, Value* b) { return combine(s, a, b); });
 }
 
 void LoopCodegen::reduce_in_lanes(const Statement& s, Value* extent, Value* result) {

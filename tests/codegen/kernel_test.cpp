@@ -69,6 +69,51 @@ TEST(Order, OfARowIsTheInterpretersAtEverySize) {
   }
 }
 
+// NaNs of either sign and zeros of both: the maximum of a row has a way of its own.
+TEST(Order, TheMaximumOfARowHasTheBitsOfTheOperation) {
+  for (const DType dtype : {DType::Float32, DType::Float64}) {
+    LoopBuilder b;
+    const int x = b.buffer(dtype), out = b.buffer(dtype, true);
+    const IntOperand length = b.slot();
+    b.loop(LoopMark::Parallel, c(0), [&](LoopVar) {
+      b.store(out, {}, b.reduce(CoreOp::Max, LoopMark::Vector, length, [&](LoopVar v) {
+        return b.load(x, {at(v)});
+      }));
+    });
+    const ir::LoopProgram program = b.finish();
+    const size_t bytes = size_of(dtype);
+    const auto of = [&](double value) { return ir::container_of(dtype, Scalar(value)); };
+    const ir::Container sign = of(-0.0), nan = of(std::nan(""));
+    // What most elements are, and what single ones among them are.
+    const ir::Container common[] = {of(-1), sign, of(0), of(-INFINITY)};
+    const ir::Container rare[] = {of(0), sign, of(1), of(INFINITY), nan, nan | sign, nan | 5};
+    std::mt19937_64 random(7);
+    for (const Isa isa : runnable_isas()) {
+      const auto kernel = load_kernel(codegen::compile(program, isa));
+      for (const int64_t size : kSizes)
+        for (const ir::Container usual : common)
+          for (int rares = 0; rares < 12; ++rares) {
+            std::vector<ir::Container> values(static_cast<size_t>(size), usual);
+            const bool is_mixed = rares > 8;
+            for (size_t i = 0; i < (is_mixed ? values.size() : rares > 0); ++i)
+              if (size > 0 && (!is_mixed || random() % 8 == 0))
+                values[random() % values.size()] =
+                    rare[is_mixed ? random() % 2 : random() % std::size(rare)];
+            GuardedBuffer row(values.size() * bytes), result(bytes);
+            for (size_t i = 0; i < values.size(); ++i)
+              ir::store_element(dtype, row.data() + i * bytes, values[i]);
+            void* const buffers[] = {row.data(), result.data()};
+            kernel(buffers, &size, 0, 1, 0, 0);
+            ir::Container expected = ir::reduce_in_order(CoreOp::Max, dtype, of(-INFINITY), values);
+            // The interpreter's NaN is the default one, that of kernels has all bits set.
+            if (expected == nan) expected = ~ir::Container{0} >> (64 - 8 * bytes);
+            ASSERT_EQ(ir::load_element(dtype, result.data()), expected)
+                << isa_name(isa) << ' ' << info(dtype).name << ' ' << size << ' ' << usual;
+          }
+    }
+  }
+}
+
 // Several steps side by side, and what is written later is fetched: long passes alone.
 TEST(Order, OfALongPassIsTheInterpretersAtEverySize) {
   const Primitive* const erf = ir::find_primitive("erf");
