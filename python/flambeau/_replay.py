@@ -44,7 +44,7 @@ def replayed(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         result, program, why = _record(function, arguments)
         if program is not None:
-            programs.add(program)
+            programs.keep(program)
             refused = 0
             return result
         refused += 1

@@ -331,7 +331,7 @@ class PythonReplays {
     return Object::borrow(Py_NotImplemented);
   }
 
-  void add(PyObject* replay) {
+  void keep(PyObject* replay) {
     replays_.insert(replays_.begin(), Object::borrow(replay));
     if (replays_.size() > most_) replays_.pop_back();
   }
@@ -442,7 +442,7 @@ PyType_Slot replays_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(traverse
 }  // namespace
 
 void add_replay(nb::module_& module) {
-  nb::class_<PythonReplay>(module, "_Replay", nb::type_slots(replay_slots));
+  const nb::class_<PythonReplay> replay_type(module, "_Replay", nb::type_slots(replay_slots));
   nb::class_<PythonReplays>(module, "_Replays", nb::type_slots(replays_slots))
       .def(nb::init<size_t>(), "most"_a)
       .def("call",
@@ -450,7 +450,7 @@ void add_replay(nb::module_& module) {
              return nb::steal(self.call(arguments.ptr()).release());
            })
       .def("add",
-           [](PythonReplays& self, nb::handle_t<PythonReplay> replay) { self.add(replay.ptr()); });
+           [](PythonReplays& self, nb::handle_t<PythonReplay> replay) { self.keep(replay.ptr()); });
   nb::class_<PythonCapture>(module, "_Capture")
       .def(nb::init<nb::handle, nb::handle, const std::vector<Tensor>&>(), "arguments"_a,
            "holders"_a, "used"_a)
