@@ -449,7 +449,7 @@ void add_replay(nb::module_& module) {
            [](PythonReplays& self, nb::handle arguments) {
              return nb::steal(self.call(arguments.ptr()).release());
            })
-      .def("add",
+      .def("keep",
            [](PythonReplays& self, nb::handle_t<PythonReplay> replay) { self.keep(replay.ptr()); });
   nb::class_<PythonCapture>(module, "_Capture")
       .def(nb::init<nb::handle, nb::handle, const std::vector<Tensor>&>(), "arguments"_a,
