@@ -125,7 +125,8 @@ std::shared_ptr<const Schedule> Replay::schedule() const {
       given[slot] = places_[slot].kind != Place::Kind::Made || places_[slot].fresh >= 0;
     std::vector<bool> changing(recording_.numbers.size());
     for (const DrawnNumber& drawn : drawn_) changing[drawn.number] = true;
-    schedule_ = Schedule::make(recording_, ready_.program, ready_.bound, {given, bytes_, changing});
+    schedule_ =
+        Schedule::make(recording_, *ready_.program, ready_.bound, {given, bytes_, changing});
     scheduled_ = true;
   }
   return schedule_;

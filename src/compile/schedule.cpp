@@ -5,6 +5,7 @@
 
 #include "compile/arena.h"
 #include "runtime/allocator.h"
+#include "runtime/thread_pool.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -36,19 +37,17 @@ class ScheduleBuilder {
     size_t begin = 0;
     for (const size_t end : program_.group_ends) {
       std::vector<LaunchMember> together;
-      size_t first = begin;
       for (size_t i = begin; i < end; ++i) {
         donate(i);
         const BoundRun& run = *bound_.runs[i];
         if (program_.regions[i].facts) ++schedule_.merged_;
         if (end - begin > 1 && is_single(run)) {
-          if (together.empty()) first = i;
           together.push_back(member(run.launches[0], places_of(i), i));
         } else {
           add_run(i);
         }
       }
-      if (!together.empty()) add_launches(std::move(together), false, first);
+      if (!together.empty()) add_launches(std::move(together), false);
       for (size_t i = begin; i < end; ++i) {
         for (const int32_t slot : program_.last_uses[i]) let_go(static_cast<size_t>(slot));
         for (const int32_t slot : program_.renewed[i]) let_go(static_cast<size_t>(slot));
@@ -152,15 +151,18 @@ class ScheduleBuilder {
     return member;
   }
 
-  void add_launches(std::vector<LaunchMember> members, bool is_copy, size_t region) {
-    schedule_.steps_.push_back({Step::Kind::Launches, schedule_.groups_.size(), region});
+  void add_launches(std::vector<LaunchMember> members, bool is_copy) {
+    schedule_.steps_.push_back({Step::Kind::Launches, schedule_.groups_.size()});
     LaunchTasks tasks(members);
     schedule_.groups_.push_back({std::move(members), std::move(tasks), is_copy});
   }
 
   void add_product(const BoundContraction& contraction, const std::vector<Place>& places,
                    size_t region) {
-    schedule_.steps_.push_back({Step::Kind::Product, schedule_.products_.size(), region});
+    schedule_.steps_.push_back({Step::Kind::Product, schedule_.products_.size()});
+    const ContractionWorkspace needed = workspace_of(*contraction.geometry);
+    schedule_.workspace_.shared = std::max(schedule_.workspace_.shared, needed.shared);
+    schedule_.workspace_.local = std::max(schedule_.workspace_.local, needed.local);
     const size_t slots = schedule_.slots_.size();
     schedule_.products_.push_back({&contraction, schedule_.places_.size(), slots});
     const auto add = [&](const BoundContraction::Place& place) {
@@ -190,7 +192,7 @@ class ScheduleBuilder {
       switch (step.kind) {
         case BoundRun::Step::Kind::Launch: {
           const BoundLaunch& launch = run.launches[step.index];
-          add_launches({member(launch, places, region)}, launch.is_copy, region);
+          add_launches({member(launch, places, region)}, launch.is_copy);
           break;
         }
         case BoundRun::Step::Kind::Contract:
@@ -229,13 +231,11 @@ class ScheduleBuilder {
   std::vector<size_t> donated_;                 // slots whose room is another's by now
 };
 
-std::unique_ptr<const Schedule> Schedule::make(const Recording& recording,
-                                               std::shared_ptr<const Program> program,
+std::unique_ptr<const Schedule> Schedule::make(const Recording& recording, const Program& program,
                                                std::shared_ptr<const BoundProgram> bound,
                                                const Layout& layout) {
   std::unique_ptr<Schedule> schedule(new Schedule());
-  if (!ScheduleBuilder(recording, *program, *bound, layout, *schedule).build()) return nullptr;
-  schedule->program_ = std::move(program);
+  if (!ScheduleBuilder(recording, program, *bound, layout, *schedule).build()) return nullptr;
   schedule->bound_ = std::move(bound);
   return schedule;
 }
@@ -258,9 +258,12 @@ std::unique_ptr<Schedule::Frame> Schedule::take_frame(std::span<const Scalar> nu
 }
 
 bool Schedule::run(std::span<char* const> memory, std::span<const Scalar> numbers) const {
+  const int workers = get_num_threads();
   std::optional<Workspace> room;
   try {
-    room.emplace(arena_bytes_, "compile");
+    room.emplace(arena_bytes_ + static_cast<size_t>(workspace_.shared) +
+                     static_cast<size_t>(workers) * static_cast<size_t>(workspace_.local),
+                 "compile");
   } catch (const OutOfMemory&) {
     return false;
   }
@@ -279,19 +282,15 @@ bool Schedule::run(std::span<char* const> memory, std::span<const Scalar> number
         member.launch->fill_past_caches(frame->places.data() + member.places,
                                         frame->slots.data() + member.slots);
   }
-  size_t done = 0;
-  try {
-    for (; done < steps_.size(); ++done) run_step(steps_[done], *frame);
-  } catch (...) {
-    fail(done);
-  }
+  const ProductMemory behind{room->data() + arena_bytes_, workers};
+  for (const Step& step : steps_) run_step(step, *frame, behind);
   count_regions(true, merged_);
   count_schedule();
   delete idle_.exchange(frame.release());
   return true;
 }
 
-void Schedule::run_step(const Step& step, const Frame& frame) const {
+void Schedule::run_step(const Step& step, const Frame& frame, const ProductMemory& memory) const {
   if (step.kind == Step::Kind::Product) {
     const Product& product = products_[step.index];
     void* const* const places = frame.places.data() + product.places;
@@ -300,19 +299,14 @@ void Schedule::run_step(const Step& step, const Frame& frame) const {
                             places[1],
                             places[2],
                             {places + 3, product.contraction->operands.size()},
-                            frame.slots.data() + product.slots});
+                            frame.slots.data() + product.slots,
+                            memory.data,
+                            memory.workers});
   }
   const Group& group = groups_[step.index];
   const size_t first = group.members[0].places;
   if (group.is_copy && frame.places[first] == frame.places[first + 1]) return;
   group.tasks.run(group.members, frame.places.data(), frame.slots.data());
-}
-
-void Schedule::fail(size_t step) const {
-  RunFailed failure;
-  failure.cause = std::current_exception();
-  failure.entries = program_->regions[steps_[step].region].entries;
-  throw RunFailed(std::move(failure));
 }
 
 }  // namespace flambeau::compiler

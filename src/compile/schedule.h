@@ -9,6 +9,7 @@
 
 #include "compile/execute.h"
 #include "eager/bound_run.h"
+#include "runtime/cpu/contraction_driver.h"
 
 namespace flambeau::compiler {
 
@@ -29,17 +30,15 @@ class Schedule {
 
   /// Null if a run of `bound` is more than that: a region that has to be found anew, or windows of
   /// different element sizes on a given slot.
-  static std::unique_ptr<const Schedule> make(const Recording& recording,
-                                              std::shared_ptr<const Program> program,
+  static std::unique_ptr<const Schedule> make(const Recording& recording, const Program& program,
                                               std::shared_ptr<const BoundProgram> bound,
                                               const Layout& layout);
   ~Schedule();
 
   std::span<const Given> given() const { return given_; }
   /// Runs it on given(), of which `memory` has the addresses that windows of offset 0 have.
-  /// `numbers` are the recording's. False, and nothing has happened, if there is no memory. Any
-  /// number of threads may run it at once. After an error regions that come before the one that
-  /// fails have happened: RunFailed, with the cause and the region's entries.
+  /// `numbers` are the recording's. False, and nothing has happened, if there is no memory: all
+  /// that it needs is taken first. Any number of threads may run it at once.
   bool run(std::span<char* const> memory, std::span<const Scalar> numbers) const;
 
  private:
@@ -66,11 +65,15 @@ class Schedule {
   struct Step {
     enum class Kind : uint8_t { Launches, Product } kind;
     size_t index;
-    size_t region;  ///< the first that it is of
   };
   struct Number {
     size_t slot;
     size_t number;
+  };
+  /// Memory of products, behind the arena.
+  struct ProductMemory {
+    char* data;
+    int workers;
   };
   /// Pointers and slots of a run; the next one finds them as they were.
   struct Frame {
@@ -81,11 +84,8 @@ class Schedule {
 
   Schedule() = default;
   std::unique_ptr<Frame> take_frame(std::span<const Scalar> numbers) const;
-  void run_step(const Step& step, const Frame& frame) const;
-  /// After an error in the step.
-  [[noreturn]] void fail(size_t step) const;
+  void run_step(const Step& step, const Frame& frame, const ProductMemory& memory) const;
 
-  std::shared_ptr<const Program> program_;
   std::shared_ptr<const BoundProgram> bound_;  // owns the code
   std::vector<Given> given_;
   std::vector<Place> places_;
@@ -95,7 +95,8 @@ class Schedule {
   std::vector<Product> products_;
   std::vector<Step> steps_;
   size_t arena_bytes_ = 0;
-  int64_t merged_ = 0;  // regions of several entries
+  ContractionWorkspace workspace_;  // the most that a product needs
+  int64_t merged_ = 0;              // regions of several entries
   mutable std::atomic<Frame*> idle_{nullptr};
 };
 

@@ -483,6 +483,61 @@ def test_without_memory_what_was_called_before_has_happened(tmp_path: Path) -> N
     assert again == "[6.0, 6.0, 6.0] True", run.stderr
 
 
+SCARCE_PRODUCT = """
+import resource
+import flambeau as torch
+
+first, last = torch.zeros(3), torch.zeros(512, 4096)
+a, b = torch.ones(512, 4096), torch.ones(4096, 4096)
+
+def step(x):
+    first.add_(x)
+    torch.mm(a, b, out=last)
+    return first.sum()
+
+replayed = torch.compile(step, replay=True)
+x = torch.ones(3)
+for _ in range(4):
+    replayed(x)
+    torch._C._compile_wait()
+schedules = torch._C._compile_stats()["schedules"]
+seen = last.clone()
+last.equal(seen)
+for size in (1 << 18, 1 << 14):
+    torch.empty(size).fill_(0)
+torch._C._empty_cache()
+used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1])
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 10), resource.RLIM_INFINITY))
+held = []
+for size in (1 << 18, 1 << 14):
+    try:
+        while True:
+            held.append(torch.empty(size).fill_(0))
+    except RuntimeError:
+        pass
+try:
+    replayed(x)
+except RuntimeError as error:
+    print(error)
+again = torch._C._compile_stats()["schedules"] == schedules
+held.clear()
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(first.tolist(), last.equal(seen), again)
+replayed(x)
+print(first.tolist(), torch._C._compile_stats()["schedules"] == schedules + 1)
+"""
+
+
+def test_without_memory_for_a_product_what_was_called_before_has_happened(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCARCE_PRODUCT)
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    said, after, again = run.stdout.splitlines()
+    assert said.startswith("mm: the system gave no CPU memory for") and "script.py:" in said, said
+    assert after == "[5.0, 5.0, 5.0] True True", run.stderr
+    assert again == "[6.0, 6.0, 6.0] True", run.stderr
+
+
 def test_attributes_that_change_between_calls() -> None:
     model = Model()
     f = flambeau.compile(lambda x: x * model.scale, replay=True)

@@ -72,12 +72,23 @@ struct ContractionMemory {
   std::span<void* const> operands = {};
   /// The epilogue's slots. A plain_contraction needs none here.
   const int64_t* ints = nullptr;
+  /// ContractionWorkspace::shared bytes, then `local` bytes for each of so many workers of the
+  /// pool; aligned to kAllocationAlignment. Null: the run allocates what it needs.
+  char* workspace = nullptr;
+  int workers = 0;
 };
 
 /// A contraction of known extents and strides, cut up; `kernel` must outlive it.
 struct ContractionGeometry;
 std::shared_ptr<const ContractionGeometry> geometry_of(const ContractionKernel& kernel,
                                                        ContractionArguments arguments);
+
+/// Bytes that a run needs beside its operands: once, and for each thread.
+struct ContractionWorkspace {
+  int64_t shared = 0;
+  int64_t local = 0;
+};
+ContractionWorkspace workspace_of(const ContractionGeometry& geometry);
 
 /// Writes every element of the output as ir/interpreter.h defines it (k = 0: the epilogue of zero).
 /// Nothing if an extent of the output is 0. The output must not share memory with a or b, and with

@@ -19,6 +19,9 @@ namespace {
 // so many: what a product with one row does.
 constexpr int64_t kLeastWork = 16;
 constexpr int64_t kReadWork = 4;
+constexpr int64_t kBlock = ir::kContractBlock;
+// Between panels, in bytes: keeps them out of each other's cache sets when k is a power of 2.
+constexpr int64_t kPanelPadding = 128;
 // Rows whose sums, two vectors each, are fewer than multiply-adds under way.
 constexpr int64_t kLowStrip = 4;
 
@@ -120,6 +123,28 @@ ContractionGeometry::ContractionGeometry(const ContractionKernel& kernel,
                                    : ceil_div(plan.tile_columns, width) * width;
   rows = make_side(plan.transposed, false, plan.pack_rows);
   columns = make_side(!plan.transposed, true, packs_columns());
+  set_workspace();
+}
+
+void ContractionGeometry::set_workspace() {
+  if (plan.column_source == ColumnSource::PackedShared) {
+    const int64_t group_columns = std::min(plan.group_columns, plan.columns);
+    const int64_t panels = ceil_div(group_columns, width);
+    const int64_t group_k = std::min(plan.group_k, arguments.k);
+    panel_stride = steps(group_k) * width + kPanelPadding / size;
+    panels_bytes = panels * panel_stride * size;
+    // From one group of k to the next.
+    if (!plan.direct_output && group_k < arguments.k) {
+      sums_stride = panels * width;
+      kept_sums_bytes = plan.rows * sums_stride * size;
+    }
+  }
+  if (plan.pack_rows)
+    rows_bytes = ceil_div(plan.tile_rows, height) * state.tile().packed_rows * steps(kBlock) * size;
+  if (plan.column_source == ColumnSource::PackedInTile)
+    columns_bytes = width * steps(kBlock) * size;
+  const bool has_sums = !plan.direct_output && kept_sums_bytes == 0;
+  local_bytes = rows_bytes + columns_bytes + (has_sums ? plan.tile_rows * sums_stride * size : 0);
 }
 
 ContractionGeometry::Side ContractionGeometry::make_side(bool of_b, bool is_columns,

@@ -36,6 +36,11 @@ struct ContractionGeometry {
   };
   using Strips = SmallVector<Strip, 32>;
 
+  /// Steps of micro-kernels in `k` elements.
+  int64_t steps(int64_t k) const {
+    const int64_t step = state.tile().step;
+    return (k + step - 1) / step;
+  }
   bool packs_columns() const {
     return plan.column_source == ColumnSource::PackedInTile ||
            plan.column_source == ColumnSource::PackedShared;
@@ -55,11 +60,18 @@ struct ContractionGeometry {
   int64_t sums_stride = 0;        ///< between rows of sums, in elements
   codegen::MicroKernelPart part;  ///< that serves, but for `operand` and `whole`
   bool is_wide = false;           ///< there is a wide kernel of this height
-  Strips strips;                  ///< of a tile of plan.tile_rows
-  Strips last_strips;             ///< of the last tile of a product
+  // Bytes of memory that a run needs beside its operands: of all threads, which share packed panels
+  // of columns and sums that neither the output nor a tile can hold; and of each thread, which has
+  // packed rows, a packed panel and the sums of a tile.
+  int64_t panels_bytes = 0, kept_sums_bytes = 0;
+  int64_t rows_bytes = 0, columns_bytes = 0, local_bytes = 0;
+  int64_t panel_stride = 0;  ///< between shared panels, in steps
+  Strips strips;             ///< of a tile of plan.tile_rows
+  Strips last_strips;        ///< of the last tile of a product
 
  private:
   Side make_side(bool of_b, bool is_columns, bool packs) const;
+  void set_workspace();
   /// The strips of a tile of so many rows.
   Strips make_strips(int64_t rows_of_tile) const;
 };

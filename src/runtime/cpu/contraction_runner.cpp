@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <optional>
 #include <span>
 
 #include "runtime/allocator.h"
@@ -26,17 +27,44 @@ constexpr int64_t kPackedElementsPerNanosecond = 1;
 // A piece of packing work, in elements.
 constexpr int64_t kPackLength = 1024;
 constexpr int64_t kPackWidth = 32;
-// Between panels, in bytes: keeps them out of each other's cache sets when k is a power of 2.
-constexpr int64_t kPanelPadding = 128;
 
 // Lanes of the widest panel of any dtype.
 constexpr size_t kMostPanelWidth = 128;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-Workspace workspace(int64_t bytes) { return {static_cast<size_t>(bytes), "contraction"}; }
+/// Part of a run's memory: of what the caller gave, or its own.
+class Room {
+ public:
+  /// `given` is null if the caller gave none.
+  Room(char* given, int64_t bytes) : data_(given) {
+    if (given == nullptr) data_ = own_.emplace(static_cast<size_t>(bytes), "contraction").data();
+  }
+  char* data() const { return data_; }
+
+ private:
+  std::optional<Workspace> own_;
+  char* data_;
+};
+
+/// So many bytes and what aligns the next ones.
+int64_t aligned(int64_t bytes) {
+  constexpr auto kAlignment = static_cast<int64_t>(kAllocationAlignment);
+  return ceil_div(bytes, kAlignment) * kAlignment;
+}
 
 }  // namespace
+
+ContractionWorkspace workspace_of(const ContractionGeometry& geometry) {
+  return {aligned(geometry.panels_bytes) + aligned(geometry.kept_sums_bytes),
+          aligned(geometry.local_bytes)};
+}
+
+char* ContractionRunner::given_local(int worker) const {
+  if (memory_.workspace == nullptr || worker >= memory_.workers) return nullptr;
+  const ContractionWorkspace room = workspace_of(geometry_);
+  return memory_.workspace + room.shared + worker * room.local;
+}
 
 ContractionRunner::ContractionRunner(const ContractionGeometry& geometry,
                                      const ContractionMemory& memory)
@@ -152,10 +180,10 @@ void ContractionRunner::run() {
                        k_ > 0 && k_ <= kBlock && arguments_.batch.size() == 1;
   parallel_for(
       ceil_div(tiles, per_chunk),
-      [&](int64_t chunk, int) {
+      [&](int64_t chunk, int worker) {
         const int64_t end = std::min(tiles, (chunk + 1) * per_chunk);
         if (is_tiny) return run_tiny(chunk * per_chunk, end);
-        const Workspace local = workspace(local_bytes());
+        const Room local(given_local(worker), geometry_.local_bytes);
         for (int64_t t = chunk * per_chunk; t < end; ++t)
           run_tile({t / (row_tiles_ * column_tiles), t % row_tiles_ * plan_.tile_rows,
                     t / row_tiles_ % column_tiles * plan_.tile_columns},
@@ -182,17 +210,15 @@ void ContractionRunner::run_tiny(int64_t batch, int64_t batch_end) const {
 void ContractionRunner::run_shared() {
   const int64_t group_columns = std::min(plan_.group_columns, plan_.columns);
   const int64_t group_k = std::min(plan_.group_k, k_);
-  shared_stride_ = steps(group_k) * width_ + kPanelPadding / size_;
-  const Workspace panels = workspace(ceil_div(group_columns, width_) * shared_stride_ * size_);
-  // Sums that neither the output nor a tile can hold from one group of k to the next.
-  const bool keeps_sums = !plan_.direct_output && group_k < k_;
-  if (keeps_sums) sums_stride_ = ints_.back() = ceil_div(group_columns, width_) * width_;
-  const Workspace sums = workspace(keeps_sums ? plan_.rows * sums_stride_ * size_ : 0);
+  char* const given = memory_.workspace;
+  const Room panels(given, geometry_.panels_bytes);
+  const Room sums(given == nullptr ? nullptr : given + aligned(geometry_.panels_bytes),
+                  geometry_.kept_sums_bytes);
   for (int64_t batch = 0; batch < batch_; ++batch)
     for (int64_t column = 0; column < plan_.columns; column += group_columns)
       for (int64_t k = 0; k < std::max<int64_t>(k_, 1); k += std::max<int64_t>(group_k, 1))
         run_group(batch,
-                  {panels.data(), sums.data(), column,
+                  {panels.data(), geometry_.kept_sums_bytes > 0 ? sums.data() : nullptr, column,
                    std::min(plan_.columns, column + group_columns), k, std::min(k_, k + group_k)});
 }
 
@@ -201,8 +227,8 @@ void ContractionRunner::run_group(int64_t batch, const Group& group) {
   const int64_t columns = group.column_end - group.column;
   parallel_for(
       row_tiles_ * ceil_div(columns, plan_.tile_columns),
-      [&](int64_t t, int) {
-        const Workspace local = workspace(local_bytes());
+      [&](int64_t t, int worker) {
+        const Room local(given_local(worker), geometry_.local_bytes);
         run_tile({batch, t % row_tiles_ * plan_.tile_rows,
                   group.column + t / row_tiles_ * plan_.tile_columns},
                  group, local.data());
@@ -227,8 +253,8 @@ void ContractionRunner::pack_group(int64_t batch, const Group& group) {
         const int64_t lanes = std::min(piece_columns, columns - column);
         pack(columns_, source, group.column + column, group.k + k, lanes, lanes,
              std::min(piece_k, length - k),
-             group.panels + (column / width_ * shared_stride_ + steps(k) * width_) * size_,
-             shared_stride_, size_);
+             group.panels + (column / width_ * geometry_.panel_stride + steps(k) * width_) * size_,
+             geometry_.panel_stride, size_);
       },
       columns * length / kPackedElementsPerNanosecond);
 }

@@ -67,7 +67,7 @@ class ContractionRunner {
                    int64_t readable, int64_t length, char* panels, int64_t panel_stride,
                    int64_t step_size);
   /// Steps of micro-kernels in `k` elements.
-  int64_t steps(int64_t k) const { return (k + tile_.step - 1) / tile_.step; }
+  int64_t steps(int64_t k) const { return geometry_.steps(k); }
   int64_t batch_offset(const Ints& strides, int64_t batch) const;
   char* out_base(int64_t size, int64_t batch) const {
     return static_cast<char*>(memory_.out) +
@@ -80,10 +80,8 @@ class ContractionRunner {
   /// The kernels for a panel of so many columns.
   const CodeEntry* kernels_of(int64_t columns) const;
   ir::KernelFunction epilogue() const;
-  // Parts of the memory of a tile.
-  int64_t rows_bytes() const;
-  int64_t columns_bytes() const;
-  int64_t local_bytes() const;
+  /// The memory that the caller gave for a worker's tiles, or null.
+  char* given_local(int worker) const;
 
   /// Products of one strip of columns and one block of k, straight from and to memory.
   void run_tiny(int64_t batch, int64_t batch_end) const;
@@ -111,9 +109,7 @@ class ContractionRunner {
   const ContractionArguments& arguments_;
   const ContractionPlan& plan_;
   Side rows_, columns_;
-  const int64_t batch_, k_, work_, size_, width_, height_, row_tiles_;
-  int64_t shared_stride_ = 0;  // between shared panels of columns, in steps
-  int64_t sums_stride_;
+  const int64_t batch_, k_, work_, size_, width_, height_, row_tiles_, sums_stride_;
   const codegen::MicroKernelPart& part_;
   SmallVector<int64_t, 8> ints_;  // of the epilogue
 };

@@ -20,28 +20,13 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-int64_t ContractionRunner::rows_bytes() const {
-  return plan_.pack_rows
-             ? ceil_div(plan_.tile_rows, height_) * tile_.packed_rows * steps(kBlock) * size_
-             : 0;
-}
-
-int64_t ContractionRunner::columns_bytes() const {
-  return plan_.column_source == ColumnSource::PackedInTile ? width_ * steps(kBlock) * size_ : 0;
-}
-
-int64_t ContractionRunner::local_bytes() const {
-  const int64_t sums = plan_.direct_output ? 0 : plan_.tile_rows * sums_stride_ * size_;
-  return rows_bytes() + columns_bytes() + sums;
-}
-
 void ContractionRunner::run_tile(const Tile& tile, const Group& group, char* local) {
   const int64_t row_end = std::min(plan_.rows, tile.row + plan_.tile_rows);
   const int64_t column_end = std::min(plan_.columns, tile.column + plan_.tile_columns);
   char* packed_rows = local;
-  char* packed_columns = packed_rows + rows_bytes();
+  char* packed_columns = packed_rows + geometry_.rows_bytes;
   // The element of the sums at (tile.row, tile.column).
-  char* sums = packed_columns + columns_bytes();
+  char* sums = packed_columns + geometry_.columns_bytes;
   if (group.sums != nullptr) {
     sums = group.sums + (tile.row * sums_stride_ + tile.column - group.column) * size_;
   } else if (plan_.direct_output) {
@@ -115,7 +100,7 @@ ContractionRunner::Panel ContractionRunner::find_panel(const Place& place, const
     case ColumnSource::PackedShared:
       break;
   }
-  const int64_t first = (column - group.column) / width_ * shared_stride_;
+  const int64_t first = (column - group.column) / width_ * geometry_.panel_stride;
   return {group.panels + (first + steps(k - group.k) * width_) * size_, width_};
 }
 
