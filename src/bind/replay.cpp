@@ -1,10 +1,10 @@
 #include "bind/replay.h"
 
-#include <algorithm>
-
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
+
+#include <algorithm>
 
 #include "autograd/autocast.h"
 #include "autograd/grad_mode.h"
@@ -333,14 +333,16 @@ class PythonReplays {
 
   void keep(PyObject* replay) {
     replays_.insert(replays_.begin(), Object::borrow(replay));
-    if (replays_.size() > most_) replays_.pop_back();
+    if (replays_.size() <= most_) return;
+    const Object last = std::move(replays_.back());  // what it holds may call this in its end
+    replays_.pop_back();
   }
 
   int traverse(visitproc visit, void* arg) const {
     for (const Object& replay : replays_) Py_VISIT(replay.get());
     return 0;
   }
-  void clear() { replays_.clear(); }
+  void clear() { const std::vector<Object> gone = std::exchange(replays_, {}); }
 
  private:
   size_t most_;
