@@ -481,9 +481,13 @@ void Recorder::settle_in_capture(const Storage& storage, bool write) {
       refused = true;
     } else {
       // Every call would compute the same: what was computed is kept.
+      const bool depends_on_all = recording_.slice_of(slot).count == recording_.entries.size();
       Capture* const capture = std::exchange(capture_, nullptr);
       run_slice(slot, done, {});
       capture_ = capture;
+      if (!depends_on_all && recording_.empty())
+        capture->broken =
+            "a value is read of what operations before the read use, too (read it before them)";
       for (const Tensor& source : capture->sources)
         if (recording_.claim({&source, 1}, {}, *this))
           recording_.window_of(source, *this);

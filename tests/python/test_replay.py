@@ -438,6 +438,22 @@ def test_a_call_that_records_nothing() -> None:
     assert Runs.count == 1
 
 
+def test_a_constant_that_is_read_after_others_used_it_is_refused() -> None:
+    """To read it, all that was recorded had to run: once."""
+
+    def f(x: Any) -> Any:
+        constant = flambeau.eye(3).sum()
+        product = x * constant
+        return product + constant.item()
+
+    replayed = flambeau.compile(f, replay=True)
+    for value in (1.0, 2.0):
+        assert replayed(flambeau.full((2,), value)).tolist() == [3 * value + 3] * 2
+        flambeau._C._compile_wait()
+    with pytest.raises(RuntimeError, match="a value is read of what operations before the read"):
+        replayed(flambeau.ones(2))
+
+
 SCARCE = """
 import resource
 import flambeau as torch
