@@ -1,6 +1,7 @@
 #include "runtime/launch.h"
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <mutex>
 
@@ -263,6 +264,15 @@ StrideClass class_of(int64_t stride) {
   }
 }
 
+/// last_cache_bytes(), which reads files: a static value would be made under a lock that a fork()
+/// meanwhile leaves locked in the child.
+int64_t cache_room() {
+  static std::atomic<int64_t> known{-1};
+  int64_t room = known.load(std::memory_order_relaxed);
+  if (room < 0) known.store(room = last_cache_bytes(), std::memory_order_relaxed);
+  return room;
+}
+
 }  // namespace
 
 BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bindings) const {
@@ -447,8 +457,7 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
         own *= level.strides[a] != 0 ? level.extent : 1;
       bytes += own;
     }
-    static const int64_t room = last_cache_bytes();
-    return bytes <= room;
+    return bytes <= cache_room();
   };
   /// All but the chunks.
   const auto bind_to = [&](const Variant& v) {
