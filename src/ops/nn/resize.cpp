@@ -137,6 +137,7 @@ Expr taken(const Expr& x, int axis, const Expr& index) {
     places.push_back(as_axis(i == axis ? index : iota(x.builder(), {x.dim(i)}, 0), i, x.rank()));
   return gather(x, places);
 }
+/// Into [0, n - 1].
 Expr clamped(const Expr& index, int64_t n) {
   const Expr low = select(lt(index, 0.0), 0.0, index);
   const auto last = static_cast<double>(n - 1);
@@ -212,8 +213,7 @@ Expr resized(const Expr& x, int axis, const Axis& a, const Resize& r) {
 /// Pictures of bytes are rounded after each axis, as image libraries do.
 Expr resized_bytes(const Expr& x, int axis, const Axis& a, const Resize& r) {
   const Expr real = floor(resized(convert(x, DType::Float32), axis, a, r) + 0.5);
-  const Expr low = select(lt(real, 0.0), 0.0, real);
-  return convert(select(gt(low, 255.0), 255.0, low), DType::UInt8);
+  return convert(clamped(real, 256), DType::UInt8);
 }
 
 /// The operations that have their mode by name.

@@ -61,8 +61,7 @@ void lower_adam(Lowering& l, bool decoupled) {
   const Expr m = l["exp_avgs"] + (g - l["exp_avgs"]) * narrow(1.0 - wide("beta1"));
   const Expr v = l["exp_avg_sqs"] * l["beta2"] + g * g * narrow(1.0 - wide("beta2"));
   const Expr step = convert(l["state_steps"], DType::Float64);
-  // 1 - beta^step, as a power of one's own exponent takes twice the time, and loses digits where
-  // the result is small.
+  // 1 - beta^step, which as a difference would lose digits where it is small.
   const auto correction = [&](const char* beta) { return -expm1(step * log(wide(beta))); };
   const Expr correction1 = correction("beta1");
   const Expr correction2 = sqrt(correction("beta2"));
