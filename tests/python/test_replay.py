@@ -454,8 +454,7 @@ def test_a_constant_that_is_read_after_others_used_it_is_refused() -> None:
         replayed(flambeau.ones(2))
 
 
-SCARCE = """
-import resource
+MAKES_MUCH = """
 import flambeau as torch
 
 first, last = torch.zeros(3), torch.zeros(3)
@@ -467,30 +466,11 @@ def step(x):
     last.add_(narrow[:3])
     return narrow
 
-replayed = torch.compile(step, replay=True)
 x = torch.ones(4096)
-for _ in range(4):
-    replayed(x)
-    torch._C._compile_wait()
-schedules = torch._C._compile_stats()["schedules"]
-assert schedules > 0
-seen = last.clone()
-torch._C._empty_cache()
-used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1])
-resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 24), resource.RLIM_INFINITY))
-try:
-    replayed(x)
-except RuntimeError as error:
-    print(error)
-print(first.tolist(), last.equal(seen), torch._C._compile_stats()["schedules"] == schedules)
-resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-replayed(x)
-print(first.tolist(), torch._C._compile_stats()["schedules"] == schedules + 1)
+spare, sizes = 1 << 24, ()
 """
 
-
-SCARCE_PRODUCT = """
-import resource
+PACKS_MUCH = """
 import flambeau as torch
 
 first, last = torch.zeros(3), torch.zeros(512, 4096)
@@ -501,21 +481,29 @@ def step(x):
     torch.mm(a, b, out=last)
     return first.sum()
 
-replayed = torch.compile(step, replay=True)
 x = torch.ones(3)
+spare, sizes = 1 << 10, (1 << 18, 1 << 14)
+"""
+
+# Calls `step` with `spare` more bytes than there are, and what is left of them in use by `sizes`.
+SCARCE = """
+import resource
+
+replayed = torch.compile(step, replay=True)
 for _ in range(4):
     replayed(x)
     torch._C._compile_wait()
 schedules = torch._C._compile_stats()["schedules"]
+assert schedules > 0
 seen = last.clone()
 last.equal(seen)
-for size in (1 << 18, 1 << 14):
+for size in sizes:
     torch.empty(size).fill_(0)
 torch._C._empty_cache()
 used = 1024 * int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1])
-resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 10), resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, (used + spare, resource.RLIM_INFINITY))
 held = []
-for size in (1 << 18, 1 << 14):
+for size in sizes:
     try:
         while True:
             held.append(torch.empty(size).fill_(0))
@@ -534,10 +522,10 @@ print(first.tolist(), torch._C._compile_stats()["schedules"] == schedules + 1)
 """
 
 
-@pytest.mark.parametrize("text", [SCARCE, SCARCE_PRODUCT], ids=["what is made", "a product"])
+@pytest.mark.parametrize("text", [MAKES_MUCH, PACKS_MUCH], ids=["what is made", "a product"])
 def test_without_memory_what_was_called_before_has_happened(tmp_path: Path, text: str) -> None:
     script = tmp_path / "script.py"
-    script.write_text(text)
+    script.write_text(text + SCARCE)
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     said, after, again = run.stdout.splitlines()
     assert "the system gave no CPU memory for" in said and "script.py:" in said, said
