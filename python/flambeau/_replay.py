@@ -217,12 +217,12 @@ class _Walk:
                 self.visit(value, name)
 
     def _look_at_instance(self, value: Any, where: str) -> None:
-        if type(value).__module__.startswith("numpy."):
+        if _module(type(value)).startswith("numpy."):
             if hasattr(value, "bit_generator") or hasattr(value, "_bit_generator"):
                 self.generators.append(value)
             return
         for kind in type(value).__mro__:
-            if kind.__module__.partition(".")[0] in (_PACKAGE, "builtins"):
+            if _module(kind).partition(".")[0] in (_PACKAGE, "builtins"):
                 continue
             for name, member in list(vars(kind).items()):
                 if isinstance(member, types.FunctionType):
@@ -230,6 +230,12 @@ class _Walk:
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             self.visit(attributes, where)
+
+
+def _module(kind: type) -> str:
+    """Where a type is from; its own if it gives each of its instances one, as functions do."""
+    name = kind.__module__
+    return name if isinstance(name, str) else ""
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

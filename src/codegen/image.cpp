@@ -23,6 +23,8 @@
 
 #include "base/error.h"
 #include "codegen/instruction_order.h"
+#include "codegen/load_constants.h"
+#include "codegen/target.h"
 
 namespace flambeau::codegen {
 namespace {
@@ -86,6 +88,7 @@ KernelImage build_image(llvm::Module& module, llvm::TargetMachine& machine,
 #endif
   run_passes(module, machine);
   const bool keep_order = order && order_by_height(module, *order);
+  if (keep_order) load_constants(module, register_bytes(*order));
   if (texts != nullptr) {
     llvm::raw_string_ostream(texts->llvm_ir) << module;
     llvm::SmallVector<char, 0> assembly;

@@ -21,7 +21,8 @@ struct ModuleTexts {
 };
 
 /// Runs the passes over `module`, generates code, and links it. With `order` its instructions are
-/// ordered for that instruction set as instruction_order.h says, else by LLVM's scheduler.
+/// ordered for that instruction set as instruction_order.h says, and its constants loaded as
+/// load_constants.h does, else by LLVM's scheduler.
 /// entries[i] of the result is the offset of the function named entry_names[i]. Fills `texts` if
 /// given (costs a second code generation). The image must be placed at a multiple of 64 bytes.
 KernelImage build_image(llvm::Module& module, llvm::TargetMachine& machine,

@@ -227,6 +227,20 @@ def test_modules_and_their_state() -> None:
         assert_equal(compiled(x), model(x))
 
 
+def test_functions_of_the_library_that_are_held() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.activation = F.gelu
+
+        def forward(self, x: Any) -> Any:
+            return self.activation(x) + flambeau.exp(x)
+
+    x = flambeau.randn(7)
+    assert_equal(flambeau.compile(Net(), replay=True)(x), F.gelu(x) + flambeau.exp(x))
+    assert_equal(flambeau.compile(flambeau.exp, replay=True)(x), flambeau.exp(x))
+
+
 def test_grad_mode_is_part_of_the_signature() -> None:
     weight = nn.Parameter(flambeau.ones(2))
     f = counted(lambda: weight * 2)
