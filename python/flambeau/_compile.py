@@ -77,16 +77,20 @@ def compile(
     if not 0 <= budget <= 1:
         raise ValueError(f"compile: activation_memory_budget must be in [0, 1], got {budget}")
 
-    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        if not replay:
-            return recorded(function, fast, budget)
-        from ._replay import replayed
-
-        usual = not fast and budget == 1
-        return replayed(function if usual else recorded(function, fast, budget))
-
+    wrap = functools.partial(_wrapped, fast=fast, memory_budget=budget, replay=replay)
     optimized = getattr(type(model), "_optimized", None)  # a Module's
     return wrap(model) if optimized is None else optimized(model, wrap)
+
+
+def _wrapped(
+    function: Callable[..., Any], fast: bool, memory_budget: float, replay: bool
+) -> Callable[..., Any]:
+    if not replay:
+        return recorded(function, fast, memory_budget)
+    from ._replay import replayed
+
+    usual = not fast and memory_budget == 1
+    return replayed(function if usual else recorded(function, fast, memory_budget))
 
 
 def recorded(

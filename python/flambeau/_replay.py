@@ -62,11 +62,12 @@ def _record(function: Callable[..., Any], arguments: tuple[Any, Any]) -> tuple[A
     """What the call returns; what replays it, or None and the reason."""
     used = _used(function, arguments)
     capture = _C._Capture(arguments, used.holders, list(used.tensors.values()))
-    autocast = _C._autocast_state()
-    _C._set_autocast_state(*autocast[:2], False)  # What a region keeps would outlive the call.
+    # What a region around the call has converted is not among what a replayed call has.
+    cache = _C._FreshAutocastCache()
     try:
         with _RandomWatch(used.generators):
             box = [function(*arguments[0], **arguments[1])]
+        _C.clear_autocast_cache()
         changes = capture.close(box)
         # What the tape and other cycles hold is held by nobody.
         if capture.held():
@@ -76,7 +77,7 @@ def _record(function: Callable[..., Any], arguments: tuple[Any, Any]) -> tuple[A
         capture.abort()
         raise
     finally:
-        _C._set_autocast_state(*autocast)
+        cache.close()
     result, program, why = capture.finish()
     if changes:
         return result, None, "; ".join(changes[:3])

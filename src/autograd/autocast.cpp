@@ -36,8 +36,9 @@ struct Converted {
   uint64_t version;
 };
 /// By the parameter, and whether its history was to be kept.
-std::map<std::pair<const TensorImpl*, bool>, Converted>& converted_parameters() {
-  static thread_local std::map<std::pair<const TensorImpl*, bool>, Converted> map;
+using ConvertedParameters = std::map<std::pair<const TensorImpl*, bool>, Converted>;
+ConvertedParameters& converted_parameters() {
+  static thread_local ConvertedParameters map;
   return map;
 }
 
@@ -52,6 +53,16 @@ bool is_parameter(const Tensor& tensor) {
 }  // namespace
 
 void clear_autocast_cache() { converted_parameters().clear(); }
+
+FreshAutocastCache::FreshAutocastCache()
+    : before_(std::make_shared<ConvertedParameters>(std::move(converted_parameters()))) {
+  converted_parameters().clear();
+}
+void FreshAutocastCache::close() {
+  if (before_ == nullptr) return;
+  converted_parameters() = std::move(*static_cast<ConvertedParameters*>(before_.get()));
+  before_ = nullptr;
+}
 
 Tensor converted(const Tensor& tensor, DType dtype) {
   if (tensor.dtype() == dtype) return tensor;
@@ -75,7 +86,8 @@ Tensor autocast(const Tensor& tensor, DType dtype) {
   if (!autocast_state.caches || dtype != autocast_state.dtype || !is_parameter(tensor))
     return converted(tensor, dtype);
   Converted& known = converted_parameters()[{tensor.impl(), grad_enabled()}];
-  if (!known.result.defined() || known.version != tensor.version())
+  if (!known.result.defined() || known.version != tensor.version() ||
+      known.result.dtype() != dtype)  // of a region around this one
     known = {tensor, converted(tensor, dtype), tensor.version()};
   return known.result;
 }

@@ -3,6 +3,8 @@
 // tensors in another dtype. The conversions are calls as any other: recorded on the tape and by the
 // compiler, so that a compiled program has the bits of the same calls one by one.
 
+#include <memory>
+
 #include "eager/dispatch.h"
 #include "tensor/tensor.h"
 
@@ -19,6 +21,20 @@ struct AutocastState {
 
 /// Forgets the converted parameters of this thread.
 void clear_autocast_cache();
+
+/// Puts the converted parameters of this thread aside, from its making to its end or close().
+class FreshAutocastCache {
+ public:
+  FreshAutocastCache();
+  ~FreshAutocastCache() { close(); }
+  FreshAutocastCache(const FreshAutocastCache&) = delete;
+  FreshAutocastCache& operator=(const FreshAutocastCache&) = delete;
+  /// On the same thread: forgets what was converted since, and has what was before.
+  void close();
+
+ private:
+  std::shared_ptr<void> before_;
+};
 
 /// `tensor` in `dtype`, recorded in grad mode; the same tensor if it is that already.
 Tensor converted(const Tensor& tensor, DType dtype);

@@ -109,6 +109,9 @@ void add_autograd(nb::module_& module) {
   });
   module.def("clear_autocast_cache", clear_autocast_cache,
              "Forgets the parameters that autocast has converted on this thread.");
+  nb::class_<FreshAutocastCache>(module, "_FreshAutocastCache")
+      .def(nb::init<>())
+      .def("close", &FreshAutocastCache::close);
   module.def("is_anomaly_enabled", anomaly_enabled);
   module.def("is_anomaly_check_nan_enabled", anomaly_checks_nan);
   module.def("_set_anomaly_enabled", set_anomaly_enabled, "enabled"_a, "check_nan"_a = true);

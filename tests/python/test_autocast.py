@@ -137,6 +137,34 @@ def test_a_parameter_is_converted_once_a_region() -> None:
         assert saved[0] != saved[1]
 
 
+def test_regions_in_each_other_have_their_own_conversions() -> None:
+    weight = torch.nn.Parameter(ones(3, 3))
+    with torch.autocast("cpu", dtype=BF16):
+        assert (ones(2, 3) @ weight).dtype == BF16
+        with torch.autocast("cpu", dtype=torch.float16):
+            assert (ones(2, 3) @ weight).dtype == torch.float16
+        assert (ones(2, 3) @ weight).dtype == BF16
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoints_run_again_as_they_ran(reentrant: bool) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(4, 4)
+    x = torch.randn(3, 4, requires_grad=True)
+
+    def gradients(run: Callable[..., Any]) -> list[torch.Tensor]:
+        with torch.autocast("cpu", dtype=BF16):
+            loss = run(lambda x: layer(x).tanh(), x).float().pow(2).sum()
+        loss.backward()  # outside of the region
+        found = [x.grad, layer.weight.grad, layer.bias.grad]
+        x.grad = layer.weight.grad = layer.bias.grad = None
+        return found
+
+    again = gradients(lambda f, x: torch.utils.checkpoint.checkpoint(f, x, use_reentrant=reentrant))
+    for a, b in zip(again, gradients(lambda f, x: f(x))):
+        assert torch.equal(a, b)
+
+
 def test_what_is_set_can_be_asked_for() -> None:
     assert not torch.is_autocast_enabled("cpu") and not torch.is_autocast_enabled()
     assert (

@@ -504,6 +504,33 @@ def test_compiled_modules_are_modules() -> None:
     assert bits(model(x)) == bits(net(x))
 
 
+def test_hooks_of_compiled_modules() -> None:
+    net = nn.Linear(5, 2)
+    model = torch.compile(net)
+    seen = []
+    net.register_forward_hook(lambda *_: seen.append("net"))
+    model.register_forward_pre_hook(lambda *_: seen.append("before"))
+    model.register_forward_hook(lambda module, args, result: result * 2)
+    x = torch.randn(3, 5)
+    assert bits(model(x)) == bits(2 * net(x))
+    assert seen == ["before", "net", "net"]
+    got: list[Any] = []
+    model.register_full_backward_hook(lambda module, grads, outer: got.append(outer))
+    model(x).sum().backward()
+    assert [g.shape for g in got[0]] == [(3, 2)]
+
+
+def test_copies_of_compiled_modules_are_compiled_alike() -> None:
+    x = torch.randn(3, 5)
+    for model in (torch.compile(Net(), replay=True), torch.compile(Net(), numerics="fast")):
+        model.eval()
+        for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert copied._orig_mod is not model._orig_mod
+            assert copied._wrap.keywords == model._wrap.keywords
+            for _ in range(2):
+                assert bits(copied(x)) == bits(model(x))
+
+
 def test_modules_compile_themselves() -> None:
     torch.manual_seed(0)
     net = Net()

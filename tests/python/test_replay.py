@@ -227,6 +227,39 @@ def test_modules_and_their_state() -> None:
         assert_equal(compiled(x), model(x))
 
 
+@pytest.mark.parametrize("around", [False, True])
+def test_mixed_precision(around: bool) -> None:
+    """A parameter that is used often is converted once a call: its gradients add up in bfloat16."""
+
+    def losses(replay: bool) -> list[float]:
+        flambeau.manual_seed(0)
+        layer = nn.Linear(3, 3)
+        optimizer = flambeau.optim.SGD(layer.parameters(), lr=0.1)
+        region = flambeau.autocast("cpu", dtype=flambeau.bfloat16)
+        nothing = flambeau.autocast("cpu", enabled=False) if not around else region
+
+        def step(x: Any) -> Any:
+            with region:
+                h = x
+                for _ in range(5):
+                    h = flambeau.tanh(layer(h))
+                loss = h.float().pow(2).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        run = flambeau.compile(step, replay=True) if replay else step
+        found = []
+        with nothing:
+            for _ in range(6):
+                found.append(run(flambeau.randn(4, 3)).item())
+                flambeau.nn.functional.linear(flambeau.randn(1, 3), layer.weight)
+        return found
+
+    assert losses(True) == losses(False)
+
+
 def test_functions_of_the_library_that_are_held() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

@@ -111,6 +111,16 @@ def _generator_at(state: Any) -> Iterator[None]:
         flambeau.set_rng_state(present)
 
 
+def _autocast_now() -> Any:
+    """A region with the precision that operations choose now."""
+    return flambeau.autocast(
+        "cpu",
+        dtype=flambeau.get_autocast_dtype("cpu"),
+        enabled=flambeau.is_autocast_enabled("cpu"),
+        cache_enabled=flambeau.is_autocast_cache_enabled(),
+    )
+
+
 # -- reentrant: a Function whose backward runs backward ------------------------------------------
 
 
@@ -120,6 +130,7 @@ class CheckpointFunction(flambeau.autograd.Function):
         check_backward_validity(args)
         ctx.run_function = run_function
         ctx.rng_state = flambeau.get_rng_state() if preserve_rng_state else None
+        ctx.autocast = _autocast_now()
         ctx.inputs = [None if isinstance(a, flambeau.Tensor) else a for a in args]
         ctx.places = [i for i, a in enumerate(args) if isinstance(a, flambeau.Tensor)]
         ctx.save_for_backward(*(args[i] for i in ctx.places))
@@ -138,7 +149,7 @@ class CheckpointFunction(flambeau.autograd.Function):
         for place, tensor in zip(ctx.places, ctx.saved_tensors):
             inputs[place] = tensor
         detached = detach_variable(tuple(inputs))
-        with _generator_at(ctx.rng_state), flambeau.enable_grad():
+        with _generator_at(ctx.rng_state), ctx.autocast, flambeau.enable_grad():
             outputs = ctx.run_function(*detached)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [
@@ -331,9 +342,10 @@ def _checkpoint_by_hooks(
         )
     first, second = context_fn()
     rng_state = flambeau.get_rng_state() if preserve_rng_state else None
+    autocast = _autocast_now()
 
     def recompute(*again: Any) -> None:
-        with _generator_at(rng_state), second:
+        with _generator_at(rng_state), autocast, second:
             function(*again, **kwargs)
 
     if not flambeau.is_grad_enabled():

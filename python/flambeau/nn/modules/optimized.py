@@ -10,7 +10,8 @@ from .module import Module
 
 
 class OptimizedModule(Module):
-    """A Module whose calls are recorded; everything else is that of `_orig_mod`."""
+    """A Module whose calls are recorded, and around which hooks of its own may run; everything else
+    is that of `_orig_mod`."""
 
     _orig_mod: Module
 
@@ -18,17 +19,15 @@ class OptimizedModule(Module):
         super().__init__()
         self._orig_mod = mod
         self.training = mod.training
-        self.__dict__["_compiled_call_impl"] = wrap(mod.__call__)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self(*args, **kwargs)
+        self.__dict__["_wrap"] = wrap
+        self.__dict__["forward"] = wrap(mod.__call__)
 
     def train(self, mode: bool = True) -> OptimizedModule:
         super().train(mode)
         return self
 
     def __reduce__(self) -> Any:
-        return OptimizedModule, (self._orig_mod,)
+        return OptimizedModule, (self._orig_mod, self._wrap)
 
     def __getattr__(self, name: str) -> Any:
         if name == "_orig_mod":
@@ -36,10 +35,8 @@ class OptimizedModule(Module):
         return getattr(self._orig_mod, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if (
-            name in ("_orig_mod", "training", "_compiled_call_impl")
-            or "_orig_mod" not in self._modules
-        ):
+        # What a Module keeps of its own (hooks, training), while it is built and later.
+        if "_orig_mod" not in self._modules or name == "_orig_mod" or name in self.__dict__:
             super().__setattr__(name, value)
         else:
             setattr(self._orig_mod, name, value)
