@@ -22,16 +22,22 @@ def _explain(options: argparse.Namespace) -> int:
     from ._explain import explain_script
     from ._script import _flambeau_torch as _flambeau_torch  # The script may import torch.
 
-    explanation = explain_script([options.script, *options.arguments])
+    explanation, ended = explain_script([options.script, *options.arguments])
     if not explanation.programs:
         print("no compiled program ran: does the script call flambeau.compile?")
+    else:
+        if options.html:
+            explanation.save(options.html)
+        print(explanation)
+        if options.html:
+            print(f"wrote {options.html}")
+    if isinstance(ended, Exception):
+        sys.stdout.flush()
+        sys.excepthook(type(ended), ended, ended.__traceback__)
         return 1
-    if options.html:
-        explanation.save(options.html)
-    print(explanation)
-    if options.html:
-        print(f"wrote {options.html}")
-    return 0
+    if ended is not None:  # sys.exit() or Ctrl-C
+        raise ended
+    return 0 if explanation.programs else 1
 
 
 def _enable(options: argparse.Namespace) -> int:
@@ -52,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "that it imports see Flambeau as torch.",
     )
     parser.add_argument("--version", action="version", version=f"flambeau {_C.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="command", prog="flambeau", required=True
+    )
     explain = commands.add_parser(
         "explain",
         help="run a script and show the programs that flambeau.compile made of it",

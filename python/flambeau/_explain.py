@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import runpy
 import sys
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,17 +149,29 @@ def explain(function: Callable[..., Any]) -> Callable[..., Explanation]:
     return explained
 
 
-def explain_script(arguments: list[str]) -> Explanation:
-    """Runs a script and tells of all compiled programs that it ran."""
+def explain_script(arguments: list[str]) -> tuple[Explanation, BaseException | None]:
+    """Runs a script and tells of all compiled programs that it ran, also where it ended by an
+    exception, as by sys.exit() and Ctrl-C: the second result."""
+    ended: BaseException | None = None
     saved = sys.argv
     sys.argv = arguments
     sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
     _C._compile_begin_reports()
     try:
         runpy.run_path(arguments[0], run_name="__main__")
-        _C._compile_flush()
+        _C._compile_flush("the script's end")
+    except BaseException as error:
+        ended = error.with_traceback(_from_file(error.__traceback__, arguments[0]))
     finally:
         programs = _C._compile_end_reports()
         sys.argv = saved
         sys.path.pop(0)
-    return Explanation(programs)
+    return Explanation(programs), ended
+
+
+def _from_file(traceback: types.TracebackType | None, file: str) -> types.TracebackType | None:
+    """What of a traceback begins in the file; all if nothing does, as where it has no syntax."""
+    part = traceback
+    while part is not None and part.tb_frame.f_code.co_filename != file:
+        part = part.tb_next
+    return part or traceback

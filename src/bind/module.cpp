@@ -99,7 +99,9 @@ void add_compile(nb::module_& module) {
          .one_by_one = one_by_one});
   });
   module.def("_compile_leave", [] { compiler::Recorder::of_thread().leave(); });
-  module.def("_compile_flush", compiler::flush);
+  module.def(
+      "_compile_flush", [](std::string_view why) { compiler::Recorder::of_thread().flush(why); },
+      "why"_a = "flush");
   module.def("_compile_wait", [] { run_without_lock([] { wait_for_compiler(); }); });
   module.def("_compile_forget", compiler::forget_programs);
   module.def("_compile_begin_reports", compiler::begin_reports);

@@ -88,9 +88,11 @@ ObjectState::ObjectState(PyObject* holders) {
 
 bool ObjectState::differs(const Holder& holder, std::string* text) {
   const auto say = [&](PyObject* now, PyObject* then, const std::string& name) {
-    if (text != nullptr)
-      *text = concat(holder.where, name, " is ", now == nullptr ? "gone" : short_text(now),
-                     ", was ", then == nullptr ? "not there" : short_text(then));
+    if (text == nullptr) return true;
+    const std::string seen = now == nullptr ? "gone" : short_text(now);
+    const std::string wanted = then == nullptr ? "not there" : short_text(then);
+    *text = concat(holder.where, name, " is ", seen, ", was ",
+                   seen == wanted ? "another one" : wanted.c_str());
     return true;
   };
   const auto say_size = [&](Py_ssize_t now) {

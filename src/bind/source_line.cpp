@@ -31,7 +31,8 @@ const std::string& package_folder() {
   return folder;
 }
 
-/// True for code of the package itself: a line of it tells the user little.
+/// True for code of the package itself and of what starts Python: a line of it tells the user
+/// little.
 bool is_ours(PyCodeObject* code) {
   struct Known {
     PyCodeObject* code;
@@ -44,8 +45,9 @@ bool is_ours(PyCodeObject* code) {
   if (slot.code == code && slot.file == file) return slot.ours;
   const char* const text = PyUnicode_AsUTF8(file);
   if (text == nullptr) PyErr_Clear();
-  const bool ours = text != nullptr && !package_folder().empty() &&
-                    std::string_view(text).starts_with(package_folder());
+  const std::string_view path = text == nullptr ? "" : text;
+  const bool ours = path.starts_with("<frozen ") ||
+                    (!package_folder().empty() && path.starts_with(package_folder()));
   slot = {code, file, ours};
   return ours;
 }
@@ -142,16 +144,14 @@ void for_frames(const Visit& visit) {
 
 void LineOfCall::note() {
   if (Dropped::global().any) Dropped::global().release();
-  // The innermost code that is the user's; else the innermost one.
+  // The innermost code that is the user's.
   PyCodeObject* found = nullptr;
   int instruction = 0;
   for_frames([&](PyCodeObject* code, int at) {
-    const bool ours = is_ours(code);
-    if (!ours || found == nullptr) {
-      found = code;
-      instruction = at;
-    }
-    return ours;
+    if (is_ours(code)) return true;
+    found = code;
+    instruction = at;
+    return false;
   });
   if (found == nullptr) return;
   noted_ = true;

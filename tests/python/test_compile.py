@@ -610,6 +610,27 @@ def test_explain_a_script(tmp_path: Path) -> None:
     missing = subprocess.run([*command, "no.py"], capture_output=True, text=True, check=False)
     assert missing.returncode == 2
     assert "there is no file 'no.py'" in missing.stderr
+    script.write_text(
+        "import sys\nimport flambeau as torch\n"
+        "y = torch.compile(lambda x: x + 1)(torch.ones(3))\n"
+        "if sys.argv[1] == 'pending': z = y * 2\n"
+        "else: print(y.sum().item())\n"
+        "if sys.argv[1] == 'exit': sys.exit(3)\n"
+        "if sys.argv[1] == 'raise': raise RuntimeError('of the script')\n"
+    )
+    for how, status in (("exit", 3), ("raise", 1), ("pending", 0)):
+        ended = subprocess.run(
+            [*command, str(script), how], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == status
+        assert "program 0: " in ended.stdout
+        if how == "raise":
+            assert f'Traceback (most recent call last):\n  File "{script}"' in ended.stderr
+            assert ended.stderr.endswith("\nRuntimeError: of the script\n")
+        else:
+            assert ended.stderr == ""
+        if how == "pending":
+            assert "ended by the script's end\n" in ended.stdout
     script.write_text("pass")
     nothing = subprocess.run([*command, str(script)], capture_output=True, text=True, check=False)
     assert nothing.returncode == 1
