@@ -237,6 +237,15 @@ def training(maker: ProgramMaker) -> str:
     return "\n".join(lines)
 
 
+def mixed_precision(maker: ProgramMaker) -> str:
+    dtype = maker.rng.choice(("bfloat16", "bfloat16", "float16"))
+    caches = maker.rng.random() < 0.8
+    text = maker.rng.choice((training, training, attention, rows, pointwise))(maker)
+    maker.tag("other", "autocast")
+    region = f'with torch.autocast("cpu", dtype=torch.{dtype}, cache_enabled={caches}):\n'
+    return region + indented(text)
+
+
 def view(maker: ProgramMaker) -> str:
     name, form = maker.rng.choice(VIEWS)
     if (
@@ -359,6 +368,7 @@ KINDS: list[tuple[Kind, int]] = [
     (rows, 8),
     (attention, 2),
     (training, 2),
+    (mixed_precision, 2),
     (view, 14),
     (in_place, 12),
     (read, 4),
@@ -372,6 +382,7 @@ GENERAL: list[tuple[Kind, int]] = [
     (rows, 14),
     (attention, 3),
     (training, 3),
+    (mixed_precision, 3),
     (view, 14),
     (in_place, 12),
     (read, 3),
