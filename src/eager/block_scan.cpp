@@ -62,6 +62,10 @@ class ScanRun {
         cost);
   }
 
+  bool is_one_run() const {
+    return boxes_ * pieces_ == 1 && extents_.blocks == 1 && !scan_.triangular;
+  }
+
   /// Asks for the kernels of boxes, pieces and blocks of each size: the first and the last ones.
   bool has_kernels() {
     asks_ = true;
@@ -206,6 +210,11 @@ class ScanRun {
 void run_block_scan(const BlockScan& scan, bool by_rows, const Executable& body,
                     std::span<const Tensor> operands, std::span<const Tensor> results) {
   ScanRun(scan, by_rows, body, operands, results).run();
+}
+
+bool is_one_run(const BlockScan& scan, bool by_rows, const Executable& body,
+                std::span<const Tensor> operands, std::span<const Tensor> results) {
+  return ScanRun(scan, by_rows, body, operands, results).is_one_run();
 }
 
 bool has_kernels_of_scan(const BlockScan& scan, bool by_rows, const Executable& body,

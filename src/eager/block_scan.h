@@ -14,6 +14,11 @@ namespace flambeau {
 void run_block_scan(const ir::BlockScan& scan, bool by_rows, const Executable& body,
                     std::span<const Tensor> operands, std::span<const Tensor> results);
 
+/// True if such a run is one of `body`, on all of the operands and with integers 0 and 0, that
+/// writes all of the results.
+bool is_one_run(const ir::BlockScan& scan, bool by_rows, const Executable& body,
+                std::span<const Tensor> operands, std::span<const Tensor> results);
+
 /// Asks for the kernels of such a run (eager/ask_kernels.h); false if one is missing.
 bool has_kernels_of_scan(const ir::BlockScan& scan, bool by_rows, const Executable& body,
                          std::span<const Tensor> operands, std::span<const Tensor> results);

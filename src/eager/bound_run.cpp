@@ -23,6 +23,40 @@ KeptBytes::KeptBytes(size_t bytes) {
 }
 KeptBytes::~KeptBytes() { kept_bytes -= bytes_; }
 
+void BoundRun::append(BoundRun inner, std::span<const int> given, size_t first_made) {
+  const size_t made_before = made.size();
+  const size_t launches_before = launches.size();
+  const size_t contractions_before = contractions.size();
+  const auto move = [&](int& place) {
+    if (place < 0) return;
+    const auto inside = static_cast<size_t>(place);
+    place = inside < given.size()
+                ? given[inside]
+                : static_cast<int>(first_made + made_before + inside - given.size());
+  };
+  for (Made& m : inner.made) {
+    move(m.window_of);
+    made.push_back(std::move(m));
+  }
+  for (BoundLaunch& launch : inner.launches) {
+    for (BoundLaunch::Pointer& pointer : launch.pointers) move(pointer.buffer);
+    launches.push_back(std::move(launch));
+  }
+  for (BoundContraction& contraction : inner.contractions) {
+    for (BoundContraction::Place* p : {&contraction.a, &contraction.b, &contraction.out})
+      move(p->buffer);
+    for (BoundContraction::Place& operand : contraction.operands) move(operand.buffer);
+    contractions.push_back(std::move(contraction));
+  }
+  for (Step step : inner.steps) {
+    step.index += step.kind == Step::Kind::Launch     ? launches_before
+                  : step.kind == Step::Kind::Contract ? contractions_before
+                                                      : made_before;
+    steps.push_back(step);
+  }
+  of_tables.add(std::move(inner.of_tables));
+}
+
 void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> numbers,
                    std::span<Tensor> given) const {
   const size_t given_end = parameters.size() + given.size();

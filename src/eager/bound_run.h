@@ -23,6 +23,7 @@ class KeptBytes {
     std::swap(bytes_, other.bytes_);
     return *this;
   }
+  void add(KeptBytes&& other) { bytes_ += std::exchange(other.bytes_, 0); }
   KeptBytes(const KeptBytes&) = delete;
   KeptBytes& operator=(const KeptBytes&) = delete;
   ~KeptBytes();
@@ -63,6 +64,10 @@ class BoundRun {
   KeptBytes of_tables;  ///< of `made`
   /// False: the geometry needs the general way.
   bool possible = true;
+
+  /// Appends the steps of a run that happens inside of this one: the places here of its parameters
+  /// and results are `given`, and that of made[0] is `first_made`.
+  void append(BoundRun inner, std::span<const int> given, size_t first_made);
 
   /// As flambeau::run. Every result that is given is written by kernels alone.
   void run(std::span<const Tensor> parameters, std::span<const Scalar> numbers,

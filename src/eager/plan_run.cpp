@@ -375,7 +375,6 @@ class Run {
   }
 
   void scan(const ScanStep& step, const Executable& body) {
-    not_bound();
     SmallVector<Tensor, 8> operands;
     SmallVector<Tensor, 4> results;
     for (const int v : step.operands) operands.push_back(ensure(v));
@@ -387,12 +386,28 @@ class Run {
       for (const Tensor& operand : operands) static_cast<void>(operand.readable_data_ptr());
       for (const Tensor& result : results) static_cast<void>(result.data_ptr());
       try {
+        if (record_ != nullptr && is_one_run(step.form, step.by_rows, body, read, written))
+          return run_inside(step, body, read, {results.data(), results.size()});
+        not_bound();
         return run_block_scan(step.form, step.by_rows, body, read, written);
       } catch (const KernelMissing&) {
         begin_to_ask();
       }
     }
     if (!has_kernels_of_scan(step.form, step.by_rows, body, read, written)) throw KernelMissing();
+  }
+
+  /// A scan that is one run of its body, whose steps are noted as if they were the program's.
+  void run_inside(const ScanStep& step, const Executable& body, std::span<const Tensor> operands,
+                  std::span<Tensor> results) {
+    constexpr std::array<int64_t, 2> kFirst{};
+    BoundRun inside;
+    flambeau::run_steps({body, operands, {}, kFirst, results}, &inside);
+    if (!inside.possible) return not_bound();
+    SmallVector<int, 12> given;
+    for (const int v : step.operands) given.push_back(places_[static_cast<size_t>(v)]);
+    for (const int v : step.results) given.push_back(places_[static_cast<size_t>(v)]);
+    record_->append(std::move(inside), {given.data(), given.size()}, made_places_);
   }
 
   void call_host(const HostProgram& host) {

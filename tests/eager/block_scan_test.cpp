@@ -8,6 +8,7 @@
 #include <cstring>
 #include <random>
 
+#include "eager/bound_run.h"
 #include "ir/interpreter.h"
 #include "lower/plan.h"
 #include "prim/block_scan.h"
@@ -105,6 +106,33 @@ TEST_P(BlockScans, AreTheInterpretersToTheBit) {
       EXPECT_EQ(array_of(got[i]).data, wanted[i].data) << "result " << i << ", threads " << count;
   }
   set_num_threads(threads);
+}
+
+TEST(BlockScan, WhatIsOneRunOfItsBodyIsBoundWithWhatIsAroundIt) {
+  const Program scan = attention({.block = 16}, true);
+  Builder builder(scan);
+  const auto old = [&](size_t i) { return builder.expr(scan.results[i]); };
+  const std::vector<Expr> results{prim::exp(prim::exp(old(0))), old(1), old(2), old(3)};
+  const Program program = builder.finish(results);
+  const std::shared_ptr<const Executable> executable = make_executable(program);
+  std::shared_ptr<const BoundRun> bound;
+  for (uint32_t turn = 0; turn < 3; ++turn) {
+    const Tensor parameters[] = {random_tensor({2, 9, 3}, 2 * turn),
+                                 random_tensor({2, 5, 3}, 2 * turn + 1)};
+    const ArrayValue arrays[] = {array_of(parameters[0]), array_of(parameters[1])};
+    const std::vector<ArrayValue> wanted = ir::interpret(program, arrays, {}, {});
+    Results got(4);
+    run_into(bound, *executable, parameters, {}, {}, {got.data(), got.size()});
+    ASSERT_TRUE(bound->possible);
+    for (size_t i = 0; i < got.size(); ++i)
+      EXPECT_EQ(array_of(got[i]).data, wanted[i].data) << "result " << i << ", turn " << turn;
+  }
+  // Two blocks are not.
+  const Tensor more[] = {random_tensor({2, 9, 3}, 1), random_tensor({2, 17, 3}, 2)};
+  Results got(4);
+  bound = nullptr;
+  run_into(bound, *executable, more, {}, {}, {got.data(), got.size()});
+  EXPECT_FALSE(bound->possible);
 }
 
 TEST(BlockScan, RowsAreTakenInPiecesWhereTheyStayApart) {
