@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "eager/executable_hash.h"
 #include "eager/host_program.h"
+#include "eager/run_shape.h"
 #include "ir/complex.h"
 #include "prim/build.h"
 #include "prim/relax.h"
@@ -101,10 +102,7 @@ bool writes_apart(const Recording& recording, const Region& region) {
 bool fills_blocks(const Entry& entry) {
   const auto& places = entry.shape->results;
   return std::all_of(places.begin(), places.end(), [&](const RunShape::Place& place) {
-    return place.kind != RunShape::Place::Kind::Block ||
-           (place.offset == 0 &&
-            place.info.strides ==
-                entry.shape->blocks[static_cast<size_t>(place.source)].info.strides);
+    return place.kind != RunShape::Place::Kind::Block || is_whole(*entry.shape, place);
   });
 }
 

@@ -77,7 +77,7 @@ inline constexpr size_t kMaxParameters = 24;
 /// True if the region writes each storage through one window: its kernels write in any order.
 bool writes_apart(const Recording& recording, const Region& region);
 
-/// True if no result of the run is a window of what the run makes: those need its blocks.
+/// True if each result that the run makes is all that it is a window of: others need its blocks.
 bool fills_blocks(const Entry& entry);
 /// The run of one entry.
 Region region_of(const Recording& recording, int32_t entry);

@@ -45,6 +45,7 @@ class Run {
   Run(const PlanRun& given, BoundRun* record)
       : executable_(given.executable),
         numbers_(given.numbers),
+        integers_(given.integers),
         results_(given.results),
         record_(record),
         made_places_(given.parameters.size() + given.results.size()) {
@@ -206,6 +207,7 @@ class Run {
       if (!results_[i].defined()) continue;
       const int holder = reshaped_from(plan.results[i]);
       if (holder < 0) {
+        if (place_window(parameters, i)) continue;
         if (results_[i].is_contiguous() && is_safe_output(plan, parameters, i, results_[i]))
           copied_results_.push_back(i);
         continue;
@@ -222,6 +224,24 @@ class Run {
       }
       places_[v] = static_cast<int>(parameters.size() + i);
     }
+  }
+
+  /// Has what result `i` is a window of in that result's memory, if that is all that the window is
+  /// of, as where axes were exchanged.
+  bool place_window(std::span<const Tensor> parameters, size_t i) {
+    const Tensor& result = results_[i];
+    const RunShape shape = find_shape(executable_.plan, parameters, integers_);
+    const RunShape::Place& place = shape.results[i];
+    if (!is_whole(shape, place) || result.sizes() != place.info.sizes ||
+        result.strides() != place.info.strides ||
+        !is_safe_output(executable_.plan, parameters, i, result))
+      return false;
+    const RunShape::Block& block = shape.blocks[static_cast<size_t>(place.source)];
+    Tensor& value = values_[static_cast<size_t>(block.value)];
+    if (value.defined()) return false;
+    value = result.alias(block.info.sizes, block.info.strides, result->offset);
+    places_[static_cast<size_t>(block.value)] = static_cast<int>(parameters.size() + i);
+    return true;
   }
 
   /// The value of which `v` is the same elements in row-major order under another shape: itself, or
@@ -466,6 +486,7 @@ class Run {
 
   const Executable& executable_;
   std::span<const Scalar> numbers_;
+  std::span<const int64_t> integers_;
   std::span<Tensor> results_;
   SmallVector<const int64_t*, 6> sizes_;
   ir::DimBindings bindings_;

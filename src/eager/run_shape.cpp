@@ -106,6 +106,12 @@ Ints strides_of_window(const AliasStep& step, const Ints& sizes, const Ints& str
   return result;
 }
 
+bool is_whole(const RunShape& shape, const RunShape::Place& place) {
+  return place.kind == RunShape::Place::Kind::Block && place.offset == 0 &&
+         place.info.numel() == shape.blocks[static_cast<size_t>(place.source)].info.numel() &&
+         ops::is_dense(place.info);
+}
+
 RunShape find_shape(const lower::Plan& plan, std::span<const Tensor> parameters,
                     std::span<const int64_t> integers) {
   return ShapeFinder(plan, parameters, integers).find();

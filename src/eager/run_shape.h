@@ -15,4 +15,7 @@ Ints strides_of_window(const lower::AliasStep& step, const Ints& sizes, const In
 RunShape find_shape(const lower::Plan& plan, std::span<const Tensor> parameters,
                     std::span<const int64_t> integers);
 
+/// True if a result is all of a block, its axes in any order.
+bool is_whole(const RunShape& shape, const RunShape::Place& place);
+
 }  // namespace flambeau
