@@ -9,6 +9,7 @@
 #include <cmath>
 #include <random>
 
+#include "eager/bound_run.h"
 #include "ir/core_function.h"
 #include "ir/interpreter.h"
 #include "lower/plan.h"
@@ -568,6 +569,39 @@ TEST(Executable, CopiesOfReshapesAreRepeatedOnOtherMemory) {
     const Results results = run(*executable, {&in, 1}, {}, {}, {&given, 1});
     EXPECT_TRUE(results[0].is_same(given));
     EXPECT_EQ(given.data<float>()[1], in.data<float>()[2] * 2);
+  }
+}
+
+TEST(Executable, AResultWithItsAxesExchangedIsWrittenToItsPlace) {
+  using namespace prim;  // NOLINT(google-build-using-namespace): the language of programs
+  Builder builder;
+  const Dim batch = Dim::size(0, 0);
+  const Expr x = builder.parameter(DType::Float32, {batch, Dim::size(0, 1), Dim::size(0, 2)});
+  const Expr y = builder.parameter(DType::Float32, {batch, Dim::size(0, 2), Dim::size(1, 2)});
+  const Expr product = contract(x, y);
+  struct Case {
+    Expr result;
+    Ints sizes, strides;
+    size_t copies;
+  };
+  // What is not all of the product, or has other strides, is copied.
+  for (const Case& c : {Case{transpose(product, 0, 1), {5, 2, 7}, {7, 35, 1}, 0},
+                        Case{transpose(product, 0, 1), {5, 2, 7}, {14, 7, 1}, 1},
+                        Case{slice(product, 1, 1, 2), {2, 2, 7}, {14, 7, 1}, 1}}) {
+    const Program program = builder.finish({&c.result, 1});
+    const auto executable = make_executable(program);
+    std::shared_ptr<const BoundRun> bound;
+    for (const uint32_t seed : {1U, 2U, 3U}) {
+      const Tensor in[] = {random_tensor({2, 5, 3}, DType::Float32, seed),
+                           random_tensor({2, 3, 7}, DType::Float32, seed + 10)};
+      const ArrayValue arrays[] = {array_of(in[0]), array_of(in[1])};
+      const std::vector<ArrayValue> wanted = ir::interpret(program, arrays, {}, {});
+      Tensor given = Tensor::empty_strided(c.sizes, c.strides, DType::Float32);
+      run_into(bound, *executable, in, {}, {}, {&given, 1});
+      EXPECT_EQ(array_of(given).data, wanted[0].data) << seed;
+      EXPECT_TRUE(bound->possible);
+      EXPECT_EQ(bound->launches.size(), c.copies);
+    }
   }
 }
 
