@@ -35,6 +35,8 @@ struct Capture {
   /// What later calls may find elsewhere.
   std::vector<Tensor> sources;
   std::vector<Draw> draws{};
+  /// Of the default generator, before the call.
+  std::vector<std::byte> generator_state{};
   std::vector<ValueCheck> checks{};
   /// Not empty: why the recording is not all of the call.
   std::string broken{};

@@ -37,6 +37,22 @@ int32_t source_of(const TensorList& sources, const Storage* storage) {
   return -1;
 }
 
+constexpr const char* kSetsGenerator = "it sets the state of the generator of random numbers";
+
+/// The keys between the default generator's state before the call and that now; nullopt if it is
+/// not there by drawing alone. A state that is set and taken back, as checkpoints do it, is none.
+std::optional<std::vector<int64_t>> keys_drawn(const Capture& capture) {
+  const std::vector<std::byte> now = default_generator().get_state();
+  Generator generator;
+  generator.set_state(capture.generator_state);
+  std::vector<int64_t> keys;
+  while (generator.get_state() != now) {
+    if (keys.size() == capture.draws.size()) return std::nullopt;
+    keys.push_back(static_cast<int64_t>(next_philox_key(generator)));
+  }
+  return keys;
+}
+
 /// A tensor without memory that nobody reads.
 Tensor unread(const TensorInfo& info) {
   const MemoryDeferral at_first_use(true);
@@ -245,7 +261,8 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
   raise(failure, recording_);
 }
 
-CapturedCall::CapturedCall(TensorList sources) : capture_{.sources = std::move(sources)} {
+CapturedCall::CapturedCall(TensorList sources)
+    : capture_{.sources = std::move(sources), .generator_state = default_generator().get_state()} {
   Recorder::of_thread().begin_capture(capture_);
 }
 
@@ -314,7 +331,7 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       kept->bytes_.push_back(storage->bytes());
       if (place.source >= 0) {
         place.kind = Replay::Place::Kind::Source;
-      } else if (storage->is_deferred()) {
+      } else if (storage->is_deferred() || storage->bytes() == 0) {  // what is empty has no memory
         place.kind = Replay::Place::Kind::Made;
       } else {
         place.kind = Replay::Place::Kind::Constant;
@@ -362,13 +379,21 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
           place.offset = input.tensor->offset - sources[static_cast<size_t>(place.source)]->offset;
       }
     }
-    for (size_t n = 0; n < recording.numbers.size(); ++n)
-      if (const auto draw = draw_of(capture_, recording.numbers[n]))
-        kept->drawn_.push_back({n, *draw});
+    const std::optional<std::vector<int64_t>> keys = keys_drawn(capture_);
+    for (size_t n = 0; n < recording.numbers.size(); ++n) {
+      if (!draw_of(capture_, recording.numbers[n]) || !keys) continue;
+      const auto key = std::find_if(keys->begin(), keys->end(),
+                                    [&](int64_t k) { return Scalar(k) == recording.numbers[n]; });
+      if (key != keys->end())
+        kept->drawn_.push_back({n, static_cast<size_t>(key - keys->begin())});
+      else if (why.empty())
+        why = kSetsGenerator;
+    }
     for (const Draw& draw : capture_.draws)
       if (draw.generator != &default_generator() && why.empty())
         why = "it draws from a generator other than the default one";
-    kept->draws_ = capture_.draws.size();
+    if (!keys && why.empty()) why = kSetsGenerator;
+    kept->draws_ = keys ? keys->size() : 0;
     kept->touched_.assign(recording.slots.size(), false);
     if (recording.empty()) {
       for (const Ref<Storage>& storage : recording.storages) storage->set_pending(nullptr, 0);

@@ -258,6 +258,73 @@ def test_mixed_precision(around: bool) -> None:
     assert losses(True) == losses(False)
 
 
+def test_empty_tensors_that_it_makes() -> None:
+    def f(x: Any) -> Any:
+        nothing = flambeau.empty(0, requires_grad=True)
+        return x.sum() + nothing.sum(), x[:0] * 2, nothing.detach()
+
+    replayed = counted(f)
+    for _ in range(3):
+        x = flambeau.randn(3, 2)
+        for got, wanted in zip(replayed(x), f(x)):
+            assert_equal(got, wanted)
+    assert Runs.count == 1
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+def test_checkpoints(preserve: bool) -> None:
+    layer, last = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def f(x: Any) -> Any:
+        layer.zero_grad()
+        hidden = flambeau.utils.checkpoint.checkpoint(
+            lambda x: F.dropout(layer(x), 0.5 * preserve).tanh(),
+            x,
+            use_reentrant=False,
+            preserve_rng_state=preserve,
+        )
+        loss = F.dropout(last(hidden), 0.5).sum()
+        loss.backward()
+        return loss.detach(), layer.weight.grad + 0
+
+    def results(g: Any) -> list[Any]:
+        flambeau.manual_seed(3)
+        found = [value for i in range(5) for value in g(flambeau.ones(3, 4) * i)]
+        return [*found, flambeau.get_rng_state()]
+
+    replayed = counted(f)
+    for got, wanted in zip(results(replayed), results(f)):
+        assert_equal(got, wanted)
+    assert Runs.count == 2  # before there are gradients, and then
+
+
+def test_a_generator_that_is_set_is_refused() -> None:
+    def same_twice(x: Any) -> Any:
+        state = flambeau.get_rng_state()
+        first = F.dropout(x, 0.5)
+        flambeau.set_rng_state(state)
+        return first, F.dropout(x, 0.5)
+
+    def seeded(x: Any) -> Any:
+        flambeau.manual_seed(0)
+        return F.dropout(x, 0.5)
+
+    def forked(x: Any) -> Any:
+        with flambeau.random.fork_rng():
+            return F.dropout(x, 0.5)
+
+    x = flambeau.ones(100)
+    f = flambeau.compile(same_twice, replay=True)
+    for _ in range(4):  # in the end it is where one draw leads
+        assert_equal(*f(x))
+    for function in (seeded, forked):
+        f = flambeau.compile(function, replay=True)
+        for _ in range(2):
+            f(x)
+        with pytest.raises(RuntimeError, match="it sets the state of the generator"):
+            f(x)
+
+
 def test_functions_of_the_library_that_are_held() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
