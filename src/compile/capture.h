@@ -1,7 +1,6 @@
 #pragma once
 // What a thread's recorder keeps of a call that is to be replayed (compile/replay.h), and refuses.
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,7 +43,7 @@ struct Capture {
   const PreparedCall* checking = nullptr;
 };
 
-/// Which of the call's draws gave `number`, if one did.
-std::optional<size_t> draw_of(const Capture& capture, const Scalar& number);
+/// True if one of the call's draws gave `number`.
+bool is_drawn(const Capture& capture, const Scalar& number);
 
 }  // namespace flambeau::compiler

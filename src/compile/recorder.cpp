@@ -463,7 +463,7 @@ bool Recorder::depends_on_call(int32_t slot) const {
     if (!slice.entries[i]) continue;
     const Range range = recording_.entries[i].numbers;
     for (int32_t n = range.begin; n < range.end; ++n)
-      if (draw_of(*capture_, recording_.numbers[static_cast<size_t>(n)])) return true;
+      if (is_drawn(*capture_, recording_.numbers[static_cast<size_t>(n)])) return true;
   }
   return false;
 }

@@ -37,8 +37,6 @@ int32_t source_of(const TensorList& sources, const Storage* storage) {
   return -1;
 }
 
-constexpr const char* kSetsGenerator = "it sets the state of the generator of random numbers";
-
 /// The keys between the default generator's state before the call and that now; nullopt if it is
 /// not there by drawing alone. A state that is set and taken back, as checkpoints do it, is none.
 std::optional<std::vector<int64_t>> keys_drawn(const Capture& capture) {
@@ -61,10 +59,9 @@ Tensor unread(const TensorInfo& info) {
 
 }  // namespace
 
-std::optional<size_t> draw_of(const Capture& capture, const Scalar& number) {
-  for (size_t i = 0; i < capture.draws.size(); ++i)
-    if (Scalar(capture.draws[i].key) == number) return i;
-  return std::nullopt;
+bool is_drawn(const Capture& capture, const Scalar& number) {
+  return std::any_of(capture.draws.begin(), capture.draws.end(),
+                     [&](const Draw& draw) { return Scalar(draw.key) == number; });
 }
 
 bool Replay::fits(std::span<const Tensor> sources) const {
@@ -380,19 +377,18 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       }
     }
     const std::optional<std::vector<int64_t>> keys = keys_drawn(capture_);
-    for (size_t n = 0; n < recording.numbers.size(); ++n) {
-      if (!draw_of(capture_, recording.numbers[n]) || !keys) continue;
+    bool draws_alone = keys.has_value();
+    for (size_t n = 0; draws_alone && n < recording.numbers.size(); ++n) {
+      if (!is_drawn(capture_, recording.numbers[n])) continue;
       const auto key = std::find_if(keys->begin(), keys->end(),
                                     [&](int64_t k) { return Scalar(k) == recording.numbers[n]; });
-      if (key != keys->end())
-        kept->drawn_.push_back({n, static_cast<size_t>(key - keys->begin())});
-      else if (why.empty())
-        why = kSetsGenerator;
+      draws_alone = key != keys->end();
+      kept->drawn_.push_back({n, static_cast<size_t>(key - keys->begin())});
     }
     for (const Draw& draw : capture_.draws)
       if (draw.generator != &default_generator() && why.empty())
         why = "it draws from a generator other than the default one";
-    if (!keys && why.empty()) why = kSetsGenerator;
+    if (!draws_alone && why.empty()) why = "it sets the state of the generator of random numbers";
     kept->draws_ = keys ? keys->size() : 0;
     kept->touched_.assign(recording.slots.size(), false);
     if (recording.empty()) {
