@@ -10,7 +10,7 @@
 
 namespace flambeau {
 
-/// Not thread safe; meant to be thread_local.
+/// Not thread safe; each thread has its own (base/per_thread.h).
 template <class Value, size_t kEntries>
 class RecentCache {
  public:
@@ -32,7 +32,7 @@ class RecentCache {
   }
 
  private:
-  std::vector<Slot> slots_;  // made at the first use, as memory of threads is scarce
+  std::vector<Slot> slots_;  // made at the first use
 };
 
 }  // namespace flambeau

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/per_thread.h"
 #include "compile/report.h"
 #include "eager/copy.h"
 #include "eager/run_at_once.h"
@@ -112,8 +113,8 @@ Recorder& Recorder::of_thread() {
     on_fork({.finish = [] { Recorder::of_thread().flush_or_keep(); }});
     return true;
   }();
-  static thread_local RecorderOfThread mine;
-  return *mine.recorder;
+  static constinit thread_local PerThread<RecorderOfThread> mine;
+  return *mine->recorder;
 }
 
 void Recorder::install(bool on) {

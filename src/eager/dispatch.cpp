@@ -5,6 +5,7 @@
 #include "base/bounded_cache.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/per_thread.h"
 #include "base/recent_cache.h"
 #include "eager/call_key.h"
 #include "eager/copy.h"
@@ -413,13 +414,13 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
     return prepared;
   }
   constexpr size_t kRecentCalls = 1024;
-  static thread_local RecentCache<CallPlan, kRecentCalls> recent;
+  static constinit thread_local PerThread<RecentCache<CallPlan, kRecentCalls>> recent;
   const CallKey key = call_key(op, arguments, form);
-  prepared.plan = recent.find({key.data(), key.size()}).value;
+  prepared.plan = recent->find({key.data(), key.size()}).value;
   if (prepared.plan == nullptr) {
     // Found anew: the rules of the op may have used the table.
     prepared.plan = make_plan(prepared, arguments);
-    recent.find({key.data(), key.size()}).value = prepared.plan;
+    recent->find({key.data(), key.size()}).value = prepared.plan;
   } else {
     check_writable(prepared);
     // The key says where the input lies in its storage, and not how large that is.

@@ -1,6 +1,7 @@
 #include "eager/executable.h"
 
 #include "base/bounded_cache.h"
+#include "base/per_thread.h"
 #include "base/recent_cache.h"
 #include "base/settings.h"
 #include "eager/ask_kernels.h"
@@ -150,17 +151,17 @@ void run_plan(std::shared_ptr<const BoundRun>& bound, const Executable& executab
   const BoundRun::Overlaps overlaps = overlaps_of(executable.plan, parameters, results);
   if (bound == nullptr || bound->overlaps != overlaps) {
     constexpr size_t kRecentRuns = 512;
-    static thread_local RecentCache<BoundRun, kRecentRuns> recent;
+    static constinit thread_local PerThread<RecentCache<BoundRun, kRecentRuns>> recent;
     auto key = run_key(executable, parameters, integers, results);
     key.append(overlaps.begin(), overlaps.end());
-    bound = recent.find({key.data(), key.size()}).value;
+    bound = recent->find({key.data(), key.size()}).value;
     if (bound == nullptr) {
       const auto record = std::make_shared<BoundRun>();
       record->owner = executable.shared_from_this();
       run_steps({executable, parameters, numbers, integers, results}, record.get());
       record->overlaps = overlaps;
       // Found anew: runs of the body of a scan use the table, too.
-      recent.find({key.data(), key.size()}).value = bound = record;
+      recent->find({key.data(), key.size()}).value = bound = record;
       return;
     }
   }
@@ -213,9 +214,9 @@ std::shared_ptr<const RunShape> shape_of_run(const Executable& executable,
                                              std::span<const Tensor> parameters,
                                              std::span<const int64_t> integers) {
   constexpr size_t kRecentShapes = 2048;
-  static thread_local RecentCache<RunShape, kRecentShapes> recent;
+  static constinit thread_local PerThread<RecentCache<RunShape, kRecentShapes>> recent;
   const auto key = run_key(executable, parameters, integers, {});
-  auto& slot = recent.find({key.data(), key.size()});
+  auto& slot = recent->find({key.data(), key.size()});
   if (slot.value != nullptr) return slot.value;
   RunShape shape;
   if (executable.is_complex) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/per_thread.h"
 #include "base/prefetch.h"
 #include "base/recent_cache.h"
 #include "eager/bound_run.h"
@@ -91,15 +92,15 @@ class ItemsCall {
   std::shared_ptr<const ItemsPlan> find_plan() const {
     const CallKey key = call_key(op_, arguments_, CallForm::Function);
     constexpr size_t kRecentLists = 64;
-    static thread_local RecentCache<ItemsPlan, kRecentLists> recent;
-    if (const auto& known = recent.find({key.data(), key.size()}).value) return known;
+    static constinit thread_local PerThread<RecentCache<ItemsPlan, kRecentLists>> recent;
+    if (const auto& known = recent->find({key.data(), key.size()}).value) return known;
     const auto plan = std::make_shared<ItemsPlan>();
     const size_t count = ops::item_count(op_, arguments_);
     for (size_t i = 0; i < count; ++i) {
       const ops::Arguments item = ops::item_arguments(op_, arguments_, i);
       plan->items.push_back(prepare(op_, {item.data(), item.size()}).plan);
     }
-    return recent.find({key.data(), key.size()}).value = plan;
+    return recent->find({key.data(), key.size()}).value = plan;
   }
 
   /// Calls fn(tensor, written) for each tensor of an item, in the order of the op's parameters.

@@ -13,6 +13,7 @@
 namespace flambeau {
 namespace {
 
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -138,6 +139,19 @@ TEST(Recorder, AnotherThreadWaitsForWhatItReads) {
   std::vector<float> seen;
   std::thread([&] { seen = values(add(y, 1)); }).join();
   EXPECT_THAT(seen, ElementsAre(3, 5));
+}
+
+TEST(Recorder, AThreadThatEndsRunsWhatItRecorded) {
+  auto twice = compile([](const Tensor& t) { return add(mul(t, 2), 1); });
+  const Tensor x = numbers({1, 2});
+  const Tensor columns = ones({2, 3});
+  Tensor y;
+  std::thread([&] {
+    // The recorder is the first thing that the thread uses: what else it has goes before it.
+    EXPECT_THAT(values(twice(x)), ElementsAre(3, 5));
+    y = twice(columns);
+  }).join();
+  EXPECT_THAT(values(y), Each(3));
 }
 
 TEST(Recorder, WhatFailsIsSaidAndWhatDependsOnItNeverRead) {
