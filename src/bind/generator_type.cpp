@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "bind/casters.h"
+#include "compile/recorder.h"
 #include "tensor/generator.h"
 
 namespace nb = nanobind;
@@ -16,6 +17,7 @@ Tensor state_of(const Generator& generator) {
   const std::vector<std::byte> state = generator.get_state();
   Tensor result = Tensor::empty({static_cast<int64_t>(state.size())}, DType::UInt8);
   std::memcpy(result.data_ptr(), state.data(), state.size());
+  compiler::Recorder::of_thread().note_state(result);
   return result;
 }
 

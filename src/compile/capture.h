@@ -37,6 +37,8 @@ struct Capture {
   /// Of the default generator, before the call.
   std::vector<std::byte> generator_state{};
   std::vector<ValueCheck> checks{};
+  /// States of generators that the call took, which would be others in a replayed one.
+  std::vector<Tensor> states{};
   /// Not empty: why the recording is not all of the call.
   std::string broken{};
   /// The call whose arguments are being checked, or null.

@@ -36,6 +36,10 @@ class Recorder final : public RunSink, public PendingWork {
   /// It ends. `take` gets the recording, and runs it.
   void end_capture(FunctionRef<void(Recording&)> take);
   bool is_capturing() const { return capture_ != nullptr; }
+  /// `state` of a generator is about to be given to the program.
+  void note_state(const Tensor& state) {
+    if (capture_ != nullptr) capture_->states.push_back(state);
+  }
   /// Calls look(recording), which nobody changes meanwhile.
   void look_at_recording(FunctionRef<void(const Recording&)> look);
 

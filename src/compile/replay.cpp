@@ -1,7 +1,9 @@
 #include "compile/replay.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
+#include <set>
 
 #include "autograd/node.h"
 #include "base/error.h"
@@ -49,6 +51,13 @@ std::optional<std::vector<int64_t>> keys_drawn(const Capture& capture) {
     keys.push_back(static_cast<int64_t>(next_philox_key(generator)));
   }
   return keys;
+}
+
+/// Of memory that is as it should be, though runs are to come.
+Ref<Storage> copy_of(const Storage& storage) {
+  auto copy = make_ref<Storage>(storage.bytes());
+  std::memcpy(copy->data(), storage.memory(), storage.bytes());
+  return copy;
 }
 
 /// A tensor without memory that nobody reads.
@@ -229,21 +238,23 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
     Fresh fresh;
     {
       const MemoryDeferral at_first_use(true);
-      for (const int32_t slot : fresh_)
-        fresh.push_back(make_ref<Storage>(bytes_[static_cast<size_t>(slot)]));
+      for (const Made& made : fresh_)
+        fresh.push_back(made.contents ? copy_of(*made.contents) : make_ref<Storage>(made.bytes));
     }
     results.reserve(results_.size());
     for (const Result& result : results_) {
-      if (result.slot >= 0)
-        results.emplace_back(make_ref<TensorImpl>(
-            storage_of(places_[static_cast<size_t>(result.slot)], sources, fresh), result.info,
-            result.offset));
+      if (result.fresh >= 0)
+        results.emplace_back(make_ref<TensorImpl>(fresh[static_cast<size_t>(result.fresh)],
+                                                  result.info, result.offset));
+      else if (result.is_source)
+        results.push_back(sources[static_cast<size_t>(result.source)]);
       else if (result.source >= 0)
         results.push_back(sources[static_cast<size_t>(result.source)].window(
             result.info, sources[static_cast<size_t>(result.source)]->offset + result.offset));
       else
         results.push_back(result.constant);
       if (result.requires_grad) add_history(results.back());
+      if (result.is_variable) results.back()->requires_grad = true;
     }
     if (recording_.empty()) return;
     if (const auto flat = schedule();
@@ -277,14 +288,20 @@ CapturedCall::~CapturedCall() {
 
 Tensor CapturedCall::add_result(const Tensor& tensor) {
   Replay::Result result{.info = tensor.info(), .offset = tensor->offset};
-  result.requires_grad = requires_grad(tensor) && !is_leaf(tensor);
-  const Tensor kept = tensor.window(tensor.info(), tensor->offset);
-  result.source = source_of(capture_.sources, tensor->storage.get());
+  const auto same = std::find_if(capture_.sources.begin(), capture_.sources.end(),
+                                 [&](const Tensor& source) { return source.is_same(tensor); });
+  result.is_source = same != capture_.sources.end();
+  result.requires_grad = !result.is_source && requires_grad(tensor) && !is_leaf(tensor);
+  result.is_variable = !result.is_source && requires_grad(tensor) && is_leaf(tensor);
+  const Tensor kept = result.is_source ? tensor : tensor.window(tensor.info(), tensor->offset);
+  result.source = result.is_source ? static_cast<int32_t>(same - capture_.sources.begin())
+                                   : source_of(capture_.sources, tensor->storage.get());
   if (result.source >= 0)
     result.offset -= capture_.sources[static_cast<size_t>(result.source)]->offset;
   else if (tensor->storage->pending() != &Recorder::of_thread())
     result.constant = kept;
   if (result.requires_grad) add_history(kept);
+  if (result.is_variable) kept->requires_grad = true;
   results_.push_back(std::move(result));
   kept_.push_back(kept);
   return kept;
@@ -292,6 +309,9 @@ Tensor CapturedCall::add_result(const Tensor& tensor) {
 
 std::vector<std::string> CapturedCall::held_by_others() {
   std::vector<std::string> texts;
+  for (const Tensor& state : capture_.states)
+    if (state->storage->owners() > 1 || state->storage->pending() == &Recorder::of_thread())
+      texts.emplace_back("the state of a generator of random numbers");
   std::map<const Storage*, uint64_t> own;
   for (const Tensor& tensor : kept_) ++own[tensor->storage.get()];
   Recorder::of_thread().look_at_recording([&](const Recording& recording) {
@@ -314,6 +334,81 @@ std::vector<std::string> CapturedCall::held_by_others() {
   return texts;
 }
 
+/// True of memory that the call made: nobody but it and what is kept of it hold it.
+bool CapturedCall::is_own(const Storage& storage, const Replay& kept) const {
+  std::set<const TensorImpl*> tensors;
+  const auto look = [&](const Tensor& tensor) {
+    if (tensor.defined() && tensor->storage.get() == &storage) tensors.insert(tensor.impl());
+  };
+  for (const Tensor& tensor : kept_) look(tensor);
+  for (const Replay::Check& check : kept.checks_)
+    for (const Replay::CheckInput& input : check.inputs) look(input.constant);
+  const auto places =
+      std::count_if(kept.places_.begin(), kept.places_.end(),
+                    [&](const Replay::Place& place) { return place.constant.get() == &storage; });
+  return storage.owners() == tensors.size() + static_cast<uint64_t>(places);
+}
+
+/// The number of what each run makes in place of `constant`: the caller may write to what it was
+/// given, and the call to what it made. -1 if others hold it, too: it stays the same one.
+int32_t CapturedCall::fresh_for(const Ref<Storage>& constant, Replay& kept, std::string& why) {
+  const auto [it, is_new] = own_.try_emplace(constant.get(), -1);
+  if (!is_new || !is_own(*constant, kept)) return it->second;
+  if (constant->is_exported() && why.empty())
+    why = "it returns or writes memory of another library, which may be other memory in each call";
+  it->second = static_cast<int32_t>(kept.fresh_.size());
+  kept.fresh_.push_back({constant->bytes(), copy_of(*constant)});
+  return it->second;
+}
+
+/// What the call found neither among its sources nor computed, and writes.
+void CapturedCall::place_constants(const Recording& recording, Replay& kept, std::string& why) {
+  for (size_t slot = 0; slot < recording.slots.size(); ++slot) {
+    Replay::Place& place = kept.places_[slot];
+    if (place.kind != Replay::Place::Kind::Constant || !recording.slots[slot].written) continue;
+    place.fresh = fresh_for(place.constant, kept, why);
+    if (place.fresh < 0 && why.empty())
+      why =
+          "it writes to a tensor that is neither reachable from its arguments and what it uses, "
+          "nor made by it";
+  }
+}
+
+void CapturedCall::place_results(Replay& kept, std::string& why) {
+  for (size_t i = 0; i < results_.size(); ++i) {
+    Replay::Result& result = results_[i];
+    if (result.source >= 0) continue;
+    const Ref<Storage>& storage = kept_[i]->storage;
+    if (result.constant.defined()) {
+      result.fresh = fresh_for(storage, kept, why);
+      continue;
+    }
+    Replay::Place& place = kept.places_[static_cast<size_t>(storage->pending_slot())];
+    if (place.kind == Replay::Place::Kind::Constant) {
+      result.constant = kept_[i];
+      if (place.fresh < 0) place.fresh = fresh_for(storage, kept, why);
+    } else if (place.fresh < 0) {
+      place.fresh = static_cast<int32_t>(kept.fresh_.size());
+      kept.fresh_.push_back({storage->bytes()});
+    }
+    result.fresh = place.fresh;
+  }
+  for (Replay::Result& result : results_)
+    if (result.fresh >= 0) result.constant = {};
+  for (Replay::Place& place : kept.places_)
+    if (place.kind == Replay::Place::Kind::Constant && place.fresh >= 0)
+      place = {.kind = Replay::Place::Kind::Made, .fresh = place.fresh};
+  for (Replay::Check& check : kept.checks_)
+    for (Replay::CheckInput& input : check.inputs) {
+      Tensor& tensor = input.constant;
+      if (!tensor.defined()) continue;
+      const auto it = own_.find(tensor->storage.get());
+      if (it == own_.end() || it->second < 0) continue;
+      tensor = Tensor(make_ref<TensorImpl>(kept.fresh_[static_cast<size_t>(it->second)].contents,
+                                           tensor.info(), tensor->offset));
+    }
+}
+
 TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::string& why) {
   auto kept = std::make_shared<Replay>();
   why = capture_.broken;
@@ -333,14 +428,7 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       } else {
         place.kind = Replay::Place::Kind::Constant;
         place.constant = storage;
-        if (recording.slots[slot].written && why.empty())
-          why =
-              "it writes to a tensor that is neither reachable from its arguments and what it "
-              "uses, nor computed by it";
       }
-      if (place.kind == Replay::Place::Kind::Made) continue;
-      kept->outside_.push_back(slot);
-      kept->seen_apart_.push_back(storage.get());
     }
     std::map<int32_t, std::vector<int32_t>> by_slot;
     for (size_t i = 0; i < sources.size(); ++i) {
@@ -353,15 +441,6 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
     }
     for (auto& [slot, group] : by_slot)
       if (group.size() > 1) kept->shared_.push_back(std::move(group));
-    for (size_t i = 0; i < results_.size(); ++i) {
-      Replay::Result& result = results_[i];
-      if (result.source >= 0 || result.constant.defined()) continue;
-      result.slot = kept_[i]->storage->pending_slot();
-      Replay::Place& place = kept->places_[static_cast<size_t>(result.slot)];
-      if (place.kind != Replay::Place::Kind::Made || place.fresh >= 0) continue;
-      place.fresh = static_cast<int32_t>(kept->fresh_.size());
-      kept->fresh_.push_back(result.slot);
-    }
     for (ValueCheck& check : capture_.checks) {
       Replay::Check& again =
           kept->checks_.emplace_back(Replay::Check{check.op, std::move(check.arguments), {}});
@@ -376,6 +455,11 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
           place.offset = input.tensor->offset - sources[static_cast<size_t>(place.source)]->offset;
       }
     }
+    place_constants(recording, *kept, why);
+    place_results(*kept, why);
+    for (size_t slot = 0; slot < kept->places_.size(); ++slot)
+      if (kept->places_[slot].kind != Replay::Place::Kind::Made) kept->outside_.push_back(slot);
+    kept->seen_apart_.resize(kept->outside_.size());
     const std::optional<std::vector<int64_t>> keys = keys_drawn(capture_);
     bool draws_alone = keys.has_value();
     for (size_t n = 0; draws_alone && n < recording.numbers.size(); ++n) {

@@ -3,6 +3,7 @@
 // compile(replay=True) keeps for each signature.
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 
@@ -20,10 +21,12 @@ class Replay {
   struct Result {
     TensorInfo info;
     int64_t offset = 0;
-    int32_t slot = -1;    ///< where it is written; -1: not by the recording
-    Tensor constant{};    ///< with neither slot nor source: the tensor
-    int32_t source = -1;  ///< it is on this source's storage, `offset` from its first element
-    bool requires_grad = false;
+    int32_t fresh = -1;      ///< it is on what each run makes: its number among these
+    int32_t source = -1;     ///< it is on this source's storage, `offset` from its first element
+    bool is_source = false;  ///< it is the source itself
+    Tensor constant{};       ///< with neither: the tensor
+    bool requires_grad = false;  ///< and has a history
+    bool is_variable = false;    ///< requires grad, without one
   };
 
   /// True if the recording can run on these sources: they share memory as those of the call did.
@@ -37,8 +40,13 @@ class Replay {
   struct Place {
     enum class Kind : uint8_t { Source, Constant, Made } kind;
     int32_t source = -1;  ///< the first one on it
-    int32_t fresh = -1;   ///< of one that is made, if a result is on it: its number among these
+    int32_t fresh = -1;   ///< of one that each run makes beforehand: its number among these
     Ref<Storage> constant{};
+  };
+  /// A storage that each run makes.
+  struct Made {
+    size_t bytes;
+    Ref<Storage> contents{};  ///< what it is a copy of, or null
   };
   /// A tensor among the arguments of a call whose values are checked; neither of a source nor a
   /// constant if it is not looked at.
@@ -84,9 +92,9 @@ class Replay {
   std::vector<Check> checks_;
   std::vector<DrawnNumber> drawn_;
   size_t draws_ = 0;
-  std::vector<int32_t> fresh_;  // slots of storages that each run makes for its results
-  std::vector<size_t> bytes_;   // per slot
-  std::vector<bool> touched_;   // per slot: the bound program needs its memory
+  std::vector<Made> fresh_;    // for results, and for constants that the call made
+  std::vector<size_t> bytes_;  // per slot
+  std::vector<bool> touched_;  // per slot: the bound program needs its memory
 
   mutable std::mutex mutex_;
   mutable ReadyProgram ready_;
@@ -113,9 +121,15 @@ class CapturedCall {
   TensorList finish(std::shared_ptr<const Replay>& replay, std::string& why);
 
  private:
+  bool is_own(const Storage& storage, const Replay& kept) const;
+  int32_t fresh_for(const Ref<Storage>& constant, Replay& kept, std::string& why);
+  void place_constants(const Recording& recording, Replay& kept, std::string& why);
+  void place_results(Replay& kept, std::string& why);
+
   Capture capture_;
   std::vector<Replay::Result> results_;
-  TensorList kept_;  // the results
+  std::map<const Storage*, int32_t> own_;  // constants that the call made: what stands for them
+  TensorList kept_;                        // the results
   bool ended_ = false;
 };
 

@@ -325,6 +325,79 @@ def test_a_generator_that_is_set_is_refused() -> None:
             f(x)
 
 
+def test_a_state_of_a_generator_is_refused() -> None:
+    for function in (
+        lambda x: flambeau.get_rng_state(),
+        lambda x: x + flambeau.get_rng_state()[:2],
+        lambda x: flambeau.default_generator.get_state()[0],
+    ):
+        f = flambeau.compile(function, replay=True)
+        for _ in range(2):
+            f(flambeau.ones(2))
+        with pytest.raises(RuntimeError, match="the state of a generator of random numbers"):
+            f(flambeau.ones(2))
+
+
+def test_what_is_made_and_given_is_new_in_each_call() -> None:
+    def constants(x: Any) -> Any:
+        made = flambeau.tensor([1.0, 2.0])
+        index = flambeau.tensor([1, 0])
+        return x * made, made, made[1:], x[index], index
+
+    f = counted(constants)
+    x = flambeau.arange(2.0)
+    for _ in range(3):
+        results = f(x)
+        for got, wanted in zip(results, constants(x)):
+            assert_equal(got, wanted)
+        results[2].fill_(7.0)
+        assert results[1].tolist() == [1.0, 7.0]  # one memory, as in eager
+        results[4].zero_()
+    assert Runs.count == 1
+
+    def total(x: Any) -> Any:
+        sum, count = flambeau.tensor(0.0), flambeau.tensor([0, 5])
+        for row in x:
+            sum += row.sum()
+            count[0] += 1
+        return sum, x * count[0]
+
+    f = counted(total)
+    for _ in range(3):
+        x = flambeau.randn(4, 3)
+        for got, wanted in zip(f(x), total(x)):
+            assert_equal(got, wanted)
+    assert Runs.count == 1
+
+    f = flambeau.compile(lambda x: flambeau.from_numpy(numpy.ones(2)), replay=True)
+    for _ in range(2):
+        assert f(x).add_(1).tolist() == [2.0, 2.0]
+    with pytest.raises(RuntimeError, match="memory of another library"):
+        f(x)
+
+
+def test_a_tensor_that_is_given_back_is_the_same() -> None:
+    weight = nn.Parameter(flambeau.ones(2))
+    f = counted(lambda x: (x, weight, x[:1], weight.detach()))
+    x = flambeau.zeros(2, requires_grad=True)
+    for _ in range(3):
+        same, parameter, part, detached = f(x)
+        assert same is x and parameter is weight
+        assert part.data_ptr() == x.data_ptr() and part.requires_grad
+        assert detached.data_ptr() == weight.data_ptr() and not detached.requires_grad
+    assert Runs.count == 1
+
+
+def test_variables_that_a_call_makes_require_grad() -> None:
+    f = counted(lambda x: (flambeau.tensor([1.0], requires_grad=True), (x * 2).requires_grad_()))
+    for _ in range(3):
+        for variable in f(flambeau.ones(2)):
+            assert variable.requires_grad and variable.is_leaf
+            variable.sum().backward()
+            assert variable.grad is not None
+    assert Runs.count == 1
+
+
 def test_functions_of_the_library_that_are_held() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
