@@ -42,7 +42,9 @@ bool is_same_window(const Tensor& a, const Tensor& b) {
 /// One run: the memory of each planned value. Notes what it does in `record`, if given.
 class Run {
  public:
-  Run(const PlanRun& given, BoundRun* record)
+  /// `blocks`, if given, are the memory of those of `shape`; undefined ones have none.
+  Run(const PlanRun& given, BoundRun* record, const RunShape* shape = nullptr,
+      std::span<const Tensor> blocks = {})
       : executable_(given.executable),
         numbers_(given.numbers),
         integers_(given.integers),
@@ -60,16 +62,11 @@ class Run {
         values_[v] = parameters[static_cast<size_t>(p)];
         places_[v] = p;
       }
+    // Before results: what a block was made for reads its memory, whatever else is a window of it.
+    for (size_t i = 0; i < blocks.size(); ++i)
+      values_[static_cast<size_t>(shape->blocks[i].value)] = blocks[i];
     place_results(parameters);
     if (record_ != nullptr && executable_.tables.any()) reserve_tables();
-  }
-
-  /// Gives the memory of values.
-  void place(const RunShape& shape, std::span<const Tensor> blocks) {
-    for (size_t i = 0; i < blocks.size(); ++i) {
-      Tensor& value = values_[static_cast<size_t>(shape.blocks[i].value)];
-      if (!value.defined()) value = blocks[i];
-    }
   }
 
   /// Where a kernel is missing, asks for those of the steps behind it before it says so.
@@ -507,9 +504,7 @@ void run_steps(const PlanRun& given, BoundRun* record) { Run(given, record).run(
 
 void run_steps_in_blocks(const PlanRun& given, const RunShape& shape,
                          std::span<const Tensor> blocks) {
-  Run run(given, nullptr);
-  run.place(shape, blocks);
-  run.run();
+  Run(given, nullptr, &shape, blocks).run();
 }
 
 bool ask_for_steps(const PlanRun& given) { return Run(given, nullptr).ask(); }

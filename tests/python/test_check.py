@@ -139,3 +139,14 @@ def test_the_interpreter_gives_the_bits() -> None:
         lambda: seen.append(torch.add(torch.ones(1), 1)) or program()
     )()
     assert repr(got) == repr(wanted)
+
+
+def test_two_results_of_one_block() -> None:
+    # A norm in training gives the mean to the caller and, as another window of it, to its backward.
+    norm = torch.nn.BatchNorm1d(16)
+
+    def step(x: Any) -> Any:
+        return norm(x.requires_grad_())
+
+    assert torch.compiler.bisect(step)(torch.randn(6, 16)) is None
+    assert torch.compiler.bisect(step)(torch.randn(6, 16)) is None
