@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -18,9 +19,14 @@ using HookHandle = std::function<void()>;
 /// hooks. Costs a pointer until the first is added.
 template <class Hook>
 class HookList {
+  struct Entry {
+    int64_t id;
+    Hook hook;
+    const void* origin;
+  };
   struct Entries {
     std::mutex mutex;
-    std::vector<std::pair<int64_t, Hook>> list;
+    std::vector<Entry> list;
     int64_t last = 0;
   };
 
@@ -30,35 +36,50 @@ class HookList {
   HookList& operator=(const HookList&) = delete;
   ~HookList() { delete entries_.load(std::memory_order_acquire); }
 
-  HookHandle add(Hook hook) {
+  /// `origin` is what a front end made the hook of.
+  HookHandle add(Hook hook, const void* origin = nullptr) {
     const std::shared_ptr<Entries> entries = made();
     const std::lock_guard lock(entries->mutex);
     const int64_t id = ++entries->last;
-    entries->list.emplace_back(id, std::move(hook));
+    entries->list.push_back({id, std::move(hook), origin});
     return [id, weak = std::weak_ptr(entries)] {
       const std::shared_ptr<Entries> held = weak.lock();
       if (held == nullptr) return;
       Hook removed;  // Dies after the lock: it may hold anything.
       const std::lock_guard guard(held->mutex);
       for (size_t i = 0; i < held->list.size(); ++i) {
-        if (held->list[i].first != id) continue;
-        removed = std::move(held->list[i].second);
+        if (held->list[i].id != id) continue;
+        removed = std::move(held->list[i].hook);
         held->list.erase(held->list.begin() + static_cast<std::ptrdiff_t>(i));
         return;
       }
     };
   }
 
+  bool is_unused() const { return entries_.load(std::memory_order_acquire) == nullptr; }
+  /// The hooks' numbers, no two of which are the same for one list.
+  std::vector<int64_t> ids() const {
+    return all([](const Entry& entry) { return entry.id; });
+  }
+  /// What the hooks were made of.
+  std::vector<const void*> origins() const {
+    return all([](const Entry& entry) { return entry.origin; });
+  }
   std::vector<Hook> snapshot() const {
-    std::vector<Hook> hooks;
-    const std::shared_ptr<Entries>* entries = entries_.load(std::memory_order_acquire);
-    if (entries == nullptr) return hooks;
-    const std::lock_guard lock((*entries)->mutex);
-    for (const auto& [id, hook] : (*entries)->list) hooks.push_back(hook);
-    return hooks;
+    return all([](const Entry& entry) { return entry.hook; });
   }
 
  private:
+  template <class Take>
+  auto all(const Take& take) const {
+    std::vector<std::decay_t<std::invoke_result_t<Take, const Entry&>>> taken;
+    const std::shared_ptr<Entries>* entries = entries_.load(std::memory_order_acquire);
+    if (entries == nullptr) return taken;
+    const std::lock_guard lock((*entries)->mutex);
+    for (const Entry& entry : (*entries)->list) taken.push_back(take(entry));
+    return taken;
+  }
+
   std::shared_ptr<Entries> made() {
     std::shared_ptr<Entries>* entries = entries_.load(std::memory_order_acquire);
     if (entries != nullptr) return *entries;

@@ -265,7 +265,7 @@ void set_grad(const Tensor& tensor, const Tensor& gradient) {
   std::swap(cell.value, previous);
 }
 
-HookHandle register_hook(const Tensor& tensor, GradHook hook) {
+HookHandle register_hook(const Tensor& tensor, GradHook hook, const void* origin) {
   check(requires_grad(tensor), [] {
     return std::string(
         "register_hook: cannot register a hook on a tensor that doesn't require "
@@ -273,11 +273,12 @@ HookHandle register_hook(const Tensor& tensor, GradHook hook) {
   });
   if (std::shared_ptr<Node> node = grad_fn(tensor))
     return node->tensor_hooks.add({find_meta(tensor)->output, std::move(hook)});
-  return autograd_meta(tensor).leaf_hooks.add(std::move(hook));
+  return autograd_meta(tensor).leaf_hooks.add(std::move(hook), origin);
 }
 
 HookHandle register_post_accumulate_hook(const Tensor& tensor,
-                                         std::function<void(const Tensor&)> hook) {
+                                         std::function<void(const Tensor&)> hook,
+                                         const void* origin) {
   check(requires_grad(tensor), [] {
     return std::string(
         "register_post_accumulate_grad_hook: cannot register a hook on a tensor that doesn't "
@@ -288,7 +289,37 @@ HookHandle register_post_accumulate_hook(const Tensor& tensor,
         "register_post_accumulate_grad_hook: post accumulate grad hooks cannot be "
         "registered on non-leaf tensors");
   });
-  return autograd_meta(tensor).after_accumulate.add(std::move(hook));
+  return autograd_meta(tensor).after_accumulate.add(std::move(hook), origin);
+}
+
+std::vector<const void*> origins_of_hooks(const Tensor& leaf) {
+  const AutogradMeta* const meta = find_meta(leaf);
+  if (meta == nullptr) return {};
+  std::vector<const void*> origins = meta->leaf_hooks.origins();
+  for (const void* origin : meta->after_accumulate.origins()) origins.push_back(origin);
+  return origins;
+}
+
+std::vector<int64_t> hooks_of_leaf(const Tensor& tensor) {
+  std::vector<int64_t> numbers;
+  const AutogradMeta* const meta = find_meta(tensor);
+  if (meta == nullptr) return numbers;
+  const auto add = [&](const auto& hooks, int64_t list) {
+    if (hooks.is_unused()) return;
+    for (const int64_t id : hooks.ids()) numbers.insert(numbers.end(), {list, id});
+  };
+  add(meta->leaf_hooks, 0);
+  add(meta->after_accumulate, 1);
+  std::shared_ptr<Node> node;
+  {
+    const std::lock_guard lock(meta->mutex);
+    if (!meta->accumulate.expired()) node = meta->accumulate.lock();
+  }
+  if (node != nullptr) {
+    add(node->pre_hooks, 2);
+    add(node->post_hooks, 3);
+  }
+  return numbers;
 }
 
 void retain_grad(const Tensor& tensor) {

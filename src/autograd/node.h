@@ -186,10 +186,15 @@ void clear_history(const Tensor& tensor);
 /// Why an in-place write of a view, or (`indirect`) of its base, cannot be followed.
 std::string view_refusal(const Tensor& view, bool indirect);
 
-/// Hooks of a tensor, by PyTorch's rules.
-HookHandle register_hook(const Tensor& tensor, GradHook hook);
+/// Hooks of a tensor, by PyTorch's rules; `origin` is what a front end made the hook of.
+HookHandle register_hook(const Tensor& tensor, GradHook hook, const void* origin = nullptr);
 HookHandle register_post_accumulate_hook(const Tensor& tensor,
-                                         std::function<void(const Tensor&)> hook);
+                                         std::function<void(const Tensor&)> hook,
+                                         const void* origin = nullptr);
+/// What a leaf's hooks of both kinds were made of.
+std::vector<const void*> origins_of_hooks(const Tensor& leaf);
+/// The numbers of a leaf's hooks of both kinds: others whenever its hooks are others.
+std::vector<int64_t> hooks_of_leaf(const Tensor& tensor);
 void retain_grad(const Tensor& tensor);
 bool retains_grad(const Tensor& tensor);
 

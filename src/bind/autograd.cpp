@@ -140,17 +140,31 @@ void add_autograd(nb::module_& module) {
     return meta != nullptr ? meta->output : 0;
   });
   module.def("_register_hook", [](const Tensor& tensor, nb::object function) {
-    return handle_of(register_hook(tensor, grad_hook(std::move(function))));
+    const void* const origin = function.ptr();
+    return handle_of(register_hook(tensor, grad_hook(std::move(function)), origin));
   });
   module.def("_register_post_accumulate_hook", [](const Tensor& tensor, nb::object function) {
+    const void* const origin = function.ptr();
     return handle_of(register_post_accumulate_hook(
-        tensor, [call = Callable(std::move(function))](const Tensor& variable) {
+        tensor,
+        [call = Callable(std::move(function))](const Tensor& variable) {
           const AcquireLock lock;
           check(call(variable).is_none(), [] {
             return std::string("Tensor post accumulate grad hooks should return None.");
           });
-        }));
+        },
+        origin));
   });
+  module.def(
+      "_hooks_of",
+      [](const Tensor& leaf) {
+        nb::list functions;
+        for (const void* origin : origins_of_hooks(leaf))
+          if (origin != nullptr)
+            functions.append(nb::borrow(static_cast<PyObject*>(const_cast<void*>(origin))));
+        return functions;
+      },
+      "The functions that were registered as hooks of a leaf.");
   module.def("_enter_dual_level", enter_dual_level);
   module.def("_exit_dual_level", exit_dual_level);
   module.def("_make_dual", make_dual, "The tensor with a tangent, or without if that is None.",

@@ -12,11 +12,14 @@ namespace flambeau::bind {
 /// True for the same object, and for equal numbers, texts and None of the same type.
 bool is_same_value(PyObject* a, PyObject* b);
 
-/// What dicts, lists, closures' cells and global names held. Needs Python's lock.
+/// What objects that may change held. Needs Python's lock.
 class ObjectState {
  public:
   /// Takes what they hold now. `holders` is a list of pairs (holder, where), of which a holder is a
-  /// dict, a list, a cell or a tuple (dict, key); `where` says what it is to the user.
+  /// dict, a list, a set, a deque, a mappingproxy (items), a class (members), a function (code and
+  /// defaults), a threading.local (attributes), a cell or a ContextVar (contents), a
+  /// functools.lru_cache (what it counts), something with a buffer (bytes), or a tuple (object,
+  /// name): of a dict an item, else an attribute. `where` says what it is to the user.
   explicit ObjectState(PyObject* holders);
 
   bool is_unchanged() const;
@@ -29,16 +32,24 @@ class ObjectState {
  private:
   struct Holder {
     Object object;
-    Object key;  ///< of a name in a dict: that
+    Object key;  ///< of one item or attribute: its name
     std::string where;
-    std::vector<Object> keys;  ///< of a dict
+    std::vector<Object> keys;  ///< of dicts and classes
     std::vector<Object> values;
-    mutable uint64_t version = 0;  ///< of a dict that was found unchanged; 0: not known
+    bool has_buffer = false;
+    std::string bytes;  ///< of what has a buffer
   };
   /// The first difference, or an empty text; texts are written only if `say`.
   static bool differs(const Holder& holder, std::string* text);
 
   std::vector<Holder> holders_;
+  std::vector<size_t> unversioned_;  // holders of which no number tells that they are unchanged
+  /// Of dicts, each once, when all holders were found unchanged; empty: they were not yet.
+  struct Version {
+    PyObject* dict;
+    uint64_t version;
+  };
+  mutable std::vector<Version> versions_;
 };
 
 }  // namespace flambeau::bind

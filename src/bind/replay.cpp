@@ -7,11 +7,16 @@
 #include <algorithm>
 
 #include "autograd/autocast.h"
+#include "autograd/forward.h"
 #include "autograd/grad_mode.h"
 #include "autograd/node.h"
+#include "autograd/saved_tensor.h"
+#include "autograd/vmap.h"
 #include "base/error.h"
 #include "bind/casters.h"
+#include "bind/constants.h"
 #include "bind/object_state.h"
+#include "bind/overrides.h"
 #include "compile/recorder.h"
 #include "compile/replay.h"
 #include "ops/registry.h"
@@ -22,21 +27,47 @@ using namespace nanobind::literals;
 namespace flambeau::bind {
 namespace {
 
-/// Tuples, lists and dicts of tensors and other values: arguments, or what a call returns.
+/// Tuples, lists, dicts and other nodes (utils._pytree) of tensors and other values: arguments, or
+/// what a call returns.
 struct Tree {
-  enum class Kind : uint8_t { Tuple, List, Dict, Tensor, Value } kind = Kind::Value;
-  Object value{};              ///< of Value
-  size_t tensor = 0;           ///< of Tensor: its number
-  std::vector<Object> keys{};  ///< of Dict
-  std::vector<Tree> children{};
+  enum class Kind : uint8_t { Tuple, List, Dict, Node, Tensor, Value } kind = Kind::Value;
+  Object value{};                ///< of Value; of Node: (class, context)
+  size_t tensor = 0;             ///< of Tensor: its number
+  PyTypeObject* type{};          ///< of Tensor: its class
+  Object unflatten{};            ///< of Node: makes one of (children, context)
+  std::vector<Object> keys{};    ///< of Dict
+  std::vector<Tree> children{};  ///< of Tensor: its attributes, if it has any
 };
+
+/// Numbers, texts and None: no tensors are in them.
+bool is_plain(PyObject* value) {
+  return value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) ||
+         PyFloat_CheckExact(value) || PyUnicode_CheckExact(value);
+}
+
+/// The attributes that a user gave a tensor, or null.
+PyObject* attributes_of(PyObject* tensor) {
+  PyObject* const dict = reinterpret_cast<TensorObject*>(tensor)->dict;
+  return dict == nullptr || PyDict_GET_SIZE(dict) == 0 ? nullptr : dict;
+}
+
+/// (children, (class, context), unflatten) of a node; null of a leaf.
+Object take_apart(PyObject* object) {
+  static PyObject* const function =
+      nb::object(nb::module_::import_("flambeau.utils._pytree").attr("take_apart")).release().ptr();
+  Object apart = checked(PyObject_CallOneArg(function, object));
+  return apart.get() == Py_None ? Object() : apart;
+}
 
 Tree tree_of(PyObject* object, TensorList& tensors) {
   Tree tree;
   if (is_tensor(object)) {
     tree.kind = Tree::Kind::Tensor;
     tree.tensor = tensors.size();
+    tree.type = Py_TYPE(object);
     tensors.push_back(tensor_of(object));
+    if (PyObject* const attributes = attributes_of(object))
+      tree.children.push_back(tree_of(attributes, tensors));
   } else if (PyTuple_CheckExact(object) || PyList_CheckExact(object)) {
     tree.kind = PyTuple_CheckExact(object) ? Tree::Kind::Tuple : Tree::Kind::List;
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
@@ -50,6 +81,13 @@ Tree tree_of(PyObject* object, TensorList& tensors) {
       tree.keys.push_back(Object::borrow(key));
       tree.children.push_back(tree_of(value, tensors));
     }
+  } else if (const Object apart = is_plain(object) ? Object() : take_apart(object)) {
+    tree.kind = Tree::Kind::Node;
+    PyObject* const children = PyTuple_GET_ITEM(apart.get(), 0);
+    tree.value = Object::borrow(PyTuple_GET_ITEM(apart.get(), 1));
+    tree.unflatten = Object::borrow(PyTuple_GET_ITEM(apart.get(), 2));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(children); ++i)
+      tree.children.push_back(tree_of(PyList_GET_ITEM(children, i), tensors));
   } else {
     tree.value = Object::borrow(object);
   }
@@ -58,23 +96,26 @@ Tree tree_of(PyObject* object, TensorList& tensors) {
 
 /// True if `object` is what `tree` describes, but for the tensors, which `tensors` gets.
 bool matches(const Tree& tree, PyObject* object, TensorList& tensors) {
+  const auto items_match = [&](PyObject* sequence) {
+    if (static_cast<size_t>(PySequence_Fast_GET_SIZE(sequence)) != tree.children.size())
+      return false;
+    PyObject** const items = PySequence_Fast_ITEMS(sequence);
+    for (size_t i = 0; i < tree.children.size(); ++i)
+      if (!matches(tree.children[i], items[i], tensors)) return false;
+    return true;
+  };
   switch (tree.kind) {
-    case Tree::Kind::Tensor:
-      if (!is_tensor(object)) return false;
+    case Tree::Kind::Tensor: {
+      if (Py_TYPE(object) != tree.type) return false;
       tensors[tree.tensor] = tensor_of(object);
-      return true;
-    case Tree::Kind::Tuple:
-    case Tree::Kind::List: {
-      if (tree.kind == Tree::Kind::Tuple ? !PyTuple_CheckExact(object) : !PyList_CheckExact(object))
-        return false;
-      const auto size = static_cast<size_t>(PySequence_Fast_GET_SIZE(object));
-      if (size != tree.children.size()) return false;
-      for (size_t i = 0; i < size; ++i)
-        if (!matches(tree.children[i], PySequence_Fast_GET_ITEM(object, static_cast<Py_ssize_t>(i)),
-                     tensors))
-          return false;
-      return true;
+      PyObject* const attributes = attributes_of(object);
+      if (tree.children.empty()) return attributes == nullptr;
+      return attributes != nullptr && matches(tree.children[0], attributes, tensors);
     }
+    case Tree::Kind::Tuple:
+      return PyTuple_CheckExact(object) && items_match(object);
+    case Tree::Kind::List:
+      return PyList_CheckExact(object) && items_match(object);
     case Tree::Kind::Dict: {
       if (!PyDict_CheckExact(object) ||
           static_cast<size_t>(PyDict_GET_SIZE(object)) != tree.children.size())
@@ -87,6 +128,16 @@ bool matches(const Tree& tree, PyObject* object, TensorList& tensors) {
           return false;
       return true;
     }
+    case Tree::Kind::Node: {
+      if (reinterpret_cast<PyObject*>(Py_TYPE(object)) != PyTuple_GET_ITEM(tree.value.get(), 0))
+        return false;
+      const Object apart = take_apart(object);
+      if (!apart) return false;
+      const int same =
+          PyObject_RichCompareBool(PyTuple_GET_ITEM(apart.get(), 1), tree.value.get(), Py_EQ);
+      checked(same);
+      return same == 1 && items_match(PyTuple_GET_ITEM(apart.get(), 0));
+    }
     case Tree::Kind::Value:
       return is_same_value(tree.value.get(), object);
   }
@@ -94,6 +145,13 @@ bool matches(const Tree& tree, PyObject* object, TensorList& tensors) {
 }
 
 Object object_of(const Tree& tree, const TensorList& tensors) {
+  const auto list = [&] {
+    Object result = checked(PyList_New(static_cast<Py_ssize_t>(tree.children.size())));
+    for (size_t i = 0; i < tree.children.size(); ++i)
+      PyList_SET_ITEM(result.get(), static_cast<Py_ssize_t>(i),
+                      object_of(tree.children[i], tensors).release());
+    return result;
+  };
   switch (tree.kind) {
     case Tree::Kind::Tensor:
       return checked(wrap(tensors[tree.tensor]));
@@ -104,13 +162,8 @@ Object object_of(const Tree& tree, const TensorList& tensors) {
                          object_of(tree.children[i], tensors).release());
       return result;
     }
-    case Tree::Kind::List: {
-      Object result = checked(PyList_New(static_cast<Py_ssize_t>(tree.children.size())));
-      for (size_t i = 0; i < tree.children.size(); ++i)
-        PyList_SET_ITEM(result.get(), static_cast<Py_ssize_t>(i),
-                        object_of(tree.children[i], tensors).release());
-      return result;
-    }
+    case Tree::Kind::List:
+      return list();
     case Tree::Kind::Dict: {
       Object result = checked(PyDict_New());
       for (size_t i = 0; i < tree.children.size(); ++i)
@@ -118,44 +171,76 @@ Object object_of(const Tree& tree, const TensorList& tensors) {
                                object_of(tree.children[i], tensors).get()));
       return result;
     }
+    case Tree::Kind::Node: {
+      const Object children = list();
+      return checked(PyObject_CallFunctionObjArgs(tree.unflatten.get(), children.get(),
+                                                  PyTuple_GET_ITEM(tree.value.get(), 1), nullptr));
+    }
     case Tree::Kind::Value:
       return tree.value;
   }
   return {};
 }
 
-/// Values that are the same whoever holds them: no results of the call hide in them.
-void check_results(const Tree& tree) {
-  for (const Tree& child : tree.children) check_results(child);
+/// Values that are the same whoever holds them: no results of the call hide in them. `sources` come
+/// back as they are; other tensors get new objects.
+void check_results(const Tree& tree, const TensorList& tensors, const TensorList& sources) {
+  const auto is_source = [&] {
+    return std::any_of(sources.begin(), sources.end(),
+                       [&](const Tensor& source) { return source.is_same(tensors[tree.tensor]); });
+  };
+  if (tree.kind == Tree::Kind::Tensor) {
+    if (is_source()) return;
+    check(tree.type == tensor_type && tree.children.empty(), [&] {
+      return concat("compile: replay=True: the function returns a ", tree.type->tp_name,
+                    tree.children.empty() ? "" : " with attributes",
+                    " that it made; expected a plain Tensor");
+    });
+  }
+  for (const Tree& child : tree.children) check_results(child, tensors, sources);
   if (tree.kind != Tree::Kind::Value) return;
   PyObject* const value = tree.value.get();
-  check(value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) ||
-            PyFloat_CheckExact(value) || PyUnicode_CheckExact(value),
-        [&] {
-          return concat("compile: replay=True: the function returns a ", type_name(value),
-                        "; expected tensors, numbers, texts and None, in tuples, lists and dicts");
-        });
+  check(is_plain(value), [&] {
+    return concat("compile: replay=True: the function returns a ", type_name(value),
+                  "; expected tensors, numbers, texts and None, in tuples, lists, dicts and what "
+                  "else utils._pytree takes apart");
+  });
 }
 
 int traverse(const Tree& tree, visitproc visit, void* arg) {
   Py_VISIT(tree.value.get());
+  Py_VISIT(tree.unflatten.get());
   for (const Object& key : tree.keys) Py_VISIT(key.get());
   for (const Tree& child : tree.children)
     if (const int status = traverse(child, visit, arg)) return status;
   return 0;
 }
 
+/// Whether something here sees each operation, or changes what it means: no call of this thread is
+/// recorded to be replayed, or replayed.
+bool is_watched() {
+  return compiler::Recorder::of_thread().is_capturing() || override_state.modes ||
+         !saved_tensor_hooks().empty() || vmap_depth > 0 || carries_tangents() || anomaly_enabled();
+}
+
 /// What is the same of a tensor in every call.
 struct TensorKind {
   explicit TensorKind(const Tensor& tensor)
-      : info(tensor.info()), requires_grad(flambeau::requires_grad(tensor)) {}
+      : info(tensor.info()),
+        requires_grad(flambeau::requires_grad(tensor)),
+        is_inference(tensor->is_inference),
+        hooks(hooks_of_leaf(tensor)) {}
   bool fits(const Tensor& tensor) const {
-    return info.dtype == tensor.dtype() && info.sizes == tensor.sizes() &&
+    return !tensor.is_meta() && info.dtype == tensor.dtype() && info.sizes == tensor.sizes() &&
            info.strides == tensor.strides() &&
-           requires_grad == (tensor->requires_grad || flambeau::requires_grad(tensor));
+           requires_grad == (tensor->requires_grad || flambeau::requires_grad(tensor)) &&
+           (!requires_grad || is_leaf(tensor)) && is_inference == tensor->is_inference &&
+           hooks == hooks_of_leaf(tensor);
   }
   TensorInfo info;
   bool requires_grad;
+  bool is_inference;
+  std::vector<int64_t> hooks;
 };
 
 /// What of the thread changes what calls do.
@@ -163,6 +248,7 @@ struct Modes {
   bool grad = grad_enabled();
   bool inference = inference_mode_enabled();
   DType dtype = ops::default_dtype();
+  std::string device = default_device();
   AutocastState autocast = autocast_state;
   friend bool operator==(const Modes&, const Modes&) = default;
 };
@@ -313,10 +399,9 @@ class PythonReplays {
  public:
   explicit PythonReplays(size_t most) : most_(most) {}
 
-  /// The results of the call that is like this one; NotImplemented if none is, or if this one is
-  /// part of a call that is being recorded.
+  /// The results of the call that is like this one; NotImplemented if none is, or is_watched().
   Object call(PyObject* arguments) {
-    if (compiler::Recorder::of_thread().is_capturing()) return Object::borrow(Py_NotImplemented);
+    if (is_watched()) return Object::borrow(Py_NotImplemented);
     for (size_t i = 0; i < replays_.size(); ++i) {
       const Object replay = replays_[i];  // others may change the list while it runs
       Object results = nb::inst_ptr<PythonReplay>(replay.get())->call(arguments);
@@ -353,14 +438,23 @@ class PythonReplays {
 class PythonCapture {
  public:
   PythonCapture(nb::handle arguments, nb::handle holders, const std::vector<Tensor>& used)
-      : around_(std::make_unique<Surroundings>(arguments.ptr(), holders.ptr(), used)),
-        captured_(std::make_unique<compiler::CapturedCall>(around_->sources())) {}
+      : around_(std::make_unique<Surroundings>(arguments.ptr(), holders.ptr(), used)) {}
+
+  /// The call begins. False, and it does not, if tensors without memory (meta) are among what it
+  /// uses: there is nothing to run.
+  bool begin() {
+    const TensorList& sources = around_->sources();
+    if (std::any_of(sources.begin(), sources.end(), [](const Tensor& t) { return t.is_meta(); }))
+      return false;
+    captured_ = std::make_unique<compiler::CapturedCall>(sources);
+    return true;
+  }
 
   /// Takes what the call returned out of the list `box`. What the call did beside tensors.
   std::vector<std::string> close(nb::handle box) {
     TensorList tensors;
     results_ = tree_of(PyList_GetItem(box.ptr(), 0), tensors);
-    check_results(results_);
+    check_results(results_, tensors, around_->sources());
     checked(PyList_SetSlice(box.ptr(), 0, 1, nullptr));
     std::vector<std::string> changes = around_->state().changes();
     const size_t before_tensors = changes.size();
@@ -385,6 +479,7 @@ class PythonCapture {
   }
 
   std::vector<std::string> held() { return captured_->held_by_others(); }
+  void check_refused() const { captured_->check_refused(); }
 
   /// What the call returns, what replays it or None, and why not.
   nb::tuple finish() {
@@ -456,11 +551,13 @@ void add_replay(nb::module_& module) {
   nb::class_<PythonCapture>(module, "_Capture")
       .def(nb::init<nb::handle, nb::handle, const std::vector<Tensor>&>(), "arguments"_a,
            "holders"_a, "used"_a)
+      .def("begin", &PythonCapture::begin)
       .def("close", &PythonCapture::close)
       .def("held", &PythonCapture::held)
+      .def("check_refused", &PythonCapture::check_refused)
       .def("finish", &PythonCapture::finish)
       .def("abort", &PythonCapture::abort);
-  module.def("_is_capturing", [] { return compiler::Recorder::of_thread().is_capturing(); });
+  module.def("_replay_is_watched", is_watched);
 }
 
 }  // namespace flambeau::bind

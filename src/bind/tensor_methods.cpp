@@ -10,6 +10,7 @@
 #include "bind/overrides.h"
 #include "bind/storage_type.h"
 #include "bind/tensor_type.h"
+#include "compile/recorder.h"
 #include "ops/registry.h"
 #include "tensor/print.h"
 
@@ -261,7 +262,10 @@ std::array methods{
                   return integer(static_cast<int64_t>(size_of(t.dtype())));
                 }>,
                 METH_NOARGS, "Bytes of one element."},
-    PyMethodDef{"storage_offset", no_arguments<[](const Tensor& t) { return integer(t->offset); }>,
+    PyMethodDef{"storage_offset", no_arguments<[](const Tensor& t) {
+                  compiler::Recorder::of_thread().note_offset(t);
+                  return integer(t->offset);
+                }>,
                 METH_NOARGS, "Place of the first element in the storage, in elements."},
     PyMethodDef{"data_ptr", no_arguments<[](const Tensor& t) {
                   return int_from_pointer(t.numel() > 0 && !t.is_meta() ? t.data_ptr() : nullptr);
@@ -348,10 +352,11 @@ std::array attributes{
                 "True if it was not made by a recorded operation.", nullptr},
     PyGetSetDef{"data", attribute<[](const Tensor& t) { return checked(wrap(t.variable_data())); }>,
                 set_data_attribute, "The same memory, unknown to autograd.", nullptr},
-    PyGetSetDef{
-        "_version",
-        attribute<[](const Tensor& t) { return integer(static_cast<int64_t>(t.version())); }>,
-        nullptr, "How often it was written in place.", nullptr},
+    PyGetSetDef{"_version", attribute<[](const Tensor& t) {
+                  compiler::Recorder::of_thread().note_version(t);
+                  return integer(static_cast<int64_t>(t.version()));
+                }>,
+                nullptr, "How often it was written in place.", nullptr},
     PyGetSetDef{"is_cpu", attribute<[](const Tensor& tensor) { return boolean(!is_meta(tensor)); }>,
                 nullptr, nullptr, nullptr},
     PyGetSetDef{"is_cuda", attribute<[](const Tensor&) { return boolean(false); }>, nullptr,

@@ -37,10 +37,14 @@ struct Capture {
   /// Of the default generator, before the call.
   std::vector<std::byte> generator_state{};
   std::vector<ValueCheck> checks{};
+  /// Where sources begin in their storages was asked for.
+  bool offsets_are_fixed = false;
   /// States of generators that the call took, which would be others in a replayed one.
   std::vector<Tensor> states{};
   /// Not empty: why the recording is not all of the call.
   std::string broken{};
+  /// Not empty: the error that the call was given for what it cannot do here.
+  std::string refused{};
   /// The call whose arguments are being checked, or null.
   const PreparedCall* checking = nullptr;
 };

@@ -456,6 +456,21 @@ bool Recorder::is_source(int32_t slot) const {
   });
 }
 
+bool Recorder::is_on_source(const Tensor& tensor) const {
+  return capture_ != nullptr &&
+         std::any_of(capture_->sources.begin(), capture_->sources.end(),
+                     [&](const Tensor& source) { return source->storage == tensor->storage; });
+}
+
+void Recorder::note_offset(const Tensor& tensor) {
+  if (is_on_source(tensor)) capture_->offsets_are_fixed = true;
+}
+
+void Recorder::note_version(const Tensor& tensor) const {
+  if (is_on_source(tensor))
+    refuse_in_capture("_version is read of a tensor that the function is given or uses");
+}
+
 bool Recorder::depends_on_call(int32_t slot) const {
   const Recording::Slice slice = recording_.slice_of(slot);
   for (size_t i = 0; i < slice.slots.size(); ++i)
@@ -509,8 +524,10 @@ void Recorder::settle_in_capture(const Storage& storage, bool write) {
 void Recorder::refuse_in_capture(std::string_view why) const {
   if (capture_ == nullptr) return;
   const std::string_view label = RunLabel::current();
-  throw RuntimeError(
-      concat("compile: replay=True cannot be had here: ", label, label.empty() ? "" : ": ", why));
+  std::string text =
+      concat("compile: replay=True cannot be had here: ", label, label.empty() ? "" : ": ", why);
+  if (capture_->refused.empty()) capture_->refused = text;
+  throw RuntimeError(std::move(text));
 }
 
 void Recorder::check_values(const PreparedCall& call, FunctionRef<void()> check) {

@@ -36,6 +36,10 @@ class Recorder final : public RunSink, public PendingWork {
   /// It ends. `take` gets the recording, and runs it.
   void end_capture(FunctionRef<void(Recording&)> take);
   bool is_capturing() const { return capture_ != nullptr; }
+  /// The program is about to be told where the tensor begins in its storage, or how often it was
+  /// written. RuntimeError if a captured call is, and other calls may find another number.
+  void note_offset(const Tensor& tensor);
+  void note_version(const Tensor& tensor) const;
   /// `state` of a generator is about to be given to the program.
   void note_state(const Tensor& state) {
     if (capture_ != nullptr) capture_->states.push_back(state);
@@ -75,6 +79,7 @@ class Recorder final : public RunSink, public PendingWork {
   bool is_empty() const { return is_new() && !follower_.has_tail(); }
   bool depends_on_call(int32_t slot) const;
   bool is_source(int32_t slot) const;
+  bool is_on_source(const Tensor& tensor) const;
   /// RuntimeError while a call is captured.
   void refuse_in_capture(std::string_view why) const;
   void reuse(Done& done);

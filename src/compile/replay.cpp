@@ -28,8 +28,11 @@ class ReplayedCall final : public Node {
   }
 };
 
-void add_history(const Tensor& tensor) {
+/// Gradients of the sources are looked for behind it, too.
+void add_history(const Tensor& tensor, std::span<const Tensor> sources) {
   const auto node = std::make_shared<ReplayedCall>();
+  for (const Tensor& source : sources)
+    if (requires_grad(source)) node->edges.push_back(gradient_edge(source));
   set_history(tensor, node, node->add_output(tensor.info()));
 }
 
@@ -74,15 +77,20 @@ bool is_drawn(const Capture& capture, const Scalar& number) {
 }
 
 bool Replay::fits(std::span<const Tensor> sources) const {
-  for (const auto& group : shared_) {
-    const auto first = static_cast<size_t>(group.front());
-    for (const int32_t number : group) {
-      const auto i = static_cast<size_t>(number);
-      if (!(sources[i]->storage == sources[first]->storage) ||
-          sources[i]->offset - offsets_[i] != sources[first]->offset - offsets_[first])
-        return false;
-    }
+  for (const Shared& pair : shared_) {
+    const auto i = static_cast<size_t>(pair.source);
+    const auto first = static_cast<size_t>(pair.first);
+    if (!(sources[i]->storage == sources[first]->storage) ||
+        sources[i]->offset - offsets_[i] != sources[first]->offset - offsets_[first] ||
+        sources[i].is_same(sources[first]) != pair.is_same)
+      return false;
   }
+  for (size_t i = 0; offsets_are_fixed_ && i < sources.size(); ++i)
+    if (sources[i]->offset != offsets_[i]) return false;
+  return are_apart(sources) && values_fit(sources);
+}
+
+bool Replay::are_apart(std::span<const Tensor> sources) const {
   // Those of different slots are apart, and no memory that the recording holds.
   const std::lock_guard lock(mutex_);
   const auto storage_of = [&](size_t number) -> const Storage* {
@@ -104,7 +112,9 @@ bool Replay::fits(std::span<const Tensor> sources) const {
   return true;
 }
 
-void Replay::check_values(std::span<const Tensor> sources) const {
+/// Where a check fails, the call is not run again but made: it raises the error where it comes to
+/// it, with all before that done.
+bool Replay::values_fit(std::span<const Tensor> sources) const {
   for (const Check& check : checks_) {
     PreparedCall call;
     call.op = check.op;
@@ -121,8 +131,13 @@ void Replay::check_values(std::span<const Tensor> sources) const {
     for_each_info(call.arguments,
                   [&](const TensorInfo*& info) { info = call.inputs[next++].impl(); });
     HostCallOnTensors host(call);
-    check.op->checks(host);
+    try {
+      check.op->checks(host);
+    } catch (const std::exception&) {
+      return false;
+    }
   }
+  return true;
 }
 
 int64_t Replay::shift_of(const Place& place, std::span<const Tensor> sources) const {
@@ -225,7 +240,6 @@ void Replay::run_program(std::span<const Tensor> sources, const Fresh& fresh,
 TensorList Replay::run(std::span<const Tensor> sources) const try {
   TensorList results;
   run_now([&] {
-    check_values(sources);
     std::span<const Scalar> numbers = recording_.numbers;
     std::vector<Scalar> own;
     if (draws_ > 0) {
@@ -243,6 +257,10 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
     }
     results.reserve(results_.size());
     for (const Result& result : results_) {
+      if (result.same_as >= 0) {
+        results.push_back(results[static_cast<size_t>(result.same_as)]);
+        continue;
+      }
       if (result.fresh >= 0)
         results.emplace_back(make_ref<TensorImpl>(fresh[static_cast<size_t>(result.fresh)],
                                                   result.info, result.offset));
@@ -253,8 +271,9 @@ TensorList Replay::run(std::span<const Tensor> sources) const try {
             result.info, sources[static_cast<size_t>(result.source)]->offset + result.offset));
       else
         results.push_back(result.constant);
-      if (result.requires_grad) add_history(results.back());
+      if (result.requires_grad) add_history(results.back(), sources);
       if (result.is_variable) results.back()->requires_grad = true;
+      if (result.is_inference && !result.is_source) results.back()->is_inference = true;
     }
     if (recording_.empty()) return;
     if (const auto flat = schedule();
@@ -288,6 +307,15 @@ CapturedCall::~CapturedCall() {
 
 Tensor CapturedCall::add_result(const Tensor& tensor) {
   Replay::Result result{.info = tensor.info(), .offset = tensor->offset};
+  const auto known = std::find(given_.begin(), given_.end(), tensor.impl()) - given_.begin();
+  given_.push_back(tensor.impl());
+  if (static_cast<size_t>(known) < kept_.size()) {
+    result.same_as = static_cast<int32_t>(known);
+    results_.push_back(std::move(result));
+    kept_.push_back(Tensor(kept_[static_cast<size_t>(known)]));
+    return kept_.back();
+  }
+  result.is_inference = tensor->is_inference;
   const auto same = std::find_if(capture_.sources.begin(), capture_.sources.end(),
                                  [&](const Tensor& source) { return source.is_same(tensor); });
   result.is_source = same != capture_.sources.end();
@@ -300,11 +328,16 @@ Tensor CapturedCall::add_result(const Tensor& tensor) {
     result.offset -= capture_.sources[static_cast<size_t>(result.source)]->offset;
   else if (tensor->storage->pending() != &Recorder::of_thread())
     result.constant = kept;
-  if (result.requires_grad) add_history(kept);
+  if (result.requires_grad) add_history(kept, capture_.sources);
   if (result.is_variable) kept->requires_grad = true;
   results_.push_back(std::move(result));
   kept_.push_back(kept);
   return kept;
+}
+
+void CapturedCall::check_refused() const {
+  check(capture_.refused.empty(),
+        [&] { return concat(capture_.refused, " (the function caught this error)"); });
 }
 
 std::vector<std::string> CapturedCall::held_by_others() {
@@ -353,7 +386,7 @@ bool CapturedCall::is_own(const Storage& storage, const Replay& kept) const {
 /// given, and the call to what it made. -1 if others hold it, too: it stays the same one.
 int32_t CapturedCall::fresh_for(const Ref<Storage>& constant, Replay& kept, std::string& why) {
   const auto [it, is_new] = own_.try_emplace(constant.get(), -1);
-  if (!is_new || !is_own(*constant, kept)) return it->second;
+  if (!is_new || constant->is_meta() || !is_own(*constant, kept)) return it->second;
   if (constant->is_exported() && why.empty())
     why = "it returns or writes memory of another library, which may be other memory in each call";
   it->second = static_cast<int32_t>(kept.fresh_.size());
@@ -377,7 +410,7 @@ void CapturedCall::place_constants(const Recording& recording, Replay& kept, std
 void CapturedCall::place_results(Replay& kept, std::string& why) {
   for (size_t i = 0; i < results_.size(); ++i) {
     Replay::Result& result = results_[i];
-    if (result.source >= 0) continue;
+    if (result.source >= 0 || result.same_as >= 0) continue;
     const Ref<Storage>& storage = kept_[i]->storage;
     if (result.constant.defined()) {
       result.fresh = fresh_for(storage, kept, why);
@@ -439,8 +472,13 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
       if (recording.slots[static_cast<size_t>(slot)].written)
         kept->written_.push_back(static_cast<int32_t>(i));
     }
-    for (auto& [slot, group] : by_slot)
-      if (group.size() > 1) kept->shared_.push_back(std::move(group));
+    for (const auto& [slot, group] : by_slot)
+      for (const int32_t source : std::span(group).subspan(1)) {
+        const Tensor& first = sources[static_cast<size_t>(group[0])];
+        kept->shared_.push_back(
+            {source, group[0], sources[static_cast<size_t>(source)].is_same(first)});
+      }
+    kept->offsets_are_fixed_ = capture_.offsets_are_fixed;
     for (ValueCheck& check : capture_.checks) {
       Replay::Check& again =
           kept->checks_.emplace_back(Replay::Check{check.op, std::move(check.arguments), {}});

@@ -21,15 +21,18 @@ class Replay {
   struct Result {
     TensorInfo info;
     int64_t offset = 0;
+    int32_t same_as = -1;    ///< it is the result of this number
     int32_t fresh = -1;      ///< it is on what each run makes: its number among these
     int32_t source = -1;     ///< it is on this source's storage, `offset` from its first element
     bool is_source = false;  ///< it is the source itself
     Tensor constant{};       ///< with neither: the tensor
     bool requires_grad = false;  ///< and has a history
     bool is_variable = false;    ///< requires grad, without one
+    bool is_inference = false;
   };
 
-  /// True if the recording can run on these sources: they share memory as those of the call did.
+  /// True if the recording can run on these sources: they share memory as those of the call did,
+  /// and what the call checked of their values holds.
   bool fits(std::span<const Tensor> sources) const;
   /// Runs it; fits(sources) holds. The results are in the order of those of the call. Any number
   /// of threads may run it at once.
@@ -61,6 +64,12 @@ class Replay {
     ops::Arguments arguments;
     std::vector<CheckInput> inputs;
   };
+  /// A source of a slot that has several.
+  struct Shared {
+    int32_t source;
+    int32_t first;  ///< of the slot
+    bool is_same;   ///< both are one tensor
+  };
   struct DrawnNumber {
     size_t number;  ///< of the recording
     size_t draw;
@@ -68,7 +77,8 @@ class Replay {
 
   using Fresh = SmallVector<Ref<Storage>, 16>;
 
-  void check_values(std::span<const Tensor> sources) const;
+  bool are_apart(std::span<const Tensor> sources) const;
+  bool values_fit(std::span<const Tensor> sources) const;
   /// Of a place that has one before it runs.
   const Ref<Storage>& storage_of(const Place& place, std::span<const Tensor> sources,
                                  const Fresh& fresh) const;
@@ -84,10 +94,11 @@ class Replay {
                                          const BoundProgram* bound) const;
 
   Recording recording_;
-  std::vector<Place> places_;                 // per slot
-  std::vector<int64_t> offsets_;              // per source: its offset in the call
-  std::vector<std::vector<int32_t>> shared_;  // sources of one slot, where there are several
-  std::vector<int32_t> written_;              // sources that are written
+  std::vector<Place> places_;       // per slot
+  std::vector<int64_t> offsets_;    // per source: its offset in the call
+  bool offsets_are_fixed_ = false;  // the call looked at them
+  std::vector<Shared> shared_;
+  std::vector<int32_t> written_;  // sources that are written
   std::vector<Result> results_;
   std::vector<Check> checks_;
   std::vector<DrawnNumber> drawn_;
@@ -117,6 +128,8 @@ class CapturedCall {
   Tensor add_result(const Tensor& tensor);
   /// Texts of what the call made and others than its results hold on to.
   std::vector<std::string> held_by_others();
+  /// RuntimeError if the call did what was refused, though it caught the error.
+  void check_refused() const;
   /// Ends the call, and runs it. The results, and the recording to be run again, or null and `why`.
   TensorList finish(std::shared_ptr<const Replay>& replay, std::string& why);
 
@@ -130,6 +143,7 @@ class CapturedCall {
   std::vector<Replay::Result> results_;
   std::map<const Storage*, int32_t> own_;  // constants that the call made: what stands for them
   TensorList kept_;                        // the results
+  std::vector<const TensorImpl*> given_;   // what add_result() got
   bool ended_ = false;
 };
 

@@ -347,9 +347,30 @@ def _is_namedtuple(tree: Any) -> bool:
 
 def _get_node_type(tree: Any) -> Any:
     kind = type(tree)
-    if kind not in SUPPORTED_NODES and _is_namedtuple(tree):
-        return namedtuple_type
+    if kind not in SUPPORTED_NODES and isinstance(tree, tuple):
+        if _is_namedtuple(tree):
+            return namedtuple_type
+        if kind.__module__.endswith("return_types"):
+            _register_named_results(kind)
     return kind
+
+
+def _register_named_results(kind: Any) -> None:
+    """The class of an operation's results, such as torch.return_types.max, at its first use."""
+    SUPPORTED_NODES[kind] = SUPPORTED_NODES[tuple]._replace(
+        type=kind, unflatten_fn=lambda values, _: kind(values), serialized_type_name=None
+    )
+
+
+def take_apart(tree: Any) -> tuple[list[Any], tuple[type, Context], UnflattenFunc] | None:
+    """The children of a node, what else tells it from others, and how it is put together from
+    (children, context); None of a leaf.
+    """
+    node = SUPPORTED_NODES.get(_get_node_type(tree))
+    if node is None:
+        return None
+    children, context = node.flatten_fn(tree)
+    return list(children), (type(tree), context), node.unflatten_fn
 
 
 def _is_leaf(tree: PyTree, is_leaf: _IsLeaf = None) -> bool:

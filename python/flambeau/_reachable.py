@@ -1,0 +1,301 @@
+"""What a function may use: everything that it can get at through Python's objects.
+
+From a function these are its closure, the globals that its code names and its defaults; from a
+class its members, from an object its attributes and its class. Functions and classes of this
+package, of NumPy and of the standard library are not looked into: they take what they use as
+arguments. Nor are those of other installed packages that the code of such packages names: of these,
+what the user's code and the used objects' methods name is looked at.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import contextvars
+import functools
+import importlib
+import sys
+import threading
+import types
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import _C
+from .utils._pytree import take_apart
+
+_PACKAGE = __name__.partition(".")[0]
+#: What has no parts that could change.
+_PLAIN = (int, float, complex, str, bytes, bool, type(None))
+#: What instances of these modules' classes hold does not matter to tensors.
+_STATELESS = ("abc", "dataclasses", "importlib", "inspect", "logging", "typing")
+
+
+class Reachable:
+    """`holders`: (object, what it is to the user) of all whose parts may change, as
+    _C's ObjectState takes them; the rest by kind."""
+
+    def __init__(self) -> None:
+        self.holders: list[tuple[Any, str]] = []
+        self.tensors: dict[int, Any] = {}
+        self.generators: list[Any] = []  # of random numbers, NumPy's
+        self.iterators: list[tuple[Any, str]] = []
+        self._seen: dict[int, Any] = {}
+        self._waiting: deque[tuple[Any, str]] = deque()
+        for value, where in _settings():
+            if isinstance(value, dict):
+                self.visit(value, where)
+            else:
+                self._hold(value, where)
+
+    def visit(self, value: Any, where: str) -> None:
+        self._waiting.append((value, where))
+
+    def visit_argument(self, value: Any, where: str) -> None:
+        """Tensors, and what else has a structure, may be others in each call."""
+        if isinstance(value, _C.Tensor):
+            return
+        parts = _parts_of_argument(value)
+        if parts is None:
+            self.visit(value, where)
+        else:
+            for name, part in parts:
+                self.visit_argument(part, f"{where}[{name!r}]")
+
+    def finish(self) -> None:
+        while self._waiting:
+            value, where = self._waiting.popleft()
+            if isinstance(value, _PLAIN) or id(value) in self._seen:
+                continue
+            self._seen[id(value)] = value
+            self._look(value, where)
+
+    def _hold(self, holder: Any, where: str) -> None:
+        self.holders.append((holder, where))
+
+    def _look(self, value: Any, where: str) -> None:
+        if isinstance(value, type):
+            self._look_at_class(value, where)
+        elif isinstance(value, types.FunctionType):
+            self._look_at_function(value, where)
+        elif isinstance(value, types.MethodType):
+            self.visit(value.__func__, where)
+            self.visit(value.__self__, where)
+        elif isinstance(value, (types.MethodWrapperType, types.BuiltinMethodType)):
+            if not isinstance(value.__self__, types.ModuleType):
+                self.visit(value.__self__, where)
+        elif isinstance(value, (staticmethod, classmethod)):
+            self.visit(value.__func__, where)
+        elif isinstance(value, functools.cached_property):
+            self.visit(value.func, where)
+        elif isinstance(value, property):
+            self.visit((value.fget, value.fset), where)
+        elif isinstance(value, weakref.ref):
+            self.visit(value(), where)
+        elif _is_iterator(value):
+            self.iterators.append((value, where))
+            self.visit(_reduced(value), where)
+        elif _is_of(type(value), "numpy") or isinstance(value, (bytearray, array.array)):
+            self._look_at_buffer(value, where)
+        elif not isinstance(value, types.ModuleType):  # a function's code says what of it is used
+            self._look_at_parts(value, where)
+            self._look_at_instance(value, where)
+
+    def _look_at_parts(self, value: Any, where: str) -> None:
+        """Those that there are: subclasses of dict may make others when they are asked."""
+        if isinstance(value, _C.Tensor):
+            self.tensors[id(value)] = value
+            for hook in _C._hooks_of(value):
+                self.visit(hook, f"a hook of {where}")
+        elif isinstance(value, (dict, types.MappingProxyType)):
+            self._hold(value, where)
+            items = dict.items(value) if isinstance(value, dict) else value.items()
+            for key, item in list(items):
+                if not isinstance(key, _PLAIN):
+                    self.visit(key, where)
+                self.visit(item, f"{where}.{key}" if isinstance(key, str) else where)
+        elif isinstance(value, (list, set, deque, tuple, frozenset)):
+            if not isinstance(value, (tuple, frozenset)):
+                self._hold(value, where)
+            for i, item in enumerate(list(value)):
+                self.visit(item, f"{where}[{i}]")
+        elif isinstance(value, (functools.partial, functools.partialmethod)):
+            self.visit((value.func, value.args, value.keywords), where)
+        elif isinstance(value, contextvars.ContextVar):
+            self._hold(value, where)
+            self.visit(value.get(None), where)
+        elif isinstance(value, functools._lru_cache_wrapper):
+            self._hold(value, where)
+
+    def _look_at_class(self, kind: type, where: str) -> None:
+        if _is_of(kind, _PACKAGE):
+            self._hold(kind, where)
+        if _is_library(kind.__module__):
+            return
+        self._hold(kind, where)
+        for name, member in list(vars(kind).items()):
+            if not _is_special(name) or isinstance(member, types.FunctionType):
+                self.visit(member, f"{where}.{name}")
+        for base in kind.__bases__:
+            self.visit(base, f"{where}'s base {base.__name__}")
+
+    def _look_at_function(self, function: types.FunctionType, where: str) -> None:
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            self._hold(cell, name)
+            with contextlib.suppress(ValueError):  # an empty cell
+                self.visit(cell.cell_contents, name)
+        self.visit((function.__defaults__, function.__kwdefaults__), where)
+        self.visit(getattr(function, "__wrapped__", None), where)
+        if _is_library(function.__module__):
+            return
+        self._hold(function, where)
+        names = set(_names(function.__code__))
+        if function.__name__ in names or function.__dict__:
+            self.visit(function.__dict__, where)
+        self._look_at_names(function.__globals__, names, _is_installed(function.__module__))
+
+    def _look_at_names(
+        self,
+        namespace: dict[str, Any],
+        names: set[str],
+        shallow: bool,
+        inside: tuple[int, ...] = (),
+    ) -> None:
+        """What code with these names may use of a module, and of the modules that this has."""
+        for name in names:
+            if name not in namespace:
+                continue
+            value = namespace[name]
+            if not isinstance(value, types.ModuleType):
+                self._hold((namespace, name), name)
+                if not shallow or not isinstance(value, (type, types.FunctionType)):
+                    self.visit(value, name)
+            elif id(value) not in inside:
+                self._look_at_names(vars(value), names, shallow, (*inside, id(value)))
+                if value.__name__ == "os" and "getenv" in names:
+                    self.visit(value.environ, "os.environ")
+
+    def _look_at_buffer(self, value: Any, where: str) -> None:
+        if hasattr(value, "bit_generator") or hasattr(value, "_bit_generator"):
+            self.generators.append(value)
+            return
+        with contextlib.suppress(TypeError, BufferError, ValueError):
+            if not memoryview(value).readonly:
+                self._hold(value, where)
+
+    def _look_at_instance(self, value: Any, where: str) -> None:
+        kind = type(value)
+        if any(_is_of(kind, package) for package in _STATELESS):
+            return
+        self.visit(kind, where)
+        for base in kind.__mro__:
+            slots = vars(base).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else tuple(slots):
+                if name in ("__dict__", "__weakref__"):
+                    continue
+                if name.startswith("__") and not _is_special(name):
+                    name = f"_{base.__name__.lstrip('_')}{name}"
+                self._hold((value, name), f"{where}.{name}")
+                with contextlib.suppress(AttributeError):
+                    self.visit(object.__getattribute__(value, name), f"{where}.{name}")
+        if isinstance(value, threading.local):
+            self._hold(value, where)
+            for name, attribute in list(vars(value).items()):
+                self.visit(attribute, f"{where}.{name}")
+            return
+        try:
+            attributes = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            return
+        if isinstance(attributes, dict) and (attributes or not isinstance(value, _C.Tensor)):
+            self.visit(attributes, where)
+
+
+def _settings() -> Iterator[tuple[Any, str]]:
+    """What of this package changes what functions and modules do."""
+    for module, name in (
+        ("_modes", "_settings"),
+        ("backends.cuda", "_enabled"),
+        ("optim.optimizer", "_global_optimizer_pre_hooks"),
+        ("optim.optimizer", "_global_optimizer_post_hooks"),
+    ):
+        yield getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name), f"{module}.{name}"
+    hooks = vars(importlib.import_module(f"{_PACKAGE}.nn.modules._global_hooks"))
+    yield (hooks, "backward_is_full"), "hooks of all modules"
+    for name, value in hooks.items():
+        if isinstance(value, dict) and not _is_special(name):
+            yield value, f"hooks of all modules: {name}"
+
+
+def _parts_of_argument(value: Any) -> list[tuple[Any, Any]] | None:
+    if type(value) in (tuple, list):
+        return list(enumerate(value))
+    if type(value) is dict:
+        return list(value.items())
+    apart = None if isinstance(value, _PLAIN) else take_apart(value)
+    return None if apart is None else list(enumerate(apart[0]))
+
+
+def _is_iterator(value: Any) -> bool:
+    kind = type(value)
+    return kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__")
+
+
+def _reduced(iterator: Any) -> Any:
+    """What an iterator that is no generator would be made of where it is; None: nothing says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with contextlib.suppress(TypeError):
+            return iterator.__reduce__()[1:]
+    return None
+
+
+def iterator_state(iterator: Any) -> Any:
+    """What tells whether an iterator has gone on that is no generator, and holds none."""
+    return _numbers(_reduced(iterator))
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_numbers(item) for item in value)
+    if _is_iterator(value):
+        return iterator_state(value)
+    return value if isinstance(value, (int, float, complex)) else id(value)
+
+
+def _is_special(name: str) -> bool:
+    return name.startswith("__") and name.endswith("__")
+
+
+def _is_of(kind: type, package: str) -> bool:
+    name = kind.__module__
+    return isinstance(name, str) and name.partition(".")[0] == package
+
+
+def _is_library(module: Any) -> bool:
+    """True of what is not looked into. Only some objects have a module's name."""
+    name = module.partition(".")[0] if isinstance(module, str) else _PACKAGE
+    return name in (_PACKAGE, "numpy") or name in sys.stdlib_module_names
+
+
+@functools.cache
+def _is_installed_package(name: str) -> bool:
+    paths = getattr(sys.modules.get(name), "__path__", None) or [
+        getattr(sys.modules.get(name), "__file__", None) or ""
+    ]
+    return any(part in ("site-packages", "dist-packages") for p in paths for part in Path(p).parts)
+
+
+def _is_installed(module: str) -> bool:
+    return _is_installed_package(module.partition(".")[0])
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The names that a function's code may use, its inner functions' included."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
