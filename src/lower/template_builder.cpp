@@ -1,6 +1,7 @@
 #include "lower/template_builder.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "ir/cell_emitter.h"
@@ -319,12 +320,18 @@ ValueId TemplateBuilder::load(int value, const IndexEnv& env) {
   return emit(std::move(s), any);
 }
 
+/// Not a constant of the kernel even where the program is for one shape: it then serves others.
+ValueId TemplateBuilder::extent_value(const Dim& extent) {
+  return slot_value({-1, extent}, DType::Int64);
+}
+
+/// 0 <= index < extent in one comparison: without signs, negative positions are great ones.
 ValueId TemplateBuilder::in_range(const AxisIndex& index, const Dim& extent, ValueId mask) {
-  const ValueId position = index_value(index);
-  const ValueId low = compute("ge", DType::Bool, {position, constant(DType::Int64, int64_t{0})});
-  const ValueId high = compute("lt", DType::Bool, {position, index_value(constant_index(extent))});
-  const ValueId both = compute("logical_and", DType::Bool, {low, high});
-  return mask < 0 ? both : compute("logical_and", DType::Bool, {mask, both});
+  const ValueId sign = constant(DType::Int64, std::numeric_limits<int64_t>::min());
+  const ValueId position = compute("logical_xor", DType::Int64, {index_value(index), sign});
+  const ValueId end = compute("logical_xor", DType::Int64, {extent_value(extent), sign});
+  const ValueId within = compute("lt", DType::Bool, {position, end});
+  return mask < 0 ? within : compute("logical_and", DType::Bool, {mask, within});
 }
 
 ValueId TemplateBuilder::eval(NodeId id, const IndexEnv& env) {
@@ -353,7 +360,7 @@ ValueId TemplateBuilder::eval_new(NodeId id, const IndexEnv& env) {
       if (node.primitive == r.constant) return constant(node.type.dtype, node.attributes.value);
       if (node.primitive == r.number)
         return slot_value({node.attributes.index, Dim(0)}, node.type.dtype);
-      if (node.primitive == r.extent) return index_value(constant_index(node.attributes.dims[0]));
+      if (node.primitive == r.extent) return extent_value(node.attributes.dims[0]);
       if (node.primitive == r.iota)
         return index_value(env.axes[static_cast<size_t>(node.attributes.axes[0])]);
       throw InternalError(concat("lower: source '", node.primitive->name, "' is not materialised"));

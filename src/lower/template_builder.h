@@ -92,6 +92,7 @@ class TemplateBuilder {
   ValueId compute(const char* primitive, DType dtype, std::initializer_list<ValueId> arguments);
   ValueId convert(ValueId value, DType from, DType to);
   /// The mask value `and`ed with 0 <= index < extent.
+  ValueId extent_value(const ir::Dim& extent);
   ValueId in_range(const AxisIndex& index, const Dim& extent, ValueId mask);
   ValueId emit(ir::Statement statement, bool varies);
   bool varies(const AxisIndex& index) const;

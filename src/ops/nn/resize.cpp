@@ -17,7 +17,8 @@ enum class Mode : uint8_t { Nearest, NearestExact, Linear, Cubic, Area };
 /// How one axis is resized.
 struct Axis {
   int64_t in, out;
-  double scale;  ///< input positions per output position
+  double factor;  ///< input positions per output position, if the caller said so; else 0
+  bool corners;   ///< those of the input lie on those of the output
 };
 
 /// How a call resizes: its mode and spatial axes.
@@ -107,7 +108,7 @@ Resize resize_of(const Call& call, const char* mode, bool align) {
                   count, " numbers");
   });
   for (size_t i = 0; i < spatial; ++i) {
-    Axis axis{x.sizes[i + 2], 0, 0};
+    Axis axis{x.sizes[i + 2], 0, 0, r.align_corners};
     const size_t k = count == 1 ? 0 : i;
     if (sizes != nullptr)
       axis.out = (*sizes)[k];
@@ -120,16 +121,19 @@ Resize resize_of(const Call& call, const char* mode, bool align) {
                     list_text(x.sizes), " and ", axis.out, " along axis ", i + 2);
     });
     const bool by_factor = factors != nullptr && !flag(call, "recompute_scale_factor", false);
-    axis.scale = by_factor ? 1 / (*factors)[k]
-                           : static_cast<double>(axis.in) / static_cast<double>(axis.out);
-    if (r.align_corners)
-      axis.scale =
-          axis.out > 1 ? static_cast<double>(axis.in - 1) / static_cast<double>(axis.out - 1) : 0;
+    if (by_factor && !r.align_corners) axis.factor = 1 / (*factors)[k];
     r.axes.push_back(axis);
   }
   return r;
 }
 
+/// Input positions per output position, of shape []: of the extents, so that a kernel serves all.
+Expr scale_of(Builder& builder, const Axis& a, DType dtype) {
+  const auto number = [&](int64_t n) { return convert(run_time_extent(builder, n), dtype); };
+  if (a.factor != 0) return constant(builder, dtype, a.factor);
+  if (!a.corners) return number(a.in) / number(a.out);
+  return a.out > 1 ? number(a.in - 1) / number(a.out - 1) : number(0);
+}
 /// x at `index` (one axis, Int64) of `axis`.
 Expr taken(const Expr& x, int axis, const Expr& index) {
   std::vector<Expr> places;
@@ -140,7 +144,7 @@ Expr taken(const Expr& x, int axis, const Expr& index) {
 /// Into [0, n - 1].
 Expr clamped(const Expr& index, int64_t n) {
   const Expr low = select(lt(index, 0.0), 0.0, index);
-  const auto last = static_cast<double>(n - 1);
+  const Expr last = convert(run_time_extent(index.builder(), n - 1), index.dtype());
   return select(gt(low, last), last, low);
 }
 /// A vector of weights along `axis` of arrays of rank `rank`.
@@ -158,9 +162,10 @@ Expr filter_weights(const Expr& x, const Axis& a, Mode mode) {
   const auto real = [&](int axis) {
     return convert(iota(x.builder(), square, axis), DType::Float64);
   };
-  const double width = std::max(a.scale, 1.0);
-  const double support = (mode == Mode::Cubic ? 2.0 : 1.0) * width;
-  const Expr center = (real(1) + 0.5) * a.scale;
+  const Expr scale = scale_of(x.builder(), a, DType::Float64);
+  const Expr width = select(lt(scale, 1.0), 1.0, scale);
+  const Expr support = width * (mode == Mode::Cubic ? 2.0 : 1.0);
+  const Expr center = (real(1) + 0.5) * scale;
   const Expr place = real(0);
   const Expr first = floor(center - support + 0.5);
   const Expr end = floor(center + support + 0.5);
@@ -180,12 +185,13 @@ Expr resized(const Expr& x, int axis, const Axis& a, const Resize& r) {
   // Positions are computed as PyTorch does: in float32, unless the values are float64.
   const DType dtype = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
   const Expr out = convert(iota(x.builder(), {Dim(a.out)}, 0), dtype);
+  const Expr scale = scale_of(x.builder(), a, dtype);
   const auto index_of = [&](const Expr& real) { return convert(floor(real), DType::Int64); };
   if (r.mode == Mode::Nearest || r.mode == Mode::NearestExact) {
     const Expr at = r.mode == Mode::Nearest ? out : out + 0.5;
-    return taken(x, axis, clamped(index_of(at * a.scale), a.in));
+    return taken(x, axis, clamped(index_of(at * scale), a.in));
   }
-  Expr real = r.align_corners ? out * a.scale : (out + 0.5) * a.scale - 0.5;
+  Expr real = r.align_corners ? out * scale : (out + 0.5) * scale - 0.5;
   const int rank = x.rank();
   if (r.mode == Mode::Linear) {
     if (!r.align_corners) real = select(lt(real, 0.0), 0.0, real);
