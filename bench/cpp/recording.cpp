@@ -98,7 +98,7 @@ int main() {
     recorder.leave();
     recorder.look_at_recording([&](const flambeau::compiler::Recording& recording) {
       start = Clock::now();
-      program_of(recording)->find_bound(geometry_of(recording));
+      program_of(recording, false)->find_bound(geometry_of(recording));
       found.push_back(nanoseconds(start) / kOps);
     });
     start = Clock::now();

@@ -7,8 +7,6 @@
 #include <new>
 #include <utility>
 
-extern "C" void* __dso_handle;  // of this library, as __cxa_thread_atexit takes it
-
 namespace flambeau {
 
 /// To be `static constinit thread_local`. The object is made at its first use and goes with the
@@ -31,7 +29,8 @@ class PerThread {
     const auto end = [](void* self) {
       const std::unique_ptr<T> gone(std::exchange(static_cast<PerThread*>(self)->value_, nullptr));
     };
-    if (abi::__cxa_thread_atexit(end, this, &__dso_handle) != 0) throw std::bad_alloc();
+    static constinit char in_this_library = 0;  // which stays while a thread needs `end`
+    if (abi::__cxa_thread_atexit(end, this, &in_this_library) != 0) throw std::bad_alloc();
     value_ = value.release();
   }
 

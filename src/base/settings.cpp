@@ -33,6 +33,10 @@ constexpr std::array kTable{
         "Where the kernels of a compiled step run while its end is still recorded: on a worker, "
         "here (on the thread that records), late (not before somebody asks; both for tests), or "
         "never."},
+    Setting{
+        "FLAMBEAU_PLAN", "again",
+        "When a recording becomes a program of several operations: again (where passes cost more "
+        "than they save in one run, at its second) or once (at its first; for tests)."},
     Setting{"FLAMBEAU_DUMP", "",
             "Folder into which programs, kernels and assembly are written as "
             "text."},

@@ -311,28 +311,46 @@ std::optional<ir::Program> block_rows(const ir::Program& program) try {
 
 constexpr int64_t kTypicalExtent = 256;
 
-std::shared_ptr<const Executable> in_row_blocks(const Executable& executable) {
-  if (host_program_of(executable) != nullptr) return nullptr;
-  constexpr size_t kMaxForms = 4096;
-  static auto* const cache =
-      new BoundedCache<Hash128, std::shared_ptr<const Executable>>(kMaxForms);
-  const Hash128 key = hash_of(executable);
-  if (auto known = cache->find(key)) return *std::move(known);
+namespace {
+
+/// What a program is with its rows in blocks, and how much it reads and writes.
+struct Form {
+  std::shared_ptr<const Executable> in_blocks;  ///< null: it has no such form
+  double typical_bytes;
+};
+
+Form make_form(const Executable& executable) {
   std::optional<ir::Program> program = block_rows(flambeau::program_of(executable));
-  std::shared_ptr<const Executable> form = program ? make_executable(*std::move(program)) : nullptr;
   // Extents may be equal for a reason that the program does not show (those of a part and of what
   // it was cut from); where each is a typical one, its rows would not fit together.
-  try {
-    if (form != nullptr) bytes_at(*form, kTypicalExtent);
-  } catch (const InternalError&) {
-    form = nullptr;
-  }
-  return cache->add(key, std::move(form));
+  if (program) try {
+      auto form = make_executable(*std::move(program));
+      const double bytes = bytes_at(*form, kTypicalExtent);
+      return {std::move(form), bytes};
+    } catch (const InternalError&) {
+      static_cast<void>(0);
+    }
+  return {nullptr, bytes_at(executable, kTypicalExtent)};
+}
+
+/// Cached: programs are made of the same parts again and again.
+Form blocked_form(const Executable& executable) {
+  constexpr size_t kMaxForms = 4096;
+  static auto* const cache = new BoundedCache<Hash128, Form>(kMaxForms);
+  const Hash128 key = hash_of(executable);
+  if (auto known = cache->find(key)) return *std::move(known);
+  return cache->add(key, make_form(executable));
+}
+
+}  // namespace
+
+std::shared_ptr<const Executable> in_row_blocks(const Executable& executable) {
+  return host_program_of(executable) != nullptr ? nullptr : blocked_form(executable).in_blocks;
 }
 
 double typical_bytes(const Executable& executable) {
-  const std::shared_ptr<const Executable> blocked = in_row_blocks(executable);
-  return bytes_at(blocked == nullptr ? executable : *blocked, kTypicalExtent);
+  return host_program_of(executable) != nullptr ? bytes_at(executable, kTypicalExtent)
+                                                : blocked_form(executable).typical_bytes;
 }
 
 std::shared_ptr<const Executable> form_of(const Region& region) {

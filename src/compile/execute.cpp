@@ -82,7 +82,8 @@ class Execution {
 
   void prepare() {
     if (ready_.program == nullptr) {
-      ready_.program = program_of(recording_);
+      // Who looks at a program, or keeps it, wants that which comes to stay.
+      ready_.program = program_of(recording_, frame_.will_repeat || reporting() || checking());
       ready_.geometry = geometry_of(recording_);
       ready_.bound = ready_.program->find_bound(ready_.geometry);
     }

@@ -37,6 +37,7 @@ struct Frame {
   std::span<const size_t> bytes{};  ///< per slot: of a storage that it may lack
   /// The storages are marked as pending: the mark goes with the reference.
   bool marked = true;
+  bool will_repeat = false;  ///< the program is kept, to run again
 
   int64_t offset_of(const Window& window) const {
     return window.offset + (shifts.empty() ? 0 : shifts[static_cast<size_t>(window.slot)]);

@@ -21,7 +21,8 @@ struct Flow {
   /// Per operand of the recording: the value that a parameter reads, whole or as a view of the
   /// value's window, or kMemory; the value that a result is, or kMemory.
   std::vector<int32_t> value_of;
-  std::vector<bool> needed;  ///< per entry: it writes what is seen or what a needed run reads
+  std::vector<bool> needed;   ///< per entry: it writes what is seen or what a needed run reads
+  std::vector<bool> alone{};  ///< per entry: it is in no program with others; empty: none is so
 };
 
 Flow flow_of(const Recording& recording);

@@ -501,6 +501,8 @@ void break_merges(std::vector<std::string> ops) {
 
 std::optional<Region> merge(const Recording& recording, const Flow& flow,
                             std::vector<int32_t> entries, const std::vector<bool>& is_stored) {
+  for (const int32_t entry : entries)
+    if (!flow.alone.empty() && flow.alone[static_cast<size_t>(entry)]) return std::nullopt;
   return Merger(recording, flow, std::move(entries), is_stored).merge();
 }
 

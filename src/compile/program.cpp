@@ -6,8 +6,11 @@
 #include <list>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "base/error.h"
 #include "base/hash.h"
+#include "base/settings.h"
 #include "compile/block_rows.h"
 #include "compile/fuse.h"
 #include "compile/recompute.h"
@@ -184,18 +187,92 @@ void find_groups(Program& program, const Recording& recording) {
   program.group_ends.push_back(program.regions.size());
 }
 
-std::shared_ptr<const Program> make_program(const Recording& recording) {
+/// Programs for one shape that were in a recording.
+class ShapesMet {
+ public:
+  static ShapesMet& global() {
+    static auto* const met = new ShapesMet;
+    return *met;
+  }
+  /// False the first time.
+  bool add(const Hash128& program) {
+    const std::lock_guard lock(mutex_);
+    if (met_.size() >= kMost) met_.clear();
+    return !met_.insert(program).second;
+  }
+
+ private:
+  static constexpr size_t kMost = 65'536;
+  ForkSafe<std::mutex> mutex_;
+  std::unordered_set<Hash128> met_;
+};
+
+/// FLAMBEAU_PLAN.
+bool plans_at_once() {
+  static const bool at_once = [] {
+    const std::string when = setting("FLAMBEAU_PLAN");
+    check<ValueError>(when == "again" || when == "once", [&] {
+      return concat("settings: FLAMBEAU_PLAN is '", when, "', expected again or once");
+    });
+    return when == "once";
+  }();
+  return at_once;
+}
+
+/// True if passes take longer than what they could save in one run of the recording.
+bool is_small(const Recording& recording) {
+  constexpr double kBytesPerPass = 100'000;  // of a run: what is moved while passes look at one
+  double bytes = 0;
+  for (const Entry& entry : recording.entries)
+    for (const Range range : {entry.parameters, entry.results})
+      for (const int32_t window : recording.operands_of(range))
+        if (window >= 0) {
+          const TensorInfo& info = recording.windows[static_cast<size_t>(window)].info;
+          bytes += static_cast<double>(info.numel()) * static_cast<double>(size_of(info.dtype));
+        }
+  return bytes < kBytesPerPass * static_cast<double>(recording.entries.size());
+}
+
+/// All needed runs, each alone.
+std::vector<Region> apart(const Recording& recording, const Flow& flow) {
+  std::vector<Region> regions;
+  for (size_t i = 0; i < recording.entries.size(); ++i)
+    if (flow.needed[i]) regions.push_back(region_of(recording, static_cast<int32_t>(i)));
+  return regions;
+}
+
+/// Per run: its operation is for sizes that no recording had before. Empty: there is none.
+std::vector<bool> new_shapes(const Recording& recording) {
+  std::vector<bool> is_new;
+  for (size_t i = 0; i < recording.entries.size(); ++i) {
+    const Executable& program = *recording.entries[i].program;
+    if (!is_for_one_shape(program) || ShapesMet::global().add(hash_of(program))) continue;
+    is_new.resize(recording.entries.size(), false);
+    is_new[i] = true;
+  }
+  return is_new;
+}
+
+std::shared_ptr<const Program> make_program(const Recording& recording, bool will_repeat) {
   auto program = std::make_shared<Program>();
   for (const size_t extent :
        {recording.entries.size(), recording.windows.size(), recording.slots.size(),
         recording.numbers.size(), recording.integers.size()})
     program->extents.push_back(static_cast<int32_t>(extent));
   program->flow = flow_of(recording);
+  program->flow.alone = new_shapes(recording);
+  if (will_repeat) program->flow.alone.clear();
+  const bool is_apart = !will_repeat && is_small(recording);
+  program->provisional = is_apart || !program->flow.alone.empty();
   for (size_t slot = 0; slot < recording.slots.size(); ++slot)
     program->seen.push_back(recording.is_seen(slot));
-  program->regions = fuse(recording, program->flow);
-  gather_rows(recording, program->flow, program->regions);
-  recompute(recording, program->flow, program->regions);
+  if (is_apart) {
+    program->regions = apart(recording, program->flow);
+  } else {
+    program->regions = fuse(recording, program->flow);
+    gather_rows(recording, program->flow, program->regions);
+    recompute(recording, program->flow, program->regions);
+  }
   find_last_uses(*program, recording);
   find_donations(*program, recording);
   find_groups(*program, recording);
@@ -218,7 +295,10 @@ class ProgramCache {
 
   std::vector<CachedProgram> all() {
     const std::lock_guard lock(mutex_);
-    return {recent_.rbegin(), recent_.rend()};
+    std::vector<CachedProgram> programs;
+    std::copy_if(recent_.rbegin(), recent_.rend(), std::back_inserter(programs),
+                 [](const CachedProgram& cached) { return !cached.program->provisional; });
+    return programs;
   }
 
   void clear() {
@@ -231,17 +311,25 @@ class ProgramCache {
     const std::lock_guard lock(mutex_);
     recent_.push_front({key, std::move(program)});
     by_key_.emplace(key, recent_.begin());
-    if (recent_.size() <= kMaxPrograms) return;
-    const auto [first, last] = by_key_.equal_range(recent_.back().key);
-    for (auto it = first; it != last; ++it) {
-      if (it->second != std::prev(recent_.end())) continue;
-      by_key_.erase(it);
-      break;
-    }
-    recent_.pop_back();
+    if (recent_.size() > kMaxPrograms) remove_locked(recent_.back().key, *recent_.back().program);
+  }
+
+  void remove(const Hash128& key, const std::shared_ptr<const Program>& program) {
+    const std::lock_guard lock(mutex_);
+    remove_locked(key, *program);
   }
 
  private:
+  void remove_locked(const Hash128& key, const Program& program) {
+    const auto [first, last] = by_key_.equal_range(key);
+    for (auto it = first; it != last; ++it) {
+      if (it->second->program.get() != &program) continue;
+      recent_.erase(it->second);
+      by_key_.erase(it);
+      return;
+    }
+  }
+
   ForkSafe<std::mutex> mutex_;
   std::list<CachedProgram> recent_;
   std::unordered_multimap<Hash128, std::list<CachedProgram>::iterator> by_key_;
@@ -289,12 +377,14 @@ Hash128 geometry_of(const Recording& recording) {
   return hash_bytes(words.data(), words.size() * sizeof(int64_t));
 }
 
-std::shared_ptr<const Program> program_of(const Recording& recording) {
+std::shared_ptr<const Program> program_of(const Recording& recording, bool will_repeat) {
   count_run(false);
   const Hash128 key = key_of(recording);
-  if (auto known = cache().find(key, recording)) return known;
+  std::shared_ptr<const Program> known = cache().find(key, recording);
+  if (known != nullptr && !known->provisional) return known;
+  if (known != nullptr) cache().remove(key, known);
   ++made;
-  auto program = make_program(recording);
+  auto program = make_program(recording, will_repeat || known != nullptr || plans_at_once());
   cache().add(key, program);
   return program;
 }

@@ -24,6 +24,11 @@ struct Program {
   Flow flow;
   std::vector<bool> seen;  ///< per slot: somebody sees it afterwards
   std::vector<Region> regions;
+  /// For one run: the recording may never come again, and passes would cost more than they save.
+  /// Where tensors are small all runs are alone; else those of operations for sizes that no
+  /// recording had before, as programs of them would be new, too. Made anew where the recording
+  /// does come again.
+  bool provisional = false;
   std::vector<SmallVector<int32_t, 4>> last_uses;  ///< per region: slots that no later one touches
   std::vector<int32_t> unused;                     ///< slots that no region touches
   /// Per region: slots whose contents no later one reads, though later ones may use the memory for
@@ -49,8 +54,8 @@ struct Program {
 };
 
 /// The program of `recording`, cached: the key is all but numbers, integers and memory, and what
-/// the program takes for granted of the integers holds.
-std::shared_ptr<const Program> program_of(const Recording& recording);
+/// the program takes for granted of the integers holds. It is not provisional if `will_repeat`.
+std::shared_ptr<const Program> program_of(const Recording& recording, bool will_repeat);
 
 /// What happened so far in this process.
 struct ProgramStats {
@@ -72,8 +77,8 @@ void count_regions(bool merged, int64_t regions = 1);
 void count_early(size_t regions);
 void count_tail();
 void count_schedule();
-/// The programs that are cached, the least recently used first; and one more, as if it was made
-/// here.
+/// The programs that are cached and not provisional, the least recently used first; and one more,
+/// as if it was made here.
 struct CachedProgram {
   Hash128 key;
   std::shared_ptr<const Program> program;

@@ -304,7 +304,7 @@ bool Recorder::is_free() {
 
 void Recorder::reuse(Done& done) {
   Recording& arrays = done.recording;
-  if (done.ready.program != nullptr) {
+  if (done.ready.program != nullptr && !done.ready.program->provisional) {
     const std::vector<bool>& needed = done.ready.program->flow.needed;
     const auto remember = [&](Recording& recording, ReadyProgram ready) {
       for (Entry& entry : recording.entries) entry.line = {};  // with no lock held
@@ -527,7 +527,7 @@ void Recorder::refuse_in_capture(std::string_view why) const {
   std::string text =
       concat("compile: replay=True cannot be had here: ", label, label.empty() ? "" : ": ", why);
   if (capture_->refused.empty()) capture_->refused = text;
-  throw RuntimeError(std::move(text));
+  throw RuntimeError(text);
 }
 
 void Recorder::check_values(const PreparedCall& call, FunctionRef<void()> check) {

@@ -312,8 +312,9 @@ Tensor CapturedCall::add_result(const Tensor& tensor) {
   if (static_cast<size_t>(known) < kept_.size()) {
     result.same_as = static_cast<int32_t>(known);
     results_.push_back(std::move(result));
-    kept_.push_back(Tensor(kept_[static_cast<size_t>(known)]));
-    return kept_.back();
+    const Tensor same = kept_[static_cast<size_t>(known)];
+    kept_.push_back(same);
+    return same;
   }
   result.is_inference = tensor->is_inference;
   const auto same = std::find_if(capture_.sources.begin(), capture_.sources.end(),
@@ -422,7 +423,7 @@ void CapturedCall::place_results(Replay& kept, std::string& why) {
       if (place.fresh < 0) place.fresh = fresh_for(storage, kept, why);
     } else if (place.fresh < 0) {
       place.fresh = static_cast<int32_t>(kept.fresh_.size());
-      kept.fresh_.push_back({storage->bytes()});
+      kept.fresh_.emplace_back(Replay::Made{storage->bytes(), {}});
     }
     result.fresh = place.fresh;
   }
@@ -518,7 +519,7 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
     } else {
       recording.mark_running(Recorder::of_thread());
       execute(recording, kept->ready_,
-              {.storages = recording.storages, .numbers = recording.numbers});
+              {.storages = recording.storages, .numbers = recording.numbers, .will_repeat = true});
       for (const Region& region : kept->ready_.program->regions)
         for (const auto* windows : {&region.parameters, &region.outputs})
           for (const int32_t window : *windows)

@@ -26,6 +26,9 @@ Executable::Executable(ir::Program p)
       is_complex(ir::has_complex(program)),
       plan(lower::make_plan(is_complex ? ir::split_complex(program) : program)),
       tables(lower::find_tables(plan)) {
+  for (const ir::Type& type : program.parameters)
+    for (const ir::Dim& extent : type.shape)
+      for_one_shape = for_one_shape || (extent.is_constant() && extent.constant() > 1);
   for (const lower::Step& step : plan.steps) {
     const auto* kernel = std::get_if<KernelStep>(&step);
     launches.push_back(kernel == nullptr ? nullptr
@@ -127,6 +130,7 @@ std::shared_ptr<const Executable> make_executable(std::shared_ptr<const HostProg
 }
 
 const ir::Program& program_of(const Executable& executable) { return executable.program; }
+bool is_for_one_shape(const Executable& executable) { return executable.for_one_shape; }
 const HostProgram* host_program_of(const Executable& executable) { return executable.host.get(); }
 const Hash128& hash_of(const Executable& executable) { return executable.hash; }
 std::shared_ptr<const Executable> share(const Executable& executable) {

@@ -30,6 +30,8 @@ class BoundRun;
 /// The executable of `program`, cached by the program's hash.
 std::shared_ptr<const Executable> make_executable(ir::Program program);
 const ir::Program& program_of(const Executable& executable);
+/// True if the program is for tensors of some sizes alone: extents above 1 are constants in it.
+bool is_for_one_shape(const Executable& executable);
 /// The steps of its runs.
 const lower::Plan& plan_of(const Executable& executable);
 

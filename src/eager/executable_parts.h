@@ -21,6 +21,7 @@ class Executable : public std::enable_shared_from_this<Executable> {
 
   ir::Program program;
   Hash128 hash;
+  bool for_one_shape = false;
   bool is_complex;  ///< the plan is of the program with complex values split
   lower::Plan plan;
   lower::Tables tables;

@@ -10,6 +10,8 @@ import flambeau as torch
 import numpy as np
 from programs import Program
 
+os.environ.setdefault("FLAMBEAU_PLAN", "once")  # programs are run few times
+
 Runner = Callable[[Callable[..., Any]], Callable[..., Any]]
 EXPONENTS = {2: {"float16": 0x7C00, "bfloat16": 0x7F80}, 4: {"": 0x7F800000}, 8: {"": 0x7FF << 52}}
 
