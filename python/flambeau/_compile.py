@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,10 @@ from . import _C
 
 _MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _NUMERICS = ("exact", "fast")
+_BACKENDS = (
+    "flambeau", "aot_eager", "aot_eager_decomp_partition", "aot_ts", "cudagraphs", "eager", "inductor",
+    "onnxrt", "openxla", "ts", "tvm",
+)  # fmt: skip
 
 
 def compile(
@@ -72,6 +77,7 @@ def compile(
         raise TypeError(f"compile: expected a function or a Module, got {type(model).__name__}")
     if disable:
         return model
+    _check_backend(backend)
     fast = numerics == "fast"
     budget = float((options or {}).get("activation_memory_budget", 1))
     if not 0 <= budget <= 1:
@@ -82,15 +88,32 @@ def compile(
     return wrap(model) if optimized is None else optimized(model, wrap)
 
 
+def _check_backend(backend: Any) -> None:
+    """PyTorch's names are taken: there is one compiler here."""
+    if isinstance(backend, str):
+        if backend not in _BACKENDS:
+            from ._dynamo.exc import InvalidBackend
+
+            raise InvalidBackend(backend)
+    elif backend is not None:
+        warnings.warn(
+            f"compile: backend={backend!r} is not called: it would be given a graph of Python's "
+            "code, and Flambeau records what runs instead",
+            stacklevel=3,
+        )
+
+
 def _wrapped(
     function: Callable[..., Any], fast: bool, memory_budget: float, replay: bool
 ) -> Callable[..., Any]:
-    if not replay:
-        return recorded(function, fast, memory_budget)
-    from ._replay import replayed
+    compiled = recorded(function, fast, memory_budget)
+    if replay:
+        from ._replay import replayed
 
-    usual = not fast and memory_budget == 1
-    return replayed(function if usual else recorded(function, fast, memory_budget))
+        usual = not fast and memory_budget == 1
+        compiled = replayed(function if usual else compiled)
+    compiled._torchdynamo_orig_callable = function  # type: ignore[attr-defined]
+    return compiled
 
 
 def recorded(

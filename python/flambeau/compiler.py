@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _C
-from ._compile import compile
+from ._compile import _BACKENDS, compile
 from ._explain import Explanation, explain
 
 __all__ = [
@@ -46,7 +46,8 @@ def is_exporting() -> bool:
 
 
 def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
-    return ["flambeau"]
+    """What `backend=` takes: PyTorch's names for the one compiler that there is."""
+    return list(_BACKENDS)
 
 
 def reset() -> None:

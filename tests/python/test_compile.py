@@ -526,7 +526,7 @@ def test_copies_of_compiled_modules_are_compiled_alike() -> None:
         model.eval()
         for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
             assert copied._orig_mod is not model._orig_mod
-            assert copied._wrap.keywords == model._wrap.keywords
+            assert copied.dynamo_ctx.keywords == model.dynamo_ctx.keywords
             for _ in range(2):
                 assert bits(copied(x)) == bits(model(x))
 

@@ -4,11 +4,11 @@ there is nothing that these would have to tell it.
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 from flambeau._absent import attribute
 from flambeau._compile import compile as optimize
+from flambeau._compiler_settings import Settings
 from flambeau.compiler import (
     allow_in_graph,
     assume_constant_result,
@@ -26,8 +26,8 @@ __all__ = [
     "run", "substitute_in_graph",
 ]  # fmt: skip
 
-#: Settings are kept and change nothing.
-config = types.SimpleNamespace(
+config = Settings(
+    "torch._dynamo.config",
     suppress_errors=False, cache_size_limit=8, recompile_limit=8, accumulated_cache_size_limit=256,
     capture_scalar_outputs=False, capture_dynamic_output_shape_ops=False, automatic_dynamic_shapes=True,
     assume_static_by_default=True, optimize_ddp=True, inline_inbuilt_nn_modules=True, verbose=False,

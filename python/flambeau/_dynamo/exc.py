@@ -1,6 +1,12 @@
-"""Errors of PyTorch's compiler, for `except` clauses. Nothing raises them."""
+"""Errors of PyTorch's compiler, for `except` clauses. Of them, InvalidBackend is raised."""
 
-__all__ = ["TorchDynamoException", "TorchRuntimeError", "Unsupported", "UserError"]
+__all__ = [
+    "InvalidBackend",
+    "TorchDynamoException",
+    "TorchRuntimeError",
+    "Unsupported",
+    "UserError",
+]
 
 
 class TorchDynamoException(RuntimeError):
@@ -17,3 +23,10 @@ class UserError(Unsupported):
 
 class TorchRuntimeError(TorchDynamoException):
     pass
+
+
+class InvalidBackend(TorchDynamoException):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Invalid backend: {name!r}, see `torch._dynamo.list_backends()` for available backends."
+        )

@@ -17,17 +17,25 @@ class OptimizedModule(Module):
 
     def __init__(self, mod: Module, wrap: Callable[..., Any] = recorded) -> None:
         super().__init__()
+        del self.__dict__["training"]
         self._orig_mod = mod
-        self.training = mod.training
-        self.__dict__["_wrap"] = wrap
+        self.__dict__["dynamo_ctx"] = wrap  # what compiles other methods in the same way
         self.__dict__["forward"] = wrap(mod.__call__)
+
+    @property
+    def training(self) -> bool:  # type: ignore[override]
+        return self._orig_mod.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self._orig_mod.training = mode
 
     def train(self, mode: bool = True) -> OptimizedModule:
         super().train(mode)
         return self
 
     def __reduce__(self) -> Any:
-        return OptimizedModule, (self._orig_mod, self._wrap)
+        return OptimizedModule, (self._orig_mod, self.dynamo_ctx)
 
     def __getattr__(self, name: str) -> Any:
         if name == "_orig_mod":
@@ -35,7 +43,7 @@ class OptimizedModule(Module):
         return getattr(self._orig_mod, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # What a Module keeps of its own (hooks, training), while it is built and later.
+        # What a Module keeps of its own (hooks), while it is built and later.
         if "_orig_mod" not in self._modules or name == "_orig_mod" or name in self.__dict__:
             super().__setattr__(name, value)
         else:
