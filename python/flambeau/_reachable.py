@@ -30,6 +30,7 @@ from .utils._pytree import take_apart
 _PACKAGE = __name__.partition(".")[0]
 #: What has no parts that could change.
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
+_IS_PYTHONS = 1 << 9  # of a class's flags: it can change
 #: What instances of these modules' classes hold does not matter to tensors.
 _STATELESS = ("abc", "dataclasses", "importlib", "inspect", "logging", "typing")
 
@@ -133,7 +134,7 @@ class Reachable:
     def _look_at_class(self, kind: type, where: str) -> None:
         if _is_of(kind, _PACKAGE):
             self._hold(kind, where)
-        if _is_library(kind.__module__):
+        if _is_library(kind.__module__) or not kind.__flags__ & _IS_PYTHONS:
             return
         self._hold(kind, where)
         for name, member in list(vars(kind).items()):
@@ -149,13 +150,14 @@ class Reachable:
                 self.visit(cell.cell_contents, name)
         self.visit((function.__defaults__, function.__kwdefaults__), where)
         self.visit(getattr(function, "__wrapped__", None), where)
-        if _is_library(function.__module__):
+        module = function.__module__ or "__main__"  # None: of code that is in no module (exec)
+        if _is_library(module):
             return
         self._hold(function, where)
         names = set(_names(function.__code__))
         if function.__name__ in names or function.__dict__:
             self.visit(function.__dict__, where)
-        self._look_at_names(function.__globals__, names, _is_installed(function.__module__))
+        self._look_at_names(function.__globals__, names, _is_installed(module))
 
     def _look_at_names(
         self,
@@ -276,9 +278,10 @@ def _is_of(kind: type, package: str) -> bool:
 
 
 def _is_library(module: Any) -> bool:
-    """True of what is not looked into. Only some objects have a module's name."""
+    """True of what is not looked into. Only some objects have a module's name; those of code that
+    has none (exec) are in builtins."""
     name = module.partition(".")[0] if isinstance(module, str) else _PACKAGE
-    return name in (_PACKAGE, "numpy") or name in sys.stdlib_module_names
+    return name in (_PACKAGE, "numpy") or (name in sys.stdlib_module_names and name != "builtins")
 
 
 @functools.cache
@@ -290,7 +293,8 @@ def _is_installed_package(name: str) -> bool:
 
 
 def _is_installed(module: str) -> bool:
-    return _is_installed_package(module.partition(".")[0])
+    # What is __main__ may be an installed program that runs the user's code: notebooks, pytest.
+    return module != "__main__" and _is_installed_package(module.partition(".")[0])
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

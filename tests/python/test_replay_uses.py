@@ -564,3 +564,23 @@ def test_a_generator_that_is_set_is_refused() -> None:
             f(x)
         with pytest.raises(RuntimeError, match="it sets the state of the generator"):
             f(x)
+
+
+@pytest.mark.parametrize("namespace", [{"__name__": "__main__"}, {}, {"__name__": "notebook"}])
+def test_code_of_notebooks_is_looked_into(namespace: dict[str, Any]) -> None:
+    # What runs it may be an installed program: here pytest is __main__.
+    exec(
+        "def inner(x): return x * scale\n"
+        "class Of:\n"
+        "    scale = 1.0\n"
+        "def outer(x): return inner(x) * Of.scale\n",
+        namespace,
+    )
+    namespace["scale"] = 2.0
+    f = flambeau.compile(namespace["outer"], replay=True)
+    for scale in (2.0, 2.0, 3.0, 3.0):
+        namespace["scale"] = scale
+        assert f(flambeau.ones(1)).item() == scale
+    for scale in (1.0, 4.0, 4.0):
+        namespace["Of"].scale = scale
+        assert f(flambeau.ones(1)).item() == 3 * scale
