@@ -584,3 +584,47 @@ def test_code_of_notebooks_is_looked_into(namespace: dict[str, Any]) -> None:
     for scale in (1.0, 4.0, 4.0):
         namespace["Of"].scale = scale
         assert f(flambeau.ones(1)).item() == 3 * scale
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Adam", "AMSGrad", "SGD", "momentum"])
+def test_a_learning_rate_that_is_a_tensor_is_not_read(name: str) -> None:
+    def make(parameters: Any, lr: Any) -> Any:
+        optim = flambeau.optim
+        return {
+            "AdamW": lambda: optim.AdamW(parameters, lr=lr),
+            "Adam": lambda: optim.Adam(parameters, lr=lr, weight_decay=0.1),
+            "AMSGrad": lambda: optim.AdamW(parameters, lr=lr, amsgrad=True),
+            "SGD": lambda: optim.SGD(parameters, lr=lr),
+            "momentum": lambda: optim.SGD(
+                parameters, lr=lr, momentum=0.9, nesterov=True, weight_decay=0.1
+            ),
+        }[name]()
+
+    def outcome(wrap: Callable[..., Any], as_tensor: bool) -> bytes:
+        flambeau.manual_seed(0)
+        layer = nn.Linear(4, 3)
+        optimizer = make(layer.parameters(), flambeau.tensor(0.1) if as_tensor else 0.1)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            layer(x).square().sum().backward()
+            optimizer.step()
+
+        call = wrap(step)
+        for i, rate in enumerate((0.1, 0.1, 0.05, 0.02, 0.01)):
+            group = optimizer.param_groups[0]
+            if as_tensor:
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = flambeau.tensor(rate).item()
+            call(flambeau.ones(2, 4) * i)
+        return layer.weight.detach().numpy().tobytes()
+
+    wanted = outcome(lambda f: f, as_tensor=False)
+    assert outcome(lambda f: f, as_tensor=True) == wanted
+    assert outcome(flambeau.compile, as_tensor=True) == wanted
+    runs = flambeau.compiler.stats()["runs"]
+    assert outcome(lambda f: flambeau.compile(f, replay=True), as_tensor=True) == wanted
+    assert (
+        flambeau.compiler.stats()["runs"] == runs + 2
+    )  # it was recorded twice: without state, with

@@ -16,6 +16,7 @@ from flambeau.optim.optimizer import (
     check_not_negative,
     decayed,
     evaluate,
+    fused,
     zero_step,
 )
 
@@ -104,8 +105,7 @@ class Adam(Optimizer):
             for parameter, state in zip(params, states):
                 self._update(parameter, state, group)
             return
-        decoupled = group["decoupled_weight_decay"]
-        update = flambeau._fused_adamw_ if decoupled else flambeau._fused_adam_
+        update, rate = fused("adamw" if group["decoupled_weight_decay"] else "adam", group)
         update(
             params,
             grads,
@@ -113,7 +113,7 @@ class Adam(Optimizer):
             [state["exp_avg_sq"] for state in states],
             *([[state["max_exp_avg_sq"] for state in states]] if group["amsgrad"] else []),
             [state["step"] for state in states],
-            lr=float(group["lr"]),
+            lr=rate,
             beta1=group["betas"][0],
             beta2=group["betas"][1],
             weight_decay=float(group["weight_decay"]),

@@ -385,6 +385,16 @@ class PerParameter(Optimizer):
         return loss
 
 
+def fused(name: str, group: dict[str, Any]) -> tuple[Callable[..., Any], Any]:
+    """The update of lists `name` and its learning rate. As a float32 tensor that is not read, so
+    that it may change in what is recorded or replayed.
+    """
+    rate = group["lr"]
+    if isinstance(rate, Tensor) and rate.dtype is flambeau.float32:
+        return getattr(flambeau, f"_fused_{name}_tensor_lr_"), rate.detach().reshape(())
+    return getattr(flambeau, f"_fused_{name}_"), float(rate)
+
+
 def decayed(
     parameter: Tensor, grad: Tensor, group: dict[str, Any], decoupled: bool = False
 ) -> Tensor:

@@ -6,7 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import flambeau
-from flambeau.optim.optimizer import Optimizer, check_not_negative, decayed, evaluate
+from flambeau.optim.optimizer import (
+    Optimizer,
+    check_not_negative,
+    decayed,
+    evaluate,
+    fused,
+)
 
 __all__ = ["SGD"]
 
@@ -79,16 +85,17 @@ class SGD(Optimizer):
     ) -> None:
         if not params:
             return
+        update, rate = fused("sgd", group)
         options: dict[str, Any] = {
-            "lr": float(group["lr"]),
+            "lr": rate,
             "weight_decay": float(group["weight_decay"]),
             "maximize": group["maximize"],
         }
         grads = [parameter.grad for parameter in params]
         if buffers is None:
-            flambeau._fused_sgd_(params, grads, **options)
+            update(params, grads, **options)
             return
-        flambeau._fused_sgd_(
+        update(
             params,
             grads,
             buffers,

@@ -76,15 +76,16 @@ void lower_adam(Lowering& l, bool decoupled) {
   l.result(v);
   if (largest) l.result(scale);
 }
-template <bool kAmsgrad>
+template <bool kAmsgrad, bool kTensorRate>
 SampleList adam_samples() {
+  const SampleValue rate = kTensorRate ? SampleValue(t({}, 0.1, 0.2)) : SampleValue(0.1);
   const std::vector<std::pair<std::string, SampleValue>> options = {
-      {"lr", 0.1}, {"beta1", 0.9}, {"beta2", 0.999}, {"weight_decay", 0.1}, {"eps", 1e-8}};
+      {"lr", rate}, {"beta1", 0.9}, {"beta2", 0.999}, {"weight_decay", 0.1}, {"eps", 1e-8}};
   const std::vector<SampleTensor> steps = {t({}, 1, 9), t({}, 1, 9)};
   if (kAmsgrad) return {{{two(), two(), two(), two(0, 1), two(0, 1), steps}, options}};
   return {{{two(), two(), two(), two(0, 1), steps}, options}};
 }
-template <bool kDecoupled, bool kAmsgrad>
+template <bool kDecoupled, bool kAmsgrad, bool kTensorRate = false>
 Definition adam_definition(std::string_view schema) {
   Definition d = update(
       schema,
@@ -93,24 +94,40 @@ Definition adam_definition(std::string_view schema) {
             "begins with 1."
           : "One step of Adam on every parameter; its count in `state_steps`, a 0-dim float, "
             "begins with 1.",
-      [](Lowering& l) { lower_adam(l, kDecoupled); }, adam_samples<kAmsgrad>);
+      [](Lowering& l) { lower_adam(l, kDecoupled); }, adam_samples<kAmsgrad, kTensorRate>);
   d.special = {{"weight_decay", {0}}};
   return d;
 }
-#define FLAMBEAU_ADAM_OPTIONS                                                               \
-  "Tensor[] state_steps, *, float lr, float beta1, float beta2, float weight_decay, float " \
+#define FLAMBEAU_ADAM_OPTIONS(Rate)                           \
+  "Tensor[] state_steps, *, " Rate                            \
+  " lr, float beta1, float beta2, float weight_decay, float " \
   "eps, bool maximize=False) -> ()"
 #define FLAMBEAU_ADAM_LISTS \
   "(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] exp_avg_sqs, "
 #define FLAMBEAU_ADAM_LARGEST "Tensor(d!)[] max_exp_avg_sqs, "
-const Register kFusedAdamw(
-    adam_definition<true, false>("_fused_adamw_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS));
-const Register kFusedAdam(
-    adam_definition<false, false>("_fused_adam_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS));
-const Register kFusedAdamwAmsgrad(adam_definition<true, true>(
-    "_fused_adamw_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST FLAMBEAU_ADAM_OPTIONS));
-const Register kFusedAdamAmsgrad(adam_definition<false, true>(
-    "_fused_adam_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST FLAMBEAU_ADAM_OPTIONS));
+// The learning rate as a 0-dim tensor may change without being read.
+const Register kFusedAdamw[] = {
+    Register(adam_definition<true, false>(
+        "_fused_adamw_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS("float"))),
+    Register(adam_definition<true, false, true>(
+        "_fused_adamw_tensor_lr_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS("Tensor"))),
+    Register(adam_definition<true, true>(
+        "_fused_adamw_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST FLAMBEAU_ADAM_OPTIONS(
+            "float"))),
+    Register(adam_definition<true, true, true>(
+        "_fused_adamw_tensor_lr_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST
+            FLAMBEAU_ADAM_OPTIONS("Tensor")))};
+const Register kFusedAdam[] = {
+    Register(adam_definition<false, false>(
+        "_fused_adam_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS("float"))),
+    Register(adam_definition<false, false, true>(
+        "_fused_adam_tensor_lr_" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_OPTIONS("Tensor"))),
+    Register(adam_definition<false, true>(
+        "_fused_adam_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST FLAMBEAU_ADAM_OPTIONS(
+            "float"))),
+    Register(adam_definition<false, true, true>(
+        "_fused_adam_tensor_lr_.amsgrad" FLAMBEAU_ADAM_LISTS FLAMBEAU_ADAM_LARGEST
+            FLAMBEAU_ADAM_OPTIONS("Tensor")))};
 #undef FLAMBEAU_ADAM_OPTIONS
 #undef FLAMBEAU_ADAM_LISTS
 #undef FLAMBEAU_ADAM_LARGEST
@@ -122,22 +139,24 @@ Expr decayed(Lowering& l) {
   if (l.call().definition().is_special("weight_decay", l.call().number("weight_decay"))) return g;
   return g + l["self"] * l["weight_decay"];
 }
-Definition sgd_definition() {
+#define FLAMBEAU_SGD(name, Rate)                      \
+  name "(Tensor(a!)[] self, Tensor[] grads, *, " Rate \
+       " lr, float weight_decay, bool maximize=False) -> ()"
+#define FLAMBEAU_SGD_MOMENTUM(name, Rate)                                               \
+  name "(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] momentum_buffers, *, " Rate    \
+       " lr, float weight_decay, float momentum, float dampening, bool nesterov, bool " \
+       "is_first_step, bool maximize=False) -> ()"
+Definition sgd_definition(std::string_view schema, const SampleValue& rate) {
   Definition d = update(
-      "_fused_sgd_(Tensor(a!)[] self, Tensor[] grads, *, float lr, float weight_decay, bool "
-      "maximize=False) -> ()",
-      "self -= lr * (grad + weight_decay * self) for every parameter of the list.",
+      schema, "self -= lr * (grad + weight_decay * self) for every parameter of the list.",
       [](Lowering& l) { l.result(l["self"] - l["lr"] * decayed(l)); },
-      [] { return SampleList{{{two(), two()}, {{"lr", 0.1}, {"weight_decay", 0.1}}}}; });
+      [rate] { return SampleList{{{two(), two()}, {{"lr", rate}, {"weight_decay", 0.1}}}}; });
   d.special = {{"weight_decay", {0}}};
   return d;
 }
-const Register kFusedSgd(sgd_definition());
-Definition momentum_definition() {
+Definition momentum_definition(std::string_view schema, const SampleValue& rate) {
   Definition d = update(
-      "_fused_sgd_.momentum(Tensor(a!)[] self, Tensor[] grads, Tensor(b!)[] momentum_buffers, *, "
-      "float lr, float weight_decay, float momentum, float dampening, bool nesterov, bool "
-      "is_first_step, bool maximize=False) -> ()",
+      schema,
       "buffer = momentum * buffer + (1 - dampening) * grad (grad at the first step), self -= lr * "
       "(buffer, or with Nesterov grad + momentum * buffer).",
       [](Lowering& l) {
@@ -153,9 +172,9 @@ Definition momentum_definition() {
         l.result(l["self"] - l["lr"] * direction);
         l.result(buffer);
       },
-      [] {
+      [rate] {
         return SampleList{{{two(), two(), two()},
-                           {{"lr", 0.1},
+                           {{"lr", rate},
                             {"weight_decay", 0.0},
                             {"momentum", 0.9},
                             {"dampening", 0.0},
@@ -165,7 +184,14 @@ Definition momentum_definition() {
   d.special = {{"weight_decay", {0}}};
   return d;
 }
-const Register kFusedSgdMomentum(momentum_definition());
+const Register kFusedSgd[] = {
+    Register(sgd_definition(FLAMBEAU_SGD("_fused_sgd_", "float"), 0.1)),
+    Register(sgd_definition(FLAMBEAU_SGD("_fused_sgd_tensor_lr_", "Tensor"), t({}, 0.1, 0.2))),
+    Register(momentum_definition(FLAMBEAU_SGD_MOMENTUM("_fused_sgd_.momentum", "float"), 0.1)),
+    Register(momentum_definition(FLAMBEAU_SGD_MOMENTUM("_fused_sgd_tensor_lr_.momentum", "Tensor"),
+                                 t({}, 0.1, 0.2)))};
+#undef FLAMBEAU_SGD
+#undef FLAMBEAU_SGD_MOMENTUM
 
 const Register kForeachMul(update(
     "_foreach_mul_(Tensor(a!)[] self, Tensor factor) -> ()",
