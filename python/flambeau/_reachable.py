@@ -30,6 +30,7 @@ from .utils._pytree import take_apart
 _PACKAGE = __name__.partition(".")[0]
 #: What has no parts that could change.
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
+_MAX_BYTES = 16 << 20
 _IS_PYTHONS = 1 << 9  # of a class's flags: it can change
 #: What instances of these modules' classes hold does not matter to tensors.
 _STATELESS = ("abc", "dataclasses", "importlib", "inspect", "logging", "typing")
@@ -44,6 +45,7 @@ class Reachable:
         self.tensors: dict[int, Any] = {}
         self.generators: list[Any] = []  # of random numbers, NumPy's
         self.iterators: list[tuple[Any, str]] = []
+        self.too_large = ""  # an array whose bytes cannot be compared at each call
         self._seen: dict[int, Any] = {}
         self._waiting: deque[tuple[Any, str]] = deque()
         for value, where in _settings():
@@ -185,7 +187,10 @@ class Reachable:
             self.generators.append(value)
             return
         with contextlib.suppress(TypeError, BufferError, ValueError):
-            if not memoryview(value).readonly:
+            view = memoryview(value)
+            if view.nbytes > _MAX_BYTES and not view.readonly:
+                self.too_large = f"{where}, {view.nbytes} bytes"
+            elif not view.readonly:
                 self._hold(value, where)
 
     def _look_at_instance(self, value: Any, where: str) -> None:

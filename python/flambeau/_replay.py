@@ -62,6 +62,12 @@ def _record(
     """What the call returns; what replays it, or None and the reason; no reason if there is nothing
     to run."""
     used = _used(function, arguments)
+    if used.too_large:
+        why = (
+            f"it may use {used.too_large} of an array that may change, too many to be compared at each "
+            "call (make it a tensor, or read-only)"
+        )
+        return function(*arguments[0], **arguments[1]), None, why
     capture = _C._Capture(arguments, used.holders, list(used.tensors.values()))
     if not capture.begin():
         return function(*arguments[0], **arguments[1]), None, None

@@ -628,3 +628,18 @@ def test_a_learning_rate_that_is_a_tensor_is_not_read(name: str) -> None:
     assert (
         flambeau.compiler.stats()["runs"] == runs + 2
     )  # it was recorded twice: without state, with
+
+
+def test_a_large_array_that_may_change_is_refused() -> None:
+    array_ = numpy.zeros(3 << 20)
+    f = flambeau.compile(lambda x: x * float(array_[0]), replay=True)
+    for _ in range(2):
+        assert f(flambeau.ones(1)).item() == 0.0
+    with pytest.raises(
+        RuntimeError, match="it may use array_, 25165824 bytes of an array that may"
+    ):
+        f(flambeau.ones(1))
+    array_.flags.writeable = False
+    f = flambeau.compile(lambda x: x + float(array_[0]), replay=True)
+    for _ in range(4):
+        assert f(flambeau.ones(1)).item() == 1.0
