@@ -261,7 +261,7 @@ def _reduced(iterator: Any) -> Any:
 
 
 def iterator_state(iterator: Any) -> Any:
-    """What tells whether an iterator has gone on that is no generator, and holds none."""
+    """What tells whether an iterator has gone on; of generators always the same."""
     return _numbers(_reduced(iterator))
 
 

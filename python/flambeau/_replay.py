@@ -121,10 +121,7 @@ class _Watch:
         return [pickle.dumps(engine.state) for engine in engines]
 
     def _positions(self) -> list[Any]:
-        return [
-            None if isinstance(iterator, types.GeneratorType) else iterator_state(iterator)
-            for iterator, _ in self._iterators
-        ]
+        return [iterator_state(iterator) for iterator, _ in self._iterators]
 
     def __enter__(self) -> None:
         self._before = sys.getprofile()
