@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from . import _C
+from ._watched import watched
 
 __all__ = [
     "Event", "Stream", "are_deterministic_algorithms_enabled", "compiled_with_cxx11_abi", "get_default_device",
@@ -17,9 +18,10 @@ __all__ = [
     "typename", "use_deterministic_algorithms",
 ]  # fmt: skip
 
-_settings: dict[str, Any] = {
-    "precision": "highest", "interop": 1, "always": False, "deterministic": (False, False)
-}  # fmt: skip
+_settings: dict[str, Any] = watched(
+    {"precision": "highest", "interop": 1, "always": False, "deterministic": (False, False)},
+    "settings of the process",
+)
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:

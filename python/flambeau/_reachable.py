@@ -13,7 +13,6 @@ import array
 import contextlib
 import contextvars
 import functools
-import importlib
 import sys
 import threading
 import types
@@ -24,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import _C
+from . import _C, _watched
 from .utils._pytree import take_apart
 
 _PACKAGE = __name__.partition(".")[0]
@@ -48,11 +47,9 @@ class Reachable:
         self.too_large = ""  # an array whose bytes cannot be compared at each call
         self._seen: dict[int, Any] = {}
         self._waiting: deque[tuple[Any, str]] = deque()
-        for value, where in _settings():
-            if isinstance(value, dict):
-                self.visit(value, where)
-            else:
-                self._hold(value, where)
+        self._hold(_watched.states, "this package")
+        for state, where in _watched.states:
+            self.visit(state, where)
 
     def visit(self, value: Any, where: str) -> None:
         self._waiting.append((value, where))
@@ -219,22 +216,6 @@ class Reachable:
             return
         if isinstance(attributes, dict) and (attributes or not isinstance(value, _C.Tensor)):
             self.visit(attributes, where)
-
-
-def _settings() -> Iterator[tuple[Any, str]]:
-    """What of this package changes what functions and modules do."""
-    for module, name in (
-        ("_modes", "_settings"),
-        ("backends.cuda", "_enabled"),
-        ("optim.optimizer", "_global_optimizer_pre_hooks"),
-        ("optim.optimizer", "_global_optimizer_post_hooks"),
-    ):
-        yield getattr(importlib.import_module(f"{_PACKAGE}.{module}"), name), f"{module}.{name}"
-    hooks = vars(importlib.import_module(f"{_PACKAGE}.nn.modules._global_hooks"))
-    yield (hooks, "backward_is_full"), "hooks of all modules"
-    for name, value in hooks.items():
-        if isinstance(value, dict) and not _is_special(name):
-            yield value, f"hooks of all modules: {name}"
 
 
 def _parts_of_argument(value: Any) -> list[tuple[Any, Any]] | None:

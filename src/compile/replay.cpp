@@ -443,90 +443,116 @@ void CapturedCall::place_results(Replay& kept, std::string& why) {
     }
 }
 
+/// Where the memory of each slot comes from.
+void CapturedCall::place_slots(const Recording& recording, Replay& kept) const {
+  kept.places_.resize(recording.slots.size());
+  for (size_t slot = 0; slot < recording.slots.size(); ++slot) {
+    Replay::Place& place = kept.places_[slot];
+    const Ref<Storage>& storage = recording.storages[slot];
+    place.source = source_of(capture_.sources, storage.get());
+    kept.bytes_.push_back(storage->bytes());
+    if (place.source >= 0) {
+      place.kind = Replay::Place::Kind::Source;
+    } else if (storage->is_deferred() || storage->bytes() == 0) {  // what is empty has no memory
+      place.kind = Replay::Place::Kind::Made;
+    } else {
+      place.kind = Replay::Place::Kind::Constant;
+      place.constant = storage;
+    }
+  }
+}
+
+/// What fits() asks of the sources, and which of them are written.
+void CapturedCall::note_sources(const Recording& recording, Replay& kept) const {
+  const TensorList& sources = capture_.sources;
+  std::map<int32_t, std::vector<int32_t>> by_slot;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    kept.offsets_.push_back(sources[i]->offset);
+    if (sources[i]->storage->pending() != &Recorder::of_thread()) continue;
+    const int32_t slot = sources[i]->storage->pending_slot();
+    by_slot[slot].push_back(static_cast<int32_t>(i));
+    if (recording.slots[static_cast<size_t>(slot)].written)
+      kept.written_.push_back(static_cast<int32_t>(i));
+  }
+  for (const auto& [slot, group] : by_slot)
+    for (const int32_t source : std::span(group).subspan(1)) {
+      const Tensor& first = sources[static_cast<size_t>(group[0])];
+      kept.shared_.push_back(
+          {source, group[0], sources[static_cast<size_t>(source)].is_same(first)});
+    }
+  kept.offsets_are_fixed_ = capture_.offsets_are_fixed;
+}
+
+/// The checks of values, to be made again by each call.
+void CapturedCall::place_checks(Replay& kept) {
+  const TensorList& sources = capture_.sources;
+  for (ValueCheck& check : capture_.checks) {
+    Replay::Check& again =
+        kept.checks_.emplace_back(Replay::Check{check.op, std::move(check.arguments), {}});
+    for (ValueCheck::Input& input : check.inputs) {
+      Replay::CheckInput& place = again.inputs.emplace_back();
+      place.info = input.info;
+      if (!input.tensor.defined()) continue;
+      place.source = source_of(sources, input.tensor->storage.get());
+      if (place.source < 0)
+        place.constant = std::move(input.tensor);
+      else
+        place.offset = input.tensor->offset - sources[static_cast<size_t>(place.source)]->offset;
+    }
+  }
+}
+
+/// The numbers that each call draws anew.
+void CapturedCall::place_draws(const Recording& recording, Replay& kept, std::string& why) const {
+  const std::optional<std::vector<int64_t>> keys = keys_drawn(capture_);
+  bool draws_alone = keys.has_value();
+  for (size_t n = 0; draws_alone && n < recording.numbers.size(); ++n) {
+    if (!is_drawn(capture_, recording.numbers[n])) continue;
+    const auto key = std::find_if(keys->begin(), keys->end(),
+                                  [&](int64_t k) { return Scalar(k) == recording.numbers[n]; });
+    draws_alone = key != keys->end();
+    kept.drawn_.push_back({n, static_cast<size_t>(key - keys->begin())});
+  }
+  for (const Draw& draw : capture_.draws)
+    if (draw.generator != &default_generator() && why.empty())
+      why = "it draws from a generator other than the default one";
+  if (!draws_alone && why.empty()) why = "it sets the state of the generator of random numbers";
+  kept.draws_ = keys ? keys->size() : 0;
+}
+
+/// Runs what was recorded, which `kept` then has.
+void CapturedCall::run_first(Recording& recording, Replay& kept) {
+  kept.touched_.assign(recording.slots.size(), false);
+  if (recording.empty()) {
+    for (const Ref<Storage>& storage : recording.storages) storage->set_pending(nullptr, 0);
+  } else {
+    recording.mark_running(Recorder::of_thread());
+    execute(recording, kept.ready_,
+            {.storages = recording.storages, .numbers = recording.numbers, .will_repeat = true});
+    for (const Region& region : kept.ready_.program->regions)
+      for (const auto* windows : {&region.parameters, &region.outputs})
+        for (const int32_t window : *windows)
+          if (window >= 0) kept.touched_[recording.slot_of(window)] = true;
+  }
+  kept.recording_ = std::move(recording);
+  kept.recording_.storages.clear();
+}
+
 TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::string& why) {
   auto kept = std::make_shared<Replay>();
   why = capture_.broken;
   ended_ = true;
-  const TensorList& sources = capture_.sources;
   Recorder::of_thread().end_capture([&](Recording& recording) {
-    kept->places_.resize(recording.slots.size());
-    for (size_t slot = 0; slot < recording.slots.size(); ++slot) {
-      Replay::Place& place = kept->places_[slot];
-      const Ref<Storage>& storage = recording.storages[slot];
-      place.source = source_of(sources, storage.get());
-      kept->bytes_.push_back(storage->bytes());
-      if (place.source >= 0) {
-        place.kind = Replay::Place::Kind::Source;
-      } else if (storage->is_deferred() || storage->bytes() == 0) {  // what is empty has no memory
-        place.kind = Replay::Place::Kind::Made;
-      } else {
-        place.kind = Replay::Place::Kind::Constant;
-        place.constant = storage;
-      }
-    }
-    std::map<int32_t, std::vector<int32_t>> by_slot;
-    for (size_t i = 0; i < sources.size(); ++i) {
-      kept->offsets_.push_back(sources[i]->offset);
-      if (sources[i]->storage->pending() != &Recorder::of_thread()) continue;
-      const int32_t slot = sources[i]->storage->pending_slot();
-      by_slot[slot].push_back(static_cast<int32_t>(i));
-      if (recording.slots[static_cast<size_t>(slot)].written)
-        kept->written_.push_back(static_cast<int32_t>(i));
-    }
-    for (const auto& [slot, group] : by_slot)
-      for (const int32_t source : std::span(group).subspan(1)) {
-        const Tensor& first = sources[static_cast<size_t>(group[0])];
-        kept->shared_.push_back(
-            {source, group[0], sources[static_cast<size_t>(source)].is_same(first)});
-      }
-    kept->offsets_are_fixed_ = capture_.offsets_are_fixed;
-    for (ValueCheck& check : capture_.checks) {
-      Replay::Check& again =
-          kept->checks_.emplace_back(Replay::Check{check.op, std::move(check.arguments), {}});
-      for (ValueCheck::Input& input : check.inputs) {
-        Replay::CheckInput& place = again.inputs.emplace_back();
-        place.info = input.info;
-        if (!input.tensor.defined()) continue;
-        place.source = source_of(sources, input.tensor->storage.get());
-        if (place.source < 0)
-          place.constant = std::move(input.tensor);
-        else
-          place.offset = input.tensor->offset - sources[static_cast<size_t>(place.source)]->offset;
-      }
-    }
+    place_slots(recording, *kept);
+    note_sources(recording, *kept);
+    place_checks(*kept);
     place_constants(recording, *kept, why);
     place_results(*kept, why);
     for (size_t slot = 0; slot < kept->places_.size(); ++slot)
       if (kept->places_[slot].kind != Replay::Place::Kind::Made) kept->outside_.push_back(slot);
     kept->seen_apart_.resize(kept->outside_.size());
-    const std::optional<std::vector<int64_t>> keys = keys_drawn(capture_);
-    bool draws_alone = keys.has_value();
-    for (size_t n = 0; draws_alone && n < recording.numbers.size(); ++n) {
-      if (!is_drawn(capture_, recording.numbers[n])) continue;
-      const auto key = std::find_if(keys->begin(), keys->end(),
-                                    [&](int64_t k) { return Scalar(k) == recording.numbers[n]; });
-      draws_alone = key != keys->end();
-      kept->drawn_.push_back({n, static_cast<size_t>(key - keys->begin())});
-    }
-    for (const Draw& draw : capture_.draws)
-      if (draw.generator != &default_generator() && why.empty())
-        why = "it draws from a generator other than the default one";
-    if (!draws_alone && why.empty()) why = "it sets the state of the generator of random numbers";
-    kept->draws_ = keys ? keys->size() : 0;
-    kept->touched_.assign(recording.slots.size(), false);
-    if (recording.empty()) {
-      for (const Ref<Storage>& storage : recording.storages) storage->set_pending(nullptr, 0);
-    } else {
-      recording.mark_running(Recorder::of_thread());
-      execute(recording, kept->ready_,
-              {.storages = recording.storages, .numbers = recording.numbers, .will_repeat = true});
-      for (const Region& region : kept->ready_.program->regions)
-        for (const auto* windows : {&region.parameters, &region.outputs})
-          for (const int32_t window : *windows)
-            if (window >= 0) kept->touched_[recording.slot_of(window)] = true;
-    }
-    kept->recording_ = std::move(recording);
-    kept->recording_.storages.clear();
+    place_draws(recording, *kept, why);
+    run_first(recording, *kept);
   });
   kept->results_ = std::move(results_);
   if (why.empty()) replay = std::move(kept);

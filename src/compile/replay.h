@@ -136,8 +136,13 @@ class CapturedCall {
  private:
   bool is_own(const Storage& storage, const Replay& kept) const;
   int32_t fresh_for(const Ref<Storage>& constant, Replay& kept, std::string& why);
+  void place_slots(const Recording& recording, Replay& kept) const;
+  void note_sources(const Recording& recording, Replay& kept) const;
+  void place_checks(Replay& kept);
   void place_constants(const Recording& recording, Replay& kept, std::string& why);
   void place_results(Replay& kept, std::string& why);
+  void place_draws(const Recording& recording, Replay& kept, std::string& why) const;
+  static void run_first(Recording& recording, Replay& kept);
 
   Capture capture_;
   std::vector<Replay::Result> results_;

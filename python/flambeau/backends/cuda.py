@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from flambeau._watched import watched
 from flambeau.backends._library import Settings
 
 __all__ = [
@@ -19,7 +20,9 @@ matmul = Settings(
     allow_bf16_reduced_precision_reduction=True,
     allow_fp16_accumulation=False,
 )
-_enabled = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
+_enabled = watched(
+    {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}, "ways of attention"
+)
 
 
 class SDPAParams(NamedTuple):

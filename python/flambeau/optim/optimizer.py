@@ -12,6 +12,7 @@ from typing import Any
 
 import flambeau
 from flambeau import _C, Tensor
+from flambeau._watched import watched
 from flambeau.nn.modules.module import typename
 from flambeau.utils.hooks import RemovableHandle
 
@@ -28,8 +29,8 @@ ParamsT = Any
 params_t = ParamsT
 
 # Hooks of every optimiser. They run before the optimiser's own.
-_global_optimizer_pre_hooks: _Hooks = OrderedDict()
-_global_optimizer_post_hooks: _Hooks = OrderedDict()
+_global_optimizer_pre_hooks: _Hooks = watched(OrderedDict(), "hooks of all optimizers")
+_global_optimizer_post_hooks: _Hooks = watched(OrderedDict(), "hooks of all optimizers")
 
 
 class _Required:

@@ -6,20 +6,26 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from flambeau._watched import watched
 from flambeau.utils.hooks import RemovableHandle
 
 _Hooks = OrderedDict[int, Callable[..., Any]]
 
-forward: _Hooks = OrderedDict()
-forward_with_kwargs: OrderedDict[int, bool] = OrderedDict()
-forward_always_called: OrderedDict[int, bool] = OrderedDict()
-forward_pre: _Hooks = OrderedDict()
-backward: _Hooks = OrderedDict()
-backward_is_full: bool | None = None  # None: no hook has been registered
-backward_pre: _Hooks = OrderedDict()
-buffers: _Hooks = OrderedDict()
-modules: _Hooks = OrderedDict()
-parameters: _Hooks = OrderedDict()
+
+def _hooks() -> OrderedDict[int, Any]:
+    return watched(OrderedDict(), "hooks of all modules")
+
+
+forward: _Hooks = _hooks()
+forward_with_kwargs: OrderedDict[int, bool] = _hooks()
+forward_always_called: OrderedDict[int, bool] = _hooks()
+forward_pre: _Hooks = _hooks()
+backward: _Hooks = _hooks()
+backward_kind: dict[str, bool] = watched({}, "hooks of all modules")  # "full", once there is one
+backward_pre: _Hooks = _hooks()
+buffers: _Hooks = _hooks()
+modules: _Hooks = _hooks()
+parameters: _Hooks = _hooks()
 
 
 def _added(hooks: _Hooks, hook: Callable[..., Any]) -> RemovableHandle:
@@ -72,13 +78,11 @@ def register_module_forward_hook(
 
 
 def _set_backward_kind(full: bool) -> None:
-    global backward_is_full
-    if backward_is_full is (not full):
+    if backward_kind.setdefault("full", full) is not full:
         raise RuntimeError(
             "Cannot use both regular backward hooks and full backward hooks as a global Module "
             "hook. Please use only one of them."
         )
-    backward_is_full = full
 
 
 def register_module_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:

@@ -332,7 +332,7 @@ class Module(State, Traversal, _ModuleBase):
         """Full ones, full pre-hooks, and those of the old kind."""
         full: list[Any] = []
         legacy: list[Any] = []
-        everywhere = full if _global_hooks.backward_is_full else legacy
+        everywhere = full if _global_hooks.backward_kind.get("full") else legacy
         everywhere.extend(_global_hooks.backward.values())
         own = full if self._is_full_backward_hook else legacy
         own.extend(self._backward_hooks.values())
