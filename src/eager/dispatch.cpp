@@ -38,15 +38,18 @@ class KeyWriter {
     add(text.size());
     bytes_.append(text.begin(), text.end());
   }
-  void add_tensor(const TensorInfo* info, const Definition& op) {
+  void add_tensor(const TensorInfo* info, const Call& call) {
     if (info == nullptr) return add<uint8_t>(0xff);
+    const Definition& op = call.definition();
     add(info->dtype);
     add(static_cast<uint8_t>(info->dim()));
-    for (const int64_t size : info->sizes) {
-      if (op.by_shape)
-        add(size);
+    const uint64_t fixed = op.fixed == nullptr ? 0 : op.fixed(call, tensors_++);
+    if (op.fixed != nullptr) add(fixed);
+    for (size_t i = 0; i < info->sizes.size(); ++i) {
+      if (((fixed >> i) & 1) != 0)
+        add(info->sizes[i]);
       else
-        add(size == 1);
+        add(info->sizes[i] == 1);
     }
     if (!op.from_storage.empty())
       for (const int64_t stride : info->strides) add(stride);
@@ -55,17 +58,20 @@ class KeyWriter {
 
  private:
   SmallVector<char, 192> bytes_;
+  size_t tensors_ = 0;
 };
 
-void add_argument(KeyWriter& key, const Definition& op, size_t i, const Argument& argument) {
+void add_argument(KeyWriter& key, const Call& call, size_t i) {
+  const Definition& op = call.definition();
+  const Argument& argument = call.arguments()[i];
   key.add(static_cast<uint8_t>(argument.index()));
   const Definition::Role role = op.role(i, argument);
   key.add(role);
   if (const auto* one = std::get_if<const TensorInfo*>(&argument)) {
-    key.add_tensor(*one, op);
+    key.add_tensor(*one, call);
   } else if (const auto* list = std::get_if<TensorRefs>(&argument)) {
     key.add(list->size());
-    for (const TensorInfo* info : *list) key.add_tensor(info, op);
+    for (const TensorInfo* info : *list) key.add_tensor(info, call);
   } else if (const auto* number = std::get_if<Scalar>(&argument)) {
     key.add(number->category());
     if (role == Definition::Role::Static) {
@@ -97,8 +103,7 @@ std::shared_ptr<const CallRecipe> find_recipe(const Call& call,
   key.add(ops::default_dtype());
   key.add(output_dtypes.size());
   for (const DType dtype : output_dtypes) key.add(dtype);
-  for (size_t i = 0; i < call.arguments().size(); ++i)
-    add_argument(key, op, i, call.arguments()[i]);
+  for (size_t i = 0; i < call.arguments().size(); ++i) add_argument(key, call, i);
   const std::string text(key.text());
   if (auto known = recipes->find(text)) return *std::move(known);
   return recipes->add(text, std::make_shared<const CallRecipe>(call, output_dtypes, text));

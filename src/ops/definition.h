@@ -263,6 +263,10 @@ enum class Accepts : uint8_t {
   IntegersNoBool,
 };
 
+/// Of Definition::fixed.
+inline uint64_t every_axis(const Call&, size_t) { return ~uint64_t{0}; }
+inline uint64_t axis_bit(int64_t axis) { return uint64_t{1} << axis; }
+
 struct Definition {
   std::string_view schema = {};
   std::string_view doc = {};
@@ -327,9 +331,10 @@ struct Definition {
   /// int and int[] parameters that are run-time integers of the program; the others are part of
   /// the recipe's key.
   std::vector<std::string_view> dynamic = {};
-  /// Every extent and integer is a constant of the program, which then serves one shape only. For
-  /// views whose number of results depends on extents (chunk), and what else Dims cannot say.
-  bool by_shape = false;
+  /// The axes (bit i: axis i) of tensor number `tensor` whose extents are constants of the program,
+  /// which then serves those alone; integers are constants, too. For views whose number of results
+  /// depends on an extent (chunk), and what else Dims cannot say. Null: none.
+  uint64_t (*fixed)(const Call& call, size_t tensor) = nullptr;
   /// The results' extents follow from numbers (arange): they are further run-time integers of the
   /// program, after those of the arguments, which Lowering::result_shape gives.
   bool result_sizes = false;

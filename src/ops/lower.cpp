@@ -8,13 +8,14 @@
 namespace flambeau::ops {
 namespace {
 
-/// The extents of tensor number `position`: those of 1 are constants, the others symbols (constants
-/// for ops that serve one shape).
-Shape symbolic_shape(const TensorInfo& info, int position, bool constant) {
+/// The extents of tensor number `position`: those of 1 and of the axes `fixed` are constants, the
+/// others symbols.
+Shape symbolic_shape(const TensorInfo& info, int position, uint64_t fixed) {
   Shape shape;
   for (size_t i = 0; i < info.sizes.size(); ++i)
-    shape.push_back(constant || info.sizes[i] == 1 ? Dim(info.sizes[i])
-                                                   : Dim::size(position, static_cast<int>(i)));
+    shape.push_back(((fixed >> i) & 1) != 0 || info.sizes[i] == 1
+                        ? Dim(info.sizes[i])
+                        : Dim::size(position, static_cast<int>(i)));
   return shape;
 }
 
@@ -96,7 +97,8 @@ class LoweringMaker {
     SmallVector<DType, 4> dtypes;
     const auto add = [&](const TensorInfo* t) {
       if (t == nullptr) return;
-      shapes.push_back(symbolic_shape(*t, static_cast<int>(shapes.size()), d_.by_shape));
+      const uint64_t fixed = d_.fixed == nullptr ? 0 : d_.fixed(call_, shapes.size());
+      shapes.push_back(symbolic_shape(*t, static_cast<int>(shapes.size()), fixed));
       dtypes.push_back(t->dtype);
     };
     for (const Argument& argument : call_.arguments()) {
@@ -202,8 +204,7 @@ LoweredCall lower(const Call& call) {
     for (const TensorInfo& info : infos)
       out.results.push_back(out.builder->parameter(
           info.dtype,
-          symbolic_shape(info, static_cast<int>(out.parameters.size() + out.results.size()),
-                         false)));
+          symbolic_shape(info, static_cast<int>(out.parameters.size() + out.results.size()), 0)));
     return out;
   }
   try {

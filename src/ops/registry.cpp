@@ -35,7 +35,7 @@ Definition::Traits traits_of(const Definition& d, const Parameter& p) {
       break;
     case ArgumentType::Int:
     case ArgumentType::IntList:
-      t.role = contains(d.dynamic, p.name) && !d.by_shape ? Integer : Static;
+      t.role = contains(d.dynamic, p.name) && d.fixed == nullptr ? Integer : Static;
       break;
     case ArgumentType::Generator:
       t.role = Opaque;

@@ -264,7 +264,7 @@ const Register kMaskedIndex({
           const Expr value = gather(x, guarded_places(l, x));
           l.result(select(guard(l, value.shape()), value, broadcast_to(fill, value.shape())));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{
@@ -300,7 +300,7 @@ const Register kMaskedIndexPut({
           const Expr values = broadcast_to(convert(l["values"], x.dtype()), shape);
           l.result(scatter_add(x, at, select(guard(l, shape), values, 0.0)));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{

@@ -262,7 +262,7 @@ const Register kMaskedScatter({
                           wanted, " true, source ", call.tensor("source").numel());
           });
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{t({3, 4}), mask({3, 4}), t({12})}},
@@ -306,7 +306,7 @@ const Register kNonzeroStatic({
           l.result(concatenate(columns, 1));
         },
     .differentiable = false,
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{mask({3, 4})}, {{"size", Scalar(5)}}},

@@ -63,7 +63,7 @@ Definition cross(std::string_view schema, Variants variants) {
           .broadcasts = true,
           .shape = cross_shape,
           .lower = lower_cross,
-          .by_shape = true,
+          .fixed = every_axis,
           .samples = [] { return SampleList{{{t({2, 3}), t({2, 3})}}, {{t({1, 3}), t({4, 3})}}}; },
           .errors =
               [] {
@@ -144,7 +144,7 @@ const Register kTensordot({
           const Expr b = split(l["other"], l.call().integers("dims_other"), true, shape, columns);
           l.result(reshape(contract(a, b), shape));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .autocast = "lower_precision",
     .samples =
         [] {
@@ -195,7 +195,7 @@ const Register kCdist({
           const Expr b = l["x2"];
           l.result(row_norm(l, unsqueeze(a, a.rank() - 1) - unsqueeze(b, b.rank() - 2)));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .special = {{"p", norm_orders()}},
     .autocast = "float32",
     .samples =
@@ -252,7 +252,7 @@ const Register kPdist({
           if (n < 2) return l.result(broadcast_to(constant(x, x.dtype(), Scalar(0)), {Dim(0)}));
           l.result(row_norm(l, rows(i) - rows(j)));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .special = {{"p", norm_orders()}},
     .samples = [] { return SampleList{{{t({5, 3})}}, {{t({4, 2}), 1.0}}, {{t({1, 3})}}}; },
 });

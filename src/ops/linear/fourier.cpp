@@ -301,7 +301,7 @@ Definition transform_definition(std::string_view schema, std::string_view doc, s
       .promotion = Promotion::ToFloat,
       .shape = transform_shape<kKind>,
       .lower = lower,
-      .by_shape = true,
+      .fixed = every_axis,
       .autocast = "float32",
       .samples = one_axis ? one_axis_samples : two_axes_samples,
       .errors = one_axis ? std::function<std::vector<ErrorSample>()>(length_errors) : nullptr};
@@ -380,7 +380,7 @@ Definition shift_definition(std::string_view schema, std::string_view doc, std::
                 }
                 l.result(x);
               },
-          .by_shape = true,
+          .fixed = every_axis,
           .samples = [] { return SampleList{{{t({3, 4})}}, {{t({5, 2}), Ints{0}}}}; }};
 }
 const Register kFftshift(shift_definition<false>(

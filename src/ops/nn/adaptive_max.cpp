@@ -102,7 +102,7 @@ Definition adaptive_max(std::string_view schema, std::string alias) {
                 results.push_back({DType::Int64, sizes, {}});
               },
           .lower = lower_maximum<kRank>,
-          .by_shape = true,
+          .fixed = fixed_space<kRank>,
           .autocast = kRank == 3 ? "float32" : "",
           .samples =
               [] {

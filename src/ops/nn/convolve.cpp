@@ -132,7 +132,7 @@ int64_t product(const Ints& sizes, size_t first = 0) {
 Expr window_matrix(const Expr& x, const Ints& sizes, const Windows& w, int64_t groups,
                    bool by_group) {
   const size_t rank = w.size.size();
-  Shape split{Dim(sizes[0]), Dim(groups), Dim(sizes[1] / groups)};
+  Shape split{x.dim(0), Dim(groups), Dim(sizes[1] / groups)};
   Ints places, inside;
   int64_t count = 1;
   for (size_t i = 0; i < rank; ++i) {
@@ -153,9 +153,9 @@ Expr window_matrix(const Expr& x, const Ints& sizes, const Windows& w, int64_t g
   if (by_group) order.push_back(2);
   append(by_group ? inside : places);
   const Expr windows = reshape(windows_of(x, sizes, w, 0.0), split);
-  return reshape(permute(windows, order),
-                 by_group ? Shape{Dim(groups), Dim(sizes[0] * count), inner}
-                          : Shape{Dim(sizes[0]), Dim(groups), inner, Dim(count)});
+  return reshape(permute(windows, order), by_group
+                                              ? Shape{Dim(groups), x.dim(0) * count, inner}
+                                              : Shape{x.dim(0), Dim(groups), inner, Dim(count)});
 }
 
 /// Places of a window up to this are terms of a sum that is written out.
@@ -219,9 +219,9 @@ Expr correlate(const Expr& x, const Ints& sizes, const Expr& weight, const Ints&
   const Dim out(weight_sizes[0] / groups);
   const Dim inner(product(weight_sizes, 1));
   const Expr matrix = window_matrix(x, sizes, w, groups, false);
-  const Expr kernel = broadcast_to(reshape(weight, {Dim(groups), out, inner}),
-                                   {Dim(sizes[0]), Dim(groups), out, inner});
-  Shape image{Dim(sizes[0]), Dim(weight_sizes[0])};
+  const Expr kernel =
+      broadcast_to(reshape(weight, {Dim(groups), out, inner}), {x.dim(0), Dim(groups), out, inner});
+  Shape image{x.dim(0), Dim(weight_sizes[0])};
   for (size_t i = 0; i < w.size.size(); ++i) image.push_back(Dim(w.count(i, sizes[i + 2])));
   Expr y = contract(kernel, matrix);
   if (bias.valid()) y = y + reshape(bias, {Dim(groups), out, Dim(1)});
@@ -288,10 +288,10 @@ Expr weight_gradient(const Convolution& c, const Expr& source, const Expr& image
     return reshape(concatenate(taps, 1), shape);
   }
   const int64_t out = c.weight[0] / c.groups;
-  const Shape split{Dim(c.image()[0]), Dim(c.groups), Dim(out), Dim(product(c.image(), 2))};
+  const Shape split{image.dim(0), Dim(c.groups), Dim(out), Dim(product(c.image(), 2))};
   const Ints order{1, 2, 0, 3};
   const Expr rows = reshape(permute(reshape(image, split), order),
-                            {Dim(c.groups), Dim(out), Dim(c.image()[0] * product(c.image(), 2))});
+                            {Dim(c.groups), Dim(out), image.dim(0) * product(c.image(), 2)});
   Shape shape;
   for (const int64_t extent : c.weight) shape.push_back(Dim(extent));
   return reshape(contract(rows, window_matrix(source, c.source(), c.windows, c.groups, true)),
@@ -340,7 +340,7 @@ Definition convolution(std::string_view schema, std::string name,
           .shape = convolution_shape<kRank, kTransposed>,
           .lower = lower_convolution<kRank, kTransposed>,
           .vjp = convolution_vjp<kRank, kTransposed>,
-          .by_shape = true,
+          .fixed = fixed_but_batch<kRank>,
           .autocast = "lower_precision",
           .samples = std::move(samples)};
 }

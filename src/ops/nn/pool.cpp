@@ -129,7 +129,7 @@ Definition average_pool(std::string_view schema, std::vector<std::string> aliase
                 r.push_back({call.tensor("self").dtype, pooled_sizes<kRank>(call), {}});
               },
           .lower = lower_average<kRank>,
-          .by_shape = true,
+          .fixed = fixed_space<kRank>,
           .autocast = kRank == 3 ? "float32" : "",
           .samples = std::move(samples)};
 }
@@ -209,7 +209,7 @@ Definition maximum_pool(std::string_view schema, std::vector<std::string> aliase
                 if (kIndices) results.push_back({DType::Int64, sizes, {}});
               },
           .lower = lower_maximum<kRank, kIndices>,
-          .by_shape = true,
+          .fixed = fixed_space<kRank>,
           .samples =
               [] {
                 SampleTensor x;
@@ -292,7 +292,7 @@ Definition adaptive_pool(std::string_view schema, std::vector<std::string> alias
                   x = adaptive_average(x, static_cast<int>(i), sizes[i], result[i]);
                 l.result(x);
               },
-          .by_shape = true,
+          .fixed = fixed_space<kRank>,
           .autocast = kRank == 3 ? "float32" : "",
           .samples =
               [] {

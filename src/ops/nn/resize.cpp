@@ -260,7 +260,8 @@ Definition resize(std::string_view schema, std::string_view doc, std::vector<std
                           : resized(x, static_cast<int>(i) + 2, r.axes[i], r);
                 l.result(x);
               },
-          .by_shape = true,
+          // The axes of space.
+          .fixed = [](const Call&, size_t) { return ~uint64_t{3}; },
           .samples = std::move(samples)};
 }
 const Register kInterpolate([] {

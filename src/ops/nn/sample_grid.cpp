@@ -64,7 +64,7 @@ const Register kUnfold({
           for (const int64_t size : result) shape.emplace_back(size);
           l.result(reshape(patches, shape));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{t({2, 2, 4, 5}), Ints{2, 3}}},
@@ -294,7 +294,7 @@ const Register kGridSample({
     .accepts = Accepts::Floats,
     .shape = grid_shape,
     .lower = lower_grid,
-    .by_shape = true,
+    .fixed = every_axis,
     .autocast = "float32",
     .samples =
         [] {
@@ -325,7 +325,7 @@ const Register kGridSampler2d({
     .accepts = Accepts::Floats,
     .shape = grid_shape,
     .lower = lower_grid,
-    .by_shape = true,
+    .fixed = every_axis,
     .autocast = "float32",
     .samples =
         [] {

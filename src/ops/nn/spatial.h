@@ -24,6 +24,18 @@ ir::Expr with_margins(const ir::Expr& x, const Ints& low, const Ints& high, cons
                       double value);
 /// [N, C, windows..., size...] of the padded x of these sizes.
 ir::Expr windows_of(const ir::Expr& x, const Ints& sizes, const Windows& windows, double margin);
+/// Of Definition::fixed: all axes of x, the first tensor, but that of the batch; all others.
+template <int kSpatial>
+uint64_t fixed_but_batch(const Call& call, size_t tensor) {
+  return tensor == 0 && call.tensor("input").dim() == kSpatial + 2 ? ~uint64_t{1}
+                                                                   : every_axis(call, tensor);
+}
+/// The spatial axes, the last `spatial` of x.
+template <int kSpatial>
+uint64_t fixed_space(const Call& call, size_t) {
+  const auto& x = std::get<const TensorInfo*>(call.arguments()[0]);
+  return ~uint64_t{0} << (x->dim() - kSpatial);
+}
 /// A call's batch axis: x with one if it has rank `spatial` + 1, and the result without it again.
 ir::Expr with_batch(const ir::Expr& x, size_t spatial);
 ir::Expr without_batch(const ir::Expr& y, const ir::Expr& x, size_t spatial);

@@ -71,7 +71,7 @@ const Register kDiff({
           for (int64_t i = 0; i < l.call().integer("n"); ++i) x = steps(x, axis);
           l.result(x);
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{t({3, 4})}},
@@ -179,7 +179,7 @@ Definition rule(std::string_view schema, std::string_view doc) {
               },
           .shape = rule_shape<kRunning, kPlaces>,
           .lower = lower_rule<kRunning, kPlaces>,
-          .by_shape = true,
+          .fixed = every_axis,
           .samples =
               [] {
                 if (kPlaces)
@@ -310,7 +310,7 @@ Definition gradient_definition(std::string_view schema, std::function<SampleList
           .variants = {.method = false},
           .shape = gradient_shape,
           .lower = lower_gradient,
-          .by_shape = true,
+          .fixed = every_axis,
           .samples = std::move(samples),
           .errors = std::move(errors)};
 }

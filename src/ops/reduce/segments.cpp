@@ -127,7 +127,7 @@ const Register kSegmentReduce({
           }
           l.result(value);
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           SampleList list;

@@ -74,7 +74,14 @@ const Register kCat({
           l.result(concatenate(parts, static_cast<int>(l.call().integer("dim"))));
         },
     // Which vectors are empty is part of the program.
-    .by_shape = true,
+    .fixed =
+        [](const Call& call, size_t tensor) {
+          const TensorRefs& list = list_of(call);
+          return std::any_of(list.begin(), list.end(),
+                             [](const TensorInfo* t) { return is_legacy_empty(*t); })
+                     ? every_axis(call, tensor)
+                     : 0;
+        },
     .autocast = "promote",
     .samples =
         [] {

@@ -187,7 +187,7 @@ const Register kDiag({
                                          along + static_cast<double>(std::max<int64_t>(offset, 0))};
           l.result(gather(x, places));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] { return SampleList{{{t({3})}}, {{t({3}), Scalar(-1)}}, {{t({3, 4}), Scalar(1)}}}; },
 });

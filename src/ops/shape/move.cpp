@@ -104,7 +104,13 @@ const Register kRoll({
                          self.sizes[static_cast<size_t>(dims[i])]);
           l.result(x);
         },
-    .by_shape = true,
+    .fixed =
+        [](const Call& call, size_t tensor) {
+          const Ints& dims = call.integers("dims");
+          uint64_t rolled = 0;
+          for (const int64_t dim : dims) rolled |= axis_bit(dim);
+          return dims.empty() ? every_axis(call, tensor) : rolled;
+        },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), Ints{1}}},
@@ -346,6 +352,7 @@ const Register kConstantPad({
 
 /// x with margins along `axis` that repeat what is inside; negative ones cut.
 Expr with_edges(const Expr& x, int axis, int64_t low, int64_t high, const std::string& mode) {
+  if (low == 0 && high == 0) return x;
   const int64_t n = x.dim(axis).constant();
   const auto part = [&](int64_t first, int64_t count) { return slice(x, axis, first, count); };
   const auto flipped = [&](int64_t first, int64_t count) {
@@ -423,7 +430,14 @@ const Register kPad({
             y = with_edges(y, static_cast<int>(i), m.low[i], m.high[i], mode);
           l.result(y);
         },
-    .by_shape = true,
+    .fixed =
+        [](const Call& call, size_t) {
+          const Margins m = margins_of(call);
+          uint64_t filled = 0;
+          for (size_t i = 0; i < m.low.size() && call.string("mode") != "constant"; ++i)
+            if (m.low[i] != 0 || m.high[i] != 0) filled |= axis_bit(static_cast<int64_t>(i));
+          return filled;
+        },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), Ints{1, 2}}},

@@ -177,7 +177,7 @@ const Register kDiagonalScatter({
           }
           l.result(scatter_set(x, places, source));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{t({3, 4}), t({3})}},
@@ -232,7 +232,7 @@ const Register kBlockDiag({
           }
           l.result(concatenate(bands, 0));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{std::vector{t({2, 3}), t({}), t({2})}}}, {{std::vector{t({1, 2})}}}};
@@ -326,7 +326,7 @@ const Register kSumToSize({
           x = sum(sum(x, leading, false), stretched, true);
           l.result(x);
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{
@@ -414,7 +414,7 @@ const Register kChunkCat({
           }
           l.result(concatenate(parts, axis + 1));
         },
-    .by_shape = true,
+    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{std::vector{t({3, 2}), t({5})}, Scalar(0), Scalar(2)}},

@@ -187,6 +187,9 @@ void join_gradients(VjpLowering& v, const Make& make) {
   if (!parts.empty()) v.gradients[0] = concatenate(parts, axis_of(v.forward));
 }
 
+/// How many results there are depends on the extent of axis `dim`.
+uint64_t by_extent(const Call& call, size_t) { return axis_bit(call.integer("dim")); }
+
 /// A list of views of these lengths, one after the other, along axis `dim`.
 template <Ints (*kLengths)(const Call&)>
 Definition sections(std::string_view schema, std::string_view doc,
@@ -210,8 +213,7 @@ Definition sections(std::string_view schema, std::string_view doc,
                 }
               },
           .vjp = [](VjpLowering& v) { join_gradients(v, [](const Expr& g) { return g; }); },
-          // How many there are depends on the extent.
-          .by_shape = true,
+          .fixed = by_extent,
           .samples = std::move(samples)};
 }
 Ints pieces_of(int64_t extent, int64_t piece) {
@@ -321,7 +323,7 @@ Definition bounds_definition() {
       .doc = "Views along `dim` between the given indices.",
       .returns = Returns::View,
       .axes = {"dim"},
-      .by_shape = true,
+      .fixed = by_extent,
       .samples = [] { return SampleList{{{t({5, 3}), Ints{1, 3}}}}; }};
   static const auto bounds = [](const Call& call) {
     check_has_axes(call);
@@ -405,7 +407,8 @@ Definition named_sections(std::string_view schema, std::string_view doc,
                 for (const auto& [start, length] : windows(l.call()))
                   l.result(slice(l["self"], static_cast<int>(axis_for(l.call())), start, length));
               },
-          .by_shape = true,
+          .fixed = [](const Call& call,
+                      size_t) { return axis_bit(static_cast<int64_t>(axis_for(call))); },
           .samples = std::move(samples)};
 }
 SampleList halves() { return {{{t({2, 4, 6}), Scalar(2)}}}; }
@@ -457,7 +460,7 @@ const Register kUnbind({
           const int axis = axis_of(v.forward);
           join_gradients(v, [&](const Expr& g) { return unsqueeze(g, axis); });
         },
-    .by_shape = true,
+    .fixed = by_extent,
     .samples = [] { return SampleList{{{t({3, 2})}}, {{t({3, 2}), Scalar(1)}}}; },
 });
 

@@ -80,7 +80,7 @@ Definition diagonal_definition(std::string_view schema, std::string_view doc, Va
                .shape = [](const Call& call,
                            ResultInfos& results) { results.push_back(diagonal_info(call)); },
                .lower = lower_diagonal,
-               .by_shape = true,
+               .fixed = every_axis,
                .samples =
                    [] {
                      return SampleList{{{t({3, 4})}},
@@ -157,7 +157,7 @@ Definition unfold_definition(std::string_view schema, std::string_view doc, Vari
       .axes = {"dimension"},
       .shape = [](const Call& call, ResultInfos& results) { results.push_back(window_info(call)); },
       .lower = lower_windows,
-      .by_shape = true,
+      .fixed = every_axis,
       .samples =
           [] {
             return SampleList{{{t({5, 2}), Scalar(0), Scalar(3), Scalar(1)}},
@@ -275,7 +275,7 @@ const Register kAsStrided({
           });
         },
     .from_storage = "storage_offset",
-    .by_shape = true,
+    .fixed = every_axis,
     .samples = [] { return SampleList{{{t({2, 6}), Ints{3, 2}, Ints{2, 1}, Scalar(1)}}}; },
     .errors =
         [] {
