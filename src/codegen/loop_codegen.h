@@ -114,6 +114,10 @@ class LoopCodegen {
   Value* lane_offsets(const Address& address);
   /// `mask` and the active lanes; null if all lanes are to be accessed.
   Value* access_mask(Value* mask);
+  /// Where an access of `type` that `mask` restricts goes: to `pointer`, or to memory of the
+  /// kernel's own where no lane is wanted. Masked accesses of memory that is not mapped touch
+  /// nothing, but CPUs take hundreds of cycles to find that out.
+  Value* masked_pointer(Value* pointer, Value* mask, llvm::Type* type);
   Value* load(const Statement& s);
   Value* load_uniform(const Statement& s, const Address& address, Value* mask);
   Value* load_contiguous(const Statement& s, Value* pointer, Value* mask);

@@ -92,6 +92,12 @@ Value* LoopCodegen::access_mask(Value* mask) {
   return mask != nullptr ? builder_.CreateAnd(mask, active_mask()) : active_mask();
 }
 
+Value* LoopCodegen::masked_pointer(Value* pointer, Value* mask, llvm::Type* type) {
+  if (mask == nullptr) return pointer;
+  if (mask->getType()->isVectorTy()) mask = builder_.CreateOrReduce(mask);
+  return builder_.CreateSelect(mask, pointer, stack_slot(type));
+}
+
 bool LoopCodegen::has_native_mask(DType dtype) const {
   return isa_ >= Isa::Avx512 || size_of(dtype) >= 4;
 }
@@ -153,6 +159,7 @@ Value* LoopCodegen::load_contiguous(const Statement& s, Value* pointer, Value* m
   if (lanes == nullptr) return builder_.CreateAlignedLoad(type, pointer, alignment_of(s.dtype));
   llvm::Constant* zero = llvm::Constant::getNullValue(maskable(builder_, type));
   if (has_native_mask(s.dtype)) {
+    pointer = masked_pointer(pointer, mask, type);
     Value* raw =
         builder_.CreateMaskedLoad(zero->getType(), pointer, alignment_of(s.dtype), lanes, zero);
     return builder_.CreateBitCast(raw, type);
@@ -207,6 +214,7 @@ Value* LoopCodegen::load_descending(const Statement& s, Value* scalar, Value* ma
   llvm::Type* type = emitter_.memory_type(s.dtype, lanes_.count);
   if (Value* lanes = access_mask(mask)) {
     llvm::Constant* zero = llvm::Constant::getNullValue(maskable(builder_, type));
+    pointer = masked_pointer(pointer, mask, type);
     Value* raw = builder_.CreateMaskedLoad(zero->getType(), pointer, alignment_of(s.dtype),
                                            builder_.CreateVectorReverse(lanes), zero);
     return builder_.CreateVectorReverse(builder_.CreateBitCast(raw, type));
@@ -368,6 +376,7 @@ void LoopCodegen::store_contiguous(DType dtype, Value* value, Value* pointer, Va
     return;
   }
   if (has_native_mask(dtype)) {
+    pointer = masked_pointer(pointer, mask, value->getType());
     value = builder_.CreateBitCast(value, maskable(builder_, value->getType()));
     builder_.CreateMaskedStore(value, pointer, alignment_of(dtype), lanes);
     return;

@@ -1,13 +1,17 @@
-"""Operations whose programs are for one shape: their kernels serve other sizes, too."""
+"""What new sizes cost: no kernels, and no programs where an operation does not look at them."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import flambeau as torch
+import flambeau.nn.functional as F
 
 SCRIPT = """
 import os, pathlib, sys
@@ -70,3 +74,47 @@ def test_new_sizes_need_no_kernels(tmp_path: Path, operation: str) -> None:
         check=False,
     )
     assert done.stdout == "0\n", done.stdout + done.stderr
+
+
+def grown(table: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """What generation does to the keys that it keeps."""
+    return torch.cat([table, row]).softmax(-1)
+
+
+def rotated(x: torch.Tensor) -> torch.Tensor:
+    return x.cos() + torch.cat([-x[..., 4:], x[..., :4]], -1) * x.sin()
+
+
+ONE_PROGRAM: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "cat": lambda x: grown(x, x[:1]),
+    "cat of halves": rotated,
+    "split": lambda x: torch.cat([part * 2 for part in x.split([3, 5], 1)], 1),
+    "chunk": lambda x: x.chunk(2, -1)[0].tanh() * x.chunk(2, -1)[1],
+    "unbind": lambda x: x.unbind(1)[0].tanh() * x.unbind(1)[1],
+    "roll": lambda x: x.roll(3, 1) * 2,
+    "pad": lambda x: F.pad(x, (1, 2, 0, 3)) * 2,
+    "reflecting pad": lambda x: F.pad(x, (1, 2), mode="reflect") * 2,
+    "max_pool1d": lambda x: F.max_pool1d(x[:, None], 2),
+    "avg_pool1d": lambda x: F.avg_pool1d(x[:, None], 2),
+    "interpolate": lambda x: F.interpolate(x[:, None], size=5, mode="linear"),
+}
+
+
+@pytest.mark.parametrize("operation", ONE_PROGRAM)
+def test_new_sizes_need_no_passes(operation: str) -> None:
+    """The extents that an operation does not look at are not part of its programs."""
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        x = x.detach().requires_grad_()
+        ONE_PROGRAM[operation](x).square().sum().backward()
+        assert x.grad is not None
+        return x.grad
+
+    compiled = torch.compile(step)
+    for rows in (4, 5):  # of an even number, and of an odd one
+        compiled(torch.randn(rows, 8)).sum().item()
+    before = torch._C._compile_stats()["programs_made"]
+    for rows in (6, 7, 11, 30):
+        x = torch.randn(rows, 8)
+        assert torch.equal(compiled(x), step(x))
+    assert torch._C._compile_stats()["programs_made"] == before

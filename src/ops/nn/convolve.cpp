@@ -340,7 +340,8 @@ Definition convolution(std::string_view schema, std::string name,
           .shape = convolution_shape<kRank, kTransposed>,
           .lower = lower_convolution<kRank, kTransposed>,
           .vjp = convolution_vjp<kRank, kTransposed>,
-          .fixed = fixed_but_batch<kRank>,
+          // A batch of any size would cost every kernel here up to half its speed.
+          .fixed = every_axis,
           .autocast = "lower_precision",
           .samples = std::move(samples)};
 }

@@ -24,13 +24,7 @@ ir::Expr with_margins(const ir::Expr& x, const Ints& low, const Ints& high, cons
                       double value);
 /// [N, C, windows..., size...] of the padded x of these sizes.
 ir::Expr windows_of(const ir::Expr& x, const Ints& sizes, const Windows& windows, double margin);
-/// Of Definition::fixed: all axes of x, the first tensor, but that of the batch; all others.
-template <int kSpatial>
-uint64_t fixed_but_batch(const Call& call, size_t tensor) {
-  return tensor == 0 && call.tensor("input").dim() == kSpatial + 2 ? ~uint64_t{1}
-                                                                   : every_axis(call, tensor);
-}
-/// The spatial axes, the last `spatial` of x.
+/// Of Definition::fixed: the axes of space, the last `kSpatial` of x, the first argument.
 template <int kSpatial>
 uint64_t fixed_space(const Call& call, size_t) {
   const auto& x = std::get<const TensorInfo*>(call.arguments()[0]);
