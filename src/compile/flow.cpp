@@ -1,6 +1,7 @@
 #include "compile/flow.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "compile/view_form.h"
 
@@ -51,8 +52,12 @@ class FlowFinder {
   }
 
   void store_all(size_t slot) {
-    for (const int32_t value : current_[slot])
-      flow_.values[static_cast<size_t>(value)].stored = true;
+    // What lies before one that is stored is, too.
+    const auto& current = current_[slot];
+    for (size_t i = current.size(); i-- > 0;) {
+      bool& stored = flow_.values[static_cast<size_t>(current[i])].stored;
+      if (std::exchange(stored, true)) break;
+    }
   }
 
   void read(int32_t position) {

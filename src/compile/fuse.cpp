@@ -53,19 +53,21 @@ class Fuser {
     double time = 0;
     int32_t order = 0;
     SmallVector<int32_t, 4> successors = {};  // nodes that must run after it
+    SmallVector<int32_t, 4> written = {};     // slots
     int32_t absorbed_by = -1;
   };
-  /// Who wrote and read a storage last.
+  /// Nodes that touched a storage last. Who wrote it before runs before the last writer.
   struct SlotState {
-    SmallVector<int32_t, 2> writers;  // nodes
-    SmallVector<int32_t, 4> readers;  // nodes, since the last write
+    int32_t writer = -1;
+    SmallVector<int32_t, 4> readers;  // since then
   };
 
   int32_t value_at(int32_t operand) const { return flow_.value_of[static_cast<size_t>(operand)]; }
-  SlotState& slot_at(int32_t operand) {
+  int32_t slot_number(int32_t operand) const {
     const int32_t window = recording_.operands[static_cast<size_t>(operand)];
-    return slots_[static_cast<size_t>(recording_.windows[static_cast<size_t>(window)].slot)];
+    return recording_.windows[static_cast<size_t>(window)].slot;
   }
+  SlotState& slot_at(int32_t operand) { return slots_[static_cast<size_t>(slot_number(operand))]; }
   Node& node(int32_t number) { return nodes_[static_cast<size_t>(number)]; }
   /// The node that holds the runs of node `number` by now.
   int32_t present(int32_t number) const {
@@ -73,20 +75,17 @@ class Fuser {
       number = nodes_[static_cast<size_t>(number)].absorbed_by;
     return number;
   }
-  template <class List>
-  bool names(const List& list, int32_t present_node) const {
-    return std::any_of(list.begin(), list.end(),
-                       [&](int32_t number) { return present(number) == present_node; });
-  }
 
   /// The regions that must run before the entry.
   std::vector<int32_t> dependencies(const Entry& entry) {
     std::vector<int32_t> found;
-    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
-      for (const int32_t writer : slot_at(o).writers) found.push_back(present(writer));
+    const auto add_writer = [&](const SlotState& slot) {
+      if (slot.writer >= 0) found.push_back(present(slot.writer));
+    };
+    for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) add_writer(slot_at(o));
     for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
       if (recording_.operands[static_cast<size_t>(o)] < 0) continue;
-      for (const int32_t writer : slot_at(o).writers) found.push_back(present(writer));
+      add_writer(slot_at(o));
       for (const int32_t reader : slot_at(o).readers) found.push_back(present(reader));
     }
     std::sort(found.begin(), found.end());
@@ -146,14 +145,18 @@ class Fuser {
     joined->region.apart = into.region.apart;
     into.region = std::move(joined->region);
     into.time = joined->time;
+    for (const int32_t slot : from.written) add_once(into.written, slot);
     from.region = {};
     from.absorbed_by = home;
   }
 
   /// True if the entry reads from memory what node `writer` writes.
   bool reads_memory_of(const Entry& entry, int32_t writer) {
+    const auto& written = node(writer).written;
     for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o)
-      if (value_at(o) < 0 && names(slot_at(o).writers, writer)) return true;
+      if (value_at(o) < 0 &&
+          std::find(written.begin(), written.end(), slot_number(o)) != written.end())
+        return true;
     return false;
   }
 
@@ -246,16 +249,24 @@ class Fuser {
     for (int32_t o = entry.results.begin; o < entry.results.end; ++o) {
       const int32_t value = value_at(o);
       if (value < 0) continue;
-      bool stored = flow_.values[static_cast<size_t>(value)].stored;
-      for (const int32_t reader : readers_[static_cast<size_t>(value)])
-        stored = stored || std::find(entries.begin(), entries.end(), reader) == entries.end();
-      is_stored_[static_cast<size_t>(value)] = stored;
+      const auto& readers = readers_[static_cast<size_t>(value)];
+      const auto is_outside = [&](int32_t reader) {
+        return std::find(entries.begin(), entries.end(), reader) == entries.end();
+      };
+      is_stored_[static_cast<size_t>(value)] =
+          flow_.values[static_cast<size_t>(value)].stored ||
+          std::any_of(readers.begin(), readers.end(), is_outside);
     }
   }
 
+  template <class List>
+  static void add_once(List& list, int32_t number) {
+    if (std::find(list.begin(), list.end(), number) == list.end()) list.push_back(number);
+  }
+
   void note(const Entry& entry, int32_t home, const std::vector<int32_t>& before) {
-    const auto add = [&](auto& list) {
-      if (std::find(list.begin(), list.end(), home) == list.end()) list.push_back(home);
+    const auto add = [&](auto& list) {  // twice does not matter, and lists may be long
+      if (list.empty() || list.back() != home) list.push_back(home);
     };
     for (const int32_t other : before)
       if (other != home) add(node(other).successors);
@@ -266,7 +277,8 @@ class Fuser {
       region_of_value_[static_cast<size_t>(value)] = home;
       SlotState& slot = slot_at(o);
       slot.readers.clear();
-      add(slot.writers);
+      slot.writer = home;
+      add_once(node(home).written, slot_number(o));
     }
   }
 
