@@ -256,8 +256,24 @@ bool Recorder::take(const PlanRun& run) {
     recording_.entries.back().options = options_;
     before_slices_.clear();
   }
-  if (exported && capture_ == nullptr) flush("memory that others see is written");
+  if (capture_ != nullptr) return true;
+  if (exported)
+    flush("memory that others see is written");
+  else if (holds_too_much())
+    flush("it holds much that nothing else does");
   return true;
+}
+
+bool Recorder::holds_too_much() {
+  const std::lock_guard lock(mutex_);
+  const size_t count = recording_.entries.size();
+  if (count >= kMostEntries) return true;
+  if (count < next_look_) return false;
+  size_t bytes = 0;
+  for (const Ref<Storage>& storage : recording_.storages)
+    if (!storage->is_deferred() && !is_seen(*storage)) bytes += storage->bytes();
+  next_look_ = count + std::max(count / 2, kFirstLook);
+  return bytes > kMostHeld;
 }
 
 void Recorder::uninstall_if_idle() {
@@ -387,6 +403,7 @@ void Recorder::run_slice(int32_t slot, Done& done, std::string ended) {
 void Recorder::run_locked(Done& done, std::string ended, OnFailure on_failure) {
   if (capture_ != nullptr) capture_->broken = "what was recorded had to run before the call ended";
   slice_work_ = 0;
+  next_look_ = kFirstLook;
   const AtWork at_work;
   if (follower_.is_complete() && !reporting())
     return follower_.run(done.recording, done.lines, *this, on_failure);

@@ -92,6 +92,12 @@ class Recorder final : public RunSink, public PendingWork {
     ~AtEnd() { recorder.uninstall_if_idle(); }
   };
   bool is_idle();
+  /// True if the recording is as long as one may be, or keeps much memory that nobody else does: in
+  /// a loop whose values nobody reads, what each pass is given.
+  bool holds_too_much();
+  static constexpr size_t kMostEntries = 16'384;
+  static constexpr size_t kMostHeld = size_t{256} << 20;
+  static constexpr size_t kFirstLook = 64;  ///< runs, before anybody looks
 
   ForkSafe<std::mutex> mutex_;
   Recording recording_;
@@ -104,7 +110,8 @@ class Recorder final : public RunSink, public PendingWork {
   SmallVector<Options, 4> outer_options_;  ///< of the functions around the innermost
   Capture* capture_ = nullptr;             ///< of the call that is being captured
   std::unique_lock<std::timed_mutex> turn_;
-  size_t slice_work_ = 0;  ///< runs looked at for slices of the present recording
+  size_t slice_work_ = 0;          ///< runs looked at for slices of the present recording
+  size_t next_look_ = kFirstLook;  ///< of holds_too_much(), at so many runs
 };
 
 /// Calls of this thread are recorded while one lives.
