@@ -124,14 +124,11 @@ def recorded(
 ) -> Callable[..., Any]:
     """`function` with its operations recorded; `one_by_one`: run as if no kernel of several were
     compiled yet."""
-    enter, leave = _C._compile_enter, _C._compile_leave
+    # One call, so that no signal comes between its parts.
+    call = _C._compile_call
 
     @functools.wraps(function)
     def compiled(*args: Any, **kwargs: Any) -> Any:
-        enter(fast, memory_budget, one_by_one)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            leave()
+        return call(function, args, kwargs, fast, memory_budget, one_by_one)
 
     return compiled

@@ -7,7 +7,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include "base/function_ref.h"
 
@@ -21,6 +23,24 @@ struct WrapperHooks {
   void (*if_unused)(void* wrapper, FunctionRef<void()> action) = nullptr;
 };
 extern WrapperHooks wrapper_hooks;
+
+/// While one lives, this thread lets go of what Python holds, or may be told of, only where the
+/// outermost one ends: what then runs may be any program of the user, which must not find locks
+/// held.
+class ReleasesLater {
+ public:
+  ReleasesLater();
+  ~ReleasesLater();
+  ReleasesLater(const ReleasesLater&) = delete;
+  ReleasesLater& operator=(const ReleasesLater&) = delete;
+  /// Calls `release` then, or now if none lives.
+  static void call(std::function<void()> release);
+  /// The same for C++'s reference to a wrapper.
+  static void drop(void* wrapper);
+
+ private:
+  std::vector<std::function<void()>> waiting_;
+};
 
 class Intrusive {
  public:
@@ -38,7 +58,7 @@ class Intrusive {
       delete this;
     } else if (count_down()) {
       if (void* owner = wrapper())
-        wrapper_hooks.decrease(owner);
+        ReleasesLater::drop(owner);
       else
         delete this;
     }

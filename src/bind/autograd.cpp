@@ -16,6 +16,7 @@
 #include "bind/casters.h"
 #include "bind/function.h"
 #include "bind/node_type.h"
+#include "compile/recorder.h"
 
 namespace nb = nanobind;
 using namespace nanobind::literals;
@@ -123,6 +124,7 @@ void add_autograd(nb::module_& module) {
   module.def("_increment_version",
              [](const Tensor& tensor) { tensor.bump_version("increment_version"); });
   module.def("_base", [](const Tensor& tensor) {
+    compiler::Recorder::of_thread().note_offset(tensor);
     const AutogradMeta* meta = find_meta(tensor);
     return meta != nullptr ? meta->base : Tensor();
   });
@@ -131,6 +133,7 @@ void add_autograd(nb::module_& module) {
     become_view(self, view, op.c_str());
   });
   module.def("_become_window", [](const Tensor& self, const Tensor& source, const std::string& op) {
+    compiler::Recorder::of_thread().note_offset(source);
     become_window(self, source, op.c_str());
   });
   module.def("_detach_in_place", detach_in_place);

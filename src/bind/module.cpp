@@ -92,13 +92,22 @@ void add_compile(nb::module_& module) {
   compiler::set_wait_hook(run_without_lock);
   // Before the end of the process destroys what the code generator has made meanwhile.
   Py_AtExit([] { CompileQueue::global().stop(); });
-  module.def("_compile_enter", [](bool fast, float memory_budget, bool one_by_one) {
-    compiler::Recorder::of_thread().enter(
+  static thread_local std::vector<std::unique_ptr<compiler::Interpreted>> interpreted;
+  module.def("_compile_call", [](nb::handle function, nb::handle args, nb::handle kwargs, bool fast,
+                                 float memory_budget, bool one_by_one) {
+    const auto call = [&] {
+      PyObject* const result = PyObject_Call(function.ptr(), args.ptr(), kwargs.ptr());
+      if (result == nullptr) throw nb::python_error();
+      return nb::steal(result);
+    };
+    // What is interpreted is not compiled.
+    if (!interpreted.empty()) return call();
+    const compiler::Scope scope(
         {.numerics = fast ? compiler::Numerics::Fast : compiler::Numerics::Exact,
          .memory_budget = memory_budget,
          .one_by_one = one_by_one});
+    return call();
   });
-  module.def("_compile_leave", [] { compiler::Recorder::of_thread().leave(); });
   module.def(
       "_compile_flush", [](std::string_view why) { compiler::Recorder::of_thread().flush(why); },
       "why"_a = "flush");
@@ -169,7 +178,6 @@ void add_compile(nb::module_& module) {
     compiler::break_merges(std::move(names));
   });
   // Of this thread; they nest.
-  static thread_local std::vector<std::unique_ptr<compiler::Interpreted>> interpreted;
   module.def("_interpreted_begin",
              [] { interpreted.push_back(std::make_unique<compiler::Interpreted>()); });
   module.def("_interpreted_end", [] { interpreted.pop_back(); });

@@ -51,10 +51,12 @@ PyObject* meta(PyObject* /*type*/, PyObject* bytes) {
 
 /// A part of a storage as a storage of its own, on the same memory.
 Ref<Storage> window(const Ref<Storage>& whole, size_t start, size_t count) {
-  const Sharing sharing = whole->read_only() ? Sharing::ReadOnly : Sharing::Private;
+  const Sharing sharing = whole->read_only() ? Sharing::ReadOnly : Sharing::Shared;
   if (count == 0) return make_ref<Storage>(nullptr, size_t{0}, [] {}, sharing);
+  // Each is memory of somebody else to what is recorded on the other.
+  whole->add_export();
   auto* data = static_cast<std::byte*>(whole->data()) + start;
-  return make_ref<Storage>(data, count, [whole] {}, sharing);
+  return make_ref<Storage>(data, count, [whole] { whole->remove_export(); }, sharing);
 }
 
 /// A storage with a copy of the bytes.

@@ -271,9 +271,11 @@ std::array methods{
                   return int_from_pointer(t.numel() > 0 && !t.is_meta() ? t.data_ptr() : nullptr);
                 }>,
                 METH_NOARGS, "Address of the first element."},
-    PyMethodDef{"untyped_storage",
-                no_arguments<[](const Tensor& t) { return checked(storage_of(t)); }>, METH_NOARGS,
-                "The storage."},
+    PyMethodDef{"untyped_storage", no_arguments<[](const Tensor& t) {
+                  compiler::Recorder::of_thread().note_offset(t);
+                  return checked(storage_of(t));
+                }>,
+                METH_NOARGS, "The storage."},
     PyMethodDef{"item", no_arguments<[](const Tensor& t) {
                   check_one_member(t, "item()");
                   return number_object(t.item());

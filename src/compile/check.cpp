@@ -262,7 +262,7 @@ void Check::end() {
   for (const Entry& entry : recording_.entries)
     for (const int32_t window : recording_.operands_of(entry.results)) {
       if (window < 0) continue;
-      if (!program_.seen[recording_.slot_of(window)]) continue;
+      if (!program_.flow.seen[recording_.slot_of(window)]) continue;
       std::string what = compare(tensor(window, memory_), tensor(window, ours_));
       if (what.empty()) continue;
       difference_.emplace();

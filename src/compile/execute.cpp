@@ -81,6 +81,8 @@ class Execution {
   int64_t offset_of(const Window& window) const { return frame_.offset_of(window); }
 
   void prepare() {
+    for (const Ref<Storage>& storage : frame_.storages)
+      had_memory_.push_back(storage && !storage->is_deferred());
     if (ready_.program == nullptr) {
       // Who looks at a program, or keeps it, wants that which comes to stay.
       ready_.program = program_of(recording_, frame_.will_repeat || reporting() || checking());
@@ -173,9 +175,7 @@ class Execution {
     failure.cause = std::current_exception();
     failure.entries = std::move(failed);
     failure.left = left;
-    if (fail_outputs_)
-      for (size_t i = 0; i < left.size(); ++i)
-        if (left[i]) fail_outputs(recording_.entries[i], failure);
+    if (fail_outputs_) fail_outputs(left, failure);
     if (frame_.marked)
       for (const Ref<Storage>& storage : frame_.storages)
         if (storage && storage->pending_slot() == Recording::kRunning)
@@ -411,10 +411,19 @@ class Execution {
     storage = make_ref<Storage>(bytes);
   }
 
-  void fail_outputs(const Entry& entry, RunFailed& failure) const {
-    recording_.for_written(entry, [&](size_t slot) {
+  /// What the runs `left` would have made, also where it has memory by now.
+  void fail_outputs(const std::vector<bool>& left, RunFailed& failure) const {
+    std::vector<bool> made = had_memory_;
+    made.resize(recording_.slots.size());
+    const auto for_outputs = [&](bool of_left, const auto& visit) {
+      for (size_t i = 0; i < left.size(); ++i)
+        if (left[i] == of_left) recording_.for_written(recording_.entries[i], visit);
+    };
+    for_outputs(false, [&](size_t slot) { made[slot] = true; });
+    for_outputs(true, [&](size_t slot) {
       const Ref<Storage>& storage = frame_.storages[slot];
-      if (!storage || !storage->is_deferred()) return;
+      if (!storage || made[slot]) return;
+      made[slot] = true;
       storage->fail("");
       failure.never_made.push_back(storage);
     });
@@ -424,8 +433,9 @@ class Execution {
   ReadyProgram& ready_;
   const Program* program_ = nullptr;
   const BoundProgram* bound_ = nullptr;
-  const size_t first_;       // regions before it have run
-  std::vector<bool> done_;   // per region
+  const size_t first_;            // regions before it have run
+  std::vector<bool> done_;        // per region
+  std::vector<bool> had_memory_;  // per slot: before anything ran
   std::vector<bool> makes_;  // per donation: both storages had no memory before the program ran
   Frame frame_;
   bool fail_outputs_;                    // after a failure

@@ -10,7 +10,8 @@ namespace {
 
 class FlowFinder {
  public:
-  explicit FlowFinder(const Recording& recording) : recording_(recording) {}
+  FlowFinder(const Recording& recording, std::vector<bool> seen)
+      : recording_(recording), flow_{.seen = std::move(seen)} {}
 
   Flow find() {
     find_needed();
@@ -24,7 +25,7 @@ class FlowFinder {
         if (operand(o) >= 0) write(o, entry.results.begin);
     }
     for (size_t slot = 0; slot < current_.size(); ++slot)
-      if (recording_.is_seen(slot)) store_all(slot);
+      if (flow_.seen[slot]) store_all(slot);
     return std::move(flow_);
   }
 
@@ -35,9 +36,7 @@ class FlowFinder {
   size_t slot_of(int32_t window) const { return recording_.slot_of(window); }
 
   void find_needed() {
-    std::vector<bool> wanted;
-    for (size_t slot = 0; slot < recording_.slots.size(); ++slot)
-      wanted.push_back(recording_.is_seen(slot));
+    std::vector<bool> wanted = flow_.seen;
     flow_.needed.assign(recording_.entries.size(), false);
     for (size_t i = recording_.entries.size(); i-- > 0;) {
       const Entry& entry = recording_.entries[i];
@@ -106,6 +105,8 @@ class FlowFinder {
 
 }  // namespace
 
-Flow flow_of(const Recording& recording) { return FlowFinder(recording).find(); }
+Flow flow_of(const Recording& recording, std::vector<bool> seen) {
+  return FlowFinder(recording, std::move(seen)).find();
+}
 
 }  // namespace flambeau::compiler

@@ -17,14 +17,17 @@ struct Value {
 struct Flow {
   static constexpr int32_t kMemory = -1;
 
-  std::vector<Value> values;
+  /// Per slot: somebody sees it afterwards. Everything that is decided of a program goes by this:
+  /// who asks again may find that another thread has let go.
+  std::vector<bool> seen;
+  std::vector<Value> values{};
   /// Per operand of the recording: the value that a parameter reads, whole or as a view of the
   /// value's window, or kMemory; the value that a result is, or kMemory.
-  std::vector<int32_t> value_of;
-  std::vector<bool> needed;   ///< per entry: it writes what is seen or what a needed run reads
-  std::vector<bool> alone{};  ///< per entry: it is in no program with others; empty: none is so
+  std::vector<int32_t> value_of{};
+  std::vector<bool> needed{};  ///< per entry: it writes what is seen or what a needed run reads
+  std::vector<bool> alone{};   ///< per entry: it is in no program with others; empty: none is so
 };
 
-Flow flow_of(const Recording& recording);
+Flow flow_of(const Recording& recording, std::vector<bool> seen);
 
 }  // namespace flambeau::compiler

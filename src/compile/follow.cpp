@@ -228,7 +228,7 @@ bool Follower::writes(int32_t slot) const {
 
 bool Follower::is_complete() const {
   if (!is_at_end() || now_.known->ready.program == nullptr) return false;
-  const std::vector<bool>& seen = now_.known->ready.program->seen;
+  const std::vector<bool>& seen = now_.known->ready.program->flow.seen;
   if (now_.storages.size() != seen.size()) return false;
   for (size_t slot = 0; slot < seen.size(); ++slot)
     if (is_seen(*now_.storages[slot]) != seen[slot]) return false;

@@ -26,7 +26,7 @@ constexpr size_t kMaxPrograms = 512;
 constexpr size_t kMaxGeometries = 64;  // of a program
 constexpr size_t kMinDonation = size_t{1} << 20;
 
-Hash128 key_of(const Recording& recording) {
+Hash128 key_of(const Recording& recording, const std::vector<bool>& seen) {
   SmallVector<int64_t, 1024> words;
   for (const Entry& entry : recording.entries) {
     // Not its address: keys are saved for other processes.
@@ -41,8 +41,7 @@ Hash128 key_of(const Recording& recording) {
   }
   for (const int32_t operand : recording.operands) words.push_back(operand);
   for (const Window& window : recording.windows) words.push_back(window.slot);
-  for (size_t slot = 0; slot < recording.slots.size(); ++slot)
-    words.push_back(recording.is_seen(slot) ? 1 : 0);
+  for (const bool is_seen : seen) words.push_back(is_seen ? 1 : 0);
   return hash_bytes(words.data(), words.size() * sizeof(int64_t));
 }
 
@@ -66,7 +65,7 @@ void find_last_uses(Program& program, const Recording& recording) {
       if (std::find(touched.begin(), touched.end(), slot) != touched.end()) return;
       touched.push_back(slot);
       if (next[slot] == Next::Never) program.last_uses[i].push_back(static_cast<int32_t>(slot));
-      if (next[slot] == Next::Inside && !recording.is_seen(slot))
+      if (next[slot] == Next::Inside && !program.flow.seen[slot])
         program.renewed[i].push_back(static_cast<int32_t>(slot));
       // Who reads its memory later needs what is there, whatever happens inside in between.
       if (next[slot] != Next::Memory) next[slot] = region.facts ? Next::Inside : Next::Memory;
@@ -94,7 +93,7 @@ void find_donations_of(Program& program, const Recording& recording, size_t numb
   if (region.facts && in_row_blocks(*region.program) != nullptr) return;  // that runs
   // Of the program alone, and of nobody else then or later.
   const auto is_own = [&](size_t slot) {
-    return !recording.is_seen(slot) && recording.storages[slot]->is_deferred();
+    return !program.flow.seen[slot] && recording.storages[slot]->is_deferred();
   };
   const auto window = [&](int32_t w) -> const Window& {
     return recording.windows[static_cast<size_t>(w)];
@@ -253,19 +252,18 @@ std::vector<bool> new_shapes(const Recording& recording) {
   return is_new;
 }
 
-std::shared_ptr<const Program> make_program(const Recording& recording, bool will_repeat) {
+std::shared_ptr<const Program> make_program(const Recording& recording, std::vector<bool> seen,
+                                            bool will_repeat) {
   auto program = std::make_shared<Program>();
   for (const size_t extent :
        {recording.entries.size(), recording.windows.size(), recording.slots.size(),
         recording.numbers.size(), recording.integers.size()})
     program->extents.push_back(static_cast<int32_t>(extent));
-  program->flow = flow_of(recording);
+  program->flow = flow_of(recording, std::move(seen));
   program->flow.alone = new_shapes(recording);
   if (will_repeat) program->flow.alone.clear();
   const bool is_apart = !will_repeat && is_small(recording);
   program->provisional = is_apart || !program->flow.alone.empty();
-  for (size_t slot = 0; slot < recording.slots.size(); ++slot)
-    program->seen.push_back(recording.is_seen(slot));
   if (is_apart) {
     program->regions = apart(recording, program->flow);
   } else {
@@ -379,12 +377,14 @@ Hash128 geometry_of(const Recording& recording) {
 
 std::shared_ptr<const Program> program_of(const Recording& recording, bool will_repeat) {
   count_run(false);
-  const Hash128 key = key_of(recording);
+  std::vector<bool> seen = recording.seen();
+  const Hash128 key = key_of(recording, seen);
   std::shared_ptr<const Program> known = cache().find(key, recording);
   if (known != nullptr && !known->provisional) return known;
   if (known != nullptr) cache().remove(key, known);
   ++made;
-  auto program = make_program(recording, will_repeat || known != nullptr || plans_at_once());
+  auto program =
+      make_program(recording, std::move(seen), will_repeat || known != nullptr || plans_at_once());
   cache().add(key, program);
   return program;
 }

@@ -22,7 +22,6 @@ struct Program {
   /// How many entries, windows, slots, numbers and integers its recordings have.
   std::vector<int32_t> extents;
   Flow flow;
-  std::vector<bool> seen;  ///< per slot: somebody sees it afterwards
   std::vector<Region> regions;
   /// For one run: the recording may never come again, and passes would cost more than they save.
   /// Where tensors are small all runs are alone; else those of operations for sizes that no

@@ -161,7 +161,7 @@ class Recomputer {
       const Entry& entry = entry_at(number);
       bool fine = host_program_of(*entry.program) == nullptr && !has_products(entry);
       recording_.for_written(entry, [&](size_t slot) {
-        fine = fine && writers_[slot].size() == 1 && !recording_.is_seen(slot);
+        fine = fine && writers_[slot].size() == 1 && !flow_.seen[slot];
       });
       for (int32_t o = entry.parameters.begin; o < entry.parameters.end; ++o) {
         const bool is_value = value_at(o) >= 0;
@@ -304,7 +304,7 @@ std::vector<double> memory_over_time(const Recording& recording,
     if (lives[slot].first < 0 || !storage.is_deferred()) continue;
     const auto bytes = static_cast<double>(storage.bytes());
     change[static_cast<size_t>(lives[slot].first)] += bytes;
-    if (!recording.is_seen(slot)) change[static_cast<size_t>(lives[slot].last) + 1] -= bytes;
+    if (!is_seen(storage)) change[static_cast<size_t>(lives[slot].last) + 1] -= bytes;
   }
   std::vector<double> memory;
   double held = 0;

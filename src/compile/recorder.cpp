@@ -73,6 +73,8 @@ class RecorderOfThread {
   }
 };
 
+constexpr const char* kRanEarly = "what was recorded had to run before the call ended";
+
 /// What others may change at any time is read now.
 Tensor snapshot(const Tensor& tensor) {
   const Tensor copy = Tensor::empty_strided(tensor.sizes(), tensor.strides(), tensor.dtype());
@@ -98,6 +100,7 @@ std::string reason(std::string_view why) {
 
 /// Works outside of Python's lock on what `done` comes to hold.
 void run_outside(const Recording& done, FunctionRef<void()> work) try {
+  const ReleasesLater without_locks;
   wait_outside(work);
 } catch (const RunFailed& failure) {
   raise(failure, done);
@@ -194,7 +197,7 @@ bool Recorder::take(const PlanRun& run) {
     return false;
   }
   const auto is_shared = [](const Tensor& tensor) {
-    return tensor.defined() && tensor->storage->is_exported() && !tensor->storage->read_only();
+    return tensor.defined() && tensor->storage->is_exported();
   };
   const bool shared =
       capture_ == nullptr && std::any_of(parameters.begin(), parameters.end(), is_shared);
@@ -302,6 +305,7 @@ void Recorder::flush_or_keep() noexcept {
     static_cast<void>(0);
   }
   Done done;
+  const ReleasesLater without_locks;
   wait_outside([&] {
     const std::lock_guard lock(mutex_);
     try {
@@ -349,7 +353,7 @@ bool Recorder::is_idle() {
 }
 
 void Recorder::settle(const Storage& storage, bool write) {
-  if (capture_ != nullptr && run_sink() == this) return settle_in_capture(storage, write);
+  if (run_sink() == this && capture_ != nullptr) return settle_in_capture(storage, write);
   const AtEnd at_end{*this};
   // Another thread's recorder may have one again by then.
   for (bool again = true; again;) {
@@ -393,6 +397,7 @@ bool Recorder::settle_without_tail(const Storage& storage, bool write) {
 }
 
 void Recorder::run_slice(int32_t slot, Done& done, std::string ended) {
+  if (capture_ != nullptr) capture_->broken = kRanEarly;
   if (!recording_.take_slice(slot, done.recording, before_slices_, *this))
     return run_locked(done, std::move(ended));
   done.recording.ended = std::move(ended);
@@ -401,7 +406,7 @@ void Recorder::run_slice(int32_t slot, Done& done, std::string ended) {
 }
 
 void Recorder::run_locked(Done& done, std::string ended, OnFailure on_failure) {
-  if (capture_ != nullptr) capture_->broken = "what was recorded had to run before the call ended";
+  if (capture_ != nullptr) capture_->broken = kRanEarly;
   slice_work_ = 0;
   next_look_ = kFirstLook;
   const AtWork at_work;
@@ -444,11 +449,11 @@ void Recorder::begin_capture(Capture& capture) {
 void Recorder::end_capture(FunctionRef<void(Recording&)> take) {
   const AtEnd at_end{*this};
   const std::unique_lock turn = std::move(turn_);
-  capture_ = nullptr;
   --depth_;
   Recording done;
   run_outside(done, [&] {
     const std::lock_guard lock(mutex_);
+    capture_ = nullptr;  // until then other threads say in it that they ran what was recorded
     stop_following();
     done = std::move(recording_);
     recording_ = std::move(spare_);

@@ -38,7 +38,7 @@ class Recorder final : public RunSink, public PendingWork {
   bool is_capturing() const { return capture_ != nullptr; }
   /// The program is about to be told where the tensor begins in its storage, or how often it was
   /// written. RuntimeError if a captured call is, and other calls may find another number.
-  void note_offset(const Tensor& tensor);
+  void note_offset(const Tensor& tensor) override;
   void note_version(const Tensor& tensor) const;
   /// `state` of a generator is about to be given to the program.
   void note_state(const Tensor& state) {

@@ -26,6 +26,12 @@ void Recording::clear() {
   is_whole = true;
 }
 
+std::vector<bool> Recording::seen() const {
+  std::vector<bool> seen;
+  for (const Ref<Storage>& storage : storages) seen.push_back(is_seen(*storage));
+  return seen;
+}
+
 bool Recording::claim(std::span<const Tensor> tensors, std::span<const Tensor> more,
                       PendingWork& owner) {
   const size_t before = slots.size();

@@ -83,8 +83,8 @@ class Recording {
   std::string ended = {};              ///< why it runs, for reports; empty: nobody asked
   bool is_whole = true;                ///< no runs were taken out of it, or it out of others
 
-  /// True if somebody else holds the storage of the slot.
-  bool is_seen(size_t slot) const { return compiler::is_seen(*storages[slot]); }
+  /// Per slot: somebody else holds the storage. Other threads may let go of it at any time.
+  std::vector<bool> seen() const;
   bool empty() const { return entries.empty(); }
   /// True if not even storages are claimed.
   bool is_unused() const { return entries.empty() && storages.empty(); }

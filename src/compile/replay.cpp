@@ -63,6 +63,11 @@ Ref<Storage> copy_of(const Storage& storage) {
   return copy;
 }
 
+/// Where the tensor begins in its storage.
+int64_t first_byte(const Tensor& tensor) {
+  return tensor->offset * static_cast<int64_t>(size_of(tensor.dtype()));
+}
+
 /// A tensor without memory that nobody reads.
 Tensor unread(const TensorInfo& info) {
   const MemoryDeferral at_first_use(true);
@@ -86,7 +91,16 @@ bool Replay::fits(std::span<const Tensor> sources) const {
       return false;
   }
   for (size_t i = 0; offsets_are_fixed_ && i < sources.size(); ++i)
-    if (sources[i]->offset != offsets_[i]) return false;
+    if (sources[i]->offset != offsets_[i] || sources[i]->storage->bytes() != storage_bytes_[i])
+      return false;
+  for (const Reach& reach : reaches_) {
+    const auto i = static_cast<size_t>(reach.source);
+    const int64_t begin = first_byte(sources[i]);
+    if (begin + reach.low < 0 ||
+        begin + reach.high > static_cast<int64_t>(sources[i]->storage->bytes()) ||
+        (reach.is_fixed && sources[i]->offset != offsets_[i]))
+      return false;
+  }
   return are_apart(sources) && values_fit(sources);
 }
 
@@ -468,6 +482,7 @@ void CapturedCall::note_sources(const Recording& recording, Replay& kept) const 
   std::map<int32_t, std::vector<int32_t>> by_slot;
   for (size_t i = 0; i < sources.size(); ++i) {
     kept.offsets_.push_back(sources[i]->offset);
+    kept.storage_bytes_.push_back(sources[i]->storage->bytes());
     if (sources[i]->storage->pending() != &Recorder::of_thread()) continue;
     const int32_t slot = sources[i]->storage->pending_slot();
     by_slot[slot].push_back(static_cast<int32_t>(i));
@@ -481,6 +496,40 @@ void CapturedCall::note_sources(const Recording& recording, Replay& kept) const 
           {source, group[0], sources[static_cast<size_t>(source)].is_same(first)});
     }
   kept.offsets_are_fixed_ = capture_.offsets_are_fixed;
+}
+
+/// What the call touches of the storages of its sources.
+void CapturedCall::note_reaches(const Recording& recording, Replay& kept) const {
+  const TensorList& sources = capture_.sources;
+  std::map<int32_t, Replay::Reach> reaches;  // by the first source of a storage
+  const auto touch = [&](int32_t source, const TensorInfo& info, int64_t offset) {
+    if (source < 0) return;
+    const Tensor& first = sources[static_cast<size_t>(source)];
+    const auto size = static_cast<int64_t>(size_of(info.dtype));
+    Replay::Reach& reach = reaches[source];
+    reach.source = source;
+    // Offsets count in elements of the source.
+    reach.is_fixed = reach.is_fixed || size_of(info.dtype) != size_of(first.dtype());
+    if (info.numel() == 0) return;
+    int64_t last = offset;
+    for (size_t i = 0; i < info.sizes.size(); ++i) last += (info.sizes[i] - 1) * info.strides[i];
+    reach.low = std::min(reach.low, offset * size - first_byte(first));
+    reach.high = std::max(reach.high, (last + 1) * size - first_byte(first));
+  };
+  for (const Window& window : recording.windows)
+    touch(kept.places_[static_cast<size_t>(window.slot)].source, window.info, window.offset);
+  for (const Tensor& source : sources)
+    touch(source_of(sources, source->storage.get()), source.info(), source->offset);
+  for (const Replay::Result& result : results_)
+    if (result.source >= 0)
+      touch(result.source, result.info,
+            sources[static_cast<size_t>(result.source)]->offset + result.offset);
+  for (const Replay::Check& check : kept.checks_)
+    for (const Replay::CheckInput& input : check.inputs)
+      if (input.source >= 0)
+        touch(input.source, input.info,
+              sources[static_cast<size_t>(input.source)]->offset + input.offset);
+  for (const auto& [source, reach] : reaches) kept.reaches_.push_back(reach);
 }
 
 /// The checks of values, to be made again by each call.
@@ -540,12 +589,14 @@ void CapturedCall::run_first(Recording& recording, Replay& kept) {
 
 TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::string& why) {
   auto kept = std::make_shared<Replay>();
-  why = capture_.broken;
   ended_ = true;
   Recorder::of_thread().end_capture([&](Recording& recording) {
+    why = capture_.broken;
+    if (!why.empty()) return run_first(recording, *kept);  // it is not all of the call
     place_slots(recording, *kept);
     note_sources(recording, *kept);
     place_checks(*kept);
+    note_reaches(recording, *kept);
     place_constants(recording, *kept, why);
     place_results(*kept, why);
     for (size_t slot = 0; slot < kept->places_.size(); ++slot)

@@ -75,6 +75,13 @@ class Replay {
     size_t draw;
   };
 
+  /// What is touched of the storage of a source, in bytes from where that begins.
+  struct Reach {
+    int32_t source = -1;
+    int64_t low = 0, high = 0;
+    bool is_fixed = false;  ///< in other elements, too: the source begins where it did
+  };
+
   using Fresh = SmallVector<Ref<Storage>, 16>;
 
   bool are_apart(std::span<const Tensor> sources) const;
@@ -94,9 +101,11 @@ class Replay {
                                          const BoundProgram* bound) const;
 
   Recording recording_;
-  std::vector<Place> places_;       // per slot
-  std::vector<int64_t> offsets_;    // per source: its offset in the call
-  bool offsets_are_fixed_ = false;  // the call looked at them
+  std::vector<Place> places_;          // per slot
+  std::vector<int64_t> offsets_;       // per source: its offset in the call
+  bool offsets_are_fixed_ = false;     // the call looked at them
+  std::vector<size_t> storage_bytes_;  // per source: of its storage in the call
+  std::vector<Reach> reaches_;
   std::vector<Shared> shared_;
   std::vector<int32_t> written_;  // sources that are written
   std::vector<Result> results_;
@@ -139,6 +148,7 @@ class CapturedCall {
   void place_slots(const Recording& recording, Replay& kept) const;
   void note_sources(const Recording& recording, Replay& kept) const;
   void place_checks(Replay& kept);
+  void note_reaches(const Recording& recording, Replay& kept) const;
   void place_constants(const Recording& recording, Replay& kept, std::string& why);
   void place_results(Replay& kept, std::string& why);
   void place_draws(const Recording& recording, Replay& kept, std::string& why) const;

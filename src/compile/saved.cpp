@@ -196,7 +196,7 @@ void write(Writer& out, const Program& program, Numbering& executables,
     for (const auto& slots : *per_region) out.list(slots);
   out.list(program.unused);
   out.list(program.group_ends);
-  out.list(program.seen);
+  out.list(program.flow.seen);
   out.word(static_cast<int64_t>(program.donations.size()));
   for (const auto& [region, from, to] : program.donations)
     for (const int32_t number : {region, from, to}) out.word(number);
@@ -243,7 +243,7 @@ std::shared_ptr<const Program> read_program(
   in.list(program->unused, 0, bounds.slots);
   const auto regions = static_cast<int64_t>(program->regions.size());
   in.list(program->group_ends, 0, regions + 1);
-  in.list(program->seen, 0, 2);
+  in.list(program->flow.seen, 0, 2);
   for (size_t left = in.count(); left > 0; --left) {
     const int32_t region = in.number(0, regions);
     const int32_t from = in.number(0, bounds.windows);
@@ -257,7 +257,7 @@ std::shared_ptr<const Program> read_program(
   in.list(program->flow.needed, 0, 2);
   Reader::require_whole(!program->group_ends.empty() &&
                         program->group_ends.back() == program->regions.size() &&
-                        static_cast<int64_t>(program->seen.size()) == bounds.slots &&
+                        static_cast<int64_t>(program->flow.seen.size()) == bounds.slots &&
                         static_cast<int64_t>(program->flow.needed.size()) == bounds.entries);
   return program;
 }

@@ -382,6 +382,13 @@ static void check_devices(const PreparedCall& prepared) {
   }
 }
 
+static void note_place(const PreparedCall& prepared, std::span<const Argument> arguments) {
+  const int parameter = prepared.op->parsed.index_of(prepared.op->from_storage);
+  RunSink* const sink = run_sink();
+  if (sink != nullptr && std::holds_alternative<Scalar>(arguments[static_cast<size_t>(parameter)]))
+    sink->note_offset(prepared.inputs[0]);
+}
+
 PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, CallForm form,
                      std::span<const Tensor> out) {
   PreparedCall prepared;
@@ -408,6 +415,8 @@ PreparedCall prepare(const Definition& op, std::span<const Argument> arguments, 
     if (!WithoutMemory::current()) check_devices(prepared);
   }
   if (!prepared.without_memory) check_apart(prepared);
+  if (!op.from_storage.empty()) [[unlikely]]
+    note_place(prepared, arguments);
   if (!may_repeat(op, form)) {
     prepared.plan = make_plan(prepared, arguments);
     prepared.numbers = prepared.plan->numbers;

@@ -112,6 +112,8 @@ class RunSink {
   virtual bool take(const PlanRun& run) = 0;
   /// A call looks at the values of its arguments before it runs; `check` does that.
   virtual void check_values(const PreparedCall& /*call*/, FunctionRef<void()> check) { check(); }
+  /// A call is told where in its storage a window of `tensor` begins.
+  virtual void note_offset(const Tensor& /*tensor*/) {}
   /// A call drew the key of its random numbers.
   virtual void key_drawn(const Generator& /*generator*/, uint64_t /*key*/) {}
   /// The host kernel of `op` draws from a generator.

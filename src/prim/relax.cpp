@@ -78,8 +78,29 @@ class Relaxer {
     if (name != "div") return {};
     if (right && is_normal(1 / *right, b.dtype())) return a * constant_like(b, 1 / *right);
     if (right || !stretches(b)) return {};
-    const Expr inverse = 1.0 / builder_.expr(b.node().arguments[0]);
-    return a * builder_.add(b.node().primitive, {&inverse, 1}, b.node().attributes);
+    const auto stretched = [&](const Expr& row) {
+      return builder_.add(b.node().primitive, {&row, 1}, b.node().attributes);
+    };
+    const Expr divisor = builder_.expr(b.node().arguments[0]);
+    if (is_sum_of_powers(divisor)) return a * stretched(1.0 / divisor);
+    // The least numbers have no inverse: they are scaled, and so is what they divide.
+    const bool is_double = divisor.dtype() == DType::Float64;
+    const Expr scale = select(lt(abs(divisor), is_double ? 0x1p-1000 : 0x1p-100),
+                              constant_like(divisor, is_double ? 0x1p+128 : 0x1p+64), 1.0);
+    return a * stretched(scale) * stretched(1.0 / (divisor * scale));
+  }
+
+  /// True for a sum of exp, as softmax has one: where that is tiny, there is nothing to be had.
+  bool is_sum_of_powers(const Expr& a) {
+    const auto under = [&](Expr e) {
+      while (e.node().primitive->cls == PrimitiveClass::View ||
+             e.node().primitive->name == "convert")
+        e = builder_.expr(e.node().arguments[0]);
+      return e;
+    };
+    const Expr sum = under(a);
+    return sum.node().primitive->name == "reduce_sum" &&
+           under(builder_.expr(sum.node().arguments[0])).node().primitive->name == "exp";
   }
 
   /// True if `number` loses nothing but rounding as a constant.

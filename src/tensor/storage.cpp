@@ -62,7 +62,7 @@ Storage::~Storage() {
     dropped = unlink();
   }
   if (release_)
-    release_();
+    ReleasesLater::call(std::move(release_));
   else if (data_ != nullptr)
     deallocate(data_, bytes_);
   if ((state_.load(std::memory_order_acquire) & kFailed) == 0) return;

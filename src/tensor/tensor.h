@@ -40,7 +40,7 @@ class Recomputation {
 /// Who but this process's tensors sees memory that belongs to somebody else.
 enum class Sharing : uint8_t {
   Shared,    ///< others may read and write it at any time
-  ReadOnly,  ///< in-place operations are refused
+  ReadOnly,  ///< in-place operations are refused; others may write it, through the array behind it
   Private,   ///< nobody (a mapping that copies on write)
 };
 
@@ -80,10 +80,11 @@ class Storage final : public Intrusive {
   /// True for storages of the device "meta", which have a size alone: who asks for their memory
   /// gets a NotImplementedError.
   bool is_meta() const { return (state_.load(std::memory_order_relaxed) & kMeta) != 0; }
-  /// True while others may look at the memory (NumPy arrays, DLPack capsules, buffers).
+  /// True while others may look at the memory, or write it (NumPy arrays, DLPack capsules,
+  /// buffers).
   bool is_exported() const {
     return exports_.load(std::memory_order_relaxed) != 0 ||
-           (sharing_ == Sharing::Shared && static_cast<bool>(release_));
+           (sharing_ != Sharing::Private && static_cast<bool>(release_));
   }
   /// Counts those that others were given; the memory is ready afterwards.
   void add_export() const;

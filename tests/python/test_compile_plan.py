@@ -72,7 +72,7 @@ for _ in range(3):
 def test_sizes_that_were_not_met_before_make_no_programs_of_several_operations() -> None:
     out = run("""
 def chain(x, rows):
-    return (F.pad(x * 2, (0, 0, 0, rows)) + 1).exp() * 2
+    return ((x * 2).roll(rows, 0) + 1).exp() * 2
 
 f = torch.compile(chain)
 x = torch.ones(512, 512)
