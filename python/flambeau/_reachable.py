@@ -185,9 +185,11 @@ class Reachable:
             return
         with contextlib.suppress(TypeError, BufferError, ValueError):
             view = memoryview(value)
-            if view.nbytes > _MAX_BYTES and not view.readonly:
+            if view.readonly and not _is_written_elsewhere(value):
+                return
+            if view.nbytes > _MAX_BYTES:
                 self.too_large = f"{where}, {view.nbytes} bytes"
-            elif not view.readonly:
+            else:
                 self._hold(value, where)
 
     def _look_at_instance(self, value: Any, where: str) -> None:
@@ -225,6 +227,15 @@ def _parts_of_argument(value: Any) -> list[tuple[Any, Any]] | None:
         return list(value.items())
     apart = None if isinstance(value, _PLAIN) else take_apart(value)
     return None if apart is None else list(enumerate(apart[0]))
+
+
+def _is_written_elsewhere(array: Any) -> bool:
+    """True of an array that is read-only itself, but a view of what may be written."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
+    with contextlib.suppress(TypeError, BufferError, ValueError):
+        return not memoryview(array).readonly
+    return True
 
 
 def _is_iterator(value: Any) -> bool:

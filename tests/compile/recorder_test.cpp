@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <thread>
 
 #include "compile/report.h"
@@ -46,6 +47,24 @@ TEST(Recorder, RunsWhenAValueIsRead) {
   EXPECT_THAT(values(y), ElementsAre(2, 4, 6));
   EXPECT_EQ(runs(), before + 1);
   EXPECT_EQ(run_sink(), nullptr) << "the thread is as before";
+}
+
+TEST(Recorder, CompiledFunctionsMayBeConst) {
+  const auto twice = compile([](const Tensor& t) { return mul(t, 2); });
+  EXPECT_THAT(values(twice(numbers({1, 2}))), ElementsAre(2, 4));
+  int calls = 0;
+  auto count = compile([calls](const Tensor& t) mutable { return add(t, ++calls); });
+  EXPECT_THAT(values(count(numbers({1}))), ElementsAre(2));
+  EXPECT_THAT(values(count(numbers({1}))), ElementsAre(3));
+}
+
+TEST(Recorder, RefusesABudgetOutsideOfItsRange) {
+  const auto with = [](float budget) {
+    return compile([](const Tensor& t) { return t; }, {.memory_budget = budget});
+  };
+  for (const float budget : {-3.0F, 2.0F, std::numeric_limits<float>::quiet_NaN()})
+    EXPECT_THROW(with(budget), ValueError) << budget;
+  EXPECT_NO_THROW(with(0.5F));
 }
 
 TEST(Recorder, TheNextCallRunsWhatAnEarlierOneLeft) {

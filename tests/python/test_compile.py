@@ -708,6 +708,21 @@ def test_fast_numerics_round_less_and_leave_exact_programs_alone() -> None:
     assert (results[0] - double).abs().mean() < (want - double).abs().mean()
 
 
+def test_fast_numerics_divide_by_the_least_numbers() -> None:
+    x = torch.tensor([[1e-40, 2e-40, 0, 3e-40], [1, 2, 3, 4], [1e38, 1e38, 0, 1e37]])
+    tiny = torch.tensor([[2e-320, 1e-319, 0]], dtype=torch.float64)
+    functions: list[Callable[[torch.Tensor], torch.Tensor]] = [
+        lambda x: x / x.sum(-1, keepdim=True),
+        lambda x: (x * 1.5) / x.amax(-1, keepdim=True),
+        lambda x: x / (x.norm(dim=-1, keepdim=True) + 1e-40),
+        lambda x: (x + 1e-41) / 1e-39,
+    ]
+    for function in functions:
+        for values in (x, tiny):
+            fast = torch.compile(function, numerics="fast")(values)
+            assert torch.allclose(fast, function(values), rtol=1e-5)
+
+
 def test_fast_numerics_hold_for_what_follows_but_not_in_an_exact_function_inside() -> None:
     x = torch.randn(4000)
 

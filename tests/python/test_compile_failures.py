@@ -99,6 +99,63 @@ def test_a_step_that_repeats_a_known_one_and_fails_says_the_line(tmp_path: Path)
     assert seen == "[4.0, 4.0] [6.0, 6.0]", run.stderr
 
 
+SCARCE = """
+import resource
+import flambeau as torch
+import flambeau.compiler
+import numpy
+torch.set_num_threads(1)
+size = 1 << 20
+x = torch.rand(size) + 1
+
+def step(kept):
+    h = x
+    for _ in range(6):
+        h = (h * 0.5).sin() + 1
+        kept.append(h)
+
+wanted = []
+step(wanted)
+wanted = [value.numpy().copy() for value in wanted]
+compiled = torch.compile(step)
+failures = 0
+for room in range(20):
+    torch._C._compile_wait()
+    torch._C._empty_cache()
+    filler = [torch.zeros(size // 2) for _ in range(room)]
+    for value in filler:
+        value.numpy()
+    kept = []
+    compiled(kept)
+    if room > 1:  # what it needs of the system is there
+        used = 4096 * int(open("/proc/self/statm").read().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+    try:
+        torch.compiler.flush()
+    except RuntimeError:
+        failures += 1
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for value, expected in zip(kept, wanted):
+        try:
+            got = value.numpy()
+        except RuntimeError:
+            continue
+        assert numpy.array_equal(got, expected), room
+        del got
+    del kept, value
+print(failures)
+"""
+
+
+def test_what_was_never_computed_is_not_read(tmp_path: Path) -> None:
+    """A program that has taken memory for its results finds none for another."""
+    script = tmp_path / "script.py"
+    script.write_text(SCARCE)
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) > 0
+
+
 def test_what_ran_before_has_happened_and_nothing_after() -> None:
     x, first, last = torch.ones(ROW), torch.zeros(3), torch.zeros(3)
 

@@ -643,3 +643,13 @@ def test_a_large_array_that_may_change_is_refused() -> None:
     f = flambeau.compile(lambda x: x + float(array_[0]), replay=True)
     for _ in range(4):
         assert f(flambeau.ones(1)).item() == 1.0
+
+
+def test_a_read_only_view_of_what_may_be_written() -> None:
+    memory = numpy.ones(3, numpy.float32)
+    view = memory.view()
+    view.flags.writeable = False
+    replayed = flambeau.compile(lambda x: x * float(view[0]), replay=True)
+    for value in (1.0, 1.0, 1.0, 5.0):
+        memory[:] = value
+        assert replayed(flambeau.ones(2)).tolist() == [value] * 2
