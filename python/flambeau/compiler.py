@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _C
+from ._collected import differences
 from ._compile import _BACKENDS, compile
 from ._explain import Explanation, explain
 
@@ -87,12 +88,10 @@ def bisect(function: Callable[..., Any]) -> Callable[..., Difference | None]:
 
     def bisected(*args: Any, **kwargs: Any) -> Difference | None:
         flush()
-        _C._compile_begin_differences()
-        try:
+        found: list[dict[str, Any]] = []
+        with differences.told_to(found.extend):
             result = compiled(*args, **kwargs)
             flush()
-        finally:
-            found = _C._compile_end_differences()
         del result
         return Difference(**found[0]) if found else None
 
