@@ -98,14 +98,16 @@ def bisect(function: Callable[..., Any]) -> Callable[..., Difference | None]:
     return bisected
 
 
-def save_cache(path: str | os.PathLike[str]) -> str:
+def save_cache(path: str | bytes | os.PathLike[str]) -> str:
     """Writes all programs that are cached and all kernels that this process has used to one file, for
     load_cache() in processes of the same version on processors with the same instruction set.
     Returns the SHA-256 of the file, which load_cache() asks for."""
+    file = Path(os.path.realpath(os.fsdecode(path)))  # The file that a link leads to is replaced.
+    if file.exists() and not file.is_file():
+        raise ValueError(f"save_cache: {file} is there and is no file that could be replaced")
     flush()
     _C._compile_wait()
     data = _C._compile_save()
-    file = Path(path)
     fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         fresh.write_bytes(data)
@@ -115,7 +117,7 @@ def save_cache(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def load_cache(path: str | os.PathLike[str], hash: str) -> dict[str, int]:
+def load_cache(path: str | bytes | os.PathLike[str], hash: str) -> dict[str, int]:
     """Takes over what save_cache() wrote: programs then cost no passes and kernels no compilation.
     Returns how many `programs` and `kernels` there were.
 
@@ -123,11 +125,22 @@ def load_cache(path: str | os.PathLike[str], hash: str) -> dict[str, int]:
     SHA-256 that save_cache() returned. ValueError, and nothing is loaded, if the file has another
     one, is damaged, or was saved by another version or for another instruction set.
     """
-    data = Path(path).read_bytes()
+    if not isinstance(hash, str):
+        raise TypeError(
+            "load_cache: hash must be the SHA-256 that save_cache returned, a str, got "
+            f"{type(hash).__name__}"
+        )
+    file = Path(os.fsdecode(path))
+    data = file.read_bytes()
     found = hashlib.sha256(data).hexdigest()
-    if found != hash.lower():
-        raise ValueError(f"load_cache: the SHA-256 of {path} is {found}, expected {hash}")
-    programs, kernels = _C._compile_load(data)
+    if found != hash.strip().lower():
+        raise ValueError(f"load_cache: the SHA-256 of {file} is {found}, expected {hash.strip()}")
+    try:
+        programs, kernels = _C._compile_load(data)
+    except Exception as error:
+        if str(error).startswith("load_cache: "):
+            raise
+        raise ValueError(f"load_cache: the file is damaged: {error}") from error
     return {"programs": programs, "kernels": kernels}
 
 
