@@ -22,6 +22,8 @@ __all__ = [
     "set_stance", "stats", "synchronize",
 ]  # fmt: skip
 
+_STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
+
 
 def flush() -> None:
     """Runs what this thread has recorded. Raises what the recorded operations raise."""
@@ -144,9 +146,15 @@ def load_cache(path: str | bytes | os.PathLike[str], hash: str) -> dict[str, int
     return {"programs": programs, "kernels": kernels}
 
 
+def _check_callable(name: str, function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"{name}: expected a function or a Module, got {type(function).__name__}")
+
+
 def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` with its operations computed by the interpreter, which is slow and defines what
     they mean. Its results are those of eager and of compiled calls, to the bit."""
+    _check_callable("interpreted", function)
 
     @functools.wraps(function)
     def interpret(*args: Any, **kwargs: Any) -> Any:
@@ -174,6 +182,7 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
     before it returns."""
     if fn is None:
         return lambda function: disable(function, recursive, reason=reason)
+    _check_callable("disable", fn)
 
     @functools.wraps(fn)
     def eager(*args: Any, **kwargs: Any) -> Any:
@@ -193,7 +202,19 @@ def cudagraph_mark_step_begin() -> None:
 class set_stance:
     """torch.compiler's stances concern recompilation, of which there is none."""
 
-    def __init__(self, stance: str = "default", **options: Any) -> None:
+    def __init__(
+        self,
+        stance: str = "default",
+        *,
+        skip_guard_eval_unsafe: bool = False,
+        force_backend: Any = None,
+    ) -> None:
+        if stance not in _STANCES:
+            raise RuntimeError(
+                f"invalid torch.compile stance {stance!r}, expected one of {_STANCES}"
+            )
+        if force_backend is not None and stance != "default":
+            raise RuntimeError("non-default stance cannot have force_backend set")
         self.stance = stance
 
     def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
