@@ -12,32 +12,31 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from . import _C, _script
 
 
-def _explain(options: argparse.Namespace) -> int:
+def _explain(options: argparse.Namespace) -> NoReturn:
     if not Path(options.script).is_file():
         raise RuntimeError(f"explain: there is no file '{options.script}'")
-    from ._explain import explain_script
-    from ._script import _flambeau_torch as _flambeau_torch  # The script may import torch.
+    page = os.path.abspath(options.html) if options.html else ""  # The script may go elsewhere.
+    if page:
+        _check_writable(page)
+    _script.run([_script.EXPLAINED, page, options.script, *options.arguments])
 
-    explanation, ended = explain_script([options.script, *options.arguments])
-    if not explanation.programs:
-        print("no compiled program ran: does the script call flambeau.compile?")
-    else:
-        if options.html:
-            explanation.save(options.html)
-        print(explanation)
-        if options.html:
-            print(f"wrote {options.html}")
-    if isinstance(ended, Exception):
-        sys.stdout.flush()
-        sys.excepthook(type(ended), ended, ended.__traceback__)
-        return 1
-    if ended is not None:  # sys.exit() or Ctrl-C
-        raise ended
-    return 0 if explanation.programs else 1
+
+def _check_writable(path: str) -> None:
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        return  # To open a pipe may say to its reader that it has ended.
+    there = os.path.lexists(path)
+    try:
+        with open(path, "ab"):
+            pass
+    except OSError as error:
+        raise RuntimeError(f"explain: '{path}' cannot be written: {error.strerror}") from None
+    if not there:
+        os.unlink(path)
 
 
 def _enable(options: argparse.Namespace) -> int:
@@ -69,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--html", metavar="FILE", help="write a page with a timeline, too")
     explain.add_argument("script")
-    explain.add_argument("arguments", nargs=argparse.REMAINDER)
+    explain.add_argument("arguments", nargs=argparse.REMAINDER).required = False
     explain.set_defaults(run=_explain)
     enable = commands.add_parser(
         "enable-torch",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import _C
@@ -61,6 +61,7 @@ def compile(
         )
     if numerics not in _NUMERICS:
         raise ValueError(f"compile: numerics must be one of {_NUMERICS}, got {numerics!r}")
+    budget = _memory_budget(options)
     if model is None:
         return functools.partial(
             compile,
@@ -79,13 +80,25 @@ def compile(
         return model
     _check_backend(backend)
     fast = numerics == "fast"
-    budget = float((options or {}).get("activation_memory_budget", 1))
-    if not 0 <= budget <= 1:
-        raise ValueError(f"compile: activation_memory_budget must be in [0, 1], got {budget}")
-
     wrap = functools.partial(_wrapped, fast=fast, memory_budget=budget, replay=replay)
     optimized = getattr(type(model), "_optimized", None)  # a Module's
     return wrap(model) if optimized is None else optimized(model, wrap)
+
+
+def _memory_budget(options: Any) -> float:
+    if options is None:
+        return 1.0
+    if not isinstance(options, Mapping):
+        raise TypeError(f"compile: options must be a dict, got {type(options).__name__}")
+    given = options.get("activation_memory_budget", 1)
+    if not hasattr(given, "__float__"):
+        raise TypeError(
+            f"compile: activation_memory_budget must be a number, got {type(given).__name__}"
+        )
+    budget = float(given)
+    if not 0 <= budget <= 1:
+        raise ValueError(f"compile: activation_memory_budget must be in [0, 1], got {budget}")
+    return budget
 
 
 def _check_backend(backend: Any) -> None:

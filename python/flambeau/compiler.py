@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _C
+from ._collected import differences
 from ._compile import _BACKENDS, compile
 from ._explain import Explanation, explain
 
@@ -20,6 +21,8 @@ __all__ = [
     "is_dynamo_compiling", "is_exporting", "list_backends", "load_cache", "reset", "save_cache",
     "set_stance", "stats", "synchronize",
 ]  # fmt: skip
+
+_STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
 
 
 def flush() -> None:
@@ -87,26 +90,26 @@ def bisect(function: Callable[..., Any]) -> Callable[..., Difference | None]:
 
     def bisected(*args: Any, **kwargs: Any) -> Difference | None:
         flush()
-        _C._compile_begin_differences()
-        try:
+        found: list[dict[str, Any]] = []
+        with differences.told_to(found.extend):
             result = compiled(*args, **kwargs)
             flush()
-        finally:
-            found = _C._compile_end_differences()
         del result
         return Difference(**found[0]) if found else None
 
     return bisected
 
 
-def save_cache(path: str | os.PathLike[str]) -> str:
+def save_cache(path: str | bytes | os.PathLike[str]) -> str:
     """Writes all programs that are cached and all kernels that this process has used to one file, for
     load_cache() in processes of the same version on processors with the same instruction set.
     Returns the SHA-256 of the file, which load_cache() asks for."""
+    file = Path(os.path.realpath(os.fsdecode(path)))  # The file that a link leads to is replaced.
+    if file.exists() and not file.is_file():
+        raise ValueError(f"save_cache: {file} is there and is no file that could be replaced")
     flush()
     _C._compile_wait()
     data = _C._compile_save()
-    file = Path(path)
     fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         fresh.write_bytes(data)
@@ -116,7 +119,7 @@ def save_cache(path: str | os.PathLike[str]) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def load_cache(path: str | os.PathLike[str], hash: str) -> dict[str, int]:
+def load_cache(path: str | bytes | os.PathLike[str], hash: str) -> dict[str, int]:
     """Takes over what save_cache() wrote: programs then cost no passes and kernels no compilation.
     Returns how many `programs` and `kernels` there were.
 
@@ -124,17 +127,34 @@ def load_cache(path: str | os.PathLike[str], hash: str) -> dict[str, int]:
     SHA-256 that save_cache() returned. ValueError, and nothing is loaded, if the file has another
     one, is damaged, or was saved by another version or for another instruction set.
     """
-    data = Path(path).read_bytes()
+    if not isinstance(hash, str):
+        raise TypeError(
+            "load_cache: hash must be the SHA-256 that save_cache returned, a str, got "
+            f"{type(hash).__name__}"
+        )
+    file = Path(os.fsdecode(path))
+    data = file.read_bytes()
     found = hashlib.sha256(data).hexdigest()
-    if found != hash.lower():
-        raise ValueError(f"load_cache: the SHA-256 of {path} is {found}, expected {hash}")
-    programs, kernels = _C._compile_load(data)
+    if found != hash.strip().lower():
+        raise ValueError(f"load_cache: the SHA-256 of {file} is {found}, expected {hash.strip()}")
+    try:
+        programs, kernels = _C._compile_load(data)
+    except Exception as error:
+        if str(error).startswith("load_cache: "):
+            raise
+        raise ValueError(f"load_cache: the file is damaged: {error}") from error
     return {"programs": programs, "kernels": kernels}
+
+
+def _check_callable(name: str, function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"{name}: expected a function or a Module, got {type(function).__name__}")
 
 
 def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` with its operations computed by the interpreter, which is slow and defines what
     they mean. Its results are those of eager and of compiled calls, to the bit."""
+    _check_callable("interpreted", function)
 
     @functools.wraps(function)
     def interpret(*args: Any, **kwargs: Any) -> Any:
@@ -162,6 +182,7 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
     before it returns."""
     if fn is None:
         return lambda function: disable(function, recursive, reason=reason)
+    _check_callable("disable", fn)
 
     @functools.wraps(fn)
     def eager(*args: Any, **kwargs: Any) -> Any:
@@ -181,7 +202,19 @@ def cudagraph_mark_step_begin() -> None:
 class set_stance:
     """torch.compiler's stances concern recompilation, of which there is none."""
 
-    def __init__(self, stance: str = "default", **options: Any) -> None:
+    def __init__(
+        self,
+        stance: str = "default",
+        *,
+        skip_guard_eval_unsafe: bool = False,
+        force_backend: Any = None,
+    ) -> None:
+        if stance not in _STANCES:
+            raise RuntimeError(
+                f"invalid torch.compile stance {stance!r}, expected one of {_STANCES}"
+            )
+        if force_backend is not None and stance != "default":
+            raise RuntimeError("non-default stance cannot have force_backend set")
         self.stance = stance
 
     def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -57,6 +57,20 @@ def test_bisect_names_the_fewest_operations(broken: Callable[..., None]) -> None
     assert f"mul at {Path(__file__)}" in str(found)
 
 
+def test_calls_in_each_other(broken: Callable[..., None]) -> None:
+    inner = []
+
+    def outer(x: Any) -> Any:
+        inner.append(torch.compiler.bisect(torch.neg)(x))
+        torch.compiler.explain(torch.neg)(x)
+        return chain(x)
+
+    broken("relu", "mul")
+    found = torch.compiler.bisect(outer)(torch.randn(7, 33))
+    assert found is not None and [op for op, _ in found.smallest] == ["relu", "mul"]
+    assert inner == [None]
+
+
 def test_bisect_of_a_train_step(broken: Callable[..., None]) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(5, 8), nn.GELU(), nn.LayerNorm(8), nn.Dropout(0.2))

@@ -105,8 +105,16 @@ def test_files_that_are_refused(saved: tuple[Path, str], tmp_path: Path) -> None
         whole.replace(isa, b"z" * len(isa), 1), r"holds kernels for zz\S+, and this process runs"
     )
     for size in (len(whole) - 1, len(whole) // 2, at + 30, 40):
-        refused(whole[:size], "damaged|text: line|program text")
+        refused(whole[:size], "load_cache: the file is damaged")
     refused(whole + b"more", "damaged")
+    refused(
+        whole.replace(b" = mul ", b" = nul ", 1),
+        "load_cache: the file is damaged: program text: line",
+    )
+    file.write_bytes(whole.replace(b" = mul ", b" = \xff\xffl ", 1))
+    with pytest.raises(ValueError, match="load_cache: the file is damaged: ") as error:
+        torch.compiler.load_cache(file, hashlib.sha256(file.read_bytes()).hexdigest())
+    assert error.value.__cause__ is not None
 
 
 def test_hostile_bytes_with_the_right_hash_are_read_within_bounds(
@@ -124,7 +132,7 @@ def test_hostile_bytes_with_the_right_hash_are_read_within_bounds(
         data[at : at + 8] = rng.choice((b"\xff" * 8, bytes(8), b"\x7f" * 8, os.urandom(8)))
         file.write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
-        with contextlib.suppress(ValueError, RuntimeError):
+        with contextlib.suppress(ValueError):
             torch.compiler.load_cache(file, digest)
             accepted += 1  # a bit of a program's text or of a key
     torch.compiler.reset()
@@ -147,3 +155,36 @@ def test_what_is_saved_is_loaded_in_place(tmp_path: Path) -> None:
     assert got == wanted.tolist()
     assert torch.compiler.stats()["programs_made"] == before
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_how_file_and_hash_are_named(saved: tuple[Path, str]) -> None:
+    path, digest = saved
+    load = torch.compiler.load_cache
+    assert load(os.fsencode(path), f" {digest}\n") == load(path, digest)
+    for wrong in (None, digest.encode(), 3):
+        with pytest.raises(TypeError, match="hash must be the SHA-256 .*, a str, got "):
+            load(path, wrong)
+    for function in (lambda: load(None, digest), lambda: torch.compiler.save_cache(3)):
+        with pytest.raises(TypeError, match="expected str, bytes or os.PathLike"):
+            function()
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    target = tmp_path / "folder" / "cache"
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    for _ in range(2):
+        digest = torch.compiler.save_cache(os.fsencode(link))
+        assert link.is_symlink()
+        assert hashlib.sha256(target.read_bytes()).hexdigest() == digest
+        assert [path.name for path in target.parent.iterdir()] == ["cache"]
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "other").symlink_to(tmp_path / "pipe")
+    for name in ("folder", "pipe", "other"):
+        with pytest.raises(
+            ValueError, match=r"save_cache: .*/(folder|pipe) is there and is no file"
+        ):
+            torch.compiler.save_cache(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "other", "pipe"]

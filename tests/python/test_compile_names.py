@@ -83,3 +83,31 @@ def test_parts_of_settings() -> None:
     assert not config.triton.cudagraphs
     with pytest.raises(AttributeError), config.patch({"nothing.at_all": 1}):
         pass
+
+
+def test_arguments_that_are_refused() -> None:
+    def function(x: Any) -> Any:
+        return x
+
+    for options in (3, "x", [("activation_memory_budget", 1)]):
+        message = f"compile: options must be a dict, got {type(options).__name__}"
+        with pytest.raises(TypeError, match=message):
+            torch.compile(options=options)
+    for budget, error in (("x", TypeError), (None, TypeError), (2, ValueError), (-1e9, ValueError)):
+        with pytest.raises(error, match="compile: activation_memory_budget must be "):
+            torch.compile(function, options={"activation_memory_budget": budget})
+    for number in (1, True, 0.5, torch.tensor(0.5)):
+        torch.compile(function, options={"activation_memory_budget": number, "unknown": 1})
+    for name in ("interpreted", "disable"):
+        with pytest.raises(TypeError, match=f"{name}: expected a function or a Module, got int"):
+            getattr(torch.compiler, name)(3)
+
+
+def test_stances() -> None:
+    for stance in ("default", "force_eager", "eager_on_recompile", "fail_on_recompile"):
+        with torch.compiler.set_stance(stance, skip_guard_eval_unsafe=True):
+            assert torch.compile(lambda x: x + 1)(torch.ones(1)).item() == 2
+    with pytest.raises(RuntimeError, match="invalid torch.compile stance 'bad'"):
+        torch.compiler.set_stance("bad")
+    with pytest.raises(RuntimeError, match="non-default stance cannot have force_backend set"):
+        torch.compiler.set_stance("force_eager", force_backend="eager")

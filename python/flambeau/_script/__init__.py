@@ -9,10 +9,12 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import NoReturn
 
-__all__ = ["disable", "enable", "run"]
+__all__ = ["EXPLAINED", "disable", "enable", "run"]
 
 _HERE = Path(__file__).resolve().parent
+EXPLAINED = str(_HERE / "_explained.py")  # what `flambeau explain` runs
 _DISTRIBUTION = "torch-2.7.1.dist-info"
 # The same, as a wheel can carry it: it has one .dist-info.
 _INFORMATION = "torch-2.7.1.egg-info"
@@ -20,7 +22,7 @@ _HOOK = "_flambeau_torch.py"
 _START = "flambeau-torch.pth"
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str]) -> NoReturn:
     """Becomes `python arguments...` in which `torch` is Flambeau, and so for the processes that it starts.
 
     This process is replaced, so that the program is run by Python itself: as `__main__`, with its own

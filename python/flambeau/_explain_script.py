@@ -1,0 +1,159 @@
+"""`flambeau explain`: runs a script as Python does, then tells of the programs that ran."""
+
+from __future__ import annotations
+
+import _thread
+import builtins
+import contextlib
+import importlib.machinery
+import io
+import os
+import pkgutil
+import runpy
+import signal
+import sys
+import types
+from collections.abc import Iterator
+
+from . import _C, _script
+from ._collected import reports
+from ._explain import Explanation, Programs
+
+_INTERVAL = 0.05  # seconds
+
+
+def run(page: str, script: str, arguments: list[str]) -> int:
+    """Runs the script as `__main__` and prints its programs, also where it ends by an exception, as by
+    sys.exit() and Ctrl-C, which is raised again. `page` is written, too, unless it is empty. Returns
+    the exit status: 1 where nothing can be told."""
+    process = os.getpid()
+    programs = Programs()
+    ended: BaseException | None = None
+    with reports.told_to(programs.add), _told_in_parts():
+        try:
+            _run_as_main(script, arguments)
+            _C._compile_flush("the script's end")
+        except BaseException as error:
+            ended = error
+    try:
+        told = os.getpid() != process or _tell_of(programs.explanation(), page)
+    except BrokenPipeError:  # who read has seen enough, as `head`
+        told = False
+        ended = None if isinstance(ended, BrokenPipeError) else ended
+    succeeded = isinstance(ended, SystemExit) and ended.code in (None, 0)
+    if ended is None or (succeeded and not told):
+        return 0 if told else 1
+    _show_as_scripts_own()
+    raise ended
+
+
+def _show_as_scripts_own() -> None:
+    """What is raised from now on is shown without frames of this file."""
+    hook = sys.excepthook
+
+    def is_ours(traceback: types.TracebackType) -> bool:
+        return traceback.tb_frame.f_code.co_filename in (__file__, _script.EXPLAINED)
+
+    def show(
+        kind: type[BaseException], error: BaseException, traceback: types.TracebackType | None
+    ) -> None:
+        while traceback and is_ours(traceback):
+            traceback = traceback.tb_next
+        last = traceback
+        while last and last.tb_next:
+            if is_ours(last.tb_next):  # Ctrl-C came where the script was asked.
+                last.tb_next = None
+            last = last.tb_next
+        hook(kind, error.with_traceback(traceback), traceback)
+
+    sys.excepthook = show
+
+
+@contextlib.contextmanager
+def _told_in_parts() -> Iterator[None]:
+    """The programs are told of now and then, so that long scripts need no more memory. The main
+    thread does it between two of its own steps, in which it runs no program: as a signal's handler,
+    though no signal is sent."""
+    number = getattr(signal, "SIGRTMAX", None)
+    if number is None or sys.version_info < (3, 10):
+        yield
+        return
+    stop = _thread.allocate_lock()
+    stop.acquire()
+
+    def ask() -> None:
+        while not stop.acquire(timeout=_INTERVAL):
+            if signal.getsignal(number) is take:  # else the script uses this signal
+                _thread.interrupt_main(number)
+            reports.tell()
+
+    def take(*_: object) -> None:
+        reports.take()
+
+    before = signal.signal(number, take)
+    _thread.start_new_thread(ask, ())  # No threading.Thread: the script would see it.
+    try:
+        yield
+    finally:
+        stop.release()
+        signal.signal(number, before)
+
+
+def _run_as_main(script: str, arguments: list[str]) -> None:
+    """What `python script arguments` does in a process that has begun already."""
+    path = os.path.abspath(script)
+    main = types.ModuleType("__main__")
+    main.__file__ = path
+    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
+    main.__dict__.update(__annotations__={}, __builtins__=builtins, __cached__=None)
+    sys.modules["__main__"] = main
+    sys.argv = [script, *arguments]
+    archive = pkgutil.get_importer(path) is not None
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = path if archive else os.path.dirname(os.path.realpath(path))
+    if archive:
+        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
+        return
+    with io.open_code(path) as file:
+        code = pkgutil.read_code(file)  # of a .pyc
+        if code is None:
+            file.seek(0)
+            code = compile(file.read(), path, "exec", dont_inherit=True)
+    exec(code, main.__dict__)
+
+
+def _tell_of(explanation: Explanation, page: str) -> bool:
+    if not explanation.programs:
+        _tell("no compiled program ran: does the script call flambeau.compile?")
+        return False
+    _tell(str(explanation))
+    if not page:
+        return True
+    try:
+        explanation.save(page)
+    except OSError as error:
+        _tell(f"flambeau: explain: '{page}' is not written: {error.strerror or error}", error=True)
+        return False
+    _tell(f"wrote {page}")
+    return True
+
+
+def _tell(text: str, error: bool = False) -> None:
+    """Writes to the output that the script was given, whatever it has made of sys.stdout; to that for
+    errors where the first is closed or full. BrokenPipeError if nobody reads it; nor do they then
+    what is left to be written."""
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    for stream in (sys.__stderr__,) if error else (sys.__stdout__, sys.__stderr__):
+        if not isinstance(stream, io.TextIOWrapper):  # None: closed when Python began
+            continue
+        try:
+            stream.flush()
+            stream.buffer.write((text + "\n").encode(stream.encoding, "backslashreplace"))
+            stream.buffer.flush()
+            return
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            raise
+        except (OSError, ValueError):
+            continue
