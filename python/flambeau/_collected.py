@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import os
 import threading
@@ -15,14 +14,19 @@ Listener = Callable[[list[dict[str, Any]]], object]
 
 
 class Collected:
-    """What the core keeps from `begin` until `end` gives it. Each listener is given all of it that
-    comes while it listens."""
+    """What the core keeps between `begin` and `end`, and gives to `take`. Each listener is given all
+    of it that comes while it listens."""
 
-    def __init__(self, begin: Callable[[], None], end: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[], None],
+        take: Callable[[], list[dict[str, Any]]],
+        end: Callable[[], None],
+    ) -> None:
         self._begin = begin
+        self._take = take
         self._end = end
         self._listeners: list[Listener] = []
-        self._taken: collections.deque[Any] = collections.deque()
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._forget)
 
@@ -30,7 +34,6 @@ class Collected:
     def told_to(self, listener: Listener) -> Iterator[None]:
         with self._lock:
             if self._listeners:
-                self.take()
                 self._tell()
             else:
                 self._begin()
@@ -40,25 +43,19 @@ class Collected:
         finally:
             with self._lock:
                 if listener in self._listeners:  # not so in a child
-                    self.take()
                     self._tell()
                     self._listeners.remove(listener)
                     if not self._listeners:
                         self._end()
 
-    def take(self) -> None:
-        """Takes from the core what it has to tell; there are listeners, who are told later. In one
-        step of the interpreter, so that no other thread and no signal comes in between."""
-        self._taken.extend(map(next, (iter(self._end, None), iter(self._begin, 0))))
-
     def tell(self) -> None:
+        """Tells what has come so far."""
         with self._lock:
             self._tell()
 
     def _tell(self) -> None:
-        while self._taken:
-            told = self._taken.popleft()
-            for listener in self._listeners if told else ():
+        if told := self._take():
+            for listener in self._listeners:
                 listener(told)
 
     def _forget(self) -> None:
@@ -66,9 +63,10 @@ class Collected:
         self._lock = threading.Lock()
         if self._listeners:
             self._listeners = []
-            self._taken.clear()
             self._end()
 
 
-reports = Collected(_C._compile_begin_reports, _C._compile_end_reports)
-differences = Collected(_C._compile_begin_differences, _C._compile_end_differences)
+reports = Collected(_C._compile_begin_reports, _C._compile_take_reports, _C._compile_end_reports)
+differences = Collected(
+    _C._compile_begin_differences, _C._compile_take_differences, _C._compile_end_differences
+)

@@ -10,7 +10,6 @@ import io
 import os
 import pkgutil
 import runpy
-import signal
 import sys
 import types
 from collections.abc import Iterator
@@ -71,32 +70,19 @@ def _show_as_scripts_own() -> None:
 
 @contextlib.contextmanager
 def _told_in_parts() -> Iterator[None]:
-    """The programs are told of now and then, so that long scripts need no more memory. The main
-    thread does it between two of its own steps, in which it runs no program: as a signal's handler,
-    though no signal is sent."""
-    number = getattr(signal, "SIGRTMAX", None)
-    if number is None or sys.version_info < (3, 10):
-        yield
-        return
+    """The programs are told of now and then, so that long scripts need no more memory."""
     stop = _thread.allocate_lock()
     stop.acquire()
 
     def ask() -> None:
         while not stop.acquire(timeout=_INTERVAL):
-            if signal.getsignal(number) is take:  # else the script uses this signal
-                _thread.interrupt_main(number)
             reports.tell()
 
-    def take(*_: object) -> None:
-        reports.take()
-
-    before = signal.signal(number, take)
     _thread.start_new_thread(ask, ())  # No threading.Thread: the script would see it.
     try:
         yield
     finally:
         stop.release()
-        signal.signal(number, before)
 
 
 def _run_as_main(script: str, arguments: list[str]) -> None:

@@ -114,9 +114,10 @@ void add_compile(nb::module_& module) {
   module.def("_compile_wait", [] { run_without_lock([] { wait_for_compiler(); }); });
   module.def("_compile_forget", compiler::forget_programs);
   module.def("_compile_begin_reports", compiler::begin_reports);
-  module.def("_compile_end_reports", [] {
+  module.def("_compile_end_reports", [] { compiler::end_reports(); });
+  module.def("_compile_take_reports", [] {
     nb::list programs;
-    for (const compiler::ProgramReport& report : compiler::end_reports()) {
+    for (const compiler::ProgramReport& report : compiler::take_reports()) {
       nb::list regions;
       for (const compiler::RegionReport& region : report.regions) {
         nb::list ops;
@@ -144,7 +145,8 @@ void add_compile(nb::module_& module) {
     return programs;
   });
   module.def("_compile_begin_differences", compiler::begin_differences);
-  module.def("_compile_end_differences", [] {
+  module.def("_compile_end_differences", [] { compiler::end_differences(); });
+  module.def("_compile_take_differences", [] {
     const auto lines = [](const std::vector<compiler::RunName>& runs) {
       nb::list list;
       for (const compiler::RunName& run : runs)
@@ -152,7 +154,7 @@ void add_compile(nb::module_& module) {
       return list;
     };
     nb::list list;
-    for (const compiler::Difference& difference : compiler::end_differences()) {
+    for (const compiler::Difference& difference : compiler::take_differences()) {
       nb::dict row;
       row["region"] = lines(difference.region);
       row["smallest"] = lines(difference.smallest);

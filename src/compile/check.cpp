@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "base/settings.h"
@@ -109,10 +110,14 @@ void begin_differences() {
   Differences::global().collecting = true;
 }
 
-std::vector<Difference> end_differences() {
+std::vector<Difference> take_differences() {
   const std::lock_guard lock(Differences::global().mutex);
+  return std::exchange(Differences::global().list, {});
+}
+
+std::vector<Difference> end_differences() {
   Differences::global().collecting = false;
-  return std::move(Differences::global().list);
+  return take_differences();
 }
 
 void add_difference(Difference difference) {

@@ -32,6 +32,7 @@ std::string text_of(const Difference& difference);
 bool checking();
 /// From now on programs are checked, and what differs is collected instead of thrown.
 void begin_differences();
+std::vector<Difference> take_differences();
 std::vector<Difference> end_differences();
 bool collecting_differences();
 void add_difference(Difference difference);

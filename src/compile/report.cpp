@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <sstream>
+#include <utility>
 
 #include "base/error.h"
 #include "base/fork.h"
@@ -48,10 +49,14 @@ void begin_reports() {
   is_on = true;
 }
 
-std::vector<ProgramReport> end_reports() {
+std::vector<ProgramReport> take_reports() {
   const std::lock_guard lock(Reports::global().mutex);
+  return std::exchange(Reports::global().list, {});
+}
+
+std::vector<ProgramReport> end_reports() {
   is_on = false;
-  return std::move(Reports::global().list);
+  return take_reports();
 }
 
 bool reporting() { return is_on; }

@@ -31,6 +31,8 @@ struct ProgramReport {
 
 /// From now on every program that this process runs is reported.
 void begin_reports();
+/// Those that nobody has taken yet.
+std::vector<ProgramReport> take_reports();
 std::vector<ProgramReport> end_reports();
 bool reporting();
 void add_report(ProgramReport report);

