@@ -169,7 +169,8 @@ bool EarlyRegions::run_next() noexcept try {
   if (before_ != nullptr && !before_->is_over()) return false;
   before_ = nullptr;
   const AtWork at_work;
-  run_bound(program_->regions[next], *bound_->runs[next], memory_[next], frame_.numbers);
+  run_bound(*recording_, program_->regions[next], *bound_->runs[next], memory_[next],
+            frame_.numbers);
   done_.store(next + 1, std::memory_order_release);
   return true;
 } catch (...) {

@@ -92,6 +92,7 @@ class Execution {
     program_ = ready_.program.get();
     bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
+    happened_.resize(recording_.entries.size());
     int64_t merged = 0;
     for (size_t i = 0; i < first_; ++i) {
       done_[i] = true;
@@ -132,7 +133,7 @@ class Execution {
     if (program_ != nullptr)
       for (size_t i = 0; i < program_->regions.size(); ++i)
         for (const int32_t entry : program_->regions[i].entries)
-          left[static_cast<size_t>(entry)] = !done_[i];
+          left[static_cast<size_t>(entry)] = !done_[i] && !happened_[static_cast<size_t>(entry)];
     return left;
   }
 
@@ -237,7 +238,7 @@ class Execution {
       const BoundRun& run = *bound_->runs[number];
       RunMemory memory;
       set_memory(memory, recording_, region, run, frame_);
-      run_bound(region, run, memory, frame_.numbers);
+      run_bound(recording_, region, run, memory, frame_.numbers);
       return donated.keep();
     }
     std::shared_ptr<const BoundRun> bound;
@@ -254,6 +255,7 @@ class Execution {
       for (const int32_t entry : region.entries) {
         std::shared_ptr<const BoundRun> once;
         run_alone(region_of(recording_, entry), once);
+        happened_[static_cast<size_t>(entry)] = true;
       }
     }
     if (region.facts) count_regions(merged_);
@@ -435,6 +437,7 @@ class Execution {
   const BoundProgram* bound_ = nullptr;
   const size_t first_;            // regions before it have run
   std::vector<bool> done_;        // per region
+  std::vector<bool> happened_;    // per entry: of those that ran by themselves
   std::vector<bool> had_memory_;  // per slot: before anything ran
   std::vector<bool> makes_;  // per donation: both storages had no memory before the program ran
   Frame frame_;
@@ -468,10 +471,19 @@ void set_memory(RunMemory& memory, const Recording& recording, const Region& reg
   memory.resize(memory.size() + run.made.size());
 }
 
-void run_bound(const Region& region, const BoundRun& run, RunMemory& memory,
-               std::span<const Scalar> numbers) {
+void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
+               RunMemory& memory, std::span<const Scalar> numbers) {
   const RunNumbers own = numbers_of(region, numbers);
-  run.run_on({memory.data(), memory.size()}, {own.data(), own.size()});
+  // What would run again after a failure must find what it reads.
+  const auto is_read = [&](int32_t output) {
+    return output >= 0 &&
+           std::any_of(region.parameters.begin(), region.parameters.end(), [&](int32_t parameter) {
+             return parameter >= 0 && recording.slot_of(parameter) == recording.slot_of(output);
+           });
+  };
+  const bool makes_first =
+      run.makes_late() && std::any_of(region.outputs.begin(), region.outputs.end(), is_read);
+  run.run_on({memory.data(), memory.size()}, {own.data(), own.size()}, makes_first);
 }
 
 void raise(const RunFailed& failure, const Recording& recording) {

@@ -55,9 +55,9 @@ struct AtWork {
 using RunMemory = SmallVector<void*, 16>;
 void set_memory(RunMemory& memory, const Recording& recording, const Region& region,
                 const BoundRun& run, const Frame& frame);
-/// Repeats it.
-void run_bound(const Region& region, const BoundRun& run, RunMemory& memory,
-               std::span<const Scalar> numbers);
+/// Repeats it. After OutOfMemory nothing that it reads has changed.
+void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
+               RunMemory& memory, std::span<const Scalar> numbers);
 
 /// A recording's program with what its geometry decides.
 struct ReadyProgram {

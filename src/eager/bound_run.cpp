@@ -1,5 +1,6 @@
 #include "eager/bound_run.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "runtime/allocator.h"
@@ -106,7 +107,19 @@ int64_t BoundRun::cost() const {
   return sum;
 }
 
-void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) const {
+bool BoundRun::makes_late() const {
+  const auto is_made = [&](const Step& step) {
+    return step.kind == Step::Kind::Make && !made[step.index].table.defined() &&
+           made[step.index].window_of < 0;
+  };
+  const auto writes = [](const Step& step) {
+    return step.kind == Step::Kind::Launch || step.kind == Step::Kind::Contract;
+  };
+  return std::any_of(std::find_if(steps.begin(), steps.end(), writes), steps.end(), is_made);
+}
+
+void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers,
+                      bool makes_first) const {
   const size_t first = memory.size() - made.size();
   /// Gives back what is still there.
   struct Fresh {
@@ -121,6 +134,23 @@ void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) 
       for (size_t i = 0; i < held.size(); ++i) drop(i);
     }
   } fresh{memory.subspan(first), made, std::vector<bool>(made.size())};
+  const auto make = [&](size_t index) {
+    const Made& m = made[index];
+    void*& place = memory[first + index];
+    if (m.table.defined()) {
+      place = const_cast<void*>(m.table.readable_data_ptr());
+    } else if (m.window_of < 0) {
+      place = allocate(m.bytes(), "Tensor");
+      fresh.held[index] = true;
+    } else {
+      void* const source = memory[static_cast<size_t>(m.window_of)];
+      place = source == nullptr ? nullptr
+                                : static_cast<char*>(source) +
+                                      m.offset * static_cast<int64_t>(size_of(m.info.dtype));
+    }
+  };
+  for (const Step& step : steps)
+    if (makes_first && step.kind == Step::Kind::Make) make(step.index);
   for (const Step& step : steps) {
     switch (step.kind) {
       case Step::Kind::Launch:
@@ -132,22 +162,9 @@ void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers) 
       case Step::Kind::Drop:
         fresh.drop(step.index);
         break;
-      case Step::Kind::Make: {
-        const Made& m = made[step.index];
-        void*& place = memory[first + step.index];
-        if (m.table.defined()) {
-          place = const_cast<void*>(m.table.readable_data_ptr());
-        } else if (m.window_of < 0) {
-          place = allocate(m.bytes(), "Tensor");
-          fresh.held[step.index] = true;
-        } else {
-          void* const source = memory[static_cast<size_t>(m.window_of)];
-          place = source == nullptr ? nullptr
-                                    : static_cast<char*>(source) +
-                                          m.offset * static_cast<int64_t>(size_of(m.info.dtype));
-        }
+      case Step::Kind::Make:
+        if (!makes_first) make(step.index);
         break;
-      }
     }
   }
 }

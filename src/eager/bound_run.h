@@ -75,7 +75,12 @@ class BoundRun {
 
   /// The same on the memory of parameters and results, which `memory` begins with; it has room for
   /// what is made. Results that are windows of parameters are nobody's business here.
-  void run_on(std::span<void*> memory, std::span<const Scalar> numbers) const;
+  /// With `makes_first` all memory is taken before anything is written: OutOfMemory then says that
+  /// nothing has happened.
+  void run_on(std::span<void*> memory, std::span<const Scalar> numbers,
+              bool makes_first = false) const;
+  /// True if memory is taken after something was written.
+  bool makes_late() const;
   /// An estimate of the time that it takes one thread, in nanoseconds.
   int64_t cost() const;
 };
