@@ -85,8 +85,9 @@ class Relaxer {
     if (is_sum_of_powers(divisor)) return a * stretched(1.0 / divisor);
     // The least numbers have no inverse: they are scaled, and so is what they divide.
     const bool is_double = divisor.dtype() == DType::Float64;
-    const Expr scale = select(lt(abs(divisor), is_double ? 0x1p-1000 : 0x1p-100),
-                              constant_like(divisor, is_double ? 0x1p+128 : 0x1p+64), 1.0);
+    const Expr is_tiny = lt(abs(divisor), is_double ? 0x1p-1000 : 0x1p-100);
+    const Expr large = constant_like(divisor, is_double ? 0x1p+128 : 0x1p+64);
+    const Expr scale = select(is_tiny, large, 1.0);
     return a * stretched(scale) * stretched(1.0 / (divisor * scale));
   }
 
