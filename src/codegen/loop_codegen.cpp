@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "base/error.h"
 #include "codegen/loop_control.h"
@@ -78,7 +79,7 @@ void LoopCodegen::generate(const std::string& name, bool exported) {
     slots_.push_back(builder_.CreateLoad(
         i64, builder_.CreateConstGEP1_64(i64, function_->getArg(1), static_cast<uint64_t>(i))));
   values_.resize(static_cast<size_t>(program_.value_count));
-  firsts_.resize(values_.size());
+  for (std::vector<Value*>* known : {&firsts_, &flipped_, &any_}) known->resize(values_.size());
   variables_.resize(static_cast<size_t>(program_.variable_count));
   for (size_t i = given; i < program_.buffers.size(); ++i) {
     llvm::AllocaInst* place =
@@ -110,7 +111,9 @@ void LoopCodegen::emit_body(const std::vector<Statement>& body) {
 }
 
 void LoopCodegen::emit(const Statement& s) {
-  if (s.result >= 0) first_of(s.result) = nullptr;
+  if (s.result >= 0)
+    for (std::vector<Value*>* known : {&firsts_, &flipped_, &any_})
+      (*known)[static_cast<size_t>(s.result)] = nullptr;
   switch (s.kind) {
     case StatementKind::Constant:
       value_of(s.result) = emitter_.element(s.dtype, ir::container_of(s.dtype, s.attributes.value));
@@ -157,6 +160,7 @@ Value* LoopCodegen::emit_compute(const Statement& s) {
     arguments.push_back(emitter_.operand(value_of(id), dtype_of(id)));
   if (Value* first = first_of_places(s)) return emit_blocks(s, arguments, first);
   first_of(s.result) = first_of_sum(s);
+  note_any_lane(s);
   return emitter_.value(
       ir::emit_elementwise(*s.primitive, emitter_, s.dtype, arguments, s.attributes));
 }
@@ -171,6 +175,41 @@ Value* LoopCodegen::first_of_sum(const Statement& s) {
       return builder_.CreateAdd(first, other);
   }
   return nullptr;
+}
+
+/// Of comparisons as TemplateBuilder::in_range() makes them, and of what holds if they do.
+void LoopCodegen::note_any_lane(const Statement& s) {
+  if (s.arguments.size() != 2) return;
+  const ir::ValueId a = s.arguments[0];
+  const ir::ValueId b = s.arguments[1];
+  const auto at = [](ir::ValueId id) { return static_cast<size_t>(id); };
+  const std::string_view name = s.primitive->name;
+  if (name == "logical_xor") {
+    const auto* flips = llvm::dyn_cast<llvm::ConstantInt>(value_of(b));
+    if (flips != nullptr && flips->isMinValue(/*IsSigned=*/true))
+      flipped_[at(s.result)] = first_of(a);
+  } else if (name == "lt") {
+    Value* first = flipped_[at(a)];
+    if (first == nullptr || value_of(b)->getType()->isVectorTy()) return;
+    // Of `count` positions from the first on, one is in [0, end).
+    Value* end = builder_.CreateXor(value_of(b), number(std::numeric_limits<int64_t>::min()));
+    Value* others = number(static_cast<int64_t>(lanes_.count) - 1);
+    any_[at(s.result)] =
+        builder_.CreateICmpULT(builder_.CreateAdd(first, others), builder_.CreateAdd(end, others));
+  } else if (name == "logical_and") {
+    // What is the same in all lanes costs least: it may be known before the loop.
+    Value* left = any_lane(a);
+    Value* right = any_lane(b);
+    const auto is_uniform = [&](ir::ValueId id) { return !value_of(id)->getType()->isVectorTy(); };
+    any_[at(s.result)] = right == nullptr || is_uniform(a)  ? left
+                         : left == nullptr || is_uniform(b) ? right
+                                                            : builder_.CreateAnd(left, right);
+  }
+}
+
+Value* LoopCodegen::any_lane(ir::ValueId mask) {
+  Value* value = value_of(mask);
+  return value->getType()->isVectorTy() ? any_[static_cast<size_t>(mask)] : value;
 }
 
 Value* LoopCodegen::first_of_places(const Statement& s) {

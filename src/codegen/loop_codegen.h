@@ -114,10 +114,13 @@ class LoopCodegen {
   Value* lane_offsets(const Address& address);
   /// `mask` and the active lanes; null if all lanes are to be accessed.
   Value* access_mask(Value* mask);
-  /// Where an access of `type` that `mask` restricts goes: to `pointer`, or to memory of the
-  /// kernel's own where no lane is wanted. Masked accesses of memory that is not mapped touch
-  /// nothing, but CPUs take hundreds of cycles to find that out.
-  Value* masked_pointer(Value* pointer, Value* mask, llvm::Type* type);
+  /// Where the access `s` goes: to `pointer`, or to memory of the kernel's own where it is known
+  /// that its mask holds for no lane. Masked accesses of memory that is not mapped touch nothing,
+  /// but CPUs take hundreds of cycles to find that out.
+  Value* masked_pointer(const Statement& s, Value* pointer);
+  /// i1: false where the mask holds for no lane; null if that is not known without looking at it.
+  Value* any_lane(ir::ValueId mask);
+  void note_any_lane(const Statement& s);
   Value* load(const Statement& s);
   Value* load_uniform(const Statement& s, const Address& address, Value* mask);
   Value* load_contiguous(const Statement& s, Value* pointer, Value* mask);
@@ -189,6 +192,8 @@ class LoopCodegen {
   Value* past_caches_ = nullptr;  ///< i1; null if no store may go there
   std::vector<Value*> values_;    ///< by ValueId, of the code that is being emitted
   std::vector<Value*> firsts_;    ///< lane 0 of those that count up by 1 from lane to lane; or null
+  std::vector<Value*> flipped_;   ///< the same of those whose sign bit is flipped since
+  std::vector<Value*> any_;       ///< any_lane() of vectors
   std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_
   Lanes lanes_;
   /// The tiles of analysis_.transposed: rows of v1, one for each v0 from `begin0` on.

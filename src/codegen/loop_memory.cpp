@@ -92,10 +92,11 @@ Value* LoopCodegen::access_mask(Value* mask) {
   return mask != nullptr ? builder_.CreateAnd(mask, active_mask()) : active_mask();
 }
 
-Value* LoopCodegen::masked_pointer(Value* pointer, Value* mask, llvm::Type* type) {
-  if (mask == nullptr) return pointer;
-  if (mask->getType()->isVectorTy()) mask = builder_.CreateOrReduce(mask);
-  return builder_.CreateSelect(mask, pointer, stack_slot(type));
+Value* LoopCodegen::masked_pointer(const Statement& s, Value* pointer) {
+  Value* any = s.mask >= 0 ? any_lane(s.mask) : nullptr;
+  if (any == nullptr) return pointer;
+  return builder_.CreateSelect(any, pointer,
+                               stack_slot(emitter_.memory_type(s.dtype, lanes_.count)));
 }
 
 bool LoopCodegen::has_native_mask(DType dtype) const {
@@ -124,7 +125,7 @@ Value* LoopCodegen::load(const Statement& s) {
   if (!a.varies()) return load_uniform(s, a, mask);
   Value* raw = nullptr;
   if (a.contiguous())
-    raw = load_contiguous(s, element_pointer(s.buffer, a.scalar), mask);
+    raw = load_contiguous(s, masked_pointer(s, element_pointer(s.buffer, a.scalar)), mask);
   else if (a.alternates() && access_mask(mask) == nullptr)
     raw = load_alternate(s, element_pointer(s.buffer, a.scalar));
   else if (a.descends() && (access_mask(mask) == nullptr || has_native_mask(s.dtype)))
@@ -159,7 +160,6 @@ Value* LoopCodegen::load_contiguous(const Statement& s, Value* pointer, Value* m
   if (lanes == nullptr) return builder_.CreateAlignedLoad(type, pointer, alignment_of(s.dtype));
   llvm::Constant* zero = llvm::Constant::getNullValue(maskable(builder_, type));
   if (has_native_mask(s.dtype)) {
-    pointer = masked_pointer(pointer, mask, type);
     Value* raw =
         builder_.CreateMaskedLoad(zero->getType(), pointer, alignment_of(s.dtype), lanes, zero);
     return builder_.CreateBitCast(raw, type);
@@ -214,7 +214,7 @@ Value* LoopCodegen::load_descending(const Statement& s, Value* scalar, Value* ma
   llvm::Type* type = emitter_.memory_type(s.dtype, lanes_.count);
   if (Value* lanes = access_mask(mask)) {
     llvm::Constant* zero = llvm::Constant::getNullValue(maskable(builder_, type));
-    pointer = masked_pointer(pointer, mask, type);
+    pointer = masked_pointer(s, pointer);
     Value* raw = builder_.CreateMaskedLoad(zero->getType(), pointer, alignment_of(s.dtype),
                                            builder_.CreateVectorReverse(lanes), zero);
     return builder_.CreateVectorReverse(builder_.CreateBitCast(raw, type));
@@ -300,7 +300,7 @@ void LoopCodegen::store(const Statement& s) {
   }
   value = emitter_.to_memory(emitter_.splat(value, lanes_.count), s.dtype);
   if (a.contiguous())
-    store_contiguous(s.dtype, value, element_pointer(s.buffer, a.scalar), mask);
+    store_contiguous(s.dtype, value, masked_pointer(s, element_pointer(s.buffer, a.scalar)), mask);
   else if (a.alternates() && isa_ >= Isa::Avx512 && access_mask(mask) == nullptr)
     store_alternate(s.dtype, value, element_pointer(s.buffer, a.scalar));
   else
@@ -376,7 +376,6 @@ void LoopCodegen::store_contiguous(DType dtype, Value* value, Value* pointer, Va
     return;
   }
   if (has_native_mask(dtype)) {
-    pointer = masked_pointer(pointer, mask, value->getType());
     value = builder_.CreateBitCast(value, maskable(builder_, value->getType()));
     builder_.CreateMaskedStore(value, pointer, alignment_of(dtype), lanes);
     return;

@@ -104,13 +104,7 @@ const Register kRoll({
                          self.sizes[static_cast<size_t>(dims[i])]);
           l.result(x);
         },
-    .fixed =
-        [](const Call& call, size_t tensor) {
-          const Ints& dims = call.integers("dims");
-          uint64_t rolled = 0;
-          for (const int64_t dim : dims) rolled |= axis_bit(dim);
-          return dims.empty() ? every_axis(call, tensor) : rolled;
-        },
+    .fixed = every_axis,  // joins of constant extents are half as fast again backward
     .samples =
         [] {
           return SampleList{{{t({2, 3}), Ints{1}}},
@@ -430,14 +424,9 @@ const Register kPad({
             y = with_edges(y, static_cast<int>(i), m.low[i], m.high[i], mode);
           l.result(y);
         },
-    .fixed =
-        [](const Call& call, size_t) {
-          const Margins m = margins_of(call);
-          uint64_t filled = 0;
-          for (size_t i = 0; i < m.low.size() && call.string("mode") != "constant"; ++i)
-            if (m.low[i] != 0 || m.high[i] != 0) filled |= axis_bit(static_cast<int64_t>(i));
-          return filled;
-        },
+    .fixed = [](const Call& call, size_t tensor) -> uint64_t {
+      return call.string("mode") == "constant" ? 0 : every_axis(call, tensor);
+    },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), Ints{1, 2}}},
