@@ -245,6 +245,7 @@ bool Recorder::take(const PlanRun& run) {
   end_tail();
   if (shared && copies.empty()) copy_shared();
   // Other threads may come to record on them before this one does.
+  bool is_enough = false;
   for (bool added = false, again = false; !added; again = true) {
     if (again) {
       for (const Tensor& tensor : parameters) touches(tensor);
@@ -258,17 +259,17 @@ bool Recorder::take(const PlanRun& run) {
                    results, {given.data(), given.size()}, *this);
     recording_.entries.back().options = options_;
     before_slices_.clear();
+    is_enough = holds_too_much();
   }
   if (capture_ != nullptr) return true;
   if (exported)
     flush("memory that others see is written");
-  else if (holds_too_much())
+  else if (is_enough)
     flush("it holds much that nothing else does");
   return true;
 }
 
 bool Recorder::holds_too_much() {
-  const std::lock_guard lock(mutex_);
   const size_t count = recording_.entries.size();
   if (count >= kMostEntries) return true;
   if (count < next_look_) return false;

@@ -93,7 +93,7 @@ class Recorder final : public RunSink, public PendingWork {
   };
   bool is_idle();
   /// True if the recording is as long as one may be, or keeps much memory that nobody else does: in
-  /// a loop whose values nobody reads, what each pass is given.
+  /// a loop whose values nobody reads, what each pass is given. Under the lock.
   bool holds_too_much();
   static constexpr size_t kMostEntries = 16'384;
   static constexpr size_t kMostHeld = size_t{256} << 20;
