@@ -276,7 +276,7 @@ bool Recorder::holds_too_much() {
   size_t bytes = 0;
   for (const Ref<Storage>& storage : recording_.storages)
     if (!storage->is_deferred() && !is_seen(*storage)) bytes += storage->bytes();
-  next_look_ = count + std::max(count / 2, kFirstLook);
+  next_look_ = 2 * count;
   return bytes > kMostHeld;
 }
 

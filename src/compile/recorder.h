@@ -97,7 +97,7 @@ class Recorder final : public RunSink, public PendingWork {
   bool holds_too_much();
   static constexpr size_t kMostEntries = 16'384;
   static constexpr size_t kMostHeld = size_t{256} << 20;
-  static constexpr size_t kFirstLook = 64;  ///< runs, before anybody looks
+  static constexpr size_t kFirstLook = 512;  ///< runs, before anybody looks
 
   ForkSafe<std::mutex> mutex_;
   Recording recording_;

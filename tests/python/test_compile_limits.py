@@ -63,9 +63,9 @@ def test_a_loop_that_nobody_reads_runs_by_and_by() -> None:
     before = runs()
     assert kept(8).item() == sum(range(8)) * (1 << 18)
     assert runs() - before == 1
-    ready = made(500)
+    ready = made(1100)
     before = runs()
-    assert kept(500).item() == sum(range(500)) * (1 << 18)
+    assert kept(1100).item() == sum(range(1100)) * (1 << 18)
     assert runs() - before > 1
 
 
