@@ -18,7 +18,7 @@ ReleasesLater::~ReleasesLater() {
   for (const std::function<void()>& release : waiting_) release();
 }
 
-void ReleasesLater::drop(void* wrapper) {
+void ReleasesLater::drop(void* wrapper) noexcept {
   if (outermost == nullptr) return wrapper_hooks.decrease(wrapper);
   outermost->waiting_.emplace_back([wrapper] { wrapper_hooks.decrease(wrapper); });
 }

@@ -36,7 +36,7 @@ class ReleasesLater {
   /// Calls `release` then, or now if none lives.
   static void call(std::function<void()> release);
   /// The same for C++'s reference to a wrapper.
-  static void drop(void* wrapper);
+  static void drop(void* wrapper) noexcept;
 
  private:
   std::vector<std::function<void()>> waiting_;
