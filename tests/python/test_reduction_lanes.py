@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -21,21 +19,16 @@ ALONG_REDUCED = {
 
 
 @pytest.mark.parametrize("expression", [*ALONG_KEPT, *ALONG_REDUCED])
-def test_lanes_are_along_unit_strides(expression: str, tmp_path: pathlib.Path) -> None:
+def test_lanes_are_along_unit_strides(
+    expression: str, kernels_of: Callable[[str], pathlib.Path]
+) -> None:
     body = (ALONG_KEPT | ALONG_REDUCED)[expression]
-    environment = {
-        **os.environ,
-        "FLAMBEAU_DUMP": str(tmp_path / "dump"),
-        "FLAMBEAU_CACHE_DIR": str(tmp_path / "cache"),
-        "FLAMBEAU_KERNEL_PACK": "none",  # what is found there is not written out
-    }
     script = f"""
 import flambeau
 wide, column = flambeau.randn(96, 80), flambeau.randn(96, 1)
 places = flambeau.randint(0, 96, (33, 21))
 flambeau.compiler.explain(lambda: {body})()"""
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
-    texts = [path.read_text() for path in (tmp_path / "dump").glob("*.loop")]
+    texts = [path.read_text() for path in kernels_of(script).glob("*.loop")]
     # The longest is the whole chain; those of its operations may have been compiled, too.
     chain = max((text for text in texts if "reduce_sum" in text), key=len)
     (reduction,) = [line for line in chain.splitlines() if "reduce_sum" in line]
