@@ -92,7 +92,6 @@ class Execution {
     program_ = ready_.program.get();
     bound_ = ready_.bound.get();
     done_.resize(program_->regions.size());
-    happened_.resize(recording_.entries.size());
     int64_t merged = 0;
     for (size_t i = 0; i < first_; ++i) {
       done_[i] = true;
@@ -133,7 +132,9 @@ class Execution {
     if (program_ != nullptr)
       for (size_t i = 0; i < program_->regions.size(); ++i)
         for (const int32_t entry : program_->regions[i].entries)
-          left[static_cast<size_t>(entry)] = !done_[i] && !happened_[static_cast<size_t>(entry)];
+          left[static_cast<size_t>(entry)] = !done_[i];
+    for (size_t entry = 0; entry < happened_.size(); ++entry)
+      if (happened_[entry]) left[entry] = false;
     return left;
   }
 
@@ -255,6 +256,7 @@ class Execution {
       for (const int32_t entry : region.entries) {
         std::shared_ptr<const BoundRun> once;
         run_alone(region_of(recording_, entry), once);
+        happened_.resize(recording_.entries.size());
         happened_[static_cast<size_t>(entry)] = true;
       }
     }

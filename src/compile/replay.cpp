@@ -90,15 +90,13 @@ bool Replay::fits(std::span<const Tensor> sources) const {
         sources[i].is_same(sources[first]) != pair.is_same)
       return false;
   }
-  for (size_t i = 0; offsets_are_fixed_ && i < sources.size(); ++i)
-    if (sources[i]->offset != offsets_[i] || sources[i]->storage->bytes() != storage_bytes_[i])
-      return false;
   for (const Reach& reach : reaches_) {
     const auto i = static_cast<size_t>(reach.source);
     const int64_t begin = first_byte(sources[i]);
-    if (begin + reach.low < 0 ||
-        begin + reach.high > static_cast<int64_t>(sources[i]->storage->bytes()) ||
-        (reach.is_fixed && sources[i]->offset != offsets_[i]))
+    const size_t bytes = sources[i]->storage->bytes();
+    if (begin + reach.low < 0 || begin + reach.high > static_cast<int64_t>(bytes) ||
+        (reach.is_fixed && sources[i]->offset != offsets_[i]) ||
+        (reach.is_looked_at && bytes != reach.bytes))
       return false;
   }
   return are_apart(sources) && values_fit(sources);
@@ -482,7 +480,6 @@ void CapturedCall::note_sources(const Recording& recording, Replay& kept) const 
   std::map<int32_t, std::vector<int32_t>> by_slot;
   for (size_t i = 0; i < sources.size(); ++i) {
     kept.offsets_.push_back(sources[i]->offset);
-    kept.storage_bytes_.push_back(sources[i]->storage->bytes());
     if (sources[i]->storage->pending() != &Recorder::of_thread()) continue;
     const int32_t slot = sources[i]->storage->pending_slot();
     by_slot[slot].push_back(static_cast<int32_t>(i));
@@ -495,7 +492,6 @@ void CapturedCall::note_sources(const Recording& recording, Replay& kept) const 
       kept.shared_.push_back(
           {source, group[0], sources[static_cast<size_t>(source)].is_same(first)});
     }
-  kept.offsets_are_fixed_ = capture_.offsets_are_fixed;
 }
 
 /// What the call touches of the storages of its sources.
@@ -508,8 +504,11 @@ void CapturedCall::note_reaches(const Recording& recording, Replay& kept) const 
     const auto size = static_cast<int64_t>(size_of(info.dtype));
     Replay::Reach& reach = reaches[source];
     reach.source = source;
+    reach.is_looked_at = capture_.offsets_are_fixed;
+    reach.bytes = first->storage->bytes();
     // Offsets count in elements of the source.
-    reach.is_fixed = reach.is_fixed || size_of(info.dtype) != size_of(first.dtype());
+    reach.is_fixed =
+        reach.is_fixed || reach.is_looked_at || size_of(info.dtype) != size_of(first.dtype());
     if (info.numel() == 0) return;
     int64_t last = offset;
     for (size_t i = 0; i < info.sizes.size(); ++i) last += (info.sizes[i] - 1) * info.strides[i];

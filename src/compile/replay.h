@@ -79,7 +79,9 @@ class Replay {
   struct Reach {
     int32_t source = -1;
     int64_t low = 0, high = 0;
-    bool is_fixed = false;  ///< in other elements, too: the source begins where it did
+    bool is_fixed = false;      ///< the source begins where it did
+    bool is_looked_at = false;  ///< the call was told so, and the storage has its size
+    size_t bytes = 0;           ///< of the storage
   };
 
   using Fresh = SmallVector<Ref<Storage>, 16>;
@@ -101,10 +103,8 @@ class Replay {
                                          const BoundProgram* bound) const;
 
   Recording recording_;
-  std::vector<Place> places_;          // per slot
-  std::vector<int64_t> offsets_;       // per source: its offset in the call
-  bool offsets_are_fixed_ = false;     // the call looked at them
-  std::vector<size_t> storage_bytes_;  // per source: of its storage in the call
+  std::vector<Place> places_;     // per slot
+  std::vector<int64_t> offsets_;  // per source: its offset in the call
   std::vector<Reach> reaches_;
   std::vector<Shared> shared_;
   std::vector<int32_t> written_;  // sources that are written
