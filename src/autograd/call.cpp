@@ -146,7 +146,7 @@ void track_view(const PreparedCall& prepared, const Tensor& input, const Tensor&
 /// The node of a recorded call. `kept` are the inputs as they were before the call wrote any.
 std::shared_ptr<ProgramNode> make_node(const PreparedCall& prepared, const Derivative& derivative,
                                        std::span<const Tensor> kept, const Results& results) {
-  auto node = std::make_shared<ProgramNode>(node_name(prepared));
+  auto node = std::allocate_shared<ProgramNode>(PoolAllocator<ProgramNode>(), node_name(prepared));
   node->owner = prepared.plan;
   node->derivative = &derivative;
   node->numbers = prepared.numbers;

@@ -219,7 +219,7 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
   const auto owned = std::make_shared<const Owned>(
       Owned{derive(program, wanted), Ints(integers.begin(), integers.end())});
   const Derivative* const derivative = owned->derivative.get();
-  const auto node = std::make_shared<ProgramNode>(lasting_name(name()));
+  const auto node = std::allocate_shared<ProgramNode>(PoolAllocator<ProgramNode>(), lasting_name(name()));
   node->owner = owned;
   node->derivative = derivative;
   node->numbers = SmallVector<Scalar, 2>(numbers.begin(), numbers.end());
@@ -347,7 +347,7 @@ Tensor with_view_part(const ViewSteps& steps, const Tensor& base, const Tensor& 
 Edge chain_edge(const ViewSteps& steps, Edge base_edge) {
   Edge edge = std::move(base_edge);
   for (const ViewStep& step : steps) {
-    const auto node = std::make_shared<ProgramNode>(*step.name);
+    const auto node = std::allocate_shared<ProgramNode>(PoolAllocator<ProgramNode>(), *step.name);
     node->owner = step.plan;
     node->derivative = step.derivative;
     node->numbers = step.numbers;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/function_ref.h"
+#include "base/object_pool.h"
 
 namespace flambeau {
 
@@ -42,7 +43,7 @@ class ReleasesLater {
   std::vector<std::function<void()>> waiting_;
 };
 
-class Intrusive {
+class Intrusive : public Pooled {
  public:
   Intrusive() = default;
   Intrusive(const Intrusive&) {}

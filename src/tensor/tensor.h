@@ -13,7 +13,7 @@
 namespace flambeau {
 
 /// What autograd hangs on a tensor; autograd/node.h derives AutogradMeta from it.
-struct AutogradMetaBase {
+struct AutogradMetaBase : Pooled {
   virtual ~AutogradMetaBase() = default;
 };
 

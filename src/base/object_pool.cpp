@@ -1,0 +1,37 @@
+#include "base/object_pool.h"
+
+#include "base/per_thread.h"
+
+namespace flambeau {
+namespace {
+
+/// Sanitizers want to see each object come and go.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kInUse = false;
+#elif defined(__has_feature)
+constexpr bool kInUse = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
+#else
+constexpr bool kInUse = true;
+#endif
+
+}  // namespace
+
+thread_local constinit ObjectPool* ObjectPool::of_thread = nullptr;
+
+ObjectPool::~ObjectPool() {
+  of_thread = nullptr;
+  for (List& list : lists_)
+    while (list.head != nullptr) {
+      Block* const block = list.head;
+      list.head = block->next;
+      ::operator delete(block);
+    }
+}
+
+void* ObjectPool::take_fresh(size_t bytes) {
+  static constinit thread_local PerThread<ObjectPool> mine;
+  if (kInUse) of_thread = &*mine;
+  return ::operator new(bytes > kMostBytes ? bytes : (class_of(bytes) + 1) * kStep);
+}
+
+}  // namespace flambeau
