@@ -20,6 +20,7 @@ find_package(nanobind CONFIG REQUIRED)
 
 nanobind_add_module(_C NB_STATIC NOMINSIZE ${bind_sources})
 target_link_libraries(_C PRIVATE flambeau_core)
+target_compile_options(_C PRIVATE -ftls-model=initial-exec)
 # In a checkout the extension lies beside the libraries, as in a wheel.
 set_target_properties(_C PROPERTIES BUILD_RPATH_USE_ORIGIN ON)
 get_target_property(nanobind_includes nanobind-static INTERFACE_INCLUDE_DIRECTORIES)

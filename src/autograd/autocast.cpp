@@ -13,7 +13,7 @@
 
 namespace flambeau {
 
-[[gnu::tls_model("initial-exec")]] thread_local constinit AutocastState autocast_state;
+thread_local constinit AutocastState autocast_state;
 
 namespace {
 

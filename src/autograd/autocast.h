@@ -17,7 +17,7 @@ struct AutocastState {
   DType dtype = DType::BFloat16;
   friend bool operator==(const AutocastState&, const AutocastState&) = default;
 };
-[[gnu::tls_model("initial-exec")]] extern thread_local constinit AutocastState autocast_state;
+extern thread_local constinit AutocastState autocast_state;
 
 /// Forgets the converted parameters of this thread.
 void clear_autocast_cache();

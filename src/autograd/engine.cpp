@@ -84,7 +84,7 @@ bool is_nobody_elses(const Tensor& gradient) {
 
 class Engine;
 /// What runs on this thread, innermost.
-[[gnu::tls_model("initial-exec")]] thread_local constinit Engine* running = nullptr;
+thread_local constinit Engine* running = nullptr;
 std::atomic<int64_t> next_task{0};
 
 class Engine {

@@ -15,7 +15,7 @@ namespace {
 
 /// The number of the level, odd while there is one.
 std::atomic<uint64_t> level{0};
-[[gnu::tls_model("initial-exec")]] thread_local constinit bool carries_here = true;
+thread_local constinit bool carries_here = true;
 
 /// The same data under a history of its own: no view, so that writes of it stay its own.
 struct SameData : autograd::Function<SameData> {

@@ -6,8 +6,8 @@ namespace flambeau {
 namespace {
 
 // Read by every call: plain words in the thread's static block.
-[[gnu::tls_model("initial-exec")]] thread_local constinit bool grad_mode = true;
-[[gnu::tls_model("initial-exec")]] thread_local constinit bool inference_mode = false;
+thread_local constinit bool grad_mode = true;
+thread_local constinit bool inference_mode = false;
 std::atomic<bool> anomaly_mode = false;
 std::atomic<bool> anomaly_nan = true;
 

@@ -17,7 +17,7 @@ std::atomic<uint64_t> next_sequence{0};
 std::string shape_text(const TensorInfo& tensor) { return list_text(tensor.sizes); }
 
 /// While a node dies on this thread: where those that die with it hand their edges.
-[[gnu::tls_model("initial-exec")]] thread_local constinit std::vector<Edge>* pending = nullptr;
+thread_local constinit std::vector<Edge>* pending = nullptr;
 
 }  // namespace
 

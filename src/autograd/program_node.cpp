@@ -219,7 +219,8 @@ Results run_recorded(const std::shared_ptr<const Executable>& program,
   const auto owned = std::make_shared<const Owned>(
       Owned{derive(program, wanted), Ints(integers.begin(), integers.end())});
   const Derivative* const derivative = owned->derivative.get();
-  const auto node = std::allocate_shared<ProgramNode>(PoolAllocator<ProgramNode>(), lasting_name(name()));
+  const auto node =
+      std::allocate_shared<ProgramNode>(PoolAllocator<ProgramNode>(), lasting_name(name()));
   node->owner = owned;
   node->derivative = derivative;
   node->numbers = SmallVector<Scalar, 2>(numbers.begin(), numbers.end());

@@ -18,7 +18,7 @@
 
 namespace flambeau {
 
-[[gnu::tls_model("initial-exec")]] thread_local constinit int vmap_depth = 0;
+thread_local constinit int vmap_depth = 0;
 
 namespace {
 

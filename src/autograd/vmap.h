@@ -18,7 +18,7 @@ struct Batched {
 };
 
 /// How many vmaps this thread is in. While it is 0, no call looks for hidden axes.
-[[gnu::tls_model("initial-exec")]] extern thread_local constinit int vmap_depth;
+extern thread_local constinit int vmap_depth;
 /// What operations that draw random bits give the members of a vmap: nothing (RuntimeError), their
 /// own numbers each, or the same to all.
 enum class VmapRandomness : uint8_t { Error, Different, Same };

@@ -20,7 +20,7 @@ std::atomic<bool> forking{false};
 Entry* forked = nullptr;  // the entries of the fork in progress
 
 /// How often this thread is inside.
-[[gnu::tls_model("initial-exec")]] thread_local constinit int depth = 0;
+thread_local constinit int depth = 0;
 
 template <class Condition>
 void wait_while(Condition condition) {

@@ -6,10 +6,12 @@ namespace flambeau {
 namespace {
 
 /// Sanitizers want to see each object come and go.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kInUse = false;
-#elif defined(__has_feature)
-constexpr bool kInUse = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
 #else
 constexpr bool kInUse = true;
 #endif

@@ -57,7 +57,7 @@ class ObjectPool {
   static constexpr size_t class_of(size_t bytes) { return (bytes - 1) / kStep; }
   static void* take_fresh(size_t bytes);
 
-  [[gnu::tls_model("initial-exec")]] static thread_local constinit ObjectPool* of_thread;
+  static thread_local constinit ObjectPool* of_thread;
   std::array<List, kMostBytes / kStep> lists_{};
 };
 

@@ -130,7 +130,10 @@ class SmallVector {
   }
 
   friend bool operator==(const SmallVector& a, const SmallVector& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end());
+    if (a.size() != b.size()) return false;
+    for (size_t i = 0; i < a.size(); ++i)  // they are few: memcmp() costs more
+      if (!(a[i] == b[i])) return false;
+    return true;
   }
 
  private:

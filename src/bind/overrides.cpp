@@ -10,7 +10,7 @@
 
 namespace flambeau::bind {
 
-[[gnu::tls_model("initial-exec")]] thread_local constinit OverrideState override_state;
+thread_local constinit OverrideState override_state;
 
 namespace {
 

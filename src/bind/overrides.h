@@ -17,7 +17,7 @@ struct OverrideState {
   Overrides allowed = Overrides::Everybody;
   bool modes = false;  ///< there is a mode, and modes take part
 };
-[[gnu::tls_model("initial-exec")]] extern thread_local constinit OverrideState override_state;
+extern thread_local constinit OverrideState override_state;
 
 /// A quick look: false where a call on `self` is certainly nobody else's.
 inline bool may_be_overridden(PyObject* self) {

@@ -1,6 +1,7 @@
 #include "compile/follow.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "compile/check.h"
@@ -167,7 +168,7 @@ bool Follower::follow(const PlanRun& run, const Options& options, PendingWork& o
     if (!is_claimed(storage, owner)) storage.set_pending(&owner, next);
     if (storage.pending_slot() == next) now_.storages.push_back(result->storage);
   }
-  now_.numbers.insert(now_.numbers.end(), run.numbers.begin(), run.numbers.end());
+  for (const Scalar& number : run.numbers) now_.numbers.push_back(number);
   now_.lines.emplace_back(SourceLine::current());
   ++size_;
   start_early();
@@ -193,18 +194,25 @@ void Follower::begin_following(std::shared_ptr<Known> known) {
                     {.storages = {now_.storages.data(), recording.slots.size()},
                      .numbers = {now_.numbers.data(), recording.numbers.size()}},
                     has_tail() ? tail_.early.get() : nullptr);
+  find_next_start();
 }
 
 void Follower::start_early() {
-  while (may_start_ && is_region_ready())
+  while (may_start_ && size_ >= next_start_ && is_region_ready()) {
     may_start_ = now_.early->start(now_.known->plan.starts[now_.early->started()].cost);
+    find_next_start();
+  }
+}
+
+void Follower::find_next_start() {
+  const std::vector<EarlyPlan::Start>& starts = now_.known->plan.starts;
+  const size_t next = now_.early->started();
+  next_start_ = next < starts.size() ? starts[next].runs : std::numeric_limits<size_t>::max();
 }
 
 bool Follower::is_region_ready() {
   const EarlyPlan& plan = now_.known->plan;
-  if (now_.early->started() == plan.starts.size()) return false;
   const EarlyPlan::Start& start = plan.starts[now_.early->started()];
-  if (start.runs > size_) return false;
   const auto is_in_use = [&](auto slot) {
     return is_seen(*now_.storages[static_cast<size_t>(slot)]);
   };

@@ -85,6 +85,7 @@ class Follower {
   void begin_following(std::shared_ptr<Known> known);
   /// Regions whose runs are all noted start.
   void start_early();
+  void find_next_start();
   bool is_region_ready();
   /// What is noted, of which the first `done` regions have run, without their runs.
   Recording left_of(Recording recording, size_t done, PendingWork& owner) const;
@@ -95,6 +96,7 @@ class Follower {
   std::atomic<bool> has_tail_{false};
   size_t size_ = 0;
   bool may_start_ = false;  // regions of now_.known, early
+  size_t next_start_ = 0;   // of them, the next one may start when so many runs are noted
   size_t unseen_ = 0;       // so many of the runs that its program drops are no longer of use
 };
 

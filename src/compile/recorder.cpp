@@ -186,23 +186,39 @@ void Recorder::end_tail() {
 }
 
 bool Recorder::take(const PlanRun& run) {
-  const auto& [executable, parameters, numbers, integers, results] = run;
   if (follower_.has_tail()) [[unlikely]]
-    pass_tail(parameters, results);
+    pass_tail(run.parameters, run.results);
   bool touched = false;
-  for (const Tensor& tensor : parameters) touched |= touches(tensor);
-  for (const Tensor& tensor : results) touched |= touches(tensor);
+  bool shared = false;
+  const auto look_at = [&](const Tensor& tensor) {
+    if (!tensor.defined()) return;
+    touched |= touches(tensor);
+    shared |= tensor->storage->is_exported();
+  };
+  for (const Tensor& tensor : run.parameters) look_at(tensor);
+  for (const Tensor& tensor : run.results) look_at(tensor);
   if (depth_ == 0 && !touched) {
     uninstall_if_idle();
     return false;
   }
+  return (!shared && follows(run)) || record(run);
+}
+
+bool Recorder::follows(const PlanRun& run) {
+  if (capture_ != nullptr) return false;
+  const std::lock_guard lock(mutex_);
+  return recording_.is_unused() && follower_.follow(run, options_, *this);
+}
+
+bool Recorder::record(const PlanRun& run) {
+  const auto& [executable, parameters, numbers, integers, results] = run;
   const auto is_shared = [](const Tensor& tensor) {
     return tensor.defined() && tensor->storage->is_exported();
   };
   const bool shared =
       capture_ == nullptr && std::any_of(parameters.begin(), parameters.end(), is_shared);
   const bool exported = std::any_of(results.begin(), results.end(), is_shared);
-  std::shared_ptr<const RunShape> shape;
+  const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   std::span<const Tensor> inputs = parameters;
   SmallVector<Tensor, 4> copies;
   const auto copy_shared = [&] {
@@ -211,20 +227,11 @@ bool Recorder::take(const PlanRun& run) {
       copies.push_back(is_shared(parameter) ? snapshot(parameter) : parameter);
     inputs = {copies.data(), copies.size()};
   };
-  bool may_follow = capture_ == nullptr && !exported;
-  if (shared) {
-    // Windows are those of the parameters themselves.
-    shape = shape_of_run(executable, parameters, integers);
-    may_follow = may_follow && !shape->runs_at_once && !gives_windows(*shape, results);
-    if (may_follow) copy_shared();
+  // Windows are those of the parameters themselves.
+  if (shared && !exported && !shape->runs_at_once && !gives_windows(*shape, results)) {
+    copy_shared();
+    if (follows({executable, inputs, numbers, integers, results})) return true;
   }
-  if (may_follow) {
-    const std::lock_guard lock(mutex_);
-    if (recording_.is_unused() &&
-        follower_.follow({executable, inputs, numbers, integers, results}, options_, *this))
-      return true;
-  }
-  if (shape == nullptr) shape = shape_of_run(executable, parameters, integers);
   if (shape->runs_at_once) {
     constexpr std::string_view kWhy = "views of complex numbers need their memory at once";
     refuse_in_capture(kWhy);

@@ -61,6 +61,10 @@ class Recorder final : public RunSink, public PendingWork {
     ReadyProgram ready;  ///< the program of a recording that may come again; null: it is known
     Follower::Lines lines{};
   };
+  /// True if the run is the next one of a recording that is known, and noted as that.
+  bool follows(const PlanRun& run);
+  /// The same as take(), for a run that is not, or reads what others may change.
+  bool record(const PlanRun& run);
   /// True if the recording touches the tensor; what other threads recorded on it runs first.
   bool touches(const Tensor& tensor);
   /// Runs what is recorded.

@@ -85,9 +85,9 @@ class Central {
 };
 
 // The pointer is read on every call, so it is a plain word in the thread's static block.
-[[gnu::tls_model("initial-exec")]] thread_local constinit ThreadCache* thread_cache = nullptr;
+thread_local constinit ThreadCache* thread_cache = nullptr;
 // After the cache of an ending thread is gone, other destructors of the thread may still free.
-[[gnu::tls_model("initial-exec")]] thread_local constinit bool thread_ended = false;
+thread_local constinit bool thread_ended = false;
 
 struct ThreadGuard {
   ThreadGuard() {
