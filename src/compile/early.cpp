@@ -15,6 +15,8 @@ namespace {
 
 /// A region that takes one thread longer, in nanoseconds, runs on all of them at the end.
 constexpr int64_t kMostCost = 200'000;
+/// They may take no more memory for results: none is given back before the end.
+constexpr size_t kMostTaken = size_t{32} << 20;
 constexpr int kLinger = 1'000;  // looks of a worker that has nothing to do
 constexpr int kSpins = 10'000;  // before a thread that waits lets others run
 
@@ -92,16 +94,29 @@ void EarlyRegions::begin(const Recording& recording, const Program& program,
   frame_ = frame;
   memory_.resize(std::max(memory_.size(), program.regions.size()));
   before_ = before;
+  forget_taken();
   closed_.store(false, std::memory_order_relaxed);
   over_.store(false, std::memory_order_relaxed);
+}
+
+void EarlyRegions::forget_taken() {
+  taken_.clear();
+  taken_bytes_ = 0;
 }
 
 bool EarlyRegions::start(int64_t cost) try {
   const size_t next = started();
   const Region& region = program_->regions[next];
   for (const auto* windows : {&region.parameters, &region.outputs})
-    for (const int32_t window : *windows)
-      if (window >= 0 && frame_.storages[recording_->slot_of(window)]->is_linked()) return false;
+    for (const int32_t window : *windows) {
+      if (window < 0) continue;
+      const Storage& storage = *frame_.storages[recording_->slot_of(window)];
+      if (storage.is_linked()) return false;
+      if (!storage.is_deferred()) continue;
+      taken_.push_back({next, static_cast<int32_t>(recording_->slot_of(window))});
+      taken_bytes_ += storage.bytes();
+    }
+  if (taken_bytes_ > kMostTaken) return false;
   set_memory(memory_[next], *recording_, region, *bound_->runs[next], frame_);
   started_.store(next + 1, std::memory_order_release);
   if (early_way() == EarlyWay::Here) run_next();

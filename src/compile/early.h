@@ -46,8 +46,8 @@ class EarlyRegions final : private BesideWork {
   /// `before`, if there is one, is over.
   void begin(const Recording& recording, const Program& program, const BoundProgram& bound,
              const Frame& frame, const EarlyRegions* before = nullptr);
-  /// One more may run. False, and it does not, if it has no memory, or touches what is computed
-  /// again at times.
+  /// One more may run. False, and it does not, if it has no memory, or would take too much, or
+  /// touches what is computed again at times.
   bool start(int64_t cost);
   size_t started() const { return started_.load(std::memory_order_relaxed); }
   /// What these have written is there.
@@ -57,6 +57,9 @@ class EarlyRegions final : private BesideWork {
   /// No worker is at it afterwards. Those that have not begun run now if `all`. How many have
   /// happened: where one fails, it and those behind it have not.
   size_t finish(bool all) noexcept;
+  /// What those took that have started since begin() or forget_taken().
+  std::span<const Frame::Taken> taken() const { return taken_; }
+  void forget_taken();
   /// Nothing of what they are of will run any more: all has, or its owner has said so.
   bool is_over() const { return over_.load(std::memory_order_acquire); }
   void set_over() { over_.store(true, std::memory_order_release); }
@@ -71,7 +74,9 @@ class EarlyRegions final : private BesideWork {
   Frame frame_{};
   // The thread that owns the storages asks for their memory: what lies beside that is written
   // often.
-  std::vector<RunMemory> memory_;         ///< per region that has started
+  std::vector<RunMemory> memory_;    ///< per region that has started
+  std::vector<Frame::Taken> taken_;  ///< memory for results, by those that have started
+  size_t taken_bytes_ = 0;
   const EarlyRegions* before_ = nullptr;  ///< for whoever runs regions
   // Apart: what the owner writes, what the worker does, and what either does rarely.
   alignas(64) std::atomic<size_t> started_{0};

@@ -83,6 +83,8 @@ class Execution {
   void prepare() {
     for (const Ref<Storage>& storage : frame_.storages)
       had_memory_.push_back(storage && !storage->is_deferred());
+    for (const Frame::Taken& taken : frame_.taken)
+      if (taken.region >= first_) had_memory_[static_cast<size_t>(taken.slot)] = false;
     if (ready_.program == nullptr) {
       // Who looks at a program, or keeps it, wants that which comes to stay.
       ready_.program = program_of(recording_, frame_.will_repeat || reporting() || checking());
@@ -126,15 +128,23 @@ class Execution {
     });
   }
 
+  /// Calls visit(slot) for what the entry reads and writes.
+  template <class Visit>
+  void for_slots(const Entry& entry, const Visit& visit) const {
+    for (const int32_t window : recording_.operands_of(entry.parameters))
+      visit(recording_.slot_of(window));
+    recording_.for_written(entry, visit);
+  }
+
   /// Per entry: it has to happen and has not. Without a program nothing has.
   std::vector<bool> entries_left() const {
     std::vector<bool> left(recording_.entries.size(), program_ == nullptr);
+    // One that is computed again is of several regions.
     if (program_ != nullptr)
       for (size_t i = 0; i < program_->regions.size(); ++i)
-        for (const int32_t entry : program_->regions[i].entries)
-          left[static_cast<size_t>(entry)] = !done_[i];
-    for (size_t entry = 0; entry < happened_.size(); ++entry)
-      if (happened_[entry]) left[entry] = false;
+        for (size_t k = 0; k < program_->regions[i].entries.size(); ++k)
+          if (!done_[i] && (i != halfway_ || k >= happened_))
+            left[static_cast<size_t>(program_->regions[i].entries[k])] = true;
     return left;
   }
 
@@ -148,11 +158,6 @@ class Execution {
         frame_.storages[slot] = make_ref<Storage>(frame_.bytes[slot]);
       }
     std::vector<size_t> last_use(recording_.slots.size(), 0);
-    const auto for_slots = [&](const Entry& entry, const auto& visit) {
-      for (const int32_t window : recording_.operands_of(entry.parameters))
-        visit(recording_.slot_of(window));
-      recording_.for_written(entry, visit);
-    };
     for (size_t i = 0; i < left.size(); ++i)
       if (left[i]) for_slots(recording_.entries[i], [&](size_t slot) { last_use[slot] = i; });
     for (size_t i = 0; i < left.size(); ++i) {
@@ -253,18 +258,29 @@ class Execution {
       donated.undo();
       merged_ = false;
       bound = nullptr;
-      for (const int32_t entry : region.entries) {
-        std::shared_ptr<const BoundRun> once;
-        run_alone(region_of(recording_, entry), once);
-        happened_.resize(recording_.entries.size());
-        happened_[static_cast<size_t>(entry)] = true;
-      }
+      run_one_by_one(region, number);
     }
     if (region.facts) count_regions(merged_);
     if (bound == nullptr || !bound->possible) return;
     // Others may use what is bound: this goes on with a copy.
     if (fresh_ == nullptr) fresh_ = std::make_shared<BoundProgram>(*bound_);
     fresh_->runs[number] = std::move(bound);
+  }
+
+  /// What nothing behind an entry of the region needs goes as soon as that has run.
+  void run_one_by_one(const Region& region, size_t number) {
+    halfway_ = number;
+    std::vector<size_t> last_use(recording_.slots.size(), region.entries.size());
+    for (size_t k = 0; k < region.entries.size(); ++k)
+      for_slots(recording_.entries[static_cast<size_t>(region.entries[k])],
+                [&](size_t slot) { last_use[slot] = k; });
+    for (happened_ = 0; happened_ < region.entries.size();) {
+      std::shared_ptr<const BoundRun> once;
+      run_alone(region_of(recording_, region.entries[happened_]), once);
+      const size_t k = happened_++;
+      if (check_ == nullptr && !report_)
+        has_run(number, [&](int32_t slot) { return last_use[static_cast<size_t>(slot)] == k; });
+    }
   }
 
   /// While one lives, storages that the region reads last are those that it writes; afterwards only
@@ -368,13 +384,14 @@ class Execution {
   void run_group(size_t begin, size_t end) {
     LaunchGroup group;
     SmallVector<size_t, 16> together;
+    SmallVector<size_t, 16> others;
     for (size_t i = begin; i < end; ++i) {
       const Region& region = program_->regions[i];
       const BoundRun* run = bound_->runs[i].get();
       const bool single = run != nullptr && run->launches.size() == 1 &&
                           run->contractions.empty() && run->made.empty();
       if (!single) {
-        this->run(i);
+        others.push_back(i);
         continue;
       }
       together.push_back(i);
@@ -386,11 +403,18 @@ class Execution {
     }
     group.run();
     for (const size_t i : together) done_[i] = true;
+    for (const size_t i : others) run(i);
   }
 
   void has_run(size_t region) {
-    for (const int32_t slot : program_->last_uses[region]) let_go(slot);
-    for (const int32_t slot : program_->renewed[region]) renew(slot);
+    has_run(region, [](int32_t) { return true; });
+  }
+  template <class Slots>
+  void has_run(size_t region, const Slots& is_inside) {
+    for (const int32_t slot : program_->last_uses[region])
+      if (is_inside(slot)) let_go(slot);
+    for (const int32_t slot : program_->renewed[region])
+      if (is_inside(slot)) renew(slot);
   }
 
   /// No run touches the slot any more: others may.
@@ -439,7 +463,8 @@ class Execution {
   const BoundProgram* bound_ = nullptr;
   const size_t first_;            // regions before it have run
   std::vector<bool> done_;        // per region
-  std::vector<bool> happened_;    // per entry: of those that ran by themselves
+  size_t halfway_ = 0;            // the region whose entries ran by themselves last
+  size_t happened_ = 0;           // so many of these
   std::vector<bool> had_memory_;  // per slot: before anything ran
   std::vector<bool> makes_;  // per donation: both storages had no memory before the program ran
   Frame frame_;

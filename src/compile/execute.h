@@ -35,6 +35,12 @@ struct Frame {
   /// Per slot: elements by which its windows lie later than those of the recording; empty: none.
   std::span<const int64_t> shifts{};
   std::span<const size_t> bytes{};  ///< per slot: of a storage that it may lack
+  /// Slots whose storage has memory for what region is to write there.
+  struct Taken {
+    size_t region;
+    int32_t slot;
+  };
+  std::span<const Taken> taken{};
   /// The storages are marked as pending: the mark goes with the reference.
   bool marked = true;
   bool will_repeat = false;  ///< the program is kept, to run again

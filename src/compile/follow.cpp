@@ -184,6 +184,7 @@ void Follower::begin_following(std::shared_ptr<Known> known) {
   const std::shared_ptr<const BoundProgram>& bound = now_.known->ready.bound;
   may_start_ = now_.known->patience == 0 && bound != nullptr && !reporting() && !checking() &&
                early_way() != EarlyWay::Never;
+  now_.early->forget_taken();
   if (!may_start_) return;
   if (now_.known->plan_of != bound) {
     now_.known->plan = early_plan_of(recording, *now_.known->ready.program, *bound);
@@ -252,6 +253,8 @@ Recording Follower::recording_of(const Known& known, Lines& lines) {
 
 Recording Follower::depart(PendingWork& owner) {
   const size_t done = now_.early->finish(true);
+  for (const Frame::Taken& taken : now_.early->taken())
+    if (taken.region >= done) now_.storages[static_cast<size_t>(taken.slot)]->defer_again();
   Recording recording = recording_of(*now_.known, now_.lines);
   recording.slots.resize(now_.storages.size());
   recording.storages = std::move(now_.storages);
@@ -304,7 +307,8 @@ void Follower::run(Noted& noted, Recording& done, Lines& lines, OnFailure on_fai
   done.numbers.swap(noted.numbers);
   lines.swap(noted.lines);
   try {
-    execute(known->recording, known->ready, {.storages = done.storages, .numbers = done.numbers},
+    execute(known->recording, known->ready,
+            {.storages = done.storages, .numbers = done.numbers, .taken = noted.early->taken()},
             on_failure == OnFailure::Drop, early);
   } catch (const RunFailed& failure) {
     Recording whole = recording_of(*known, lines);

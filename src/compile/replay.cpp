@@ -102,6 +102,37 @@ bool Replay::fits(std::span<const Tensor> sources) const {
   return are_apart(sources) && values_fit(sources);
 }
 
+namespace {
+
+/// Storages that are the memory of NumPy arrays and the like, of which several may be the same.
+class Exported {
+ public:
+  void add(const Storage& storage, bool written) {
+    if (!storage.is_exported() || storage.bytes() == 0) return;
+    const auto* const begin = static_cast<const char*>(storage.memory());
+    list_.push_back({begin, begin + storage.bytes(), written});
+  }
+  /// True if one is written that shares memory with another.
+  bool touch() const {
+    for (size_t i = 0; i < list_.size(); ++i)
+      for (size_t j = 0; j < i; ++j)
+        if ((list_[i].written || list_[j].written) && list_[i].begin < list_[j].end &&
+            list_[j].begin < list_[i].end)
+          return true;
+    return false;
+  }
+
+ private:
+  struct Memory {
+    const char* begin;
+    const char* end;
+    bool written;
+  };
+  SmallVector<Memory, 4> list_;
+};
+
+}  // namespace
+
 bool Replay::are_apart(std::span<const Tensor> sources) const {
   // Those of different slots are apart, and no memory that the recording holds.
   const std::lock_guard lock(mutex_);
@@ -112,7 +143,13 @@ bool Replay::are_apart(std::span<const Tensor> sources) const {
   };
   const size_t count = outside_.size();
   bool known = true;
-  for (size_t i = 0; i < count && known; ++i) known = storage_of(i) == seen_apart_[i];
+  Exported exported;
+  for (size_t i = 0; i < count; ++i) {
+    const Storage* const storage = storage_of(i);
+    known = known && storage == seen_apart_[i];
+    exported.add(*storage, recording_.slots[outside_[i]].written);
+  }
+  if (exported.touch()) return false;
   if (known) return true;
   for (size_t i = 0; i < count; ++i) {
     const Storage* const storage = storage_of(i);
@@ -593,6 +630,13 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
     why = capture_.broken;
     if (!why.empty()) return run_first(recording, *kept);  // it is not all of the call
     place_slots(recording, *kept);
+    Exported exported;
+    for (size_t slot = 0; slot < recording.slots.size(); ++slot)
+      exported.add(*recording.storages[slot], recording.slots[slot].written);
+    if (exported.touch())
+      why =
+          "it writes to memory that another of its tensors has from elsewhere, as two that share "
+          "one NumPy array do";
     note_sources(recording, *kept);
     place_checks(*kept);
     note_reaches(recording, *kept);

@@ -74,35 +74,43 @@ class Run {
     const lower::Plan& plan = executable_.plan;
     if (executable_.host != nullptr) call_host(*executable_.host);
     run_steps();
-    if (!asks_) keep_from_results();
     for (size_t i = 0; i < plan.results.size(); ++i) {
       const auto v = static_cast<size_t>(plan.results[i]);
       if (record_ != nullptr) record_->results.push_back(place_of_result(i));
-      if (!results_[i].defined()) {
+      if (!results_[i].defined())
         results_[i] = values_[v];
-      } else if (!values_[v].is_same(results_[i])) {
-        if (is_same_window(values_[v], results_[i])) continue;
-        try {
-          copy(values_[v], places_[v], results_[i], place_of_given(i));
-        } catch (const KernelMissing&) {
-          begin_to_ask();
-        }
-      }
+      else
+        copy_result(i);
     }
     if (!found_) throw KernelMissing();
   }
 
-  /// Asks for the kernels that run() needs; false if one is missing. Results have no memory.
+  /// Asks for the kernels that run() needs; false if one is missing.
   bool ask() {
     asks_.emplace();
     run_steps();
     for (size_t i = 0; i < results_.size(); ++i)
+      if (results_[i].defined()) copy_result(i);
+    return found_;
+  }
+  /// After it: the results that are not given, without memory.
+  void give_results() {
+    for (size_t i = 0; i < results_.size(); ++i)
       if (!results_[i].defined())
         results_[i] = values_[static_cast<size_t>(executable_.plan.results[i])];
-    return found_;
   }
 
  private:
+  /// Result `i`, which is given, gets its value unless that was computed there.
+  void copy_result(size_t i) {
+    const auto v = static_cast<size_t>(executable_.plan.results[i]);
+    if (is_same_window(values_[v], results_[i])) return;
+    try {
+      copy(values_[v], places_[v], results_[i], place_of_given(i));
+    } catch (const KernelMissing&) {
+      begin_to_ask();
+    }
+  }
   void begin_to_ask() {
     found_ = false;
     if (!asks_) asks_.emplace();
@@ -148,7 +156,9 @@ class Run {
 
   void run_steps() {
     const lower::Plan& plan = executable_.plan;
+    if (plan.steps.empty()) keep_from_results();
     for (size_t i = 0; i < plan.steps.size(); ++i) {
+      if (i + 1 == plan.steps.size()) keep_from_results();
       BoundRun* const record = record_;
       if (is_of_tables(i)) record_ = nullptr;
       try {
@@ -257,20 +267,28 @@ class Run {
     return v;
   }
 
-  /// Copies values that are parameters, or windows of them, where a result is to be written there.
+  /// Has memory for the results that are given, and copies values that are parameters, or windows
+  /// of them, where one is to be written there. Before the last step, which may write in place:
+  /// nothing that can fail comes behind it.
   void keep_from_results() {
     const lower::Plan& plan = executable_.plan;
     for (size_t i = 0; i < results_.size(); ++i) {
       Tensor& value = values_[static_cast<size_t>(plan.results[i])];
-      if (!results_[i].defined() || is_same_window(value, results_[i])) continue;
+      if (!results_[i].defined()) continue;
+      if (!asks_) static_cast<void>(results_[i].data_ptr());  // it may have no memory yet
+      if (!value.defined() || is_same_window(value, results_[i])) continue;
       const bool is_written = std::any_of(results_.begin(), results_.end(), [&](const Tensor& r) {
         return r.defined() && r->storage == value->storage;
       });
       if (!is_written) continue;
-      Tensor copy = Tensor::empty(value.sizes(), value.dtype());
-      copy_elements(value, copy);
-      value = std::move(copy);
       not_bound();
+      Tensor kept = Tensor::empty(value.sizes(), value.dtype());
+      try {
+        copy(value, -1, kept, -1);
+      } catch (const KernelMissing&) {
+        begin_to_ask();
+      }
+      value = std::move(kept);
     }
   }
 
@@ -500,13 +518,29 @@ class Run {
 
 }  // namespace
 
-void run_steps(const PlanRun& given, BoundRun* record) { Run(given, record).run(); }
+void run_steps(const PlanRun& given, BoundRun* record) {
+  // What is written in place is lost to whoever runs it again once the kernels are there.
+  const auto is_read = [&](const Tensor& result) {
+    return result.defined() &&
+           std::any_of(given.parameters.begin(), given.parameters.end(),
+                       [&](const Tensor& p) { return p->storage == result->storage; });
+  };
+  if (CompileLater::is_on() && std::any_of(given.results.begin(), given.results.end(), is_read) &&
+      !Run(given, nullptr).ask())
+    throw KernelMissing();
+  Run(given, record).run();
+}
 
 void run_steps_in_blocks(const PlanRun& given, const RunShape& shape,
                          std::span<const Tensor> blocks) {
   Run(given, nullptr, &shape, blocks).run();
 }
 
-bool ask_for_steps(const PlanRun& given) { return Run(given, nullptr).ask(); }
+bool ask_for_steps(const PlanRun& given) {
+  Run run(given, nullptr);
+  const bool found = run.ask();
+  run.give_results();
+  return found;
+}
 
 }  // namespace flambeau

@@ -111,6 +111,13 @@ void Storage::take_memory() const {
   state_.fetch_and(static_cast<uint8_t>(~kDeferred), std::memory_order_release);
 }
 
+void Storage::defer_again() const {
+  const std::lock_guard lock(state_mutex());
+  if (is_deferred() || data_ == nullptr || release_) return;
+  state_.fetch_or(kDeferred, std::memory_order_release);
+  deallocate(std::exchange(data_, nullptr), bytes_);
+}
+
 Storage::Links& Storage::links() const {
   if (links_ == nullptr) links_ = new Links;
   return *links_;

@@ -98,6 +98,9 @@ class Storage final : public Intrusive {
   /// What should have been written never will be: who asks for the memory gets a RuntimeError with
   /// the reason. May be called again to say more.
   void fail(const std::string& reason) const;
+  /// Memory that was taken and that nobody has written goes, and is taken at the next use. For the
+  /// owner of the pending work that is to write it.
+  void defer_again() const;
   bool is_deferred() const { return (state_.load(std::memory_order_acquire) & kDeferred) != 0; }
   /// Whoever fills this storage says how that is done again. It holds until this storage, or one
   /// that is read for it, is written. Nothing for memory that others see or that is not ready.
