@@ -30,6 +30,8 @@ _PACKAGE = __name__.partition(".")[0]
 #: What has no parts that could change.
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
 _MAX_BYTES = 16 << 20
+#: With these, code asks for names that are texts.
+_BY_TEXT = {"getattr", "globals", "hasattr", "import_module", "vars", "__import__", "__dict__"}
 _IS_PYTHONS = 1 << 9  # of a class's flags: it can change
 #: What instances of these modules' classes hold does not matter to tensors.
 _STATELESS = ("abc", "dataclasses", "importlib", "inspect", "logging", "typing")
@@ -46,6 +48,9 @@ class Reachable:
         self.iterators: list[tuple[Any, str]] = []
         self.too_large = ""  # an array whose bytes cannot be compared at each call
         self._seen: dict[int, Any] = {}
+        self._modules: dict[int, tuple[types.ModuleType, set[str]]] = {}  # and names looked at
+        self._held: set[int] = set()  # classes of this package
+        self._names: set[str] = set()  # of all code of the user's
         self._waiting: deque[tuple[Any, str]] = deque()
         self._hold(_watched.states, "this package")
         for state, where in _watched.states:
@@ -57,6 +62,10 @@ class Reachable:
     def visit_argument(self, value: Any, where: str) -> None:
         """Tensors, and what else has a structure, may be others in each call."""
         if isinstance(value, _C.Tensor):
+            for hook in _C._hooks_of(value):
+                self.visit(hook, f"a hook of {where}")
+            for name, attribute in list(vars(value).items()):
+                self.visit_argument(attribute, f"{where}.{name}")
             return
         parts = _parts_of_argument(value)
         if parts is None:
@@ -66,9 +75,9 @@ class Reachable:
                 self.visit_argument(part, f"{where}[{name!r}]")
 
     def finish(self) -> None:
-        while self._waiting:
+        while self._waiting or self._look_at_modules():
             value, where = self._waiting.popleft()
-            if isinstance(value, _PLAIN) or id(value) in self._seen:
+            if type(value) in _PLAIN or id(value) in self._seen:
                 continue
             self._seen[id(value)] = value
             self._look(value, where)
@@ -100,7 +109,10 @@ class Reachable:
             self.visit(_reduced(value), where)
         elif _is_of(type(value), "numpy") or isinstance(value, (bytearray, array.array)):
             self._look_at_buffer(value, where)
-        elif not isinstance(value, types.ModuleType):  # a function's code says what of it is used
+        elif isinstance(value, types.ModuleType):  # what of it is used, code says
+            if not _is_library(value.__name__):
+                self._modules.setdefault(id(value), (value, set()))
+        else:
             self._look_at_parts(value, where)
             self._look_at_instance(value, where)
 
@@ -130,9 +142,20 @@ class Reachable:
         elif isinstance(value, functools._lru_cache_wrapper):
             self._hold(value, where)
 
+    def _look_at_modules(self) -> bool:
+        """Those that are no globals of the code that uses them: what any code names of them. True if
+        there is more to look at."""
+        for module, known in list(self._modules.values()):
+            names = self._names - known
+            known |= names
+            self._look_at_names(vars(module), names, _is_installed(module.__name__))
+        return bool(self._waiting)
+
     def _look_at_class(self, kind: type, where: str) -> None:
-        if _is_of(kind, _PACKAGE):
-            self._hold(kind, where)
+        for base in kind.__mro__:
+            if _is_of(base, _PACKAGE) and base.__flags__ & _IS_PYTHONS and id(base) not in self._held:
+                self._held.add(id(base))
+                self._hold(base, where if base is kind else f"{where}'s base {base.__name__}")
         if _is_library(kind.__module__) or not kind.__flags__ & _IS_PYTHONS:
             return
         self._hold(kind, where)
@@ -154,9 +177,15 @@ class Reachable:
             return
         self._hold(function, where)
         names = set(_names(function.__code__))
-        if function.__name__ in names or function.__dict__:
-            self.visit(function.__dict__, where)
-        self._look_at_names(function.__globals__, names, _is_installed(module))
+        self.visit(function.__dict__, where)
+        shallow = _is_installed(module)
+        if not shallow:
+            if names & _BY_TEXT:
+                names.update(_texts(function.__code__))
+            self._names |= names
+            for name in names & sys.modules.keys():  # imported where they are used
+                self.visit(sys.modules[name], name)
+        self._look_at_names(function.__globals__, names, shallow)
 
     def _look_at_names(
         self,
@@ -168,6 +197,7 @@ class Reachable:
         """What code with these names may use of a module, and of the modules that this has."""
         for name in names:
             if name not in namespace:
+                self._hold((namespace, name), name)  # it may be there later
                 continue
             value = namespace[name]
             if not isinstance(value, types.ModuleType):
@@ -216,7 +246,7 @@ class Reachable:
             attributes = object.__getattribute__(value, "__dict__")
         except AttributeError:
             return
-        if isinstance(attributes, dict) and (attributes or not isinstance(value, _C.Tensor)):
+        if isinstance(attributes, dict):
             self.visit(attributes, where)
 
 
@@ -300,3 +330,12 @@ def _names(code: types.CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names(constant)
+
+
+def _texts(code: types.CodeType) -> Iterator[str]:
+    """What may be a name among its texts."""
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _texts(constant)
+        elif isinstance(constant, str) and all(part.isidentifier() for part in constant.split(".")):
+            yield constant

@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from . import _C
+from . import _C, _watched
 from ._reachable import Reachable, iterator_state
 
 _ATTEMPTS = 3  # recordings of calls that do more than a replayed one would
@@ -36,7 +36,7 @@ def replayed(function: Callable[..., Any]) -> Callable[..., Any]:
         result = programs.call(arguments)
         if result is not NotImplemented:
             return result
-        if _C._replay_is_watched():
+        if _C._replay_is_watched() or _watched.pauses:
             return function(*args, **kwargs)
         result, program, why = _record(function, arguments)
         if why is None:
@@ -69,6 +69,9 @@ def _record(
         )
         return function(*arguments[0], **arguments[1]), None, why
     capture = _C._Capture(arguments, used.holders, list(used.tensors.values()))
+    if capture.share_memory():
+        why = "two of the tensors that it is given or uses are apart, on the same memory of an array"
+        return function(*arguments[0], **arguments[1]), None, why
     if not capture.begin():
         return function(*arguments[0], **arguments[1]), None, None
     # What a region around the call has converted is not among what a replayed call has.

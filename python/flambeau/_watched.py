@@ -17,3 +17,8 @@ def watched(state: _State, name: str) -> _State:
     """`state`, from now on watched. Its items may change, it may not be another dict."""
     states.append((state, name))
     return state
+
+
+#: By what it is to the user: while there is one, calls are neither recorded to be replayed nor
+#: replayed.
+pauses: dict[str, bool] = watched({}, "this package")

@@ -15,6 +15,8 @@ namespace flambeau {
 /// Removes a hook. Does not keep it alive, and may outlive what it hangs on.
 using HookHandle = std::function<void()>;
 
+inline std::atomic<int64_t> hooks_so_far{0};
+
 /// Usable from any threads: who runs hooks takes a snapshot first, so that hooks may add and remove
 /// hooks. Costs a pointer until the first is added.
 template <class Hook>
@@ -27,7 +29,6 @@ class HookList {
   struct Entries {
     std::mutex mutex;
     std::vector<Entry> list;
-    int64_t last = 0;
   };
 
  public:
@@ -40,7 +41,7 @@ class HookList {
   HookHandle add(Hook hook, const void* origin = nullptr) {
     const std::shared_ptr<Entries> entries = made();
     const std::lock_guard lock(entries->mutex);
-    const int64_t id = ++entries->last;
+    const int64_t id = ++hooks_so_far;
     entries->list.push_back({id, std::move(hook), origin});
     return [id, weak = std::weak_ptr(entries)] {
       const std::shared_ptr<Entries> held = weak.lock();
@@ -57,7 +58,7 @@ class HookList {
   }
 
   bool is_unused() const { return entries_.load(std::memory_order_acquire) == nullptr; }
-  /// The hooks' numbers, no two of which are the same for one list.
+  /// The hooks' numbers, no two of which are the same in a process.
   std::vector<int64_t> ids() const {
     return all([](const Entry& entry) { return entry.id; });
   }

@@ -292,33 +292,41 @@ HookHandle register_post_accumulate_hook(const Tensor& tensor,
   return autograd_meta(tensor).after_accumulate.add(std::move(hook), origin);
 }
 
-std::vector<const void*> origins_of_hooks(const Tensor& leaf) {
-  const AutogradMeta* const meta = find_meta(leaf);
-  if (meta == nullptr) return {};
-  std::vector<const void*> origins = meta->leaf_hooks.origins();
-  for (const void* origin : meta->after_accumulate.origins()) origins.push_back(origin);
-  return origins;
-}
+namespace {
 
-std::vector<int64_t> hooks_of_leaf(const Tensor& tensor) {
-  std::vector<int64_t> numbers;
-  const AutogradMeta* const meta = find_meta(tensor);
-  if (meta == nullptr) return numbers;
-  const auto add = [&](const auto& hooks, int64_t list) {
-    if (hooks.is_unused()) return;
-    for (const int64_t id : hooks.ids()) numbers.insert(numbers.end(), {list, id});
-  };
-  add(meta->leaf_hooks, 0);
-  add(meta->after_accumulate, 1);
+/// Calls visit(list) for each list of hooks that a backward runs at the leaf.
+template <class Visit>
+void for_hooks_of_leaf(const Tensor& leaf, const Visit& visit) {
+  const AutogradMeta* const meta = find_meta(leaf);
+  if (meta == nullptr) return;
+  visit(meta->leaf_hooks);
+  visit(meta->after_accumulate);
   std::shared_ptr<Node> node;
   {
     const std::lock_guard lock(meta->mutex);
     if (!meta->accumulate.expired()) node = meta->accumulate.lock();
   }
-  if (node != nullptr) {
-    add(node->pre_hooks, 2);
-    add(node->post_hooks, 3);
-  }
+  if (node == nullptr) return;
+  visit(node->pre_hooks);
+  visit(node->post_hooks);
+}
+
+}  // namespace
+
+std::vector<const void*> origins_of_hooks(const Tensor& leaf) {
+  std::vector<const void*> origins;
+  for_hooks_of_leaf(leaf, [&](const auto& hooks) {
+    for (const void* origin : hooks.origins()) origins.push_back(origin);
+  });
+  return origins;
+}
+
+std::vector<int64_t> hooks_of_leaf(const Tensor& tensor) {
+  std::vector<int64_t> numbers;
+  for_hooks_of_leaf(tensor, [&](const auto& hooks) {
+    if (hooks.is_unused()) return;
+    for (const int64_t id : hooks.ids()) numbers.push_back(id);
+  });
   return numbers;
 }
 

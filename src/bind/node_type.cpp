@@ -80,19 +80,23 @@ nb::object metadata(Node& node) {
 }
 
 nb::object register_hook(Node& node, nb::object function) {
+  const void* const origin = function.ptr();
   return handle_of(node.post_hooks.add(
       [call = Callable(std::move(function))](const TensorList& inputs, const TensorList& outputs) {
         const AcquireLock lock;
         return list_of_result(call(tuple_of(inputs), tuple_of(outputs)), inputs);
-      }));
+      },
+      origin));
 }
 
 nb::object register_prehook(Node& node, nb::object function) {
-  return handle_of(
-      node.pre_hooks.add([call = Callable(std::move(function))](const TensorList& gradients) {
+  const void* const origin = function.ptr();
+  return handle_of(node.pre_hooks.add(
+      [call = Callable(std::move(function))](const TensorList& gradients) {
         const AcquireLock lock;
         return list_of_result(call(tuple_of(gradients)), gradients);
-      }));
+      },
+      origin));
 }
 
 }  // namespace

@@ -440,6 +440,7 @@ class PythonCapture {
   PythonCapture(nb::handle arguments, nb::handle holders, const std::vector<Tensor>& used)
       : around_(std::make_unique<Surroundings>(arguments.ptr(), holders.ptr(), used)) {}
 
+  bool share_memory() const { return compiler::CapturedCall::share_memory(around_->sources()); }
   /// The call begins. False, and it does not, if tensors without memory (meta) are among what it
   /// uses: there is nothing to run.
   bool begin() {
@@ -467,7 +468,7 @@ class PythonCapture {
       const Tensor& source = around_->sources()[i];
       const Tensor gradient = grad(source);
       const Tensor before = around_->has_grad(i) ? around_->sources()[next_grad++] : Tensor();
-      if (gradient.is_same(before)) continue;
+      if (gradient.is_same(before) || is_seen_before(i)) continue;
       if (!gradient.defined()) {
         gradients_.push_back({i, -1});
         continue;
@@ -476,6 +477,13 @@ class PythonCapture {
       set_grad(source, captured_->add_result(gradient));
     }
     return changes;
+  }
+
+  /// True if the source is an argument, too, or twice among them.
+  bool is_seen_before(size_t source) const {
+    const TensorList& all = around_->sources();
+    return std::any_of(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(source),
+                       [&](const Tensor& earlier) { return earlier.is_same(all[source]); });
   }
 
   std::vector<std::string> held() { return captured_->held_by_others(); }
@@ -551,6 +559,7 @@ void add_replay(nb::module_& module) {
   nb::class_<PythonCapture>(module, "_Capture")
       .def(nb::init<nb::handle, nb::handle, const std::vector<Tensor>&>(), "arguments"_a,
            "holders"_a, "used"_a)
+      .def("share_memory", &PythonCapture::share_memory)
       .def("begin", &PythonCapture::begin)
       .def("close", &PythonCapture::close)
       .def("held", &PythonCapture::held)

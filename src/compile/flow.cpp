@@ -72,9 +72,9 @@ class FlowFinder {
 
   bool is_view(int32_t base, int32_t view) const {
     const auto& windows = recording_.windows;
-    return base == view ||
-           view_form(windows[static_cast<size_t>(base)], windows[static_cast<size_t>(view)])
-               .has_value();
+    const Window& of_base = windows[static_cast<size_t>(base)];
+    return base == view ? !overlaps_itself(of_base.info)
+                        : view_form(of_base, windows[static_cast<size_t>(view)]).has_value();
   }
 
   /// `first`: where the results of the entry begin.

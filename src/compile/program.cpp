@@ -15,6 +15,7 @@
 #include "compile/fuse.h"
 #include "compile/recompute.h"
 #include "compile/row_regions.h"
+#include "compile/view_form.h"
 #include "eager/executable_hash.h"
 #include "lower/overwrite.h"
 #include "lower/plan.h"
@@ -40,7 +41,10 @@ Hash128 key_of(const Recording& recording, const std::vector<bool>& seen) {
       words.push_back(range.end);
   }
   for (const int32_t operand : recording.operands) words.push_back(operand);
-  for (const Window& window : recording.windows) words.push_back(window.slot);
+  for (const Window& window : recording.windows) {
+    words.push_back(window.slot);
+    words.push_back(overlaps_itself(window.info) ? 1 : 0);
+  }
   for (const bool is_seen : seen) words.push_back(is_seen ? 1 : 0);
   return hash_bytes(words.data(), words.size() * sizeof(int64_t));
 }

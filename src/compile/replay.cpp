@@ -133,6 +133,14 @@ class Exported {
 
 }  // namespace
 
+bool CapturedCall::share_memory(const TensorList& sources) {
+  Exported exported;
+  std::set<const Storage*> storages;
+  for (const Tensor& source : sources)
+    if (storages.insert(source->storage.get()).second) exported.add(*source->storage, true);
+  return exported.touch();
+}
+
 bool Replay::are_apart(std::span<const Tensor> sources) const {
   // Those of different slots are apart, and no memory that the recording holds.
   const std::lock_guard lock(mutex_);
@@ -630,13 +638,6 @@ TensorList CapturedCall::finish(std::shared_ptr<const Replay>& replay, std::stri
     why = capture_.broken;
     if (!why.empty()) return run_first(recording, *kept);  // it is not all of the call
     place_slots(recording, *kept);
-    Exported exported;
-    for (size_t slot = 0; slot < recording.slots.size(); ++slot)
-      exported.add(*recording.storages[slot], recording.slots[slot].written);
-    if (exported.touch())
-      why =
-          "it writes to memory that another of its tensors has from elsewhere, as two that share "
-          "one NumPy array do";
     note_sources(recording, *kept);
     place_checks(*kept);
     note_reaches(recording, *kept);

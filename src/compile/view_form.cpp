@@ -22,6 +22,10 @@ std::optional<SmallVector<size_t, 6>> nested_axes(const TensorInfo& info) {
 
 }  // namespace
 
+bool overlaps_itself(const TensorInfo& info) {
+  return !info.is_contiguous() && info.numel() > 0 && !nested_axes(info);
+}
+
 std::optional<ViewForm> view_form(const Window& base, const Window& view) {
   if (base.info.dtype != view.info.dtype || view.info.numel() == 0 || base.info.numel() == 0)
     return std::nullopt;

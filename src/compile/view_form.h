@@ -29,6 +29,9 @@ struct ViewForm {
   void hash_into(Hasher& hasher) const;
 };
 
+/// True if several elements may be at one place: what is written there is not what is read again.
+bool overlaps_itself(const TensorInfo& info);
+
 /// Nullopt where `view` is no such view of `base`, a window of the same storage.
 std::optional<ViewForm> view_form(const Window& base, const Window& view);
 

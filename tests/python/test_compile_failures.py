@@ -274,3 +274,211 @@ def test_places_are_given_back() -> None:
     torch.compiler.flush()
     gc.collect()
     assert [ref() for ref in alive] == [None] * 3
+
+
+PREAMBLE = """
+import os, resource
+import flambeau as torch
+import numpy
+torch.set_num_threads(1)
+
+def held():
+    return torch._C._memory_stats()["allocated_bytes"]
+
+def leave(room, size):
+    \"\"\"No memory but for so many arrays of size * size.\"\"\"
+    torch._C._empty_cache()
+    used = 4096 * int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+    filler = []
+    try:
+        while True:
+            filler.append(torch.zeros(size, size))
+            filler[-1].numpy()
+    except (RuntimeError, OSError, MemoryError):
+        pass
+    del filler[len(filler) - room :]
+    return filler
+
+def end_of_scarcity():
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+# A region that was to start early takes memory for its result, and finds none for what is between.
+EARLY = """
+SIZE = 256
+x, p = torch.rand(SIZE, SIZE), torch.zeros(4)
+
+def step(kept):
+    kept.append(x * 1.25 + 1)
+    kept.append(kept[0] + 1)
+    for _ in range(4):
+        p.add_(1)
+
+wanted = []
+step(wanted)
+wanted = [value.numpy().copy() for value in wanted]
+compiled = torch.compile(step)
+for _ in range(6):
+    kept = []
+    compiled(kept)
+    torch.compiler.flush()
+    torch._C._compile_wait()
+failures = 0
+for room in (1, 2):
+    kept = []
+    filler = leave(room, SIZE)
+    try:
+        compiled(kept)
+        torch.compiler.flush()
+    except RuntimeError:
+        failures += 1
+    del filler
+    end_of_scarcity()
+    for value, expected in zip(kept, wanted):
+        try:
+            got = value.numpy()
+        except RuntimeError:
+            continue
+        assert numpy.array_equal(got, expected), room
+assert failures > 0
+"""
+
+# Without kernels the runs happen one by one; what recomputation makes again is of two regions.
+AGAIN = """
+SIZE = 512
+x, w = torch.rand(SIZE, SIZE), torch.rand(SIZE, SIZE) / 256
+small = torch.rand(1 << 26)
+
+def step(total):
+    s = (x * 3).sin()
+    b = ((s @ w) * 0.001).exp() + 1
+    large = small + b[0, :1]
+    t = products = b @ w
+    for _ in range(6):
+        products = products @ w
+        t = (t + products) @ w
+    result = ((t * 2) @ w) * s
+    total.add_(result)
+    return result, large, large * 2
+
+wanted = torch.zeros(SIZE, SIZE)
+step(wanted)
+compiled = torch.compile(step, options={"activation_memory_budget": 0.0})
+failures = 0
+for room in (300, 340, 380, 420):
+    total = torch.zeros(SIZE, SIZE)
+    kept = compiled(total)
+    torch._C._empty_cache()
+    used = 4096 * int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (used + (room << 20), resource.RLIM_INFINITY))
+    try:
+        torch.compiler.flush()
+    except RuntimeError:
+        failures += 1
+    end_of_scarcity()
+    try:
+        got = total.numpy()
+    except RuntimeError:
+        continue
+    assert numpy.array_equal(got, wanted.numpy()) or not got.any(), room
+    del kept
+    torch.compiler.flush()
+assert failures > 0
+"""
+
+
+@pytest.mark.parametrize("script", [EARLY, AGAIN], ids=["early", "again"])
+def test_scarce_memory_changes_no_value(script: str, tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(PREAMBLE + script)
+    environment = os.environ | {
+        "FLAMBEAU_CACHE_DIR": str(tmp_path),
+        "FLAMBEAU_PLAN": "once",
+        "FLAMBEAU_KERNEL_PACK": "none",  # the code generator is loaded while there is memory
+    }
+    run = subprocess.run(
+        [sys.executable, path], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+# The kernel of both is there, that of the copy behind it is not: dst overlaps what is read.
+MISSING = """
+import flambeau as torch
+torch.set_num_threads(1)
+
+def step(a, b, dst, src):
+    a.add_(b)
+    torch.mul(src, a, out=dst)
+
+def arguments(overlap):
+    whole = (torch.arange(540.0) % 7).reshape(3, 20, 9)
+    src = whole[..., :8]
+    dst = whole[..., 1:] if overlap else torch.zeros(3, 20, 8)
+    return (torch.arange(480.0) % 5).reshape(3, 20, 8), torch.ones(3, 20, 8), dst, src
+
+compiled = torch.compile(step)
+for overlap in (False, False, False, True, True, True):
+    got, wanted = arguments(overlap), arguments(overlap)
+    compiled(*got)
+    torch.compiler.flush()
+    if not overlap:
+        torch._C._compile_wait()
+    step(*wanted)
+    for one, other in zip(got, wanted):
+        assert torch.equal(one, other), overlap
+"""
+
+
+def test_a_copy_whose_kernel_is_missing_undoes_nothing(tmp_path: Path) -> None:
+    environment = os.environ | {"FLAMBEAU_CACHE_DIR": str(tmp_path), "FLAMBEAU_KERNEL_PACK": "none"}
+    run = subprocess.run(
+        [sys.executable, "-c", MISSING],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+PEAKS = """
+import flambeau as torch
+torch.set_num_threads(1)
+SIZE = 1024
+x = torch.rand(SIZE, SIZE)
+x.numpy()
+
+def chain():
+    h = x
+    for i in range(11):
+        h = h.sin() if i % 2 else h * 1.5
+    return h
+
+def steps():
+    h = x
+    for i in range(60):
+        h = h.cumsum(i % 2) * 0.01
+    return h
+
+before = torch._C._memory_stats()["allocated_bytes"]
+for function, most in ((chain, 4), (steps, 16)):
+    compiled = torch.compile(function)
+    for _ in range(6):
+        result = compiled()
+        torch.compiler.flush()
+        torch._C._compile_wait()
+        del result
+    peak = (torch._C._memory_stats()["peak_bytes"] - before) / (4 * SIZE * SIZE)
+    assert peak <= most, (function.__name__, peak)
+"""
+
+
+def test_what_is_done_with_gives_its_memory_back(tmp_path: Path) -> None:
+    """Where runs happen one by one, and where they happen while others are recorded."""
+    environment = os.environ | {"FLAMBEAU_CACHE_DIR": str(tmp_path), "FLAMBEAU_PLAN": "once"}
+    run = subprocess.run(
+        [sys.executable, "-c", PEAKS], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr

@@ -141,3 +141,25 @@ def test_what_is_made_for_some_sizes_alone_stays_apart() -> None:
     for rows in (4, 9):
         x, y, w = torch.randn(3, 7), torch.randn(rows, 3), torch.randn(3, 3)
         assert torch.equal(compiled(x, y, w), function(x, y, w))
+
+
+@pytest.mark.parametrize("view", ["unfold", "as_strided"])
+def test_what_is_written_to_a_view_that_overlaps_itself_is_read_from_memory(view: str) -> None:
+    def step(x: Any) -> Any:
+        v = x.unfold(0, 2, 1) if view == "unfold" else x.as_strided((2, 2), (1, 1))
+        v.mul_(0.5).add_(1)
+        return v * 2
+
+    def steps_apart(x: Any) -> Any:
+        v = x.unfold(0, 2, 2)  # the same recording, and no overlap
+        v.mul_(0.5).add_(1)
+        return v * 2
+
+    compiled, compiled_apart = torch.compile(step), torch.compile(steps_apart)
+    for _ in range(3):
+        for f, c in ((step, compiled), (steps_apart, compiled_apart)):
+            x, y = torch.arange(6.0), torch.arange(6.0)
+            result, wanted = c(x), f(y)
+            assert result.tolist() == wanted.tolist()
+            assert x.tolist() == y.tolist()
+            torch._C._compile_wait()

@@ -9,6 +9,7 @@ from typing import Any
 
 import flambeau
 from flambeau import Tensor
+from flambeau._watched import pauses
 from flambeau.nn.modules.container import ModuleDict, ModuleList
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
@@ -31,10 +32,13 @@ def cached() -> Iterator[None]:
     """Computes each parametrized tensor once within the block."""
     global _cache
     outer, _cache = _cache, {} if _cache is None else _cache
+    pauses["nn.utils.parametrize.cached"] = True
     try:
         yield
     finally:
         _cache = outer
+        if outer is None:
+            del pauses["nn.utils.parametrize.cached"]
 
 
 def _as_original(tensor: Tensor, like: Tensor) -> Tensor:
