@@ -153,7 +153,11 @@ class Reachable:
 
     def _look_at_class(self, kind: type, where: str) -> None:
         for base in kind.__mro__:
-            if _is_of(base, _PACKAGE) and base.__flags__ & _IS_PYTHONS and id(base) not in self._held:
+            if (
+                _is_of(base, _PACKAGE)
+                and base.__flags__ & _IS_PYTHONS
+                and id(base) not in self._held
+            ):
                 self._held.add(id(base))
                 self._hold(base, where if base is kind else f"{where}'s base {base.__name__}")
         if _is_library(kind.__module__) or not kind.__flags__ & _IS_PYTHONS:

@@ -156,9 +156,10 @@ class Run {
 
   void run_steps() {
     const lower::Plan& plan = executable_.plan;
-    if (plan.steps.empty()) keep_from_results();
     for (size_t i = 0; i < plan.steps.size(); ++i) {
-      if (i + 1 == plan.steps.size()) keep_from_results();
+      const bool may_overwrite =
+          i + 1 == plan.steps.size() && std::holds_alternative<KernelStep>(plan.steps[i]);
+      if (may_overwrite) keep_from_results();
       BoundRun* const record = record_;
       if (is_of_tables(i)) record_ = nullptr;
       try {
@@ -172,7 +173,9 @@ class Run {
       }
       for (size_t v = 0; v < values_.size(); ++v)
         if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0) drop(v);
+      if (may_overwrite) return;
     }
+    keep_from_results();
   }
 
   void step(size_t i) {
@@ -268,7 +271,7 @@ class Run {
   }
 
   /// Has memory for the results that are given, and copies values that are parameters, or windows
-  /// of them, where one is to be written there. Before the last step, which may write in place:
+  /// of them, where one is to be written there. Before a last kernel, which may write in place:
   /// nothing that can fail comes behind it.
   void keep_from_results() {
     const lower::Plan& plan = executable_.plan;
