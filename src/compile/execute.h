@@ -81,9 +81,9 @@ void execute(const Recording& recording, ReadyProgram& ready, const Frame& frame
 enum class OnFailure : uint8_t { Drop, Keep };
 
 /// Runs what somebody can see the results of. Afterwards no storage is pending. After a failure
-/// (RunFailed) what was recorded before the run that failed has happened, and nothing after it, if
-/// there was no memory; else each region as a whole or not at all. Runs that stay are what
-/// `recording` then holds, with no storage marked.
+/// (RunFailed) for want of memory what was recorded before the run that failed has happened, and
+/// nothing after it but what was in a region with earlier runs; else each region as a whole or not
+/// at all. Runs that stay are what `recording` then holds, with no storage marked.
 void execute(Recording& recording, ReadyProgram& ready, OnFailure on_failure = OnFailure::Drop);
 void execute(Recording& recording, OnFailure on_failure = OnFailure::Drop);
 
