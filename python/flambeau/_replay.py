@@ -69,11 +69,6 @@ def _record(
         )
         return function(*arguments[0], **arguments[1]), None, why
     capture = _C._Capture(arguments, used.holders, list(used.tensors.values()))
-    if capture.share_memory():
-        why = (
-            "two of the tensors that it is given or uses are apart, on the same memory of an array"
-        )
-        return function(*arguments[0], **arguments[1]), None, why
     if not capture.begin():
         return function(*arguments[0], **arguments[1]), None, None
     # What a region around the call has converted is not among what a replayed call has.

@@ -15,7 +15,8 @@ namespace flambeau {
 /// Removes a hook. Does not keep it alive, and may outlive what it hangs on.
 using HookHandle = std::function<void()>;
 
-inline std::atomic<int64_t> hooks_so_far{0};
+/// Another number at each call, in the whole process.
+int64_t next_hook_id();
 
 /// Usable from any threads: who runs hooks takes a snapshot first, so that hooks may add and remove
 /// hooks. Costs a pointer until the first is added.
@@ -41,7 +42,7 @@ class HookList {
   HookHandle add(Hook hook, const void* origin = nullptr) {
     const std::shared_ptr<Entries> entries = made();
     const std::lock_guard lock(entries->mutex);
-    const int64_t id = ++hooks_so_far;
+    const int64_t id = next_hook_id();
     entries->list.push_back({id, std::move(hook), origin});
     return [id, weak = std::weak_ptr(entries)] {
       const std::shared_ptr<Entries> held = weak.lock();

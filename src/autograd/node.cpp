@@ -292,6 +292,11 @@ HookHandle register_post_accumulate_hook(const Tensor& tensor,
   return autograd_meta(tensor).after_accumulate.add(std::move(hook), origin);
 }
 
+int64_t next_hook_id() {
+  static std::atomic<int64_t> last{0};
+  return ++last;
+}
+
 namespace {
 
 /// Calls visit(list) for each list of hooks that a backward runs at the leaf.

@@ -12,7 +12,7 @@ namespace flambeau {
 
 class ObjectPool {
  public:
-  /// At least `bytes`, aligned as by operator new; std::bad_alloc.
+  /// At least `bytes` (one or more), aligned as by operator new; std::bad_alloc.
   static void* take(size_t bytes) {
     if (ObjectPool* const pool = of_thread; pool != nullptr && bytes <= kMostBytes) [[likely]] {
       List& list = pool->lists_[class_of(bytes)];
@@ -74,6 +74,7 @@ class Pooled {
 template <class T>
 struct PoolAllocator {
   using value_type = T;
+  static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
   PoolAllocator() = default;
   template <class U>
   PoolAllocator(const PoolAllocator<U>&) {}

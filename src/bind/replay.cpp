@@ -440,7 +440,6 @@ class PythonCapture {
   PythonCapture(nb::handle arguments, nb::handle holders, const std::vector<Tensor>& used)
       : around_(std::make_unique<Surroundings>(arguments.ptr(), holders.ptr(), used)) {}
 
-  bool share_memory() const { return compiler::CapturedCall::share_memory(around_->sources()); }
   /// The call begins. False, and it does not, if tensors without memory (meta) are among what it
   /// uses: there is nothing to run.
   bool begin() {
@@ -559,7 +558,6 @@ void add_replay(nb::module_& module) {
   nb::class_<PythonCapture>(module, "_Capture")
       .def(nb::init<nb::handle, nb::handle, const std::vector<Tensor>&>(), "arguments"_a,
            "holders"_a, "used"_a)
-      .def("share_memory", &PythonCapture::share_memory)
       .def("begin", &PythonCapture::begin)
       .def("close", &PythonCapture::close)
       .def("held", &PythonCapture::held)

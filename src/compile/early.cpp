@@ -107,16 +107,21 @@ void EarlyRegions::forget_taken() {
 bool EarlyRegions::start(int64_t cost) try {
   const size_t next = started();
   const Region& region = program_->regions[next];
+  const auto storage_of = [&](int32_t window) -> const Storage& {
+    return *frame_.storages[recording_->slot_of(window)];
+  };
+  size_t bytes = taken_bytes_;
   for (const auto* windows : {&region.parameters, &region.outputs})
     for (const int32_t window : *windows) {
       if (window < 0) continue;
-      const Storage& storage = *frame_.storages[recording_->slot_of(window)];
-      if (storage.is_linked()) return false;
-      if (!storage.is_deferred()) continue;
-      taken_.push_back({next, static_cast<int32_t>(recording_->slot_of(window))});
-      taken_bytes_ += storage.bytes();
+      if (storage_of(window).is_linked()) return false;
+      if (storage_of(window).is_deferred()) bytes += storage_of(window).bytes();
     }
-  if (taken_bytes_ > kMostTaken) return false;
+  if (bytes > kMostTaken) return false;
+  taken_bytes_ = bytes;
+  for (const int32_t window : region.outputs)
+    if (window >= 0 && storage_of(window).is_deferred())
+      taken_.push_back({next, static_cast<int32_t>(recording_->slot_of(window))});
   set_memory(memory_[next], *recording_, region, *bound_->runs[next], frame_);
   started_.store(next + 1, std::memory_order_release);
   if (early_way() == EarlyWay::Here) run_next();

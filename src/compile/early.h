@@ -57,7 +57,7 @@ class EarlyRegions final : private BesideWork {
   /// No worker is at it afterwards. Those that have not begun run now if `all`. How many have
   /// happened: where one fails, it and those behind it have not.
   size_t finish(bool all) noexcept;
-  /// What those took that have started since begin() or forget_taken().
+  /// What those took that started since begin() or forget_taken(), or failed to.
   std::span<const Frame::Taken> taken() const { return taken_; }
   void forget_taken();
   /// Nothing of what they are of will run any more: all has, or its owner has said so.

@@ -270,11 +270,12 @@ class Execution {
   /// What nothing behind an entry of the region needs goes as soon as that has run.
   void run_one_by_one(const Region& region, size_t number) {
     halfway_ = number;
+    happened_ = 0;
     std::vector<size_t> last_use(recording_.slots.size(), region.entries.size());
     for (size_t k = 0; k < region.entries.size(); ++k)
       for_slots(recording_.entries[static_cast<size_t>(region.entries[k])],
                 [&](size_t slot) { last_use[slot] = k; });
-    for (happened_ = 0; happened_ < region.entries.size();) {
+    while (happened_ < region.entries.size()) {
       std::shared_ptr<const BoundRun> once;
       run_alone(region_of(recording_, region.entries[happened_]), once);
       const size_t k = happened_++;

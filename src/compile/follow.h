@@ -85,6 +85,7 @@ class Follower {
   void begin_following(std::shared_ptr<Known> known);
   /// Regions whose runs are all noted start.
   void start_early();
+  /// Of next_start_, after begin() or a start.
   void find_next_start();
   bool is_region_ready();
   /// What is noted, of which the first `done` regions have run, without their runs.

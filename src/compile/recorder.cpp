@@ -11,6 +11,7 @@
 #include "compile/report.h"
 #include "eager/copy.h"
 #include "eager/run_at_once.h"
+#include "tensor/overlap.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -218,6 +219,7 @@ bool Recorder::record(const PlanRun& run) {
   const bool shared =
       capture_ == nullptr && std::any_of(parameters.begin(), parameters.end(), is_shared);
   const bool exported = std::any_of(results.begin(), results.end(), is_shared);
+  if (capture_ != nullptr && exported) refuse_shared_memory(results);
   const std::shared_ptr<const RunShape> shape = shape_of_run(executable, parameters, integers);
   std::span<const Tensor> inputs = parameters;
   SmallVector<Tensor, 4> copies;
@@ -558,6 +560,17 @@ void Recorder::refuse_in_capture(std::string_view why) const {
       concat("compile: replay=True cannot be had here: ", label, label.empty() ? "" : ": ", why);
   if (capture_->refused.empty()) capture_->refused = text;
   throw RuntimeError(text);
+}
+
+void Recorder::refuse_shared_memory(std::span<const Tensor> written) const {
+  for (const Tensor& tensor : written)
+    for (const Tensor& source : capture_->sources)
+      if (tensor.defined() && tensor->storage != source->storage &&
+          share_memory(*tensor->storage, *source->storage))
+        refuse_in_capture(
+            "it writes to memory of another library that another of its tensors has from there, "
+            "too "
+            "(as two from_numpy() of one array)");
 }
 
 void Recorder::check_values(const PreparedCall& call, FunctionRef<void()> check) {

@@ -86,6 +86,7 @@ class Recorder final : public RunSink, public PendingWork {
   bool is_on_source(const Tensor& tensor) const;
   /// RuntimeError while a call is captured.
   void refuse_in_capture(std::string_view why) const;
+  void refuse_shared_memory(std::span<const Tensor> written) const;
   void reuse(Done& done);
   void install(bool on);
   /// Nothing is recorded, and nothing will be: calls of this thread are as if there were no

@@ -13,6 +13,7 @@
 #include "eager/host_call.h"
 #include "runtime/allocator.h"
 #include "tensor/generator.h"
+#include "tensor/overlap.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -102,45 +103,6 @@ bool Replay::fits(std::span<const Tensor> sources) const {
   return are_apart(sources) && values_fit(sources);
 }
 
-namespace {
-
-/// Storages that are the memory of NumPy arrays and the like, of which several may be the same.
-class Exported {
- public:
-  void add(const Storage& storage, bool written) {
-    if (!storage.is_exported() || storage.bytes() == 0) return;
-    const auto* const begin = static_cast<const char*>(storage.memory());
-    list_.push_back({begin, begin + storage.bytes(), written});
-  }
-  /// True if one is written that shares memory with another.
-  bool touch() const {
-    for (size_t i = 0; i < list_.size(); ++i)
-      for (size_t j = 0; j < i; ++j)
-        if ((list_[i].written || list_[j].written) && list_[i].begin < list_[j].end &&
-            list_[j].begin < list_[i].end)
-          return true;
-    return false;
-  }
-
- private:
-  struct Memory {
-    const char* begin;
-    const char* end;
-    bool written;
-  };
-  SmallVector<Memory, 4> list_;
-};
-
-}  // namespace
-
-bool CapturedCall::share_memory(const TensorList& sources) {
-  Exported exported;
-  std::set<const Storage*> storages;
-  for (const Tensor& source : sources)
-    if (storages.insert(source->storage.get()).second) exported.add(*source->storage, true);
-  return exported.touch();
-}
-
 bool Replay::are_apart(std::span<const Tensor> sources) const {
   // Those of different slots are apart, and no memory that the recording holds.
   const std::lock_guard lock(mutex_);
@@ -151,13 +113,13 @@ bool Replay::are_apart(std::span<const Tensor> sources) const {
   };
   const size_t count = outside_.size();
   bool known = true;
-  Exported exported;
   for (size_t i = 0; i < count; ++i) {
     const Storage* const storage = storage_of(i);
     known = known && storage == seen_apart_[i];
-    exported.add(*storage, recording_.slots[outside_[i]].written);
+    if (!recording_.slots[outside_[i]].written || !storage->is_exported()) continue;
+    for (size_t other = 0; other < count; ++other)
+      if (other != i && share_memory(*storage, *storage_of(other))) return false;
   }
-  if (exported.touch()) return false;
   if (known) return true;
   for (size_t i = 0; i < count; ++i) {
     const Storage* const storage = storage_of(i);

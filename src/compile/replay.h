@@ -127,9 +127,6 @@ class Replay {
 /// A call while it is recorded to be replayed. Lives on the thread that makes the call.
 class CapturedCall {
  public:
-  /// True if two of them that are different storages share memory, of NumPy arrays and the like: a
-  /// call on them cannot be captured.
-  static bool share_memory(const TensorList& sources);
   explicit CapturedCall(TensorList sources);
   /// Ends the call if nobody did: what it recorded runs as that of any compiled call.
   ~CapturedCall();

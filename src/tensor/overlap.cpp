@@ -43,4 +43,11 @@ Overlap overlap_of(const TensorImpl& a, const TensorImpl& b) {
   return begin(a) < end(b) && begin(b) < end(a) ? Overlap::Partial : Overlap::None;
 }
 
+bool share_memory(const Storage& a, const Storage& b) {
+  if (!a.is_exported() || !b.is_exported()) return false;
+  const auto* const of_a = static_cast<const char*>(a.memory());
+  const auto* const of_b = static_cast<const char*>(b.memory());
+  return of_a < of_b + b.bytes() && of_b < of_a + a.bytes();
+}
+
 }  // namespace flambeau

@@ -16,4 +16,7 @@ enum class Overlap : uint8_t {
 };
 Overlap overlap_of(const TensorImpl& a, const TensorImpl& b);
 
+/// True if both are memory that others see (NumPy arrays and the like), and some of it is the same.
+bool share_memory(const Storage& a, const Storage& b);
+
 }  // namespace flambeau

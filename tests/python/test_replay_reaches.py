@@ -3,17 +3,22 @@ modules that are no globals, by names that come later."""
 
 from __future__ import annotations
 
+import dataclasses
+import dis
 import enum
 import importlib
+import inspect
 import sys
 import types
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flambeau
 import numpy
 import pytest
 from flambeau import nn
+from flambeau._reachable import Reachable, _globals
 from flambeau.nn.utils import parametrize
 
 MODULE_NAME = "settings_of_a_test"
@@ -278,14 +283,101 @@ def test_two_tensors_on_the_memory_of_one_array() -> None:
         return flambeau.from_numpy(array), flambeau.from_numpy(array)
 
     replayed = flambeau.compile(function, replay=True)
-    for _ in range(2):
-        assert replayed(*on_one_array()).tolist() == [1.0] * 3
-    with pytest.raises(RuntimeError, match="on the same memory of an array"):
+    with pytest.raises(RuntimeError, match="it writes to memory of another library"):
         replayed(*on_one_array())
     for _ in range(3):
         assert replayed(flambeau.zeros(3), flambeau.zeros(3)).tolist() == [0.0] * 3
-        apart = flambeau.from_numpy(numpy.zeros(3, numpy.float32))
-        assert (
-            replayed(flambeau.from_numpy(numpy.zeros(3, numpy.float32)), apart).tolist()
-            == [0.0] * 3
-        )
+        x, y = (flambeau.from_numpy(numpy.zeros(3, numpy.float32)) for _ in range(2))
+        assert replayed(x, y).tolist() == [0.0] * 3
+    with pytest.raises(RuntimeError, match="it writes to memory of another library"):
+        replayed(*on_one_array())
+
+
+def test_tensors_on_the_memory_of_one_array_are_read() -> None:
+    whole = numpy.arange(12.0, dtype=numpy.float32).reshape(2, 6)
+    first, second = flambeau.from_numpy(whole[:, :3]), flambeau.from_numpy(whole[:, 3:])
+    replayed = flambeau.compile(lambda x, y: (x * y).sum(), replay=True)
+    for scale in (1.0, 1.0, 2.0, 3.0):
+        whole[:] = scale * numpy.arange(12.0).reshape(2, 6)
+        assert replayed(first, second).item() == (whole[:, :3] * whole[:, 3:]).sum()
+
+
+def test_hooks_of_one_kind_are_not_those_of_another() -> None:
+    weight = nn.Parameter(flambeau.ones(2))
+    node = weight.view_as(weight).grad_fn.next_functions[0][0]  # type: ignore[union-attr]
+
+    @flambeau.compile(replay=True)
+    def step(x: Any) -> None:
+        (weight * weight * x).sum().backward()
+
+    def gradient() -> list[float]:
+        weight.grad = None
+        step(flambeau.ones(2))
+        assert weight.grad is not None
+        return weight.grad.tolist()  # type: ignore[no-any-return]
+
+    for _ in range(2):
+        hook = weight.register_hook(lambda gradient: gradient * 2)
+        assert [gradient() for _ in range(3)] == [[4.0, 4.0]] * 3
+        hook.remove()
+        hook = node.register_prehook(lambda gradients: (gradients[0] * 100,))
+        assert [gradient() for _ in range(3)] == [[200.0, 200.0]] * 3
+        hook.remove()
+
+
+def test_an_argument_that_holds_itself_is_refused() -> None:
+    x = flambeau.ones(2)
+    x.me = [x]  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="holds itself"):
+        flambeau.compile(lambda x: x * 2, replay=True)(x)
+
+
+def test_relative_imports(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "package_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "settings.py").write_text("scale = 1.0\n")
+    (package / "code.py").write_text(
+        "def of_a_name(x):\n    from .settings import scale\n    return x * scale\n"
+        "def of_a_module(x):\n    from . import settings\n    return x * settings.scale\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    code = importlib.import_module("package_of_a_test.code")
+    for function in (code.of_a_name, code.of_a_module):
+        replayed = flambeau.compile(function, replay=True)
+        replayed(flambeau.ones(2))  # it imports
+        settings = importlib.import_module("package_of_a_test.settings")
+        assert outcomes(replayed, lambda v: setattr(settings, "scale", v)) == list(VALUES)  # noqa: B023
+
+
+def test_modules_that_import_each_other_are_looked_at_once(settings: Any) -> None:
+    modules = [types.ModuleType(f"module_of_a_test_{i}") for i in range(40)]
+    for module in modules:
+        vars(module).update({each.__name__: each for each in modules}, scale=1.0)
+    settings.modules = modules
+    source = "def f(x):\n    import settings_of_a_test as s\n    x = x * s.modules[3].scale\n"
+    source += "".join(f"    m = s.{each.__name__} if 0 else 0\n" for each in modules)
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    exec(source + "    return x\n", scope)
+    reachable = Reachable()
+    reachable.visit(scope["f"], "f")
+    reachable.finish()
+    assert len(reachable.holders) < 500
+    replayed = flambeau.compile(scope["f"], replay=True)
+    assert outcomes(replayed, lambda value: setattr(modules[3], "scale", value)) == list(VALUES)
+
+
+def test_globals_of_code_are_those_that_dis_finds() -> None:
+    def codes(code: types.CodeType) -> Iterator[types.CodeType]:
+        yield code
+        for constant in code.co_consts:
+            if isinstance(constant, types.CodeType):
+                yield from codes(constant)
+
+    many = "\n".join(f"name_{i}" for i in range(600))  # numbers of more than a byte
+    sources = [inspect.getsource(module) for module in (dataclasses, inspect, typing)]
+    for source in (*sources, many, f"def f():\n  {many}".replace("\n", "\n  ")):
+        for code in codes(compile(source, "source", "exec")):
+            loads = [step for step in dis.get_instructions(code) if step.opname in dis.opmap]
+            wanted = [s.argval for s in loads if s.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+            assert list(_globals(code)) == wanted
