@@ -376,7 +376,7 @@ def test_globals_of_code_are_those_that_dis_finds() -> None:
 
     many = "\n".join(f"name_{i}" for i in range(600))  # numbers of more than a byte
     sources = [inspect.getsource(module) for module in (dataclasses, inspect, typing)]
-    for source in (*sources, many, f"def f():\n  {many}".replace("\n", "\n  ")):
+    for source in (*sources, many, "def f():\n  " + many.replace("\n", "\n  ")):
         for code in codes(compile(source, "source", "exec")):
             loads = [step for step in dis.get_instructions(code) if step.opname in dis.opmap]
             wanted = [s.argval for s in loads if s.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
