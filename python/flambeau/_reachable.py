@@ -155,11 +155,8 @@ class Reachable:
 
     def _look_at_class(self, kind: type, where: str) -> None:
         for base in kind.__mro__:
-            if (
-                _is_of(base, _PACKAGE)
-                and base.__flags__ & _IS_PYTHONS
-                and id(base) not in self._held
-            ):
+            is_ours = _is_of(base, _PACKAGE) and base.__flags__ & _IS_PYTHONS
+            if is_ours and id(base) not in self._held:
                 self._held.add(id(base))
                 self._hold(base, where if base is kind else f"{where}'s base {base.__name__}")
         if _is_library(kind.__module__) or not kind.__flags__ & _IS_PYTHONS:
@@ -184,19 +181,18 @@ class Reachable:
         self._hold(function, where)
         self.visit(function.__dict__, where)
         uses, shallow = _uses_of(function.__code__), _is_installed(module)
-        names = uses.names | uses.texts if uses.names & _BY_TEXT else uses.names
+        asked_for = uses.texts if uses.names & _BY_TEXT else set()
+        names = uses.names | asked_for
         namespace = function.__globals__
         if not shallow:
             self._names |= names
-            for name in uses.globals - namespace.keys():  # they may be there later
-                self._hold_absent(namespace, name)
-            for name in uses.imports(namespace.get("__package__")) | (
-                names & _BY_TEXT and uses.texts
-            ):
-                if name in sys.modules:
-                    self.visit(sys.modules[name], name)
-                elif name not in uses.texts:
-                    self._hold_absent(sys.modules, name)
+            imported = uses.imports(namespace.get("__package__"))
+            # What is not there may be later.
+            for holder, wanted in ((namespace, uses.globals), (sys.modules, imported)):
+                for name in wanted - holder.keys():
+                    self._hold_absent(holder, name)
+            for name in (imported | asked_for) & sys.modules.keys():
+                self.visit(sys.modules[name], name)
         self._look_at_names(namespace, names, shallow)
 
     def _hold_absent(self, namespace: dict[str, Any], name: str) -> None:
@@ -205,9 +201,8 @@ class Reachable:
             self._hold((namespace, name), name)
 
     def _look_at_names(
-        self, namespace: dict[str, Any], names: frozenset[str] | set[str], shallow: bool,
-        libraries: bool = True,
-    ) -> None:  # fmt: skip
+        self, namespace: dict[str, Any], names: set[str], shallow: bool, libraries: bool = True
+    ) -> None:
         """What code with these names may use of a module, and of the modules that this has."""
         known = self._looked_at.setdefault((id(namespace), shallow), set())
         fresh = names - known
