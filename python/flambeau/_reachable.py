@@ -15,6 +15,7 @@ import contextvars
 import dis
 import functools
 import importlib.util
+import os
 import sys
 import threading
 import types
@@ -148,9 +149,8 @@ class Reachable:
     def _look_at_modules(self) -> bool:
         """What any code names of them. True if there is more to look at."""
         for module in self._modules.values():
-            if not _is_library(module.__name__):
-                shallow = _is_installed(module.__name__)
-                self._look_at_names(vars(module), self._names, shallow, libraries=False)
+            shallow = _is_library(module.__name__) or _is_installed(module.__name__)
+            self._look_at_names(vars(module), self._names, shallow, libraries=False)
         return bool(self._waiting)
 
     def _look_at_class(self, kind: type, where: str) -> None:
@@ -209,13 +209,13 @@ class Reachable:
         if not fresh:
             return
         known |= fresh
+        if "getenv" in fresh and namespace is vars(os):
+            self.visit(os.environ, "os.environ")
         for name in names & namespace.keys():
             value = namespace[name]
             if isinstance(value, types.ModuleType):
                 if libraries or not _is_library(value.__name__):
                     self._look_at_names(vars(value), names, shallow, libraries)
-                if value.__name__ == "os" and "getenv" in names:
-                    self.visit(value.environ, "os.environ")
             elif name in fresh:
                 self._hold((namespace, name), name)
                 if not shallow or not isinstance(value, (type, types.FunctionType)):

@@ -98,6 +98,21 @@ def test_modules_that_are_no_globals(name: str, settings: Any) -> None:
     assert outcomes(replayed, lambda value: setattr(settings, "scale", value)) == list(VALUES)
 
 
+@pytest.mark.parametrize("how", ["environ", "getenv"])
+def test_the_environment_through_a_closure(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    def by_environ(x: Any) -> Any:
+        return x * float(os.environ.get("SCALE_OF_A_TEST", "1"))
+
+    def by_getenv(x: Any) -> Any:
+        return x * float(os.getenv("SCALE_OF_A_TEST", "1"))
+
+    function = by_environ if how == "environ" else by_getenv
+    change = lambda value: monkeypatch.setenv("SCALE_OF_A_TEST", str(value))  # noqa: E731
+    assert outcomes(flambeau.compile(function, replay=True), change) == list(VALUES)
+
+
 def test_attributes_of_numbers_and_choices() -> None:
     whole = Whole(1)
 
