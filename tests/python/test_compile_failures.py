@@ -99,12 +99,61 @@ def test_a_step_that_repeats_a_known_one_and_fails_says_the_line(tmp_path: Path)
     assert seen == "[4.0, 4.0] [6.0, 6.0]", run.stderr
 
 
-SCARCE = """
+# What the scripts below begin with.
+PREAMBLE = """
 import resource
 import flambeau as torch
 import flambeau.compiler
 import numpy
 torch.set_num_threads(1)
+
+def limit(spare):
+    \"\"\"No memory but what is held and so many bytes.\"\"\"
+    used = 4096 * int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (used + spare, resource.RLIM_INFINITY))
+
+def end_of_limit():
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+def leave(room, size):
+    \"\"\"No memory but for so many arrays of size * size.\"\"\"
+    torch._C._empty_cache()
+    limit(0)
+    filler = []
+    try:
+        while True:
+            filler.append(torch.zeros(size, size))
+            filler[-1].numpy()
+    except (RuntimeError, OSError, MemoryError):
+        pass
+    del filler[len(filler) - room :]
+    return filler
+
+def check_kept(kept, wanted, room):
+    \"\"\"Each has its value, or says that it was never computed.\"\"\"
+    for value, expected in zip(kept, wanted):
+        try:
+            got = value.numpy()
+        except RuntimeError:
+            continue
+        assert numpy.array_equal(got, expected), room
+"""
+
+
+def run_script(script: str, folder: Path, **settings: str) -> None:
+    path = folder / "script.py"
+    path.write_text(PREAMBLE + script)
+    run = subprocess.run(
+        [sys.executable, path],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+SCARCE = """
 size = 1 << 20
 x = torch.rand(size) + 1
 
@@ -123,37 +172,25 @@ for room in range(20):
     torch._C._compile_wait()
     torch._C._empty_cache()
     filler = [torch.zeros(size // 2) for _ in range(room)]
-    for value in filler:
-        value.numpy()
+    [each.numpy() for each in filler]  # they have memory
     kept = []
     compiled(kept)
     if room > 1:  # what it needs of the system is there
-        used = 4096 * int(open("/proc/self/statm").read().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+        limit(0)
     try:
         torch.compiler.flush()
     except RuntimeError:
         failures += 1
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    for value, expected in zip(kept, wanted):
-        try:
-            got = value.numpy()
-        except RuntimeError:
-            continue
-        assert numpy.array_equal(got, expected), room
-        del got
-    del kept, value
-print(failures)
+    end_of_limit()
+    check_kept(kept, wanted, room)
+    del kept
+assert failures > 0
 """
 
 
 def test_what_was_never_computed_is_not_read(tmp_path: Path) -> None:
     """A program that has taken memory for its results finds none for another."""
-    script = tmp_path / "script.py"
-    script.write_text(SCARCE)
-    run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert int(run.stdout) > 0
+    run_script(SCARCE, tmp_path)
 
 
 def test_what_ran_before_has_happened_and_nothing_after() -> None:
@@ -276,34 +313,6 @@ def test_places_are_given_back() -> None:
     assert [ref() for ref in alive] == [None] * 3
 
 
-PREAMBLE = """
-import os, resource
-import flambeau as torch
-import numpy
-torch.set_num_threads(1)
-
-def held():
-    return torch._C._memory_stats()["allocated_bytes"]
-
-def leave(room, size):
-    \"\"\"No memory but for so many arrays of size * size.\"\"\"
-    torch._C._empty_cache()
-    used = 4096 * int(open("/proc/self/statm").read().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
-    filler = []
-    try:
-        while True:
-            filler.append(torch.zeros(size, size))
-            filler[-1].numpy()
-    except (RuntimeError, OSError, MemoryError):
-        pass
-    del filler[len(filler) - room :]
-    return filler
-
-def end_of_scarcity():
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-"""
-
 # A region that was to start early takes memory for its result, and finds none for what is between.
 EARLY = """
 SIZE = 256
@@ -334,13 +343,8 @@ for room in (1, 2):
     except RuntimeError:
         failures += 1
     del filler
-    end_of_scarcity()
-    for value, expected in zip(kept, wanted):
-        try:
-            got = value.numpy()
-        except RuntimeError:
-            continue
-        assert numpy.array_equal(got, expected), room
+    end_of_limit()
+    check_kept(kept, wanted, room)
 assert failures > 0
 """
 
@@ -370,13 +374,12 @@ for room in (300, 340, 380, 420):
     total = torch.zeros(SIZE, SIZE)
     kept = compiled(total)
     torch._C._empty_cache()
-    used = 4096 * int(open("/proc/self/statm").read().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (used + (room << 20), resource.RLIM_INFINITY))
+    limit(room << 20)
     try:
         torch.compiler.flush()
     except RuntimeError:
         failures += 1
-    end_of_scarcity()
+    end_of_limit()
     try:
         got = total.numpy()
     except RuntimeError:
@@ -390,24 +393,13 @@ assert failures > 0
 
 @pytest.mark.parametrize("script", [EARLY, AGAIN], ids=["early", "again"])
 def test_scarce_memory_changes_no_value(script: str, tmp_path: Path) -> None:
-    path = tmp_path / "script.py"
-    path.write_text(PREAMBLE + script)
-    environment = os.environ | {
-        "FLAMBEAU_CACHE_DIR": str(tmp_path),
-        "FLAMBEAU_PLAN": "once",
-        "FLAMBEAU_KERNEL_PACK": "none",  # the code generator is loaded while there is memory
-    }
-    run = subprocess.run(
-        [sys.executable, path], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    # Without kernels the code generator is loaded while there is memory.
+    cache = str(tmp_path / "cache")
+    run_script(script, tmp_path, FLAMBEAU_CACHE_DIR=cache, FLAMBEAU_KERNEL_PACK="none")
 
 
 # The kernel of both is there, that of the copy behind it is not: dst overlaps what is read.
 MISSING = """
-import flambeau as torch
-torch.set_num_threads(1)
-
 def step(a, b, dst, src):
     a.add_(b)
     torch.mul(src, a, out=dst)
@@ -432,20 +424,11 @@ for overlap in (False, False, False, True, True, True):
 
 
 def test_a_copy_whose_kernel_is_missing_undoes_nothing(tmp_path: Path) -> None:
-    environment = os.environ | {"FLAMBEAU_CACHE_DIR": str(tmp_path), "FLAMBEAU_KERNEL_PACK": "none"}
-    run = subprocess.run(
-        [sys.executable, "-c", MISSING],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    cache = str(tmp_path / "cache")
+    run_script(MISSING, tmp_path, FLAMBEAU_CACHE_DIR=cache, FLAMBEAU_KERNEL_PACK="none")
 
 
 PEAKS = """
-import flambeau as torch
-torch.set_num_threads(1)
 SIZE = 1024
 x = torch.rand(SIZE, SIZE)
 x.numpy()
@@ -477,8 +460,4 @@ for function, most in ((chain, 4), (steps, 16)):
 
 def test_what_is_done_with_gives_its_memory_back(tmp_path: Path) -> None:
     """Where runs happen one by one, and where they happen while others are recorded."""
-    environment = os.environ | {"FLAMBEAU_CACHE_DIR": str(tmp_path), "FLAMBEAU_PLAN": "once"}
-    run = subprocess.run(
-        [sys.executable, "-c", PEAKS], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    run_script(PEAKS, tmp_path, FLAMBEAU_CACHE_DIR=str(tmp_path / "cache"))
