@@ -128,14 +128,6 @@ class Execution {
     });
   }
 
-  /// Calls visit(slot) for what the entry reads and writes.
-  template <class Visit>
-  void for_slots(const Entry& entry, const Visit& visit) const {
-    for (const int32_t window : recording_.operands_of(entry.parameters))
-      visit(recording_.slot_of(window));
-    recording_.for_written(entry, visit);
-  }
-
   /// Per entry: it has to happen and has not. Without a program nothing has.
   std::vector<bool> entries_left() const {
     std::vector<bool> left(recording_.entries.size(), program_ == nullptr);
@@ -159,7 +151,8 @@ class Execution {
       }
     std::vector<size_t> last_use(recording_.slots.size(), 0);
     for (size_t i = 0; i < left.size(); ++i)
-      if (left[i]) for_slots(recording_.entries[i], [&](size_t slot) { last_use[slot] = i; });
+      if (left[i])
+        recording_.for_touched(recording_.entries[i], [&](size_t slot) { last_use[slot] = i; });
     for (size_t i = 0; i < left.size(); ++i) {
       if (!left[i]) continue;
       try {
@@ -169,7 +162,7 @@ class Execution {
         stop(left, {static_cast<int32_t>(i)});
       }
       left[i] = false;
-      for_slots(recording_.entries[i], [&](size_t slot) {
+      recording_.for_touched(recording_.entries[i], [&](size_t slot) {
         if (last_use[slot] == i) let_go(static_cast<int32_t>(slot));
       });
     }
@@ -273,8 +266,8 @@ class Execution {
     happened_ = 0;
     std::vector<size_t> last_use(recording_.slots.size(), region.entries.size());
     for (size_t k = 0; k < region.entries.size(); ++k)
-      for_slots(recording_.entries[static_cast<size_t>(region.entries[k])],
-                [&](size_t slot) { last_use[slot] = k; });
+      recording_.for_touched(recording_.entries[static_cast<size_t>(region.entries[k])],
+                             [&](size_t slot) { last_use[slot] = k; });
     while (happened_ < region.entries.size()) {
       std::shared_ptr<const BoundRun> once;
       run_alone(region_of(recording_, region.entries[happened_]), once);

@@ -76,9 +76,7 @@ void find_last_uses(Program& program, const Recording& recording) {
     };
     for (const int32_t number : region.entries) {
       const Entry& entry = recording.entries[static_cast<size_t>(number)];
-      for (const int32_t window : recording.operands_of(entry.parameters))
-        touch(recording.slot_of(window));
-      recording.for_written(entry, touch);
+      recording.for_touched(entry, touch);
     }
     for (const auto* windows : {&region.parameters, &region.outputs})
       for (const int32_t window : *windows)
@@ -137,9 +135,7 @@ void find_donations(Program& program, const Recording& recording) {
     find_donations_of(program, recording, i, touched, smallest);
     for (const int32_t number : program.regions[i].entries) {
       const Entry& entry = recording.entries[static_cast<size_t>(number)];
-      for (const int32_t window : recording.operands_of(entry.parameters))
-        touched[recording.slot_of(window)] = true;
-      recording.for_written(entry, [&](size_t slot) { touched[slot] = true; });
+      recording.for_touched(entry, [&](size_t slot) { touched[slot] = true; });
     }
   }
 }

@@ -145,6 +145,13 @@ class Recording {
         if (window >= 0) visit(slot_of(window));
   }
 
+  /// Calls visit(slot) for what the entry reads, then for what it writes.
+  template <class Visit>
+  void for_touched(const Entry& entry, const Visit& visit) const {
+    for (const int32_t window : operands_of(entry.parameters)) visit(slot_of(window));
+    for_written(entry, visit);
+  }
+
  private:
   /// Adds an entry of another recording; `map` says what its windows and slots are here (-1: not
   /// known yet).
