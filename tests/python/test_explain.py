@@ -258,7 +258,7 @@ def test_steps_that_are_the_same_are_told_of_once(tmp_path: Path) -> None:
         heads = [i for i, line in enumerate(lines) if line.startswith("program ")]
         times = [int(lines[i + 1].split()[1]) if "  ran " in lines[i + 1] else 1 for i in heads]
         assert sum(times) == steps  # none is lost
-        assert max(times) > steps / 2  # the first ones ran while kernels were compiled
+        assert len(times) < 15  # the first ones ran while kernels were compiled
         page = (tmp_path / "page").read_text()
         assert f"It ran {max(times)} times: " in page
         assert len(page) < 2e6
