@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from . import _C, _functional
+from . import _C, _functional, autograd
 from ._absent import no_device
 from ._C import Tensor
 from ._construct import device_of, tensor
@@ -116,8 +116,6 @@ def _backward(
     create_graph: bool = False,
     inputs: Sequence[Tensor] | Tensor | None = None,
 ) -> None:
-    from . import autograd
-
     autograd.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 

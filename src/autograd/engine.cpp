@@ -82,6 +82,49 @@ bool is_nobody_elses(const Tensor& gradient) {
          gradient.is_contiguous();
 }
 
+/// Numbers of nodes in the order in which they are met.
+class NodeNumbers {
+ public:
+  NodeNumbers() : slots_(kFewest) {}
+
+  /// The node's number; -1 if it was not met.
+  int find(const Node* node) const { return slots_[place_of(node)].number; }
+  /// The node's number, and whether this is the first time.
+  std::pair<int, bool> meet(const Node* node) {
+    Slot& slot = slots_[place_of(node)];
+    if (slot.node != nullptr) return {slot.number, false};
+    slot = {node, count_};
+    if (2 * static_cast<size_t>(++count_) > slots_.size()) grow();
+    return {count_ - 1, true};
+  }
+
+ private:
+  struct Slot {
+    const Node* node = nullptr;
+    int number = -1;
+  };
+  static constexpr size_t kFewest = 64;
+
+  /// Where the node is, or would be. At least half of the slots are free.
+  size_t place_of(const Node* node) const {
+    constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
+    const auto key = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(node));
+    size_t place = (key * kGolden >> 32) & (slots_.size() - 1);
+    while (slots_[place].node != nullptr && slots_[place].node != node)
+      place = (place + 1) & (slots_.size() - 1);
+    return place;
+  }
+  void grow() {
+    SmallVector<Slot, kFewest> before(2 * slots_.size());
+    std::swap(before, slots_);
+    for (const Slot& slot : before)
+      if (slot.node != nullptr) slots_[place_of(slot.node)] = slot;
+  }
+
+  SmallVector<Slot, kFewest> slots_;  // a power of two
+  int count_ = 0;
+};
+
 class Engine;
 /// What runs on this thread, innermost.
 thread_local constinit Engine* running = nullptr;
@@ -111,15 +154,18 @@ class Engine {
                           root_gradient(roots[i], i < gradients.size() ? gradients[i] : Tensor()));
     }
     for (const auto& [edge, gradient] : starts) discover(edge.node);
-    for (const auto& [edge, gradient] : starts) deliver(edge, gradient);
-    // A root that no other root leads to is ready at once.
     for (const auto& [edge, gradient] : starts)
-      if (states_[edge.node.get()].waiting == 0) push(edge.node);
+      deliver(task(numbers_.find(edge.node.get())), edge, gradient);
+    // A root that no other root leads to is ready at once.
+    for (const auto& [edge, gradient] : starts) {
+      const int number = numbers_.find(edge.node.get());
+      if (task(number).waiting == 0) push(number, edge.node);
+    }
     while (!ready_.empty()) {
-      const std::shared_ptr<Node> node = ready_.top().node;
+      const Ready next = ready_.top();
       ready_.pop();
-      current_ = node;
-      step(node);
+      current_ = next.node;
+      step(task(next.number), *next.node);
       current_ = nullptr;
     }
     // NOLINTNEXTLINE(modernize-loop-convert): callbacks may queue more
@@ -136,23 +182,26 @@ class Engine {
   const std::shared_ptr<Node>& current() const { return current_; }
   void queue(std::function<void()> callback) { callbacks_.push_back(std::move(callback)); }
   bool executes(const Node& node) const {
-    const auto state = states_.find(const_cast<Node*>(&node));
-    return state != states_.end() && (state->second.runs || captures_.contains(state->first));
+    const int number = numbers_.find(&node);
+    return number >= 0 && (tasks_[static_cast<size_t>(number)].runs || captures_.contains(&node));
   }
 
  private:
-  struct State {
+  /// What is to be done with a node.
+  struct Task {
+    size_t targets;      ///< where the tasks at its edges begin among targets_
     int waiting = 0;     ///< edges into this node that have not delivered
     bool needed = true;  ///< leads to a wanted input, or is one, or everything is wanted
     bool runs = true;    ///< needed for more than its own gradient
     bool queued = false;
-    TensorList buffer;
+    TensorList buffer{};
   };
   struct Capture {
     size_t input;
     int index;
   };
   struct Ready {
+    int number;
     std::shared_ptr<Node> node;
     friend bool operator<(const Ready& a, const Ready& b) {
       return a.node->sequence < b.node->sequence;
@@ -208,52 +257,69 @@ class Engine {
     if (edge.node == nullptr) return;
     keep_.push_back(edge.node);
     if (options_.accumulate) {
-      targets_.insert(edge.node.get());
+      wanted_.insert(edge.node.get());
       retain_grad(input);
     } else {
       captures_[edge.node.get()].push_back({i, edge.index});
     }
   }
 
+  Task& task(int number) { return tasks_[static_cast<size_t>(number)]; }
+  /// Of an edge that leads to a node.
+  Task& target(const Task& from, size_t edge) { return task(targets_[from.targets + edge]); }
+
+  /// The task of the node, and whether this is the first time that it is met.
+  std::pair<int, bool> meet(const Node& node) {
+    const auto met = numbers_.meet(&node);
+    if (met.second) {
+      tasks_.push_back({.targets = targets_.size()});
+      targets_.resize(targets_.size() + node.edges.size(), -1);
+    }
+    return met;
+  }
+
   /// Counts the edges into every node that can be reached, and finds which nodes are needed.
   void discover(const std::shared_ptr<Node>& root) {
-    std::vector<std::pair<Node*, size_t>> stack;
-    if (!states_.contains(root.get())) {
-      states_[root.get()];
-      stack.emplace_back(root.get(), 0);
-    }
+    struct Visit {
+      const Node* node;
+      int number;
+      size_t next = 0;
+    };
+    std::vector<Visit> stack;
+    const auto enter = [&](const Node& node) {
+      const auto [number, is_new] = meet(node);
+      if (is_new) stack.push_back({&node, number});
+      return number;
+    };
+    enter(*root);
     while (!stack.empty()) {
-      auto& [node, next] = stack.back();
+      const auto [node, number, next] = stack.back();
       if (next == node->edges.size()) {
-        State& state = states_[node];
-        state.runs = options_.inputs.empty() || targets_.contains(node);
-        for (const Edge& edge : node->edges)
-          if (edge.node != nullptr) state.runs |= states_[edge.node.get()].needed;
-        state.needed = state.runs || captures_.contains(node);
+        Task& done = task(number);
+        done.runs = options_.inputs.empty() || wanted_.contains(node);
+        for (size_t i = 0; i < node->edges.size(); ++i)
+          if (node->edges[i].node != nullptr) done.runs |= target(done, i).needed;
+        done.needed = done.runs || captures_.contains(node);
         stack.pop_back();
         continue;
       }
-      const Edge& edge = node->edges[next++];
-      if (edge.node == nullptr) continue;
-      Node* child = edge.node.get();
-      const bool seen = states_.contains(child);
-      ++states_[child].waiting;
-      if (!seen) stack.emplace_back(child, 0);
+      ++stack.back().next;
+      if (node->edges[next].node == nullptr) continue;
+      const int child = enter(*node->edges[next].node);
+      targets_[task(number).targets + next] = child;
+      ++task(child).waiting;
     }
   }
 
-  void push(const std::shared_ptr<Node>& node) {
-    State& state = states_[node.get()];
-    if (state.queued) return;
-    state.queued = true;
-    ready_.push({node});
+  void push(int number, const std::shared_ptr<Node>& node) {
+    if (std::exchange(task(number).queued, true)) return;
+    ready_.push({number, node});
   }
 
-  void deliver(const Edge& edge, const Tensor& gradient) {
-    State& state = states_[edge.node.get()];
-    state.buffer.resize(std::max(edge.node->outputs.size(), static_cast<size_t>(edge.index) + 1));
+  void deliver(Task& to, const Edge& edge, const Tensor& gradient) {
+    to.buffer.resize(std::max(edge.node->outputs.size(), static_cast<size_t>(edge.index) + 1));
     if (!gradient.defined()) return;
-    Tensor& slot = state.buffer[static_cast<size_t>(edge.index)];
+    Tensor& slot = to.buffer[static_cast<size_t>(edge.index)];
     if (!slot.defined()) {
       slot = gradient;
       return;
@@ -287,49 +353,48 @@ class Engine {
         apply(hook, 0);
   }
 
-  void step(const std::shared_ptr<Node>& node) {
-    State& state = states_[node.get()];
-    TensorList buffer = std::move(state.buffer);
-    buffer.resize(std::max(buffer.size(), node->outputs.size()));
-    TensorList outputs(node->edges.size());
+  void step(Task& task, Node& node) {
+    TensorList buffer = std::move(task.buffer);
+    buffer.resize(std::max(buffer.size(), node.outputs.size()));
+    TensorList outputs(node.edges.size());
     // As in PyTorch, a gradient that is asked for is seen by the tensor's hooks only if the node
     // runs for nothing else.
-    if (state.needed && !state.runs) run_tensor_hooks(*node, buffer);
-    const auto captures = captures_.find(node.get());
+    if (task.needed && !task.runs) run_tensor_hooks(node, buffer);
+    const auto captures = captures_.find(&node);
     if (captures != captures_.end())
       for (const Capture& capture : captures->second)
         captured_[capture.input] = buffer[static_cast<size_t>(capture.index)];
-    if (state.runs) {
-      run_tensor_hooks(*node, buffer);
-      for (const NodePreHook& hook : node->pre_hooks.snapshot()) {
+    if (task.runs) {
+      run_tensor_hooks(node, buffer);
+      for (const NodePreHook& hook : node.pre_hooks.snapshot()) {
         TensorList replaced = each_member(buffer, hook);
         if (!replaced.empty()) buffer = std::move(replaced);
       }
-      if (!apply_onto(*node, buffer)) outputs = apply(*node, buffer);
+      if (!apply_onto(task, node, buffer)) outputs = apply(node, buffer);
     }
-    for (size_t i = 0; i < node->edges.size(); ++i) {
-      const Edge& edge = node->edges[i];
+    for (size_t i = 0; i < node.edges.size(); ++i) {
+      const Edge& edge = node.edges[i];
       if (edge.node == nullptr) continue;
-      State& next = states_[edge.node.get()];
+      Task& next = target(task, i);
       if (next.needed) {
         Tensor gradient = std::move(outputs[i]);
         if (gradient.defined() && static_cast<size_t>(edge.index) < edge.node->outputs.size())
           gradient =
-              fit(gradient, edge.node->outputs[static_cast<size_t>(edge.index)], node->name());
-        deliver(edge, gradient);
+              fit(gradient, edge.node->outputs[static_cast<size_t>(edge.index)], node.name());
+        deliver(next, edge, gradient);
       }
-      if (--next.waiting == 0) push(edge.node);
+      if (--next.waiting == 0) push(targets_[task.targets + i], edge.node);
     }
   }
 
   /// True if the node added its only gradient to what is at its edge already, and is done.
-  bool apply_onto(Node& node, const TensorList& buffer) {
+  bool apply_onto(const Task& task, Node& node, const TensorList& buffer) {
     if (node.edges.size() != 1 || batch_ >= 0 || anomaly_enabled() ||
         !node.post_hooks.snapshot().empty())
       return false;
     const Edge& edge = node.edges[0];
     if (edge.node == nullptr) return false;
-    State& next = states_[edge.node.get()];
+    Task& next = target(task, 0);
     const auto index = static_cast<size_t>(edge.index);
     if (!next.needed || index >= next.buffer.size() || !next.buffer[index].defined()) return false;
     Tensor& slot = next.buffer[index];
@@ -463,9 +528,11 @@ class Engine {
   Engine* outer_;
   std::shared_ptr<Node> current_;
   std::vector<std::function<void()>> callbacks_;
-  std::unordered_map<Node*, State> states_;
-  std::unordered_map<Node*, std::vector<Capture>> captures_;
-  std::unordered_set<Node*> targets_;  // whose running is what was asked for
+  NodeNumbers numbers_;
+  std::vector<Task> tasks_;   // by number; they stay where they are once all are found
+  std::vector<int> targets_;  // of edges: numbers of tasks
+  std::unordered_map<const Node*, std::vector<Capture>> captures_;
+  std::unordered_set<const Node*> wanted_;  // whose running is what was asked for
   std::vector<std::shared_ptr<Node>> keep_;
   std::priority_queue<Ready> ready_;
   TensorList captured_;
