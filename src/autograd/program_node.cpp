@@ -37,20 +37,47 @@ std::span<const int64_t> sizes_of(const Tensor& tensor) {
   return {tensor.sizes().data(), tensor.sizes().size()};
 }
 
-std::shared_ptr<const Executable> sum_program(DType dtype, int rank) {
-  static ForkSafe<std::mutex> mutex;
-  static std::map<std::pair<DType, int>, std::shared_ptr<const Executable>> cache;
-  const std::lock_guard lock(mutex);
-  std::shared_ptr<const Executable>& entry = cache[{dtype, rank}];
-  if (entry != nullptr) return entry;
-  Builder builder;
-  const ir::Shape shape = symbols(rank);
-  const Expr a = builder.parameter(dtype, shape);
-  const Expr b = builder.parameter(dtype, shape);
-  const DType wide = compute_dtype(dtype);
-  const Expr sum =
-      prim::convert(prim::operator+(prim::convert(a, wide), prim::convert(b, wide)), dtype);
-  return entry = make_executable(builder.finish({&sum, 1}));
+/// One program for each dtype and rank, made when it is first asked for.
+class RankPrograms {
+ public:
+  using Build = ir::Program (*)(DType dtype, int rank);
+  explicit RankPrograms(Build build) : build_(build) {}
+  /// Lives as long as this.
+  const std::shared_ptr<const Executable>& of(DType dtype, int rank) {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<const Executable>& entry = known_[{dtype, rank}];
+    if (entry == nullptr) entry = make_executable(build_(dtype, rank));
+    return entry;
+  }
+
+ private:
+  Build build_;
+  ForkSafe<std::mutex> mutex_;
+  std::map<std::pair<DType, int>, std::shared_ptr<const Executable>> known_;
+};
+
+const std::shared_ptr<const Executable>& sum_program(DType dtype, int rank) {
+  static auto* const programs = new RankPrograms([](DType of, int axes) {
+    Builder builder;
+    const ir::Shape shape = symbols(axes);
+    const Expr a = builder.parameter(of, shape);
+    const Expr b = builder.parameter(of, shape);
+    const DType wide = compute_dtype(of);
+    const Expr sum =
+        prim::convert(prim::operator+(prim::convert(a, wide), prim::convert(b, wide)), of);
+    return builder.finish({&sum, 1});
+  });
+  return programs->of(dtype, rank);
+}
+
+const std::shared_ptr<const Executable>& fill_program(DType dtype, int rank) {
+  static auto* const programs = new RankPrograms([](DType of, int axes) {
+    Builder builder;
+    const Expr number = builder.number(DType::Float64);
+    const Expr result = prim::broadcast_to(prim::convert(number, of), symbols(axes));
+    return builder.finish({&result, 1});
+  });
+  return programs->of(dtype, rank);
 }
 
 /// `program` with an axis in front of the parameters that `batched` names, whose extent is integer
@@ -299,14 +326,8 @@ void add_in_place(const Tensor& a, const Tensor& b) {
 }
 
 Tensor filled(const Ints& sizes, DType dtype, double value) {
-  Builder builder;
-  ir::Shape shape;
-  for (size_t axis = 0; axis < sizes.size(); ++axis)
-    shape.push_back(Dim::integer(static_cast<int>(axis)));
-  const Expr number = builder.number(DType::Float64);
-  const Expr result = prim::broadcast_to(prim::convert(number, dtype), shape);
   const Scalar scalar(value);
-  return run(*make_executable(builder.finish({&result, 1})), {}, {&scalar, 1},
+  return run(*fill_program(dtype, static_cast<int>(sizes.size())), {}, {&scalar, 1},
              {sizes.data(), sizes.size()})[0];
 }
 

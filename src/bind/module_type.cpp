@@ -84,12 +84,17 @@ bool has_hooks(PyObject* self, PyObject* fields) {
   return false;
 }
 
+PyObject* forward_name() {
+  static PyObject* const name = interned("forward");
+  return name;
+}
+
 /// `forward` of the class with `self` before the arguments; nothing if the module has its own, or
 /// it is no function.
 Object call_forward(PyObject* self, PyObject* fields, PyObject* args, PyObject* kwargs) {
-  static PyObject* const name = interned("forward");
-  if (Py_TYPE(self)->tp_getattro != get_attribute || item_of(fields, name) != nullptr) return {};
-  const Object forward = Object::borrow(_PyType_Lookup(Py_TYPE(self), name));
+  if (Py_TYPE(self)->tp_getattro != get_attribute || item_of(fields, forward_name()) != nullptr)
+    return {};
+  const Object forward = Object::borrow(_PyType_Lookup(Py_TYPE(self), forward_name()));
   if (!forward || !PyFunction_Check(forward.get())) return {};
   SmallVector<PyObject*, 8> all;
   all.push_back(self);
@@ -110,7 +115,7 @@ PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
           .release();
     }
     if (Object result = call_forward(self, fields.get(), args, kwargs)) return result.release();
-    const Object forward = checked(PyObject_GetAttrString(self, "forward"));
+    const Object forward = checked(PyObject_GetAttr(self, forward_name()));
     return checked(PyObject_Call(forward.get(), args, kwargs)).release();
   });
 }

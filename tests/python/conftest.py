@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,11 @@ import pytest
 # Tests say what becomes of the first recording of a few small tensors, which is not planned for the
 # sake of one run otherwise.
 os.environ.setdefault("FLAMBEAU_PLAN", "once")
+
+# Whoever runs the tests may ignore SIGINT, as shells do for what is in the background, and children
+# inherit that; but not that it is handled.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -341,8 +341,6 @@ def test_ctrl_c_ends_workers_and_tells_python() -> None:
         stdout=subprocess.PIPE,
         text=True,
         process_group=0,
-        # Whoever runs the tests may ignore SIGINT, which children inherit.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         assert run.stdout is not None
         assert run.stdout.readline() == "ready\n"

@@ -113,9 +113,12 @@ def test_interrupts_are_the_scripts(tmp_path: Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout is not None
-        running.stdout.readline()
-        running.send_signal(signal.SIGINT)
-        out, error = running.communicate(timeout=60)
+        try:
+            running.stdout.readline()
+            running.send_signal(signal.SIGINT)
+            out, error = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert running.returncode == -signal.SIGINT
     assert "program 0: " in out
     assert error.endswith("\nKeyboardInterrupt\n")
