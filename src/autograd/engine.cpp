@@ -25,7 +25,7 @@ Ints member_sizes(const Tensor& gradient) {
 }
 
 /// `gradient` summed over the axes along which `sizes` was stretched, in `dtype`.
-Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& name) {
+Tensor fit(const Tensor& gradient, const OutputInfo& wanted, FunctionRef<std::string()> name) {
   const Ints sizes = member_sizes(gradient);
   if (sizes == wanted.sizes && gradient.dtype() == wanted.dtype) return gradient;
   const size_t rank = sizes.size();
@@ -34,7 +34,7 @@ Tensor fit(const Tensor& gradient, const OutputInfo& wanted, const std::string& 
   for (size_t axis = 0; fits && axis < wanted.sizes.size(); ++axis)
     fits = wanted.sizes[axis] == sizes[extra + axis] || wanted.sizes[axis] == 1;
   check(fits, [&] {
-    return concat(name, ": returned an invalid gradient - got ", list_text(sizes),
+    return concat(name(), ": returned an invalid gradient - got ", list_text(sizes),
                   " but expected shape compatible with ", list_text(wanted.sizes));
   });
   ir::Builder builder;
@@ -134,6 +134,9 @@ class Engine {
  public:
   explicit Engine(const BackwardOptions& options)
       : options_(options), id_(next_task++), outer_(running) {
+    constexpr size_t kFew = 32;  // a small model has no more
+    tasks_.reserve(kFew);
+    targets_.reserve(2 * kFew);
     running = this;
   }
   ~Engine() { running = outer_; }
@@ -241,7 +244,7 @@ class Engine {
                     list_text(member_sizes(gradient)), " and the output has shape ",
                     list_text(root.sizes()));
     });
-    return fit(gradient, {root.sizes(), root.dtype()}, "backward");
+    return fit(gradient, {root.sizes(), root.dtype()}, [] { return std::string("backward"); });
   }
 
   /// What is computed for input `i`: its gradient, or that it is added to the tensor's `grad`.
@@ -356,7 +359,7 @@ class Engine {
   void step(Task& task, Node& node) {
     TensorList buffer = std::move(task.buffer);
     buffer.resize(std::max(buffer.size(), node.outputs.size()));
-    TensorList outputs(node.edges.size());
+    TensorList outputs;  // none if it does not run, or has added its only one already
     // As in PyTorch, a gradient that is asked for is seen by the tensor's hooks only if the node
     // runs for nothing else.
     if (task.needed && !task.runs) run_tensor_hooks(node, buffer);
@@ -377,10 +380,10 @@ class Engine {
       if (edge.node == nullptr) continue;
       Task& next = target(task, i);
       if (next.needed) {
-        Tensor gradient = std::move(outputs[i]);
+        Tensor gradient = i < outputs.size() ? std::move(outputs[i]) : Tensor();
         if (gradient.defined() && static_cast<size_t>(edge.index) < edge.node->outputs.size())
-          gradient =
-              fit(gradient, edge.node->outputs[static_cast<size_t>(edge.index)], node.name());
+          gradient = fit(gradient, edge.node->outputs[static_cast<size_t>(edge.index)],
+                         [&] { return node.name(); });
         deliver(next, edge, gradient);
       }
       if (--next.waiting == 0) push(targets_[task.targets + i], edge.node);

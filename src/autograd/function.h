@@ -35,7 +35,7 @@ class FunctionNode : public Node {
   /// Whether argument `i` is a tensor that requires a gradient.
   bool needs_input_grad(size_t i) const { return i < needs_.size() && needs_[i]; }
   size_t argument_count() const { return needs_.size(); }
-  std::vector<SavedTensor>& saved() { return saved_; }
+  SavedTensors& saved() { return saved_; }
 
  protected:
   /// One gradient per argument of the forward, from one per output; on both sides undefined where
@@ -51,7 +51,7 @@ class FunctionNode : public Node {
   Tensor finish_output(const Tensor& output, int number, bool is_input, bool is_dirty,
                        bool differentiable, size_t output_count, std::span<const Tensor> arguments);
 
-  std::vector<SavedTensor> saved_;
+  SavedTensors saved_;
   std::mutex mutex_;                     // guards saved_
   std::vector<bool> is_tensor_, needs_;  // per argument
   std::vector<bool> is_tensor_output_;

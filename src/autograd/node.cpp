@@ -7,6 +7,7 @@
 #include "autograd/in_place_view.h"
 #include "autograd/program_node.h"
 #include "base/error.h"
+#include "base/object_pool.h"
 #include "ops/registry.h"
 
 namespace flambeau {
@@ -16,8 +17,9 @@ std::atomic<uint64_t> next_sequence{0};
 
 std::string shape_text(const TensorInfo& tensor) { return list_text(tensor.sizes); }
 
+using Orphans = SmallVector<Edge, 16>;
 /// While a node dies on this thread: where those that die with it hand their edges.
-thread_local constinit std::vector<Edge>* pending = nullptr;
+thread_local constinit Orphans* pending = nullptr;
 
 }  // namespace
 
@@ -36,7 +38,7 @@ Node::~Node() {
       if (edge.node != nullptr) pending->push_back(std::move(edge));
     return;
   }
-  std::vector<Edge> orphans;
+  Orphans orphans;
   pending = &orphans;
   for (Edge& edge : edges) edge.node.reset();
   while (!orphans.empty()) {
@@ -208,7 +210,7 @@ Edge gradient_edge(const Tensor& tensor) {
     const std::lock_guard lock(meta.mutex);
     if (std::shared_ptr<Node> node = meta.accumulate.lock()) return {std::move(node), 0};
   }
-  auto fresh = std::make_shared<AccumulateGrad>(tensor);
+  auto fresh = std::allocate_shared<AccumulateGrad>(PoolAllocator<AccumulateGrad>(), tensor);
   const std::lock_guard lock(meta.mutex);
   std::shared_ptr<Node> node = meta.accumulate.lock();
   if (node == nullptr) meta.accumulate = node = std::move(fresh);

@@ -23,7 +23,7 @@ class ProgramNode final : public Node {
   std::shared_ptr<const void> owner;  ///< keeps `derivative` and `integers` alive
   const Derivative* derivative = nullptr;
   /// Per source, cotangents' entries being empty; none where all are cotangents.
-  std::vector<SavedTensor> saved;
+  SavedTensors saved;
   SmallVector<Scalar, 2> numbers;
   std::span<const int64_t> integers;
 

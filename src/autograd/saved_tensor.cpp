@@ -113,7 +113,7 @@ Tensor SavedTensor::unpack_value(const std::shared_ptr<Node>& owner) const {
   return packed_->history == nullptr ? data : with_history(data, packed_->history, output_);
 }
 
-void unpack_all(const std::vector<SavedTensor>& saved, size_t count, std::mutex& mutex,
+void unpack_all(const SavedTensors& saved, size_t count, std::mutex& mutex,
                 const std::shared_ptr<Node>& owner, SmallVector<Tensor, 6>& tensors) {
   tensors.resize(count);
   std::vector<std::pair<size_t, SavedTensor>> packed;
@@ -129,8 +129,8 @@ void unpack_all(const std::vector<SavedTensor>& saved, size_t count, std::mutex&
   for (const auto& [i, tensor] : packed) tensors[i] = tensor.unpack(owner);
 }
 
-void release_all(std::vector<SavedTensor>& saved, std::mutex& mutex) {
-  std::vector<SavedTensor> freed;  // memory goes without the lock
+void release_all(SavedTensors& saved, std::mutex& mutex) {
+  SavedTensors freed;  // memory goes without the lock
   const std::lock_guard lock(mutex);
   freed.resize(saved.size());
   for (SavedTensor& tensor : freed) tensor.release();

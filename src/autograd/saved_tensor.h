@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "autograd/node.h"
+#include "base/object_pool.h"
 #include "base/small_vector.h"
 
 namespace flambeau {
@@ -63,11 +64,13 @@ class SavedTensor {
   bool released_ = false;
 };
 
+using SavedTensors = std::vector<SavedTensor, PoolAllocator<SavedTensor>>;
+
 /// The first `count` of `saved` unpacked, undefined where there is nothing or no entry. `mutex`
 /// guards `saved`, and is not held while hooks run.
-void unpack_all(const std::vector<SavedTensor>& saved, size_t count, std::mutex& mutex,
+void unpack_all(const SavedTensors& saved, size_t count, std::mutex& mutex,
                 const std::shared_ptr<Node>& owner, SmallVector<Tensor, 6>& tensors);
 /// Frees them all; what they held dies after the lock.
-void release_all(std::vector<SavedTensor>& saved, std::mutex& mutex);
+void release_all(SavedTensors& saved, std::mutex& mutex);
 
 }  // namespace flambeau

@@ -12,6 +12,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/object_pool.h"
+
 namespace flambeau {
 
 template <class T, size_t N>
@@ -153,16 +155,16 @@ class SmallVector {
   }
   [[gnu::noinline]] void grow(size_t wanted) {
     const size_t capacity = std::max(wanted, capacity_ * 2);
-    T* fresh = std::allocator<T>().allocate(capacity);
+    T* fresh = PoolAllocator<T>().allocate(capacity);
     std::uninitialized_move(begin(), end(), fresh);
     std::destroy(begin(), end());
-    if (!is_inline()) std::allocator<T>().deallocate(data_, capacity_);
+    if (!is_inline()) PoolAllocator<T>().deallocate(data_, capacity_);
     data_ = fresh;
     capacity_ = capacity;
   }
   void release() noexcept {
     clear();
-    if (!is_inline()) std::allocator<T>().deallocate(data_, capacity_);
+    if (!is_inline()) PoolAllocator<T>().deallocate(data_, capacity_);
     data_ = inline_data();
     capacity_ = N;
   }
