@@ -84,6 +84,10 @@ EarlyWay early_way_of(std::string_view name) {
 
 EarlyWay early_way() { return way().load(std::memory_order_relaxed); }
 void set_early_way(EarlyWay wanted) { way() = wanted; }
+bool may_run_early() {
+  const EarlyWay now = early_way();
+  return now != EarlyWay::Never && (now != EarlyWay::Worker || get_num_threads() > 1);
+}
 
 void EarlyRegions::begin(const Recording& recording, const Program& program,
                          const BoundProgram& bound, const Frame& frame,

@@ -36,6 +36,8 @@ EarlyWay early_way_of(std::string_view name);
 /// FLAMBEAU_EARLY at first.
 EarlyWay early_way();
 void set_early_way(EarlyWay way);  ///< for tests: while nothing is recorded
+/// Whether there is somebody to run regions early.
+bool may_run_early();
 
 /// The first regions of a program, which run in order on a worker of the pool while their owner
 /// goes on.

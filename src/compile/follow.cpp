@@ -183,7 +183,7 @@ void Follower::begin_following(std::shared_ptr<Known> known) {
   now_.lines.reserve(recording.entries.size());
   const std::shared_ptr<const BoundProgram>& bound = now_.known->ready.bound;
   may_start_ = now_.known->patience == 0 && bound != nullptr && !reporting() && !checking() &&
-               early_way() != EarlyWay::Never;
+               may_run_early();
   now_.early->forget_taken();
   if (!may_start_) return;
   if (now_.known->plan_of != bound) {
