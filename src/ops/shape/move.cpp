@@ -298,6 +298,10 @@ Margins margins_of(const Call& call) {
   }
   return m;
 }
+/// What negative margins leave of an axis of so many elements.
+int64_t cut_extent(const Margins& m, size_t axis, int64_t extent) {
+  return extent + std::min<int64_t>(m.low[axis], 0) + std::min<int64_t>(m.high[axis], 0);
+}
 void padded_shape(const Call& call, ResultInfos& results) {
   const Margins m = margins_of(call);
   same_shape(call, results);
@@ -310,6 +314,17 @@ void padded_shape(const Call& call, ResultInfos& results) {
                     " and ", m.high[i], " resulted in a negative output size");
     });
   }
+}
+/// With constant margins: what is cut must be there, however much is added elsewhere.
+void constant_shape(const Call& call, ResultInfos& results) {
+  const Margins m = margins_of(call);
+  const Ints& sizes = call.tensor("self").sizes;
+  for (size_t i = 0; i < m.low.size(); ++i)
+    check(cut_extent(m, i, sizes[i]) >= 0, [&] {
+      return concat(call.name(), ": padding (", m.low[i], ", ", m.high[i],
+                    ") cuts more than the size of dimension ", i, ", ", sizes[i]);
+    });
+  padded_shape(call, results);
 }
 /// Constant margins of `value`; negative ones cut.
 Expr padded(Expr x, const Margins& m, const Expr& value) {
@@ -332,7 +347,7 @@ const Register kConstantPad({
     .doc =
         "Margins of one number: pairs (before, after) from the last axis forwards; negative ones "
         "cut.",
-    .shape = padded_shape,
+    .shape = constant_shape,
     .lower =
         [](Lowering& l) { l.result(padded(l["self"], margins_of(l.call()), l.number("value"))); },
     .samples =
@@ -340,14 +355,21 @@ const Register kConstantPad({
     .errors =
         [] {
           return std::vector<ErrorSample>{
-              {{{t({2, 3}), Ints{1}}}, "RuntimeError", "must be divisible by 2"}};
+              {{{t({2, 3}), Ints{1}}}, "RuntimeError", "must be divisible by 2"},
+              {{{t({2, 3}), Ints{-4, 5}}}, "RuntimeError", "cuts more than the size"}};
         },
 });
 
-/// x with margins along `axis` that repeat what is inside; negative ones cut.
+/// x with margins along `axis` that repeat what is inside; negative ones cut. "circular" repeats
+/// what they leave.
 Expr with_edges(const Expr& x, int axis, int64_t low, int64_t high, const std::string& mode) {
   if (low == 0 && high == 0) return x;
   const int64_t n = x.dim(axis).constant();
+  if (mode == "circular" && (low < 0 || high < 0)) {
+    const int64_t cut = std::max<int64_t>(-low, 0);
+    const Expr rest = slice(x, axis, cut, n - cut - std::max<int64_t>(-high, 0));
+    return with_edges(rest, axis, std::max<int64_t>(low, 0), std::max<int64_t>(high, 0), mode);
+  }
   const auto part = [&](int64_t first, int64_t count) { return slice(x, axis, first, count); };
   const auto flipped = [&](int64_t first, int64_t count) {
     return flip(part(first, count), Ints{axis});
@@ -397,7 +419,7 @@ const Register kPad({
               });
           for (size_t i = 0; i < m.low.size(); ++i) {
             const int64_t limit = mode == "reflect"    ? self.sizes[i] - 1
-                                  : mode == "circular" ? self.sizes[i]
+                                  : mode == "circular" ? cut_extent(m, i, self.sizes[i])
                                                        : std::max(m.low[i], m.high[i]);
             check(std::max(m.low[i], m.high[i]) <= limit || (m.low[i] <= 0 && m.high[i] <= 0), [&] {
               return concat(call.name(),
@@ -408,7 +430,11 @@ const Register kPad({
             });
           }
         },
-    .shape = padded_shape,
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          if (call.string("mode") == "constant") return constant_shape(call, results);
+          padded_shape(call, results);
+        },
     .lower =
         [](Lowering& l) {
           const Expr x = l["self"];
@@ -432,13 +458,16 @@ const Register kPad({
           return SampleList{{{t({2, 3}), Ints{1, 2}}},
                             {{t({1, 2, 4}), Ints{1, 2}, std::string("reflect")}},
                             {{t({1, 2, 4}), Ints{3, -1}, std::string("replicate")}},
-                            {{t({1, 2, 4}), Ints{2, 1}, std::string("circular")}}};
+                            {{t({1, 2, 4}), Ints{2, 1}, std::string("circular")}},
+                            {{t({1, 2, 4}), Ints{-2, 1}, std::string("circular")}}};
         },
     .errors =
         [] {
-          return std::vector<ErrorSample>{{{{t({1, 2, 4}), Ints{4, 0}, std::string("reflect")}},
-                                           "RuntimeError",
-                                           "Padding size should be less"}};
+          const char* const too_much = "Padding size should be less";
+          return std::vector<ErrorSample>{
+              {{{t({1, 2, 4}), Ints{4, 0}, std::string("reflect")}}, "RuntimeError", too_much},
+              {{{t({1, 2, 4}), Ints{4, -1}, std::string("circular")}}, "RuntimeError", too_much},
+              {{{t({2, 3}), Ints{-4, 5}}}, "RuntimeError", "cuts more than the size"}};
         },
 });
 
