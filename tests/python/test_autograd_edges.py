@@ -164,3 +164,23 @@ def test_gradients_are_laid_out_as_their_leaves() -> None:
     sparse = torch.randn(3, 4)[:, ::2].requires_grad_()  # not dense
     sparse.exp().sum().backward()
     assert sparse.grad.is_contiguous()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_binary_cross_entropy_where_it_is_saturated(dtype: Any) -> None:
+    """(p - y) / max(p (1 - p), 1e-12), as PyTorch has it."""
+    p = torch.tensor([1, 0, 1, 0, 1e-13, 0.3, 1], dtype=dtype, requires_grad=True)
+    y = torch.tensor([1, 0, 0, 1, 1, 0.7, 0.25], dtype=dtype, requires_grad=True)
+    losses = torch.nn.functional.binary_cross_entropy(p, y, reduction="none")
+    expected = [0, 0, 100, 100, 29.9336062, 0.9497834, 75]
+    torch.testing.assert_close(
+        losses.detach(), torch.tensor(expected, dtype=dtype), rtol=1e-6, atol=0
+    )
+    losses.sum().backward()
+    by_p = [0, 0, 1e12, -1e12, -1e12, -0.4 / 0.21, 0.75e12]
+    torch.testing.assert_close(p.grad, torch.tensor(by_p, dtype=dtype), rtol=1e-6, atol=0)
+    by_y = [-100, 100, -100, 100, 29.9336062, 0.8472979, -100]
+    torch.testing.assert_close(y.grad, torch.tensor(by_y, dtype=dtype), rtol=1e-6, atol=0)
+    for outside in (1.5, -0.5, float("nan")):
+        with pytest.raises(RuntimeError, match="between 0 and 1"):
+            torch.nn.functional.binary_cross_entropy(torch.tensor([outside], dtype=dtype), y[:1])

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/core_function.h"
 #include "ops/loss/loss.h"
 #include "ops/samples.h"
 
@@ -222,7 +223,15 @@ Definition binary_definition() {
           const Expr value = log(x);
           return select(lt(value, -100.0), -100.0, value);
         };
-        const Expr loss = (y - 1.0) * bounded_log(1.0 - p) - y * bounded_log(p);
+        const auto loss_of = [&](const Expr& x) {
+          return (y - 1.0) * bounded_log(1.0 - x) - y * bounded_log(x);
+        };
+        // As in PyTorch, the gradient is (p - y) / max(p (1 - p), 1e-12).
+        const Expr saturated = lt(p * (1.0 - p), 1e-12);
+        const Expr offset = p - stop_gradient(y);
+        const Expr slope = offset * offset * 0.5e12;
+        const Expr bounded = loss_of(stop_gradient(p)) - (stop_gradient(slope) - slope);
+        const Expr loss = select(saturated, bounded, loss_of(replace_where(saturated, p, 0.5)));
         l.result(reduced(l, weighted(l, loss)));
       },
       "nn.functional.binary_cross_entropy",
@@ -236,13 +245,24 @@ Definition binary_definition() {
   d.shape = same_size_shape;
   d.checks = [](HostCall& host) {
     const HostTensor p = host.input("input");
-    if (p.info.dtype != DType::Float32) return;
-    const auto* values = static_cast<const float*>(p.data);
-    for (int64_t i = 0; i < p.info.numel(); ++i)
-      check(values[i] >= 0 && values[i] <= 1, [&] {
-        return concat(host.call().name(), ": all elements of input should be between 0 and 1, got ",
-                      values[i]);
-      });
+    const DType dtype = p.info.dtype;
+    if (!is_float(dtype)) return;
+    const auto look = [&](const auto& value_of) {
+      for (int64_t i = 0; i < p.info.numel(); ++i) {
+        const auto value = value_of(i);
+        check(value >= 0 && value <= 1, [&] {
+          return concat(host.call().name(),
+                        ": all elements of input should be between 0 and 1, got ", value);
+        });
+      }
+    };
+    if (dtype == DType::Float32)
+      return look([&](int64_t i) { return static_cast<const float*>(p.data)[i]; });
+    look([&](int64_t i) {
+      const auto* const bytes = static_cast<const std::byte*>(p.data);
+      return ir::to_double(
+          dtype, ir::load_element(dtype, bytes + i * static_cast<int64_t>(size_of(dtype))));
+    });
   };
   d.errors = [] {
     return std::vector<ErrorSample>{
