@@ -26,13 +26,15 @@ void check_reduce(const Call& call, std::initializer_list<std::string_view> name
 }
 
 /// What the combination leaves unchanged.
-double neutral_of(const std::string& reduce, DType dtype) {
+Scalar neutral_of(const std::string& reduce, DType dtype) {
   const bool largest = reduce == "amax";
-  if (!largest && reduce != "amin") return reduce == "prod" ? 1 : 0;
-  if (is_float(dtype)) return largest ? -INFINITY : INFINITY;
-  const int bits = static_cast<int>(8 * size_of(dtype)) - (info(dtype).is_signed ? 1 : 0);
-  if (largest) return info(dtype).is_signed ? -std::ldexp(1.0, bits) : 0;
-  return bits == 63 ? 9223372036854774784.0 : std::ldexp(1.0, bits) - 1;
+  if (!largest && reduce != "amin") return Scalar(int64_t{reduce == "prod"});
+  if (is_float(dtype)) return Scalar(largest ? -INFINITY : INFINITY);
+  const bool is_signed = info(dtype).is_signed;
+  const size_t bits = 8 * size_of(dtype) - (is_signed ? 1 : 0);
+  const uint64_t greatest = ~uint64_t{0} >> (64 - bits);
+  if (!largest) return Scalar(static_cast<int64_t>(greatest));
+  return Scalar(is_signed ? -static_cast<int64_t>(greatest) - 1 : int64_t{0});
 }
 
 /// The update that `reduce` and `include_self` ask for.
@@ -41,8 +43,10 @@ Scatter reducing(const Call& call) {
   const bool includes_self = call.boolean("include_self");
   return [=](const Expr& x, std::span<const Expr> places, const Expr& source) {
     Expr base = x;
-    if (!includes_self)
-      base = select(written_at(x, places, source), neutral_of(reduce, x.dtype()), x);
+    if (!includes_self) {
+      const Expr neutral = constant(x, x.dtype(), neutral_of(reduce, x.dtype()));
+      base = select(written_at(x, places, source), broadcast_to(neutral, x.shape()), x);
+    }
     if (reduce == "prod") return scatter_prod(base, places, source);
     if (reduce == "amax") return scatter_max(base, places, source);
     if (reduce == "amin") return scatter_min(base, places, source);
