@@ -24,6 +24,9 @@ using ir::Shape;
 /// Core operations from which a value is a costly one, and rows that are many.
 constexpr int kCostlyTable = 32;
 constexpr int64_t kManyRows = 8;
+/// Core operations from which an element that is computed in turn is worth memory of its own: that
+/// takes as long as one vector of them.
+constexpr int kCostlyInTurn = 10;
 /// Reductions that share a kernel: each is a pass of its own, and its code takes time to compile.
 constexpr size_t kMostReductions = 4;
 
@@ -66,6 +69,7 @@ class Planner {
     }
     transpose_products(uses);
     materialise_tables();
+    materialise_around_turns();
     // Every attempt that fails names one more node to materialise, so this ends.
     while (!attempt()) {
     }
@@ -103,12 +107,79 @@ class Planner {
   void materialise_tables() {
     for (const Node& n : program_.nodes) {
       if (n.primitive != rows().broadcast || !repeats_rows(n)) continue;
-      NodeId table = n.arguments[0];
-      while (!materialise_[index(table)] && node(table).primitive->cls == PrimitiveClass::View)
-        table = node(table).arguments[0];
-      if (cost_of(table, kCostlyTable).value_or(0) >= kCostlyTable)
+      const NodeId table = under_views(n.arguments[0]);
+      if (cost_of(table, kCostlyTable, Ordered::Unknown).value_or(0) >= kCostlyTable)
         materialise_[index(table)] = true;
     }
+  }
+
+  /// Scans and scatters along the last axis take one element after the other: what is costly and
+  /// computed in their loops, before or after them, would be, too.
+  void materialise_around_turns() {
+    for (size_t i = 0; i < program_.nodes.size(); ++i) {
+      const Node& n = program_.nodes[i];
+      if (!takes_turns(static_cast<NodeId>(i))) continue;
+      // The target of a scatter is written by a kernel of its own.
+      const size_t first = n.primitive->cls == PrimitiveClass::Scatter ? 1 : 0;
+      for (size_t a = first; a < n.arguments.size(); ++a) {
+        const NodeId operand = under_views(n.arguments[a]);
+        if (!materialise_[index(operand)] && is_costly_in_turn(operand))
+          materialise_[index(operand)] = true;
+      }
+    }
+    for (size_t i = 0; i < program_.nodes.size(); ++i) {
+      const auto id = static_cast<NodeId>(i);
+      if (!materialise_[i] || node(id).primitive->cls != PrimitiveClass::Elementwise) continue;
+      const std::vector<NodeId> scans = turns_of(id);
+      if (scans.empty() || !is_costly_in_turn(id)) continue;
+      for (const NodeId scan : scans) materialise_[index(scan)] = true;
+    }
+  }
+
+  bool is_costly_in_turn(NodeId id) const {
+    return own_cost(id, kCostlyInTurn, Ordered::Free) >= kCostlyInTurn;
+  }
+
+  /// True of a scan or scatter whose loop along the last axis is no vector's.
+  bool takes_turns(NodeId id) const {
+    const Node& n = node(id);
+    if (n.primitive->cls == PrimitiveClass::Scan) {
+      const Shape& shape = n.type.shape;
+      size_t last = shape.size();
+      while (last > 0 && shape[last - 1].is_one()) --last;
+      return last > 0 && n.attributes.axes[0] == static_cast<int64_t>(last) - 1;
+    }
+    if (n.primitive->cls != PrimitiveClass::Scatter) return false;
+    const ScatterSpace scatter = scatter_space(program_, id);
+    for (size_t a = scatter.axes.size(); a-- > 0;)
+      if (const int loop = scatter.axes[a].as_loop(); loop >= 0)
+        return loop >= static_cast<int>(scatter.space.kept.size());
+    return false;
+  }
+
+  NodeId under_views(NodeId id) const {
+    while (!materialise_[index(id)] && node(id).primitive->cls == PrimitiveClass::View)
+      id = node(id).arguments[0];
+    return id;
+  }
+
+  /// Scans that take turns in the kernel of `id`.
+  std::vector<NodeId> turns_of(NodeId id) const {
+    std::vector<NodeId> scans;
+    std::vector<bool> seen(program_.nodes.size(), false);
+    std::vector<NodeId> left{id};
+    while (!left.empty()) {
+      const NodeId next = left.back();
+      left.pop_back();
+      if (seen[index(next)] || (next != id && materialise_[index(next)])) continue;
+      seen[index(next)] = true;
+      const Node& n = node(next);
+      if (n.primitive->cls != PrimitiveClass::Scan)
+        left.insert(left.end(), n.arguments.begin(), n.arguments.end());
+      else if (takes_turns(next))
+        scans.push_back(next);
+    }
+    return scans;
   }
 
   /// Whether a broadcast stretches an axis before one along which its operand varies. (What only
@@ -128,13 +199,22 @@ class Planner {
     return false;
   }
 
+  /// What reductions and scans cost, which have loops of their own.
+  enum class Ordered : uint8_t { Unknown, Free };
+
   /// Core operations of an element that is computed in the kernel of its user, counted up to
-  /// `most`; nullopt if it is ordered, which has rules of its own.
-  std::optional<int> cost_of(NodeId id, int most) const {
-    const Node& n = node(id);
+  /// `most`; nullopt if something of it is Unknown.
+  std::optional<int> cost_of(NodeId id, int most, Ordered ordered) const {
+    const PrimitiveClass cls = node(id).primitive->cls;
     if (materialise_[index(id)]) return 0;
-    if (n.primitive->cls == PrimitiveClass::Reduce || n.primitive->cls == PrimitiveClass::Scan)
-      return std::nullopt;
+    if (cls != PrimitiveClass::Reduce && cls != PrimitiveClass::Scan)
+      return own_cost(id, most, ordered);
+    return ordered == Ordered::Free ? std::optional(0) : std::nullopt;
+  }
+
+  /// The same of an element in a kernel of its own.
+  std::optional<int> own_cost(NodeId id, int most, Ordered ordered) const {
+    const Node& n = node(id);
     int cost = 0;
     if (n.primitive->cls == PrimitiveClass::Elementwise) {
       SmallVector<DType, 4> dtypes;
@@ -143,7 +223,7 @@ class Planner {
     }
     for (const NodeId argument : n.arguments) {
       if (cost >= most) break;
-      const std::optional<int> more = cost_of(argument, most - cost);
+      const std::optional<int> more = cost_of(argument, most - cost, ordered);
       if (!more) return std::nullopt;
       cost += *more;
     }
@@ -587,6 +667,15 @@ class Planner {
     return true;
   }
 
+  /// Whether roots that are costly would be computed in turn with those of a scan.
+  bool slows_down(const Group& group) const {
+    const auto takes = [&](const auto& root) { return !turns_of(root.first).empty(); };
+    return std::any_of(group.roots.begin(), group.roots.end(), takes) &&
+           std::any_of(group.roots.begin(), group.roots.end(), [&](const auto& root) {
+             return !takes(root) && is_costly_in_turn(root.first);
+           });
+  }
+
   bool plan_kernel(NodeId id) {
     const std::optional<RootSpace> root = space_of(id);
     if (!root) return false;
@@ -608,6 +697,7 @@ class Planner {
       if (reduces && group.roots.size() >= kMostReductions) continue;
       Group joined = group;
       joined.roots.emplace_back(id, value);
+      if (root->full && slows_down(joined)) continue;
       std::optional<KernelTemplate> kernel = build(joined, offender);
       if (!kernel || !ready_before(*kernel, group.step)) continue;
       group = joined;
