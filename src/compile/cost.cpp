@@ -143,7 +143,7 @@ class Estimator {
     }
     double traffic = 0;
     for (const double b : bytes) traffic += b;
-    add_step(traffic, iterations * kernel.cost);
+    add_step(traffic, iterations * kernel.work);
   }
 
   const lower::Plan& plan_;

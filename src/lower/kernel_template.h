@@ -84,6 +84,8 @@ struct KernelTemplate {
   int value_count = 0;
   /// Rough cost of one iteration in simple instructions, for the decision to use threads.
   int cost = 1;
+  /// The same, with what a statement takes beside others: to compare kernels.
+  int work = 1;
 
   int loop_count() const { return static_cast<int>(kept.size() + reduced.size()); }
   bool has_reduced() const { return !reduced.empty(); }

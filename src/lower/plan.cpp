@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "lower/fuse_epilogues.h"
+#include "lower/materialised.h"
 #include "lower/overwrite.h"
 #include "lower/row_axis.h"
 #include "lower/structural.h"
@@ -21,12 +22,6 @@ using ir::PrimitiveClass;
 using ir::Program;
 using ir::Shape;
 
-/// Core operations from which a value is a costly one, and rows that are many.
-constexpr int kCostlyTable = 32;
-constexpr int64_t kManyRows = 8;
-/// Core operations from which an element that is computed in turn is worth memory of its own: that
-/// takes as long as one vector of them.
-constexpr int kCostlyInTurn = 10;
 /// Reductions that share a kernel: each is a pass of its own, and its code takes time to compile.
 constexpr size_t kMostReductions = 4;
 
@@ -46,30 +41,9 @@ struct Group {
 
 class Planner {
  public:
-  explicit Planner(const Program& program)
-      : program_(program),
-        materialise_(program.nodes.size(), false),
-        transposes_product_(program.nodes.size(), false) {}
+  explicit Planner(const Program& program) : program_(program), materialised_(program) {}
 
   Plan run() {
-    std::vector<int> uses(program_.nodes.size(), 0);
-    for (const Node& n : program_.nodes)
-      for (const NodeId argument : n.arguments) ++uses[index(argument)];
-    for (size_t i = 0; i < program_.nodes.size(); ++i) {
-      const PrimitiveClass cls = program_.nodes[i].primitive->cls;
-      // A scan with one user runs in that user's kernel.
-      materialise_[i] = program_.nodes[i].primitive == rows().parameter ||
-                        is_contraction(program_.nodes[i]) || cls == PrimitiveClass::Scatter ||
-                        (cls == PrimitiveClass::Scan && uses[i] > 1) ||
-                        cls == PrimitiveClass::BlockScan;
-    }
-    for (const NodeId result : program_.results) {
-      materialise_[index(result)] = true;
-      ++uses[index(result)];
-    }
-    transpose_products(uses);
-    materialise_tables();
-    materialise_around_turns();
     // Every attempt that fails names one more node to materialise, so this ends.
     while (!attempt()) {
     }
@@ -80,155 +54,6 @@ class Planner {
  private:
   static size_t index(NodeId id) { return static_cast<size_t>(id); }
   const Node& node(NodeId id) const { return program_.nodes[index(id)]; }
-  bool is_contraction(const Node& n) const {
-    return n.primitive->cls == PrimitiveClass::Contract && !is_outer_product(program_, n);
-  }
-
-  /// Where a product is only read transposed, that is the product of its operands the other way
-  /// round: the same bits, row-major.
-  void transpose_products(std::span<const int> uses) {
-    for (size_t i = 0; i < program_.nodes.size(); ++i) {
-      const Node& n = program_.nodes[i];
-      if (n.primitive != rows().permute) continue;
-      const size_t product = index(n.arguments[0]);
-      const size_t rank = n.type.shape.size();
-      if (!is_contraction(program_.nodes[product]) || uses[product] != 1) continue;
-      SmallVector<int64_t, 5> swapped;
-      for (size_t axis = 0; axis < rank; ++axis) swapped.push_back(static_cast<int64_t>(axis));
-      std::swap(swapped[rank - 1], swapped[rank - 2]);
-      if (n.attributes.axes != swapped) continue;
-      transposes_product_[i] = materialise_[i] = true;
-      materialise_[product] = false;
-    }
-  }
-
-  /// What is costly and the same for each of many rows, as a table of angles is, is computed once
-  /// before them.
-  void materialise_tables() {
-    for (const Node& n : program_.nodes) {
-      if (n.primitive != rows().broadcast || !repeats_rows(n)) continue;
-      const NodeId table = under_views(n.arguments[0]);
-      if (cost_of(table, kCostlyTable, Ordered::Unknown).value_or(0) >= kCostlyTable)
-        materialise_[index(table)] = true;
-    }
-  }
-
-  /// Scans and scatters along the last axis take one element after the other: what is costly and
-  /// computed in their loops, before or after them, would be, too.
-  void materialise_around_turns() {
-    for (size_t i = 0; i < program_.nodes.size(); ++i) {
-      const Node& n = program_.nodes[i];
-      if (!takes_turns(static_cast<NodeId>(i))) continue;
-      // The target of a scatter is written by a kernel of its own.
-      const size_t first = n.primitive->cls == PrimitiveClass::Scatter ? 1 : 0;
-      for (size_t a = first; a < n.arguments.size(); ++a) {
-        const NodeId operand = under_views(n.arguments[a]);
-        if (!materialise_[index(operand)] && is_costly_in_turn(operand))
-          materialise_[index(operand)] = true;
-      }
-    }
-    for (size_t i = 0; i < program_.nodes.size(); ++i) {
-      const auto id = static_cast<NodeId>(i);
-      if (!materialise_[i] || node(id).primitive->cls != PrimitiveClass::Elementwise) continue;
-      const std::vector<NodeId> scans = turns_of(id);
-      if (scans.empty() || !is_costly_in_turn(id)) continue;
-      for (const NodeId scan : scans) materialise_[index(scan)] = true;
-    }
-  }
-
-  bool is_costly_in_turn(NodeId id) const {
-    return own_cost(id, kCostlyInTurn, Ordered::Free) >= kCostlyInTurn;
-  }
-
-  /// True of a scan or scatter whose loop along the last axis is no vector's.
-  bool takes_turns(NodeId id) const {
-    const Node& n = node(id);
-    if (n.primitive->cls == PrimitiveClass::Scan) {
-      const Shape& shape = n.type.shape;
-      size_t last = shape.size();
-      while (last > 0 && shape[last - 1].is_one()) --last;
-      return last > 0 && n.attributes.axes[0] == static_cast<int64_t>(last) - 1;
-    }
-    if (n.primitive->cls != PrimitiveClass::Scatter) return false;
-    const ScatterSpace scatter = scatter_space(program_, id);
-    for (size_t a = scatter.axes.size(); a-- > 0;)
-      if (const int loop = scatter.axes[a].as_loop(); loop >= 0)
-        return loop >= static_cast<int>(scatter.space.kept.size());
-    return false;
-  }
-
-  NodeId under_views(NodeId id) const {
-    while (!materialise_[index(id)] && node(id).primitive->cls == PrimitiveClass::View)
-      id = node(id).arguments[0];
-    return id;
-  }
-
-  /// Scans that take turns in the kernel of `id`.
-  std::vector<NodeId> turns_of(NodeId id) const {
-    std::vector<NodeId> scans;
-    std::vector<bool> seen(program_.nodes.size(), false);
-    std::vector<NodeId> left{id};
-    while (!left.empty()) {
-      const NodeId next = left.back();
-      left.pop_back();
-      if (seen[index(next)] || (next != id && materialise_[index(next)])) continue;
-      seen[index(next)] = true;
-      const Node& n = node(next);
-      if (n.primitive->cls != PrimitiveClass::Scan)
-        left.insert(left.end(), n.arguments.begin(), n.arguments.end());
-      else if (takes_turns(next))
-        scans.push_back(next);
-    }
-    return scans;
-  }
-
-  /// Whether a broadcast stretches an axis before one along which its operand varies. (What only
-  /// stretches the last axes is computed once for a row.)
-  bool repeats_rows(const Node& broadcast) const {
-    const Shape& operand = node(broadcast.arguments[0]).type.shape;
-    std::vector<bool> varies(broadcast.type.shape.size(), false);
-    for (size_t i = 0; i < operand.size(); ++i)
-      if (!operand[i].is_one()) varies[static_cast<size_t>(broadcast.attributes.axes[i])] = true;
-    bool stretched = false;
-    for (size_t axis = 0; axis < varies.size(); ++axis) {
-      if (varies[axis] && stretched) return true;
-      const Dim& extent = broadcast.type.shape[axis];
-      const bool is_few = extent.is_constant() && extent.constant() < kManyRows;
-      stretched = stretched || (!varies[axis] && !is_few);
-    }
-    return false;
-  }
-
-  /// What reductions and scans cost, which have loops of their own.
-  enum class Ordered : uint8_t { Unknown, Free };
-
-  /// Core operations of an element that is computed in the kernel of its user, counted up to
-  /// `most`; nullopt if something of it is Unknown.
-  std::optional<int> cost_of(NodeId id, int most, Ordered ordered) const {
-    const PrimitiveClass cls = node(id).primitive->cls;
-    if (materialise_[index(id)]) return 0;
-    if (cls != PrimitiveClass::Reduce && cls != PrimitiveClass::Scan)
-      return own_cost(id, most, ordered);
-    return ordered == Ordered::Free ? std::optional(0) : std::nullopt;
-  }
-
-  /// The same of an element in a kernel of its own.
-  std::optional<int> own_cost(NodeId id, int most, Ordered ordered) const {
-    const Node& n = node(id);
-    int cost = 0;
-    if (n.primitive->cls == PrimitiveClass::Elementwise) {
-      SmallVector<DType, 4> dtypes;
-      for (const NodeId argument : n.arguments) dtypes.push_back(node(argument).type.dtype);
-      cost = core_operations(*n.primitive, n.type.dtype, n.attributes, dtypes);
-    }
-    for (const NodeId argument : n.arguments) {
-      if (cost >= most) break;
-      const std::optional<int> more = cost_of(argument, most - cost, ordered);
-      if (!more) return std::nullopt;
-      cost += *more;
-    }
-    return cost;
-  }
 
   bool attempt() {
     plan_ = {};
@@ -236,14 +61,15 @@ class Planner {
     value_of_.assign(program_.nodes.size(), -1);
     producer_.clear();
     for (size_t i = 0; i < program_.nodes.size(); ++i)
-      if (materialise_[i] && !plan_node(static_cast<NodeId>(i))) return false;
+      if (materialised_.contains(static_cast<NodeId>(i)) && !plan_node(static_cast<NodeId>(i)))
+        return false;
     return true;
   }
 
   /// Asks for `id` to be materialised; the attempt is over.
   bool refuse(NodeId id) {
-    require(!materialise_[index(id)], "lower: planning does not converge");
-    materialise_[index(id)] = true;
+    require(!materialised_.contains(id), "lower: planning does not converge");
+    materialised_.add(id);
     return false;
   }
 
@@ -263,10 +89,10 @@ class Planner {
       plan_.values[static_cast<size_t>(value)].parameter = n.attributes.index;
       return true;
     }
-    if (transposes_product_[index(id)]) return plan_contract(id);
+    if (materialised_.is_transposed_product(id)) return plan_contract(id);
     switch (n.primitive->cls) {
       case PrimitiveClass::Contract:
-        return is_contraction(n) ? plan_contract(id) : plan_kernel(id);
+        return is_contraction(program_, n) ? plan_contract(id) : plan_kernel(id);
       case PrimitiveClass::Scatter:
         return plan_scatter(id);
       case PrimitiveClass::Concatenate:
@@ -315,7 +141,7 @@ class Planner {
 
   bool plan_contract(NodeId id) {
     const Shape& shape = node(id).type.shape;
-    const bool transposed = transposes_product_[index(id)];
+    const bool transposed = materialised_.is_transposed_product(id);
     const Node& product = transposed ? node(node(id).arguments[0]) : node(id);
     const size_t batch = shape.size() - 2;
     const auto row = AxisIndex::loop(static_cast<int>(batch));
@@ -383,7 +209,7 @@ class Planner {
     step.form = ir::BlockScan::decode(n.attributes.axes);
     std::vector<NodeId> nodes(step.form.result_count(), -1);
     for (size_t i = index(id); i < program_.nodes.size(); ++i)
-      if (materialise_[i] && is_same_scan(n, program_.nodes[i]))
+      if (materialised_.contains(static_cast<NodeId>(i)) && is_same_scan(n, program_.nodes[i]))
         nodes[static_cast<size_t>(program_.nodes[i].attributes.index)] = static_cast<NodeId>(i);
 
     const Program& body = *n.attributes.body;
@@ -667,15 +493,6 @@ class Planner {
     return true;
   }
 
-  /// Whether roots that are costly would be computed in turn with those of a scan.
-  bool slows_down(const Group& group) const {
-    const auto takes = [&](const auto& root) { return !turns_of(root.first).empty(); };
-    return std::any_of(group.roots.begin(), group.roots.end(), takes) &&
-           std::any_of(group.roots.begin(), group.roots.end(), [&](const auto& root) {
-             return !takes(root) && is_costly_in_turn(root.first);
-           });
-  }
-
   bool plan_kernel(NodeId id) {
     const std::optional<RootSpace> root = space_of(id);
     if (!root) return false;
@@ -697,7 +514,7 @@ class Planner {
       if (reduces && group.roots.size() >= kMostReductions) continue;
       Group joined = group;
       joined.roots.emplace_back(id, value);
-      if (root->full && slows_down(joined)) continue;
+      if (root->full && materialised_.mixes_turns(joined.roots)) continue;
       std::optional<KernelTemplate> kernel = build(joined, offender);
       if (!kernel || !ready_before(*kernel, group.step)) continue;
       group = joined;
@@ -756,8 +573,7 @@ class Planner {
   }
 
   const Program& program_;
-  std::vector<bool> materialise_;
-  std::vector<bool> transposes_product_;  // per node: planned as its operand's product
+  Materialised materialised_;
   std::vector<int> value_of_;
   std::vector<size_t> producer_;  // per value: the step that makes it
   std::vector<Group> groups_;

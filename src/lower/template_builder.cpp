@@ -19,6 +19,9 @@ using ir::StatementKind;
 
 namespace {
 
+/// Core operations that take as long as a statement does by itself.
+constexpr int kSimple = 4;
+
 const Node& node_at(const Program& program, NodeId id) {
   return program.nodes[static_cast<size_t>(id)];
 }
@@ -207,6 +210,7 @@ bool TemplateBuilder::varies(const AxisIndex& index) const {
 ValueId TemplateBuilder::emit(Statement statement, bool statement_varies) {
   const bool has_result = statement.kind != StatementKind::Store;
   ++kernel_.cost;
+  ++kernel_.work;
   int scope = 0;
   if (statement_varies) {
     require(!scopes_.empty(), "lower: a value varies along reduced loops outside a section");
@@ -343,10 +347,14 @@ ValueId TemplateBuilder::eval(NodeId id, const IndexEnv& env) {
     was_computed = true;
   }
   const int cost = kernel_.cost;
+  const int work = kernel_.work;
   const ValueId value = eval_new(id, env);
   if (value < 0) return value;
   // What an earlier pass over the row computed is kept, if it is costly.
-  if (was_computed) kernel_.cost = cost + 1;
+  if (was_computed) {
+    kernel_.cost = cost + 1;
+    kernel_.work = work + 1;
+  }
   memo_.push_back({id, env, value, scope_of_[static_cast<size_t>(value)]});
   return value;
 }
@@ -371,12 +379,15 @@ ValueId TemplateBuilder::eval_new(NodeId id, const IndexEnv& env) {
       s.primitive = node.primitive;
       s.attributes = node.attributes;
       bool any = false;
+      SmallVector<DType, 4> dtypes;
       for (const NodeId argument : node.arguments) {
         const ValueId value = eval(argument, env);
         if (value < 0) return value;
         s.arguments.push_back(value);
+        dtypes.push_back(node_at(program_, argument).type.dtype);
         any |= varies(value);
       }
+      kernel_.work += core_operations(*s.primitive, s.dtype, s.attributes, dtypes) / kSimple;
       return emit(std::move(s), any);
     }
     case PrimitiveClass::View:
@@ -434,7 +445,9 @@ ValueId TemplateBuilder::eval_scan(NodeId id, const IndexEnv& env) {
     s.arguments.push_back(value);
   }
   has_scan_ = true;
-  kernel_.cost += combination_cost(node);
+  const int step = combination_cost(node);
+  kernel_.cost += step;
+  kernel_.work += step;
   return emit(std::move(s), true);
 }
 

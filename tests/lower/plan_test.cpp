@@ -193,6 +193,46 @@ TEST(PlanText, AScanTakesItsConversionsAlong) {
 )");
 }
 
+TEST(PlanText, WhatIsCostlyIsNotComputedInTheLoopOfAScanOrScatter) {
+  const auto scan = [](std::string_view before, std::string_view after, std::string_view axis) {
+    return plan_of(concat(
+        "program(p0: f32[s0.0, s0.1]) {\n  %0 = parameter : f32[s0.0, s0.1]\n  %1 = ", before,
+        " : f32[s0.0, s0.1]\n  %2 = scan_sum %1 {axes=[", axis,
+        "]} : f32[s0.0, s0.1]\n  %3 = ", after, " : f32[s0.0, s0.1]\n  return %3\n}\n"));
+  };
+  const std::string_view one = "kernel kept=1 reduced=1 : v0 ->v1\n";
+  EXPECT_EQ(scan("mul %0, %0", "neg %2", "1"), one);
+  EXPECT_EQ(scan("exp %0", "neg %2", "1"),
+            "kernel kept=2 reduced=0 : v0 ->v1\nkernel kept=1 reduced=1 : v1 ->v2\n");
+  EXPECT_EQ(scan("mul %0, %0", "exp %2", "1"),
+            "kernel kept=1 reduced=1 : v0 ->v1\nkernel kept=2 reduced=0 : v1 ->v2\n");
+  // Along the first axis the columns are lanes.
+  EXPECT_EQ(scan("exp %0", "tanh %2", "0"), one);
+  // A kernel that gives both would compute both in turn.
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0, s0.1]) {
+  %0 = parameter : f32[s0.0, s0.1]
+  %1 = reduce_sum %0 {axes=[1]} : f32[s0.0]
+  %2 = broadcast %1 {axes=[0], dims=[s0.0, s0.1]} : f32[s0.0, s0.1]
+  %3 = sub %0, %2 : f32[s0.0, s0.1]
+  %4 = exp %3 : f32[s0.0, s0.1]
+  %5 = scan_sum %4 {axes=[1]} : f32[s0.0, s0.1]
+  return %5
+}
+)"),
+            "kernel kept=1 reduced=1 : v0 ->v1\nkernel kept=1 reduced=1 : v1 ->v2\n");
+  EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0], p1: i64[s1.0], p2: f32[s1.0]) {
+  %0 = parameter : f32[s0.0]
+  %1 = parameter {index=1} : i64[s1.0]
+  %2 = parameter {index=2} : f32[s1.0]
+  %3 = exp %2 : f32[s1.0]
+  %4 = scatter_add %0, %1, %3 : f32[s0.0]
+  return %4
+}
+)"),
+            "kernel kept=1 reduced=0 : v2 ->v3\nkernel kept=1 reduced=0 : v0 ->v4\n"
+            "kernel kept=0 reduced=1 : v3 v1 ->v4\n");
+}
+
 TEST(PlanText, AScanThatTwoReadIsInMemory) {
   EXPECT_EQ(plan_of(R"(program(p0: f32[s0.0, s0.1]) {
   %0 = parameter : f32[s0.0, s0.1]

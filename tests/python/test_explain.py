@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +290,15 @@ def test_a_bar_leads_to_its_region() -> None:
     assert "<details id='r0-0'>" in page
     assert ".open = true" in page
     assert ".bar a:target" not in page
+
+
+def test_costly_values_are_not_computed_again_for_each_user() -> None:
+    def launches(values: Callable[[Any], Any]) -> int:
+        def shifted(x: Any) -> Any:
+            y = values(x)
+            return y[:, 2:] + y[:, 1:-1] * 2 + y[:, :-2]
+
+        return int(torch.compiler.explain(shifted)(torch.ones(300, 300)).launches)
+
+    assert launches(lambda x: x * x + 1) == 1
+    assert launches(lambda x: (x + 1).lgamma()) > 1
