@@ -80,7 +80,7 @@ struct PoolAllocator {
   PoolAllocator(const PoolAllocator<U>&) {}
   T* allocate(size_t count) { return static_cast<T*>(ObjectPool::take(count * sizeof(T))); }
   void deallocate(T* objects, size_t count) noexcept {
-    ObjectPool::give(objects, count * sizeof(T));
+    ObjectPool::give(static_cast<void*>(objects), count * sizeof(T));
   }
   template <class U>
   friend bool operator==(const PoolAllocator&, const PoolAllocator<U>&) {
