@@ -33,7 +33,8 @@ ObjectPool::~ObjectPool() {
 void* ObjectPool::take_fresh(size_t bytes) {
   static constinit thread_local PerThread<ObjectPool> mine;
   if (kInUse) of_thread = &*mine;
-  return ::operator new(bytes > kMostBytes ? bytes : (class_of(bytes) + 1) * kStep);
+  if (!kInUse || bytes > kMostBytes) return ::operator new(bytes);
+  return ::operator new((class_of(bytes) + 1) * kStep);
 }
 
 }  // namespace flambeau
