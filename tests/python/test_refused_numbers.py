@@ -28,7 +28,22 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "dims": (lambda: torch.roll(torch.tensor(1.0), 0, 0), IndexError, "has no dimensions"),
     "var": (lambda: F.gaussian_nll_loss(X, X, X[..., :2]), ValueError, "incorrect size"),
-    "channels": (lambda: F.max_pool1d(torch.ones(0, 9), 1), RuntimeError, "non-batch dimensions"),
+    "channels": (lambda: F.max_pool1d(torch.ones(0, 9), 1), RuntimeError, "0 dim batch size"),
+    "unpooled space": (
+        lambda: F.max_unpool1d(X[..., :0], X[..., :0].long(), 2),
+        RuntimeError,
+        "non-zero size for non-batch dimensions",
+    ),
+    "fractional channels": (
+        lambda: F.fractional_max_pool2d(torch.ones(2, 0, 4, 4), 2, output_size=1),
+        RuntimeError,
+        "non-zero size for non-batch dimensions",
+    ),
+    "convolved empty batch": (
+        lambda: F.conv1d(torch.ones(0, 1, 0), torch.ones(1, 1, 2)),
+        RuntimeError,
+        "Kernel size can't be greater",
+    ),
     "window layout": (
         lambda: torch.signal.windows.hann(3, layout=torch.sparse_coo),
         ValueError,

@@ -27,11 +27,12 @@ SmallVector<Axis, 3> axes_of(const Call& call) {
   constexpr auto kSpatial = static_cast<size_t>(kRank);
   const Ints& sizes = call.tensor("self").sizes;
   batched_sizes(call, sizes, kSpatial);
+  const bool empty = std::find(sizes.begin() + 1, sizes.end(), 0) != sizes.end();
   const Ints given = spatial_argument(call, call.integers("output_size"), kSpatial, "output_size");
   SmallVector<Axis, 3> axes;
   for (size_t i = 0; i < kSpatial; ++i) {
     const Axis axis{sizes[sizes.size() - kSpatial + i], given[i]};
-    check(axis.n > 0 && axis.out >= 0, [&] {
+    check(!empty && axis.out >= 0, [&] {
       return concat(call.name(),
                     ": Expected input to have non-zero size for non-batch dimensions, "
                     "and output_size of no negative numbers, but got input of ",
@@ -85,6 +86,13 @@ void lower_maximum(Lowering& l) {
 }
 
 template <int kRank>
+std::vector<ErrorSample> no_channels() {
+  SampleTensor x;
+  x.shape = Ints(static_cast<size_t>(kRank) + 2, 2);
+  x.shape[1] = 0;
+  return {{{{x, Ints{2}}}, "RuntimeError", "to have non-zero size for non-batch dimensions"}};
+}
+template <int kRank>
 Definition adaptive_max(std::string_view schema, std::string alias) {
   return {.schema = schema,
           .doc =
@@ -112,7 +120,8 @@ Definition adaptive_max(std::string_view schema, std::string alias) {
                 SampleTensor single = x;
                 single.shape.erase(0);
                 return SampleList{{{x, Ints{3}}}, {{x, Ints{1}}}, {{single, Ints{2}}}};
-              }};
+              },
+          .errors = no_channels<kRank>};
 }
 const Register kAdaptiveMax1d(
     adaptive_max<1>("adaptive_max_pool1d(Tensor self, int[1] output_size) -> (Tensor, Tensor)",

@@ -42,6 +42,10 @@ Convolution convolution_of(const Call& call) {
   check(c.groups > 0, [&] {
     return concat(call.name(), ": non-positive groups is not supported, got ", c.groups);
   });
+  check(c.weight[0] >= c.groups, [&] {
+    return concat(call.name(), ": Given groups=", c.groups, ", expected weight to be at least ",
+                  c.groups, " at dimension 0, but got weight of size ", list_text(c.weight));
+  });
   const auto list = [&](const char* name) {
     return spatial_argument(call, call.integers(name), kSpatial, name);
   };
@@ -62,6 +66,12 @@ Convolution convolution_of(const Call& call) {
                         list_text(c.weight), ", expected input", list_text(c.sizes), " to have ",
                         in_channels, " channels, but got ", c.sizes[1], " channels instead");
         });
+  const bool empty = std::find(c.sizes.begin() + 2, c.sizes.end(), 0) != c.sizes.end();
+  check(!empty || c.sizes[0] == 0 || c.sizes[1] == 0, [&] {
+    return concat(call.name(),
+                  ": Only zero batch or zero channel inputs are supported, but got input shape: ",
+                  list_text(c.sizes));
+  });
   check_same_dtype(call, {"input", "weight", "bias"});
   if (const TensorInfo* bias = call.optional_tensor("bias"))
     check(bias->dim() == 1 && bias->sizes[0] == out_channels, [&] {
@@ -96,7 +106,7 @@ Convolution convolution_of(const Call& call) {
       // The result is what windows are of, and its padding holds what falls outside.
       const int64_t spread = (extent - 1) * w.stride[i] + 1;
       const int64_t count = std::max<int64_t>(spread + reach - 2 * pad + output_padding[i], 0);
-      too_small(count == 0 && extent != 0, spread + 2 * (reach - pad) + output_padding[i], reach);
+      too_small(count == 0, spread + 2 * (reach - pad) + output_padding[i], reach);
       w.low.push_back(pad);
       w.high.push_back(pad - output_padding[i]);
       c.result.push_back(count);
@@ -105,7 +115,7 @@ Convolution convolution_of(const Call& call) {
       w.low.push_back(pad);
       w.high.push_back(mode != nullptr && *mode == "same" ? reach - pad : pad);
       const int64_t count = w.count(i, extent);
-      too_small(count == 0 && extent != 0, extent + w.low[i] + w.high[i], reach);
+      too_small(count == 0, extent + w.low[i] + w.high[i], reach);
       c.result.push_back(count);
     }
   }
@@ -343,7 +353,16 @@ Definition convolution(std::string_view schema, std::string name,
           // A batch of any size would cost every kernel here up to half its speed.
           .fixed = every_axis,
           .autocast = "lower_precision",
-          .samples = std::move(samples)};
+          .samples = std::move(samples),
+          .errors = [] {
+            SampleTensor x, weight, none;
+            x.shape = weight.shape = none.shape = Ints(static_cast<size_t>(kRank) + 2, 2);
+            x.shape.back() = 0;
+            none.shape[0] = 0;
+            return std::vector<ErrorSample>{
+                {{{x, weight}}, "RuntimeError", "Only zero batch or zero channel inputs"},
+                {{{weight, none}}, "RuntimeError", "to be at least 1 at dimension 0"}};
+          }};
 }
 SampleList samples1() {
   return {{{t({2, 4, 7}), t({6, 2, 3}), t({6}), Ints{2}, Ints{1}, Ints{1}, Scalar(2)}},

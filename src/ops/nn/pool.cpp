@@ -12,15 +12,16 @@ namespace {
 
 using namespace prim;
 
+constexpr const char* kNoSpace = "tensor with optional 0 dim batch size for input";
+
 /// The windows of a pooling call; with ceil_mode they may reach over the end, which `high` makes
 /// room for.
 template <int kRank>
 Windows pooling_of(const Call& call, const Ints& sizes) {
   constexpr auto kSpatial = static_cast<size_t>(kRank);
-  check(sizes[1] != 0, [&] {
-    return concat(call.name(),
-                  ": Expected input to have non-zero size for non-batch dimensions, but got ",
-                  list_text(sizes));
+  check(std::find(sizes.begin() + 1, sizes.end(), 0) == sizes.end(), [&] {
+    return concat(call.name(), ": Expected ", kRank + 1, "D or ", kRank + 2, "D (batch mode) ",
+                  kNoSpace, ", but got: ", list_text(call.tensor("self").sizes));
   });
   Windows w;
   w.size = spatial_argument(call, call.integers("kernel_size"), kSpatial, "kernel_size");
@@ -74,6 +75,14 @@ Ints pooled_sizes(const Call& call) {
   for (size_t i = 0; i < static_cast<size_t>(kRank); ++i)
     result[own.size() - static_cast<size_t>(kRank) + i] = w.count(i, sizes[i + 2]);
   return result;
+}
+/// A tensor whose last axis is empty, which all pools refuse.
+template <int kRank>
+SampleTensor spaceless() {
+  SampleTensor x;
+  x.shape = Ints(static_cast<size_t>(kRank) + 2, 2);
+  x.shape.back() = 0;
+  return x;
 }
 template <int kRank>
 Ints window_axes() {
@@ -131,7 +140,12 @@ Definition average_pool(std::string_view schema, std::vector<std::string> aliase
           .lower = lower_average<kRank>,
           .fixed = fixed_space<kRank>,
           .autocast = kRank == 3 ? "float32" : "",
-          .samples = std::move(samples)};
+          .samples = std::move(samples),
+          .errors =
+              [] {
+                return std::vector<ErrorSample>{
+                    {{{spaceless<kRank>(), Ints{2}, Ints{1}, Ints{1}}}, "RuntimeError", kNoSpace}};
+              }};
 }
 const Register kAvgPool1d(average_pool<1>(
     "avg_pool1d(Tensor self, int[1] kernel_size, int[1]? stride=None, int[1] padding=0, bool "
@@ -217,6 +231,11 @@ Definition maximum_pool(std::string_view schema, std::vector<std::string> aliase
                 for (int i = 0; i < kRank; ++i) x.shape.push_back(4 + i);
                 return SampleList{{{x, Ints{3}, Ints{2}, Ints{1}}},
                                   {{x, Ints{2}}, {{"ceil_mode", Scalar(true)}}}};
+              },
+          .errors =
+              [] {
+                return std::vector<ErrorSample>{
+                    {{{spaceless<kRank>(), Ints{2}, Ints{1}, Ints{1}}}, "RuntimeError", kNoSpace}};
               }};
 }
 const Register kMaxPool1dIndices(maximum_pool<1, true>(
@@ -249,8 +268,9 @@ const Register kMaxPool3d(maximum_pool<3, false>(
 template <int kRank>
 Ints adaptive_sizes(const Call& call) {
   constexpr auto kSpatial = static_cast<size_t>(kRank);
-  Ints result = call.tensor("self").sizes;
-  batched_sizes(call, result, kSpatial);
+  const Ints& own = call.tensor("self").sizes;
+  batched_sizes(call, own, kSpatial);
+  Ints result = own;
   const Ints given = spatial_argument(call, call.integers("output_size"), kSpatial, "output_size");
   for (size_t i = 0; i < kSpatial; ++i) {
     check(given[i] >= 0, [&] {
@@ -261,6 +281,15 @@ Ints adaptive_sizes(const Call& call) {
     });
     result[result.size() - kSpatial + i] = given[i];
   }
+  // One window is a mean of all, NaN if there are none; PyTorch looks at the channels in 3d alone.
+  const size_t first = kRank == 3 ? 1 : own.size() - kSpatial;
+  const bool one = std::all_of(given.begin(), given.end(), [](int64_t n) { return n == 1; });
+  check(one || std::find(own.begin() + first, own.end(), 0) == own.end(), [&] {
+    return concat(call.name(),
+                  "(): Expected input to have non-zero size for non-batch dimensions, but input "
+                  "has sizes ",
+                  list_text(own));
+  });
   return result;
 }
 template <int kRank>
@@ -300,6 +329,12 @@ Definition adaptive_pool(std::string_view schema, std::vector<std::string> alias
                 x.shape = {1, 2};
                 for (int i = 0; i < kRank; ++i) x.shape.push_back(5 + i);
                 return SampleList{{{x, Ints{3}}}, {{x, Ints{1}}}};
+              },
+          .errors =
+              [] {
+                return std::vector<ErrorSample>{{{{spaceless<kRank>(), Ints{2}}},
+                                                 "RuntimeError",
+                                                 "to have non-zero size for non-batch dimensions"}};
               }};
 }
 const Register kAdaptiveAvg1d(

@@ -24,6 +24,12 @@ const Register kUnfold({
             return concat('"', call.name(), "\" not implemented for '", info(x.dtype).name, "'");
           });
           const Ints sizes = batched_sizes(call, x.sizes, 2);
+          check(std::find(sizes.begin() + 1, sizes.end(), 0) == sizes.end(), [&] {
+            return concat(call.name(),
+                          ": Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and "
+                          "other non-zero dimensions for input, but got: ",
+                          list_text(x.sizes));
+          });
           Windows w{call.integers("kernel_size"), call.integers("stride"),
                     call.integers("dilation"), call.integers("padding"), call.integers("padding")};
           int64_t columns = 1;
@@ -69,6 +75,13 @@ const Register kUnfold({
         [] {
           return SampleList{{{t({2, 2, 4, 5}), Ints{2, 3}}},
                             {{t({1, 4, 4}), Ints{2, 2}, Ints{2, 1}, Ints{1, 0}, Ints{1, 2}}}};
+        },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({1, 1, 0, 4}), Ints{2, 2}, Ints{1, 1}, Ints{1, 1}}},
+               "RuntimeError",
+               "with possibly 0 batch size and other non-zero dimensions"}};
         },
 });
 

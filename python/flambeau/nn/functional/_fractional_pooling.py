@@ -53,6 +53,11 @@ def _pool(
         raise RuntimeError(
             f"{name}: Expected {rank + 1}D or {rank + 2}D tensor, but got: {list(input.shape)}"
         )
+    if 0 in input.shape[1:]:
+        raise RuntimeError(
+            f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
+            f"{list(input.shape)}"
+        )
     words = ("height", "width") if rank == 2 else ("time", "height", "width")
     for word, extent, count, window in zip(words, extents, counts, kernel, strict=True):
         if count + window - 1 > extent:

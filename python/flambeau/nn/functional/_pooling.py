@@ -177,6 +177,11 @@ def _max_unpool(
             f"{name}: Expected shape of indices to be same as that of the input tensor "
             f"({[*input.shape]}) but got indices tensor with shape: {[*indices.shape]}"
         )
+    if 0 in input.shape[1:]:
+        raise RuntimeError(
+            f"{name}: Expected input to have non-zero size for non-batch dimensions, but got "
+            f"{[*input.shape]}"
+        )
     kernel = _list(kernel_size, rank)
     steps = kernel if stride is None or stride == [] else _list(stride, rank)
     size = _unpool_size(input, kernel, steps, _list(padding, rank), output_size)
