@@ -396,3 +396,24 @@ def test_modules_without_initial_values_and_old_names() -> None:
         nn.utils.skip_init(nn.ReLU)
     with pytest.warns(FutureWarning, match=r"nn\.init\.constant_"):
         assert nn.init.constant(flambeau.empty(2), 3.0).tolist() == [3.0, 3.0]
+
+
+def test_pools_of_inputs_shorter_than_a_window() -> None:
+    x = flambeau.tensor([[[-3.0, 2.0]]])
+    assert F.max_pool1d(x, 3, ceil_mode=True).tolist() == [[[2.0]]]
+    assert F.avg_pool1d(x, 4, ceil_mode=True).tolist() == [[[-0.5]]]
+    assert F.lp_pool1d(x, 2.0, 4, ceil_mode=True).item() == pytest.approx(26.0**0.5)
+    values, places = F.max_pool2d(x[None], 3, 5, ceil_mode=True, return_indices=True)
+    assert (values.tolist(), places.tolist()) == ([[[[2.0]]]], [[[[1]]]])
+    # The last window begins inside the input or the margin before it.
+    assert F.max_pool1d(x, 2, 3, 1, ceil_mode=True).shape == (1, 1, 1)
+    for size, stride in ((4, 1), (5, 2), (5, 3)):
+        with pytest.raises(RuntimeError, match="output size is too small"):
+            F.max_pool1d(x, size, stride, ceil_mode=True)
+
+
+def test_a_dilated_window_may_lie_in_the_margins() -> None:
+    x = flambeau.tensor([[[5.0]]], requires_grad=True)
+    y = F.max_pool1d(x, 2, 1, 1, dilation=2)
+    y.sum().backward()
+    assert (y.tolist(), x.grad.tolist()) == ([[[-float("inf")]]], [[[0.0]]])

@@ -52,7 +52,7 @@ Windows pooling_of(const Call& call, const Ints& sizes) {
     const int64_t n = sizes[i + 2];
     const int64_t span = n + 2 * w.low[i] - w.dilation[i] * (w.size[i] - 1) - 1;
     int64_t count = span < 0 ? 0 : span / w.stride[i] + 1;
-    if (call.boolean("ceil_mode") && span >= 0) {
+    if (call.boolean("ceil_mode") && span > -w.stride[i]) {
       count = (span + w.stride[i] - 1) / w.stride[i] + 1;
       // A window must begin inside the input or the margin before it.
       if ((count - 1) * w.stride[i] >= n + w.low[i]) --count;
@@ -151,7 +151,9 @@ const Register kAvgPool1d(average_pool<1>(
     "avg_pool1d(Tensor self, int[1] kernel_size, int[1]? stride=None, int[1] padding=0, bool "
     "ceil_mode=False, bool count_include_pad=True) -> Tensor",
     {"avg_pool1d", "nn.functional.avg_pool1d"}, [] {
-      return SampleList{{{t({2, 3, 7}), Ints{3}, Ints{2}, Ints{1}}}, {{t({3, 6}), Ints{2}}}};
+      return SampleList{{{t({2, 3, 7}), Ints{3}, Ints{2}, Ints{1}}},
+                        {{t({3, 6}), Ints{2}}},
+                        {{t({1, 2, 1}), Ints{3}}, {{"ceil_mode", Scalar(true)}}}};
     }));
 const Register kAvgPool2d(average_pool<2>(
     "avg_pool2d(Tensor self, int[2] kernel_size, int[2]? stride=None, int[2] padding=0, bool "
@@ -199,13 +201,34 @@ void lower_maximum(Lowering& l) {
   }
   std::vector<Expr> index{iota(x.builder(), shape, 0), iota(x.builder(), shape, 1)};
   Expr flat = full_like(rest, 0.0);
+  Expr beyond;
   for (size_t i = 0; i < kSpatial; ++i) {
-    // A margin is the first maximum only where all elements are the lowest number.
-    places[i] = maximum(places[i], full_like(places[i], 0.0));
-    index.push_back(places[i]);
+    // A margin is the first maximum only where all elements are the lowest number: then it is the
+    // first one inside. Dilated windows may have none.
+    const Expr zero = full_like(flat, 0.0);
+    const bool dilated = w.dilation[i] > 1 && w.low[i] > 0;
+    if (dilated) {
+      const auto step = static_cast<double>(w.dilation[i]);
+      const Expr start =
+          iota(x.builder(), shape, static_cast<int>(i) + 2) * static_cast<double>(w.stride[i]) -
+          static_cast<double>(w.low[i]);
+      const Expr before = maximum(zero - start + (step - 1), zero) / full_like(start, step);
+      places[i] = maximum(places[i], start + before * step);
+    } else {
+      places[i] = maximum(places[i], zero);
+    }
     flat = flat * static_cast<double>(sizes[i + 2]) + places[i];
+    if (dilated) {
+      const Expr last = full_like(flat, static_cast<double>(sizes[i + 2] - 1));
+      const Expr here = gt(places[i], last);
+      beyond = beyond.valid() ? logical_or(beyond, here) : here;
+      places[i] = minimum(places[i], last);
+    }
+    index.push_back(places[i]);
   }
-  l.result(without_batch(gather(x, index), l["self"], kSpatial));
+  Expr value = gather(x, index);
+  if (beyond.valid()) value = select(beyond, full_like(value, lowest), value);
+  l.result(without_batch(value, l["self"], kSpatial));
   if (kIndices) l.result(without_batch(flat, l["self"], kSpatial));
 }
 template <int kRank, bool kIndices>
@@ -229,8 +252,12 @@ Definition maximum_pool(std::string_view schema, std::vector<std::string> aliase
                 SampleTensor x;
                 x.shape = {1, 2};
                 for (int i = 0; i < kRank; ++i) x.shape.push_back(4 + i);
+                SampleTensor shorter = x;  // than a window
+                shorter.shape.back() = 2;
                 return SampleList{{{x, Ints{3}, Ints{2}, Ints{1}}},
-                                  {{x, Ints{2}}, {{"ceil_mode", Scalar(true)}}}};
+                                  {{x, Ints{2}}, {{"ceil_mode", Scalar(true)}}},
+                                  {{shorter, Ints{3}}, {{"ceil_mode", Scalar(true)}}},
+                                  {{x, Ints{2}, Ints{1}, Ints{1}, Ints{3}}}};
               },
           .errors =
               [] {
