@@ -139,12 +139,16 @@ void check_slices(const Call& call, const char* source) {
                   " does not fit; expected ", list_text(wanted));
   });
 }
-Expr scatter_slices(Lowering& l, const Scatter& update, const Expr& given) {
+
+namespace {
+
+Expr scatter_slices_at(Lowering& l, const Scatter& update, const Expr& given, bool wraps) {
   Expr x = l["self"];
   const bool scalar = x.rank() == 0;
   if (scalar) x = unsqueeze(x, 0);
   const int axis = axis_of(l.call());
-  const Expr index = convert(l["index"], DType::Int64);
+  const Expr index =
+      wraps ? wrap_index(l["index"], x.dim(axis)) : convert(l["index"], DType::Int64);
   std::vector<Expr> places;
   for (int i = 0; i < x.rank(); ++i)
     places.push_back(as_axis(i == axis ? index : iota(x.builder(), {x.dim(i)}, 0), i, x.rank()));
@@ -154,8 +158,21 @@ Expr scatter_slices(Lowering& l, const Scatter& update, const Expr& given) {
   const Expr value = update(x, places, source);
   return scalar ? reshape(value, {}) : value;
 }
+
+}  // namespace
+
+Expr scatter_slices(Lowering& l, const Scatter& update, const Expr& source) {
+  return scatter_slices_at(l, update, source, false);
+}
+Expr scatter_wrapping_slices(Lowering& l, const Scatter& update, const Expr& source) {
+  return scatter_slices_at(l, update, source, true);
+}
 void slice_checks(HostCall& host) {
   check_bounds<IndexError>(host, "index", axis_of(host.call()), extent_along(host.call()), 0);
+}
+void wrapping_slice_checks(HostCall& host) {
+  const int64_t n = extent_along(host.call());
+  check_bounds<IndexError>(host, "index", axis_of(host.call()), n, -n);
 }
 
 }  // namespace flambeau::ops

@@ -48,5 +48,8 @@ ir::Expr scatter_elements(Lowering& l, const Scatter& update, const ir::Expr& so
 void check_slices(const Call& call, const char* source);
 void slice_checks(HostCall& host);
 ir::Expr scatter_slices(Lowering& l, const Scatter& update, const ir::Expr& source);
+// The same where negative indices count from the end.
+void wrapping_slice_checks(HostCall& host);
+ir::Expr scatter_wrapping_slices(Lowering& l, const Scatter& update, const ir::Expr& source);
 
 }  // namespace flambeau::ops

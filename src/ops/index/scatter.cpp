@@ -132,7 +132,9 @@ const Register kIndexCopy({
 });
 const Register kIndexFill({
     .schema = "index_fill.Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor",
-    .doc = "A copy of self with `value` in the slices at the places `index`.",
+    .doc =
+        "A copy of self with `value` in the slices at the places `index`; negative ones count from "
+        "the end.",
     .variants = {.in_place = true},
     .numbers = {"value"},
     .fitting = {"value"},
@@ -146,20 +148,28 @@ const Register kIndexFill({
         [](Lowering& l) {
           const Expr value = convert(l.number("value"), l["self"].dtype());
           if (std::holds_alternative<Scalar>(l.call()["value"]))
-            return l.result(scatter_slices(l, scatter_set, value));
+            return l.result(scatter_wrapping_slices(l, scatter_set, value));
           // Where an index occurs twice, a tensor has its gradient once.
-          l.result(scatter_slices(
+          l.result(scatter_wrapping_slices(
               l,
               [&](const Expr& x, std::span<const Expr> places, const Expr& source) {
                 return select(written_at(x, places, source), broadcast_to(value, x.shape()), x);
               },
               value));
         },
-    .checks = slice_checks,
+    .checks = wrapping_slice_checks,
     .samples =
         [] {
           return SampleList{{{t({4, 3}), Scalar(0), indices({2}, 4), 0.5}},
-                            {{t({4, 3}), Scalar(1), indices({1}, 3), t({})}}};
+                            {{t({4, 3}), Scalar(1), indices({1}, 3), t({})}},
+                            {{t({4, 3}), Scalar(1), typed({2}, DType::Int64, -3, -1), 0.5}}};
+        },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{t({2, 3}), Scalar(1), typed({1}, DType::Int64, -4, -4), 0.5}},
+               "IndexError",
+               "index -4 is out of bounds"}};
         },
 });
 
