@@ -208,7 +208,6 @@ const Register kNorm([] {
         l.result(dropped(l, amin(abs(filled(l, x, INFINITY)), axes)));
       });
   d.special = {{"ord", norm_orders()}};
-  d.special[0].second.push_back(-INFINITY);
   d.samples = [] {
     SampleList list;
     for (const double order :

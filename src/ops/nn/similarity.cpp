@@ -71,7 +71,12 @@ const Register kPairwiseDistance({
           l.result(row_distance(l, l["x1"], l["x2"], l["eps"], keeps_axes(l.call())));
         },
     .special = {{"p", norm_orders()}},
-    .samples = [] { return SampleList{{{t({2, 3}), t({2, 3})}}, {{t({2, 3}), t({3}), 1.0}}}; },
+    .samples =
+        [] {
+          return SampleList{{{t({2, 3}), t({2, 3})}},
+                            {{t({2, 3}), t({3}), 1.0}},
+                            {{t({2, 3}), t({2, 3}), -INFINITY}}};
+        },
 });
 
 // ---- losses of embeddings

@@ -79,7 +79,7 @@ Expr safe_sqrt(const Expr& x) {
   return select(zero, 0.0, sqrt(replace_where(zero, x, 1.0)));
 }
 
-std::vector<double> norm_orders() { return {0, 1, 2, std::numeric_limits<double>::infinity()}; }
+std::vector<double> norm_orders() { return {0, 1, 2, INFINITY, -INFINITY}; }
 
 Expr p_norm(Lowering& l, const Expr& x, const Ints& axes, bool keep, const char* order_name) {
   const Expr size = abs(x);
@@ -92,7 +92,7 @@ Expr p_norm(Lowering& l, const Expr& x, const Ints& axes, bool keep, const char*
       const Expr& root = is_complex(x.dtype()) ? size : x;
       return safe_sqrt(sum(root * root, axes, keep));
     }
-    return amax(size, axes, keep);
+    return p < 0 ? amin(size, axes, keep) : amax(size, axes, keep);
   }
   const Expr zero = eq(size, 0.0);
   const Expr order = convert(l.number(order_name), size.dtype());
