@@ -14,3 +14,9 @@ def test_the_distance_of_order_minus_infinity_is_the_smallest_difference() -> No
     near, unknown = F.pairwise_distance(x, y, p=-inf, eps=0.0).tolist()
     assert near == 0.5
     assert isnan(unknown)
+
+
+def test_hypot_is_infinite_if_a_side_is() -> None:
+    sides = torch.tensor([inf, -inf, nan, nan])
+    assert torch.hypot(sides, torch.tensor([nan, nan, inf, -inf])).tolist() == [inf] * 4
+    assert isnan(torch.hypot(torch.tensor(nan), torch.tensor(0.0)).item())

@@ -219,21 +219,24 @@ const Register kAtan2(with_numbers(binary(
                                        {"arctan2", "Tensor.arctan2"}, positive_binary_samples,
                                        Promotion::ToFloat),
                                    {}, true));
-const Register kHypot(
-    with_numbers(binary(
-                     "hypot(Tensor self, Tensor other) -> Tensor",
-                     "sqrt(self^2 + other^2) without overflow in between.",
-                     [](Lowering& l) {
-                       const Expr a = abs(l["self"]);
-                       const Expr b = abs(l["other"]);
-                       const Expr big = stop_gradient(maximum(a, b));
-                       const Expr plain = logical_or(eq(big, 0.0), eq(big, INFINITY));
-                       const Expr scale = replace_where(plain, big, 1.0);
-                       const Expr sum = square(a / scale) + square(b / scale);
-                       l.result(select(eq(big, INFINITY), big, scale * sqrt(sum)));
-                     },
-                     {}, positive_binary_samples, Promotion::Promote, Accepts::Floats),
-                 {}, true));
+const Register kHypot(with_numbers(binary(
+                                       "hypot(Tensor self, Tensor other) -> Tensor",
+                                       "sqrt(self^2 + other^2) without overflow in between.",
+                                       [](Lowering& l) {
+                                         const Expr a = abs(l["self"]);
+                                         const Expr b = abs(l["other"]);
+                                         const Expr big = stop_gradient(maximum(a, b));
+                                         // Infinite whatever the other is, as C's.
+                                         const Expr infinite =
+                                             logical_or(eq(a, INFINITY), eq(b, INFINITY));
+                                         const Expr plain = logical_or(eq(big, 0.0), infinite);
+                                         const Expr scale = replace_where(plain, big, 1.0);
+                                         const Expr sum = square(a / scale) + square(b / scale);
+                                         l.result(select(infinite, INFINITY, scale * sqrt(sum)));
+                                       },
+                                       {}, positive_binary_samples, Promotion::Promote,
+                                       Accepts::Floats),
+                                   {}, true));
 const Register kCopysign(
     with_numbers(binary(
                      "copysign.Tensor(Tensor self, Tensor other) -> Tensor",
