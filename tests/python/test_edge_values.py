@@ -20,3 +20,24 @@ def test_hypot_is_infinite_if_a_side_is() -> None:
     sides = torch.tensor([inf, -inf, nan, nan])
     assert torch.hypot(sides, torch.tensor([nan, nan, inf, -inf])).tolist() == [inf] * 4
     assert isnan(torch.hypot(torch.tensor(nan), torch.tensor(0.0)).item())
+
+
+def test_clamp_passes_no_gradient_to_nan() -> None:
+    for limited in (
+        lambda x, low, high: x.clamp(0.0, 1.0),
+        lambda x, low, high: x.clamp(min=0.0) - (x.clamp_min(0.0) - x.clamp_max(1.0)),
+        lambda x, low, high: torch.clamp(x, low, high),
+        lambda x, low, high: torch.clamp_min(x, low) + torch.clamp_max(x, high),
+    ):
+        x = torch.tensor([nan, 0.5], requires_grad=True)
+        limited(x, torch.zeros(2), torch.ones(2)).sum().backward()
+        assert x.grad is not None
+        assert x.grad[0] == 0
+        assert x.grad[1] > 0
+
+
+def test_gradients_of_bounds_that_are_nan_or_cross() -> None:
+    x, low, high = torch.tensor([[0.5, 0.5, 2.0], [nan, 2.0, 1.0], [1.0, 1.0, nan]]).unbind()
+    inputs = [t.clone().requires_grad_() for t in (x, low, high)]
+    torch.clamp(*inputs).sum().backward()
+    assert [t.grad.tolist() for t in inputs] == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]

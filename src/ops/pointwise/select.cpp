@@ -174,6 +174,30 @@ void lower_clamp(Lowering& l, const char* min, const char* max) {
   }
   l.result(x);
 }
+/// PyTorch's: what compares as outside of the bounds, as NaN does, gets nothing, and where the
+/// bounds cross, the upper one gets all.
+void clamp_vjp(VjpLowering& v, const char* min, const char* max) {
+  const Lowering& l = v.forward;
+  const Expr x = l["self"];
+  const Expr low = min == nullptr ? Expr() : l[min];
+  const Expr high = max == nullptr ? Expr() : l[max];
+  size_t gradient = 0;
+  const auto give = [&](const char* parameter, const Expr& condition) {
+    if (std::holds_alternative<const TensorInfo*>(l.call()[parameter]))
+      v.gradients[gradient++] = select(condition, v.cotangents[0], 0.0);
+  };
+  if (!high.valid()) {
+    give("self", ge(x, low));
+    return give(min, lt(x, low));
+  }
+  if (!low.valid()) {
+    give("self", le(x, high));
+    return give(max, gt(x, high));
+  }
+  give("self", logical_and(ge(x, low), le(x, high)));
+  give(min, logical_and(lt(x, low), lt(low, high)));
+  give(max, logical_or(gt(x, high), lt(high, low)));
+}
 const Register kClamp({
     .schema = "clamp(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor",
     .doc = "min(max(self, min), max): self limited to a range of which one end may be missing.",
@@ -188,6 +212,7 @@ const Register kClamp({
           });
         },
     .lower = [](Lowering& l) { lower_clamp(l, "min", "max"); },
+    .vjp = [](VjpLowering& v) { clamp_vjp(v, "min", "max"); },
     .samples =
         [] {
           return SampleList{{{t({2, 3}), -0.5, 0.5}},
@@ -200,6 +225,8 @@ const Register kClamp({
 });
 Definition with_bound(Definition d, std::string_view bound) {
   d.fitting = {bound};
+  d.vjp = bound == "min" ? +[](VjpLowering& v) { clamp_vjp(v, "min", nullptr); }
+                         : +[](VjpLowering& v) { clamp_vjp(v, nullptr, "max"); };
   return with_numbers(std::move(d), {bound}, true);
 }
 const Register kClampMin(with_bound(binary("clamp_min(Tensor self, Tensor min) -> Tensor",
