@@ -41,3 +41,12 @@ def test_gradients_of_bounds_that_are_nan_or_cross() -> None:
     inputs = [t.clone().requires_grad_() for t in (x, low, high)]
     torch.clamp(*inputs).sum().backward()
     assert [t.grad.tolist() for t in inputs] == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def test_powers_of_one_half_are_roots() -> None:
+    x = torch.tensor([-inf, -0.0, 4.0])
+    for root in (torch.float_power(x, 0.5), x.double().float_power_(0.5), torch.pow(x, 0.5)):
+        assert isnan(root[0].item())
+        assert root[1:].tolist() == [0.0, 2.0]
+    assert isnan(torch.float_power(x, -0.5)[0].item())
+    assert torch.float_power(x, torch.full((3,), 0.5))[0] == inf

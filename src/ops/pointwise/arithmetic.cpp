@@ -278,9 +278,9 @@ Expr integer_power(const Expr& given_base, const Expr& given_exponent) {
   return select(lt(exponent, 0.0), inverse, result);
 }
 
-/// Small whole exponents and halves are products and roots; so is their gradient.
-Expr power(Lowering& l, std::string_view base_name, std::string_view exponent_name) {
-  const Expr base = l[base_name];
+/// Small whole exponents and halves are products and roots; so is their gradient. Invalid for
+/// others.
+Expr special_power(Lowering& l, const Expr& base, std::string_view exponent_name) {
   const Argument& exponent = l.call()[exponent_name];
   if (const auto* number = std::get_if<Scalar>(&exponent)) {
     if (l.call().definition().is_special(exponent_name, *number)) {
@@ -295,6 +295,11 @@ Expr power(Lowering& l, std::string_view base_name, std::string_view exponent_na
       return 1.0 / (base * base);
     }
   }
+  return {};
+}
+Expr power(Lowering& l, std::string_view base_name, std::string_view exponent_name) {
+  const Expr base = l[base_name];
+  if (const Expr result = special_power(l, base, exponent_name); result.valid()) return result;
   return is_inexact(base.dtype()) ? pow(base, l[exponent_name])
                                   : integer_power(base, l[exponent_name]);
 }
@@ -394,9 +399,17 @@ const Register kFloatPower({
     .lower =
         [](Lowering& l) {
           const DType dtype = widest_power(l.call());
-          l.result(pow(convert(l.number("self"), dtype), convert(l.number("exponent"), dtype)));
+          const Expr base = convert(l.number("self"), dtype);
+          const Expr result = special_power(l, base, "exponent");
+          l.result(result.valid() ? result : pow(base, convert(l.number("exponent"), dtype)));
         },
-    .samples = positive_binary_samples,
+    .special = {{"exponent", kSpecialExponents}},
+    .samples =
+        [] {
+          SampleList list = positive_binary_samples();
+          for (const double e : kSpecialExponents) list.push_back({{t({2, 3}, 0.5, 2), e}});
+          return list;
+        },
 });
 
 // Ternary forms with a factor.
