@@ -44,6 +44,23 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         RuntimeError,
         "Kernel size can't be greater",
     ),
+    "offset past the end": (
+        lambda: F.embedding_bag(torch.tensor([0, 1]), torch.ones(3, 1), torch.tensor([0, 3])),
+        RuntimeError,
+        "can not be greater than input's length 2 but got offsets.-1. of 3",
+    ),
+    "first offset": (
+        lambda: F.embedding_bag(torch.tensor([0, 1]), torch.ones(3, 1), torch.tensor([1])),
+        RuntimeError,
+        "has to be 0, .* However, got 1",
+    ),
+    "unordered offsets": (
+        lambda: F.embedding_bag(
+            torch.tensor([0, 1]), torch.ones(3, 1), torch.tensor([0, 2, 1]), mode="max"
+        ),
+        RuntimeError,
+        "offsets must not decrease",
+    ),
     "window layout": (
         lambda: torch.signal.windows.hann(3, layout=torch.sparse_coo),
         ValueError,

@@ -92,6 +92,67 @@ const Register kFunctionalEmbedding({
         [] { return SampleList{{{indices({2, 4}, 5), t({5, 3})}}, {{indices({}, 5), t({5, 3})}}}; },
 });
 
+const Register kBagStarts({
+    .schema = "_embedding_bag_starts(Tensor offsets, int count, bool include_last_offset=False) -> "
+              "Tensor",
+    .doc = "Where the bags of so many indices begin: ascending offsets from 0, without the last if "
+           "that is where they end.",
+    .variants = {.function = false,
+                 .method = false,
+                 .aliases = {"nn.functional._embedding_bag_starts"}},
+    .shape =
+        [](const Call& call, ResultInfos& results) {
+          check_index_dtype(call, "offsets");
+          const int64_t n = call.tensor("offsets").numel();
+          const bool last = call.boolean("include_last_offset");
+          check(n > 0 || !last, [&] {
+            return concat(call.name(), ": include_last_offset: there must be an offset at least");
+          });
+          results.push_back({DType::Int64, {n - (last ? 1 : 0)}, {}});
+        },
+    .lower =
+        [](Lowering& l) {
+          const Expr offsets = convert(l["offsets"], DType::Int64);
+          const bool last = l.call().boolean("include_last_offset");
+          l.result(last ? slice(offsets, 0, 0, offsets.dim(0) - 1) : offsets);
+        },
+    .checks =
+        [](HostCall& host) {
+          const HostTensor offsets = host.input("offsets");
+          const int64_t n = offsets.info.numel();
+          const int64_t count = host.call().integer("count");
+          for (int64_t i = 0; i < n; ++i) {
+            const int64_t offset = integer_at(offsets, i);
+            check(i > 0 || offset == 0, [&] {
+              return concat(
+                  "embedding_bag: offsets[0] has to be 0, i.e., the first sequence in the "
+                  "mini-batch has to start from position 0. However, got ",
+                  offset);
+            });
+            check(i < n - 1 || offset <= count, [&] {
+              return concat("embedding_bag: offsets[-1] can not be greater than input's length ",
+                            count, " but got offsets[-1] of ", offset);
+            });
+            check(i == 0 || integer_at(offsets, i - 1) <= offset, [&] {
+              return concat("embedding_bag: offsets must not decrease, but offsets[", i, "] is ",
+                            offset, " after ", integer_at(offsets, i - 1));
+            });
+          }
+        },
+    .differentiable = false,
+    .dynamic = {"count"},
+    .samples =
+        [] {
+          const SampleTensor offsets = typed({3}, DType::Int64, 0, 0);
+          return SampleList{{{offsets, Scalar(4)}}, {{offsets, Scalar(4), Scalar(true)}}};
+        },
+    .errors =
+        [] {
+          const SampleTensor ones = typed({2}, DType::Int64, 1, 1);
+          return std::vector<ErrorSample>{{{{ones, Scalar(4)}}, "RuntimeError", "has to be 0"}};
+        },
+});
+
 const Register kSumOfBags({
     .schema = "_sum_of_bags(Tensor weight, Tensor indices, Tensor bags, Tensor offsets, Tensor? "
               "factor) -> Tensor",

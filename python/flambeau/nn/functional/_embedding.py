@@ -113,7 +113,7 @@ def embedding_bag(
             raise ValueError("offsets has to be a 1D Tensor but got None")
         if offsets.dim() != 1:
             raise ValueError("offsets has to be a 1D Tensor")
-        starts = (offsets[:-1] if include_last_offset else offsets).to(flambeau.int64)
+        starts = OPERATIONS["_embedding_bag_starts"](offsets, input.shape[0], include_last_offset)
         bags = starts.shape[0]
     else:
         raise ValueError(
