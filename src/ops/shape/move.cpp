@@ -417,6 +417,16 @@ const Register kPad({
                               "supported for now, got ",
                               pairs, " pairs for ", self.dim(), "D");
               });
+          // What is repeated must be there; a batch may be empty.
+          const size_t batch = self.sizes.size() - pairs - 1;
+          const bool empty =
+              std::find(self.sizes.begin() + batch, self.sizes.end(), 0) != self.sizes.end();
+          check(mode != "replicate" || !empty, [&] {
+            return concat(call.name(),
+                          ": Expected a tensor with possibly 0 batch size and other non-zero "
+                          "dimensions for input, but got: ",
+                          list_text(self.sizes));
+          });
           for (size_t i = 0; i < m.low.size(); ++i) {
             const int64_t limit = mode == "reflect"    ? self.sizes[i] - 1
                                   : mode == "circular" ? cut_extent(m, i, self.sizes[i])
@@ -467,6 +477,7 @@ const Register kPad({
           return std::vector<ErrorSample>{
               {{{t({1, 2, 4}), Ints{4, 0}, std::string("reflect")}}, "RuntimeError", too_much},
               {{{t({1, 2, 4}), Ints{4, -1}, std::string("circular")}}, "RuntimeError", too_much},
+              {{{t({1, 2, 0}), Ints{1, 1}, std::string("replicate")}}, "RuntimeError", "non-zero"},
               {{{t({2, 3}), Ints{-4, 5}}}, "RuntimeError", "cuts more than the size"}};
         },
 });
