@@ -115,7 +115,7 @@ Expr ndtr(const Expr& a);  ///< distribution function of the standard normal
 Expr gelu(const Expr& a);  ///< a * ndtr(a)
 Expr lgamma(const Expr& a);
 Expr digamma(const Expr& a);
-Expr polygamma(int order, const Expr& a);  ///< derivative `order` (1 to 20) of digamma
+Expr polygamma(int order, const Expr& a);  ///< derivative `order` (1 to 24) of digamma
 Expr i0e(const Expr& a);                   ///< exp(-|a|) I0(a)
 Expr i1e(const Expr& a);                   ///< exp(-|a|) I1(a)
 Expr pow(const Expr& a, const Expr& b);

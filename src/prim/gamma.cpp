@@ -184,11 +184,11 @@ const RegisterPrimitive kPolygamma{{
     .name = "polygamma",
     .cls = PrimitiveClass::Elementwise,
     .arity = 1,
-    .doc = "Derivative number `index` (1 to 20) of digamma.",
+    .doc = "Derivative number `index` (1 to 24) of digamma.",
     .infer =
         [](std::span<const Type> arguments, const Attributes& attributes) {
-          check<InternalError>(attributes.index >= 1 && attributes.index <= 20, [&] {
-            return concat("polygamma: order ", attributes.index, "; wanted 1 to 20");
+          check<InternalError>(attributes.index >= 1 && attributes.index <= 24, [&] {
+            return concat("polygamma: order ", attributes.index, "; wanted 1 to 24");
           });
           return common_type("polygamma", arguments, Operands::Floats);
         },

@@ -50,3 +50,24 @@ def test_powers_of_one_half_are_roots() -> None:
         assert root[1:].tolist() == [0.0, 2.0]
     assert isnan(torch.float_power(x, -0.5)[0].item())
     assert torch.float_power(x, torch.full((3,), 0.5))[0] == inf
+
+
+def test_polygamma_at_poles_and_below_0() -> None:
+    x = torch.tensor([1.0, -0.5, 0.0, -2.0, inf, nan])
+    slope = torch.polygamma(1, x).tolist()
+    assert slope[:2] == pytest.approx([1.6449340668, 8.9348022005])
+    assert slope[2:5] == [inf, inf, 0.0]
+    assert isnan(slope[5])
+    bend = torch.special.polygamma(2, x).tolist()
+    assert bend[:2] == pytest.approx([-2.4041138063, -0.8287966442])
+    assert bend[2:4] == [-inf, -inf]
+    assert x.polygamma(0)[0].item() == pytest.approx(-0.5772156649)
+    assert torch.tensor([2]).polygamma(1).item() == pytest.approx(0.6449340668)
+
+
+def test_the_gradient_of_polygamma_is_the_next() -> None:
+    x = torch.tensor([0.5, 2.5, -0.5], requires_grad=True)
+    for n in (0, 1, 20):
+        (gradient,) = torch.autograd.grad(torch.polygamma(n, x).sum(), x)
+        if n < 20:
+            assert gradient.tolist() == pytest.approx(torch.polygamma(n + 1, x).tolist())

@@ -120,6 +120,44 @@ const Register kLgamma(function("lgamma(Tensor self) -> Tensor",
 const Register kDigamma(function("digamma(Tensor self) -> Tensor", "The derivative of lgamma.",
                                  [](Lowering& l) { l.result(digamma(l["self"])); },
                                  positive_samples, {"special.digamma", "special.psi"}));
+/// Poles at 0 and the negative integers.
+Expr polygamma_at(int order, const Expr& x) {
+  if (order == 0) return digamma(x);
+  const Expr pole = logical_and(eq(x, floor(x)), logical_and(le(x, 0.0), gt(x, -INFINITY)));
+  return select(pole, order % 2 == 0 ? -INFINITY : INFINITY, polygamma(order, x));
+}
+const Register kPolygamma({
+    .schema = "polygamma(int n, Tensor self) -> Tensor",
+    .doc = "Derivative number n (at most 20) of digamma.",
+    .variants = {.in_place = true, .out = true, .aliases = {"special.polygamma"}},
+    .promotion = Promotion::ToFloat,
+    .accepts = Accepts::Real,
+    .canonical =
+        [](const Call& call, Arguments&) {
+          constexpr int64_t kMost = 20;
+          const int64_t n = call.integer("n");
+          check(n >= 0, [] { return "polygamma(n, x) does not support negative n."; });
+          check<NotImplementedError>(n <= kMost, [&] {
+            return concat(call.name(), ": n is at most ", kMost, ", but got ", n);
+          });
+        },
+    .lower =
+        [](Lowering& l) {
+          l.result(polygamma_at(static_cast<int>(l.call().integer("n")), l["self"]));
+        },
+    .samples =
+        [] {
+          return SampleList{{{Scalar(0), t({2, 3}, 0.5, 3)}},
+                            {{Scalar(1), t({2, 3}, 0.5, 3)}},
+                            {{Scalar(4), t({3}, 0.5, 3)}}};
+        },
+    .errors =
+        [] {
+          return std::vector<ErrorSample>{
+              {{{Scalar(-1), t({2})}}, "RuntimeError", "does not support negative n"},
+              {{{Scalar(21), t({2})}}, "NotImplementedError", "n is at most 20"}};
+        },
+});
 const Register kDeg2rad(function("deg2rad(Tensor self) -> Tensor",
                                  "Degrees as radians: self * pi / 180.", [](Lowering& l) {
                                    l.result(l["self"] * (std::numbers::pi / 180));
