@@ -84,6 +84,7 @@ from ._composed import (  # noqa: E402
     unique,
     unique_consecutive,
     unravel_index,
+    vander,
 )
 from ._construct import (  # noqa: E402
     as_tensor,

@@ -36,6 +36,7 @@ __all__ = [
     "unique",
     "unique_consecutive",
     "unravel_index",
+    "vander",
 ]
 
 #: Those that are methods of Tensor, with the tensor first.
@@ -114,6 +115,20 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     rows = list(choose(range(input.shape[0]), r))
     places = _C._tensor(rows, _C.int64, False).reshape(len(rows), r)
     return input[places]
+
+
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """Powers N - 1 to 0 of each element of a vector, or 0 to N - 1, along a new last axis."""
+    if x.dim() != 1:
+        raise RuntimeError("vander: x must be a one-dimensional tensor.")
+    n = x.shape[0] if N is None else N
+    if n < 0:
+        raise RuntimeError("vander: N must be non-negative.")
+    dtype = x.dtype if x.is_floating_point() or x.is_complex() else _C.int64
+    ones = _operations["ones_like"](x.unsqueeze(-1), dtype=dtype)
+    factors = x.to(dtype).unsqueeze(-1).expand(x.shape[0], max(n - 1, 0))
+    powers = _operations["cat"]([ones, factors], -1)[:, :n].cumprod(-1)
+    return powers if increasing else powers.flip(-1)
 
 
 # -- products -----------------------------------------------------------------------------------

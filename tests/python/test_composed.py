@@ -341,3 +341,15 @@ def test_quotients_of_halves_are_rounded_before_they_are_truncated() -> None:
     b = flambeau.tensor([1.1796875], dtype=flambeau.bfloat16)
     assert (a.float() / b.float()).item() < 3
     assert flambeau.div(a, b, rounding_mode="trunc").item() == 3
+
+
+def test_vander_is_numpys() -> None:
+    x = np.array([1.0, 2.0, -3.0])
+    for n, increasing in itertools.product((None, 0, 1, 2, 5), (False, True)):
+        got = flambeau.vander(flambeau.from_numpy(x), n, increasing)
+        assert got.numpy().tolist() == np.vander(x, n, increasing).tolist()
+    assert flambeau.vander(flambeau.tensor([True, False])).tolist() == [[1, 1], [0, 1]]
+    with pytest.raises(RuntimeError, match="one-dimensional"):
+        flambeau.vander(flambeau.ones(2, 2))
+    with pytest.raises(RuntimeError, match="non-negative"):
+        flambeau.vander(flambeau.ones(2), -1)
