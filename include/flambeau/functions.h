@@ -783,7 +783,7 @@ Tensor index_copy(const Tensor& self, int64_t dim, const Tensor& index, const Te
 Tensor index_copy_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source);
 Tensor index_copy_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& source);
 
-/// A copy of self with `value` in the slices at the places `index`.
+/// A copy of self with `value` in the slices at the places `index`; negative ones count from the end.
 Tensor index_fill(const Tensor& self, int64_t dim, const Tensor& index, const Operand& value);
 Tensor index_fill_(const Tensor& self, int64_t dim, const Tensor& index, const Operand& value);
 
@@ -1213,6 +1213,11 @@ Tensor poisson_nll_loss(const Tensor& input, const Tensor& target, bool log_inpu
 /// The complex numbers of this absolute value and angle, broadcast.
 Tensor polar(const Tensor& abs, const Tensor& angle);
 Tensor polar_out(const Tensor& out, const Tensor& abs, const Tensor& angle);
+
+/// Derivative number n (at most 20) of digamma.
+Tensor polygamma(int64_t n, const Tensor& self);
+Tensor polygamma_(int64_t n, const Tensor& self);
+Tensor polygamma_out(const Tensor& out, int64_t n, const Tensor& self);
 
 /// self itself; refused for bool.
 Tensor positive(const Tensor& self);

@@ -3636,6 +3636,25 @@ Tensor polar_out(const Tensor& out, const Tensor& abs, const Tensor& angle) {
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor polygamma(int64_t n, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("polygamma");
+  const std::array<ops::Argument, 2> arguments{argument(n), argument(self)};
+  return call(op, arguments)[0];
+}
+
+Tensor polygamma_(int64_t n, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("polygamma");
+  const std::array<ops::Argument, 2> arguments{argument(n), argument(self)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor polygamma_out(const Tensor& out, int64_t n, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("polygamma");
+  const std::array<ops::Argument, 2> arguments{argument(n), argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor positive(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("positive");
   const std::array<ops::Argument, 1> arguments{argument(self)};
