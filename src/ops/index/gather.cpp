@@ -103,7 +103,12 @@ const Register kBagStarts({
     .shape =
         [](const Call& call, ResultInfos& results) {
           check_index_dtype(call, "offsets");
-          const int64_t n = call.tensor("offsets").numel();
+          const TensorInfo& offsets = call.tensor("offsets");
+          check(offsets.dim() == 1, [&] {
+            return concat(call.name(), ": offsets must be one-dimensional, got ",
+                          list_text(offsets.sizes));
+          });
+          const int64_t n = offsets.numel();
           const bool last = call.boolean("include_last_offset");
           check(n > 0 || !last, [&] {
             return concat(call.name(), ": include_last_offset: there must be an offset at least");
