@@ -1,5 +1,6 @@
 // Writing at computed indices with another combination than a sum.
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/index/index.h"
@@ -31,7 +32,7 @@ Scalar neutral_of(const std::string& reduce, DType dtype) {
   if (!largest && reduce != "amin") return Scalar(int64_t{reduce == "prod"});
   if (is_float(dtype)) return Scalar(largest ? -INFINITY : INFINITY);
   const bool is_signed = info(dtype).is_signed;
-  const size_t bits = 8 * size_of(dtype) - (is_signed ? 1 : 0);
+  const size_t bits = std::min<size_t>(8 * size_of(dtype), 64) - (is_signed ? 1 : 0);
   const uint64_t greatest = ~uint64_t{0} >> (64 - bits);
   if (!largest) return Scalar(static_cast<int64_t>(greatest));
   return Scalar(is_signed ? -static_cast<int64_t>(greatest) - 1 : int64_t{0});
