@@ -236,10 +236,7 @@ def main() -> int:
     del rows
     measure_recording(report, options.only)
     measure_fresh(report, options.only, options.threads, options.rounds, options.inductor)
-    print(f"{len(report.missed)} bars missed" + "".join(f"\n  {name}" for name in report.missed))
-    if options.json:
-        options.json.write_text(json.dumps(report.figures, indent=1))
-    return 1 if report.failed else 0
+    return report.end(options.json)
 
 
 if __name__ == "__main__":

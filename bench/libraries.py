@@ -137,10 +137,7 @@ def main() -> int:
     del rows
     measure_memory(report, options.only, options.threads)
     measure_script(report, options.only, options.rounds, options.threads)
-    print(f"{len(report.missed)} bars missed" + "".join(f"\n  {name}" for name in report.missed))
-    if options.json:
-        options.json.write_text(json.dumps(report.figures, indent=1))
-    return 1 if report.failed else 0
+    return report.end(options.json)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ GPT_BYTES = 7 * 4 * GPT_WEIGHTS
 class Side:
     """A worker process of one framework."""
 
+    turns = 0  # of all sides
+    crowded = 0  # those in which some thread had no core of its own
+
     def __init__(self, module: str, threads: int, cases: str = "cases") -> None:
         self.process = subprocess.Popen(
             [PYTHON[module], HERE / "worker.py", module, str(threads), cases],
@@ -67,7 +70,10 @@ class Side:
         line = self.process.stdout.readline()
         if not line:
             return {"error": f"the worker died with code {self.process.wait()}"}
-        return json.loads(line)
+        answer = json.loads(line)
+        Side.turns += 1
+        Side.crowded += not answer.get("has_cores", True)
+        return answer
 
 
 class Report:
@@ -98,6 +104,17 @@ class Report:
     def failure(self, name: str, error: str) -> None:
         self.failed.append(name)
         print(f"{name:{self.width}} failed: {error}", flush=True)
+
+    def end(self, path: pathlib.Path | None) -> int:
+        """Prints what was missed, and keeps the figures; what the program exits with."""
+        print(f"{len(self.missed)} bars missed" + "".join(f"\n  {name}" for name in self.missed))
+        if Side.crowded:
+            print(
+                f"in {Side.crowded} of {Side.turns} turns the machine had no core for each thread"
+            )
+        if path:
+            path.write_text(json.dumps(self.figures, indent=1))
+        return 1 if self.failed else 0
 
     def _bar(self, name: str, value: float, bar: float | None) -> str:
         if bar is None:
@@ -221,10 +238,7 @@ def main() -> int:
     measure_fresh(report, options.only, options.threads)
     if options.only in ("", "read", "GPT"):
         measure_roofline(report, options.threads, options.isa)
-    print(f"{len(report.missed)} bars missed" + "".join(f"\n  {name}" for name in report.missed))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-    return 1 if report.failed else 0
+    return report.end(options.json)
 
 
 if __name__ == "__main__":
