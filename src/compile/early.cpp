@@ -40,6 +40,7 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
   for (size_t i = 0; i < used.size(); ++i)
     if (!used[i]) plan.dropped.push_back(i);
   size_t runs = 0;
+  size_t given = 0;
   for (size_t i = 0; i < program.regions.size(); ++i) {
     const Region& region = program.regions[i];
     const BoundRun* const run = bound.runs[i].get();
@@ -49,7 +50,8 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
     if (run == nullptr || run->cost() > kMostCost ||
         std::any_of(program.donations.begin(), program.donations.end(), is_of_region))
       break;
-    EarlyPlan::Start start{.runs = runs, .cost = run->cost()};
+    EarlyPlan::Start start{.runs = runs, .cost = run->cost(), .given = given};
+    given += given_count(region);
     const auto is_output = [&](int32_t window) {
       return std::find(region.outputs.begin(), region.outputs.end(), window) !=
              region.outputs.end();
@@ -90,13 +92,18 @@ bool may_run_early() {
 }
 
 void EarlyRegions::begin(const Recording& recording, const Program& program,
-                         const BoundProgram& bound, const Frame& frame,
+                         const BoundProgram& bound, const EarlyPlan& plan, const Frame& frame,
                          const EarlyRegions* before) {
   recording_ = &recording;
   program_ = &program;
   bound_ = &bound;
+  plan_ = &plan;
   frame_ = frame;
-  memory_.resize(std::max(memory_.size(), program.regions.size()));
+  if (!plan.starts.empty()) {
+    const size_t last = plan.starts.size() - 1;
+    const size_t needed = plan.starts[last].given + given_count(program.regions[last]);
+    given_.resize(std::max(given_.size(), needed));
+  }
   before_ = before;
   forget_taken();
   closed_.store(false, std::memory_order_relaxed);
@@ -108,7 +115,11 @@ void EarlyRegions::forget_taken() {
   taken_bytes_ = 0;
 }
 
-bool EarlyRegions::start(int64_t cost) try {
+std::span<void*> EarlyRegions::given(size_t region) {
+  return {given_.data() + plan_->starts[region].given, given_count(program_->regions[region])};
+}
+
+bool EarlyRegions::start() try {
   const size_t next = started();
   const Region& region = program_->regions[next];
   const auto storage_of = [&](int32_t window) -> const Storage& {
@@ -126,12 +137,12 @@ bool EarlyRegions::start(int64_t cost) try {
   for (const int32_t window : region.outputs)
     if (window >= 0 && storage_of(window).is_deferred())
       taken_.push_back({next, static_cast<int32_t>(recording_->slot_of(window))});
-  set_memory(memory_[next], *recording_, region, *bound_->runs[next], frame_);
+  set_given(given(next), *recording_, region, frame_);
   started_.store(next + 1, std::memory_order_release);
   if (early_way() == EarlyWay::Here) run_next();
   if (early_way() != EarlyWay::Worker || away_.load(std::memory_order_acquire)) return true;
   away_.store(true, std::memory_order_relaxed);
-  if (!offer_beside(*this, cost)) away_.store(false, std::memory_order_relaxed);
+  if (!offer_beside(*this, plan_->starts[next].cost)) away_.store(false, std::memory_order_relaxed);
   return true;
 } catch (const std::exception&) {
   return false;  // whoever runs it again says why
@@ -193,8 +204,7 @@ bool EarlyRegions::run_next() noexcept try {
   if (before_ != nullptr && !before_->is_over()) return false;
   before_ = nullptr;
   const AtWork at_work;
-  run_bound(*recording_, program_->regions[next], *bound_->runs[next], memory_[next],
-            frame_.numbers);
+  run_bound(*recording_, program_->regions[next], *bound_->runs[next], given(next), frame_.numbers);
   done_.store(next + 1, std::memory_order_release);
   return true;
 } catch (...) {

@@ -18,6 +18,7 @@ struct EarlyPlan {
     size_t runs = 0;                   ///< so many of the recording are there
     SmallVector<int32_t, 4> unseen{};  ///< nobody sees these slots
     int64_t cost = 0;                  ///< of the region, in nanoseconds
+    size_t given = 0;                  ///< so many addresses are given to those before it
   };
   std::vector<Start> starts;      ///< per region, as far as they may start early and are worth it
   std::vector<size_t> last_uses;  ///< per slot: the regions up to the last one that touches it
@@ -47,10 +48,10 @@ class EarlyRegions final : private BesideWork {
   /// not be there before it starts, nor are the storages used afterwards. None runs before
   /// `before`, if there is one, is over.
   void begin(const Recording& recording, const Program& program, const BoundProgram& bound,
-             const Frame& frame, const EarlyRegions* before = nullptr);
+             const EarlyPlan& plan, const Frame& frame, const EarlyRegions* before = nullptr);
   /// One more may run. False, and it does not, if it has no memory, or would take too much, or
   /// touches what is computed again at times.
-  bool start(int64_t cost);
+  bool start();
   size_t started() const { return started_.load(std::memory_order_relaxed); }
   /// What these have written is there.
   size_t done() const { return done_.load(std::memory_order_acquire); }
@@ -69,14 +70,17 @@ class EarlyRegions final : private BesideWork {
  private:
   void run_beside() noexcept override;
   bool run_next() noexcept;
+  /// Of a region.
+  std::span<void*> given(size_t region);
 
   const Recording* recording_ = nullptr;
   const Program* program_ = nullptr;
   const BoundProgram* bound_ = nullptr;
+  const EarlyPlan* plan_ = nullptr;
   Frame frame_{};
   // The thread that owns the storages asks for their memory: what lies beside that is written
-  // often.
-  std::vector<RunMemory> memory_;    ///< per region that has started
+  // often. The worker reads these side by side, and writes none.
+  std::vector<void*> given_;         ///< of those that have started
   std::vector<Frame::Taken> taken_;  ///< memory for results, by those that have started
   size_t taken_bytes_ = 0;
   const EarlyRegions* before_ = nullptr;  ///< for whoever runs regions

@@ -235,9 +235,7 @@ class Execution {
     if (bound_ != nullptr && bound_->runs[number] != nullptr) {
       if (region.facts) count_regions(true);
       const BoundRun& run = *bound_->runs[number];
-      RunMemory memory;
-      set_memory(memory, recording_, region, run, frame_);
-      run_bound(recording_, region, run, memory, frame_.numbers);
+      run_bound(recording_, region, run, given_to(region), frame_.numbers);
       return donated.keep();
     }
     std::shared_ptr<const BoundRun> bound;
@@ -358,6 +356,12 @@ class Execution {
                        {outputs.data(), outputs.size()});
   }
 
+  RunMemory given_to(const Region& region) const {
+    RunMemory given(given_count(region));
+    set_given({given.data(), given.size()}, recording_, region, frame_);
+    return given;
+  }
+
   /// `region` is one entry.
   void run_alone(const Region& region, std::shared_ptr<const BoundRun>& bound) {
     const Entry& entry = recording_.entries[static_cast<size_t>(region.entries[0])];
@@ -390,10 +394,8 @@ class Execution {
       }
       together.push_back(i);
       if (region.facts) count_regions(true);
-      RunMemory memory;
-      set_memory(memory, recording_, region, *run, frame_);
       const RunNumbers numbers = numbers_of(region, frame_.numbers);
-      group.add(run->launches[0], memory.data(), {numbers.data(), numbers.size()});
+      group.add(run->launches[0], given_to(region).data(), {numbers.data(), numbers.size()});
     }
     group.run();
     for (const size_t i : together) done_[i] = true;
@@ -472,28 +474,28 @@ class Execution {
 
 }  // namespace
 
-void set_memory(RunMemory& memory, const Recording& recording, const Region& region,
-                const BoundRun& run, const Frame& frame) {
-  memory.clear();
+void set_given(std::span<void*> given, const Recording& recording, const Region& region,
+               const Frame& frame) {
+  size_t next = 0;
   const auto add = [&](int32_t number, bool write) {
-    if (number < 0) return memory.push_back(nullptr);
+    void*& place = given[next++];
+    place = nullptr;
+    if (number < 0) return;
     const Window& window = recording.windows[static_cast<size_t>(number)];
     const Storage& storage = *frame.storages[static_cast<size_t>(window.slot)];
     void* const base = !storage.is_linked() ? storage.memory()
                        : write              ? storage.data()
                                             : const_cast<void*>(storage.readable_data());
-    memory.push_back(base == nullptr ? nullptr
-                                     : static_cast<char*>(base) +
-                                           frame.offset_of(window) *
-                                               static_cast<int64_t>(size_of(window.info.dtype)));
+    if (base != nullptr)
+      place = static_cast<char*>(base) +
+              frame.offset_of(window) * static_cast<int64_t>(size_of(window.info.dtype));
   };
   for (const int32_t number : region.parameters) add(number, false);
   for (const int32_t number : region.outputs) add(number, true);
-  memory.resize(memory.size() + run.made.size());
 }
 
 void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
-               RunMemory& memory, std::span<const Scalar> numbers) {
+               std::span<void* const> given, std::span<const Scalar> numbers) {
   const RunNumbers own = numbers_of(region, numbers);
   // What would run again after a failure must find what it reads.
   const auto is_read = [&](int32_t output) {
@@ -504,6 +506,9 @@ void run_bound(const Recording& recording, const Region& region, const BoundRun&
   };
   const bool makes_first =
       run.makes_late() && std::any_of(region.outputs.begin(), region.outputs.end(), is_read);
+  RunMemory memory;
+  memory.append(given.begin(), given.end());
+  memory.resize(given.size() + run.made.size());
   run.run_on({memory.data(), memory.size()}, {own.data(), own.size()}, makes_first);
 }
 

@@ -56,14 +56,18 @@ struct AtWork {
   PendingIgnored settled;
 };
 
-/// What `run`, which is of a region of `recording`, is given: parameters, results, and room for
-/// what it makes. Memory that is deferred is taken.
+/// Addresses of parameters and results, or of those and what a run makes.
 using RunMemory = SmallVector<void*, 16>;
-void set_memory(RunMemory& memory, const Recording& recording, const Region& region,
-                const BoundRun& run, const Frame& frame);
-/// Repeats it. After OutOfMemory nothing that it reads has changed.
+/// What the runs of a region of `recording` are given: its parameters, then its results, as many as
+/// `given` has. Memory that is deferred is taken.
+void set_given(std::span<void*> given, const Recording& recording, const Region& region,
+               const Frame& frame);
+inline size_t given_count(const Region& region) {
+  return region.parameters.size() + region.outputs.size();
+}
+/// Repeats `run`, which is of the region. After OutOfMemory nothing that it reads has changed.
 void run_bound(const Recording& recording, const Region& region, const BoundRun& run,
-               RunMemory& memory, std::span<const Scalar> numbers);
+               std::span<void* const> given, std::span<const Scalar> numbers);
 
 /// A recording's program with what its geometry decides.
 struct ReadyProgram {

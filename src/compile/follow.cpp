@@ -191,7 +191,7 @@ void Follower::begin_following(std::shared_ptr<Known> known) {
     now_.known->plan_of = bound;
   }
   // Both arrays stay where they are, and grow.
-  now_.early->begin(recording, *now_.known->ready.program, *bound,
+  now_.early->begin(recording, *now_.known->ready.program, *bound, now_.known->plan,
                     {.storages = {now_.storages.data(), recording.slots.size()},
                      .numbers = {now_.numbers.data(), recording.numbers.size()}},
                     has_tail() ? tail_.early.get() : nullptr);
@@ -200,7 +200,7 @@ void Follower::begin_following(std::shared_ptr<Known> known) {
 
 void Follower::start_early() {
   while (may_start_ && size_ >= next_start_ && is_region_ready()) {
-    may_start_ = now_.early->start(now_.known->plan.starts[now_.early->started()].cost);
+    may_start_ = now_.early->start();
     find_next_start();
   }
 }

@@ -33,24 +33,47 @@ constexpr size_t list_limit(int size_class) {
   return std::clamp<size_t>(kListBytes / class_bytes(size_class), 4, 128);
 }
 
-struct ThreadCache {
-  struct List {
-    void* head = nullptr;
-    size_t count = 0;
-  };
-  std::array<List, kClassCount> lists;
+/// Per class, where its blocks begin among all that a thread may keep; last, how many these are.
+constexpr std::array<uint32_t, kClassCount + 1> list_begins() {
+  std::array<uint32_t, kClassCount + 1> begins{};
+  for (int c = 0; c < kClassCount; ++c)
+    begins[static_cast<size_t>(c) + 1] =
+        begins[static_cast<size_t>(c)] + static_cast<uint32_t>(list_limit(c));
+  return begins;
+}
+constexpr std::array<uint32_t, kClassCount + 1> kListBegins = list_begins();
+
+/// Free blocks of a thread. Nothing is written into them: they are mostly in the caches of the core
+/// that used them last, which need not be this one.
+class ThreadCache {
+ public:
   size_t bytes = 0;
   // Allocated less freed since the last report; written by its thread only.
   std::atomic<int64_t> unreported{0};
-};
 
-constexpr std::array<uint32_t, kClassCount> list_limits() {
-  std::array<uint32_t, kClassCount> limits{};
-  for (int c = 0; c < kClassCount; ++c)
-    limits[static_cast<size_t>(c)] = static_cast<uint32_t>(list_limit(c));
-  return limits;
-}
-constexpr std::array<uint32_t, kClassCount> kListLimits = list_limits();
+  size_t count(int size_class) const { return counts_[static_cast<size_t>(size_class)]; }
+  bool is_full(int size_class) const {
+    const auto c = static_cast<size_t>(size_class);
+    return counts_[c] == kListBegins[c + 1] - kListBegins[c];
+  }
+  /// The block that was pushed last; nullptr if there is none.
+  void* pop(int size_class) {
+    const auto c = static_cast<size_t>(size_class);
+    if (counts_[c] == 0) return nullptr;
+    bytes -= class_bytes(size_class);
+    return blocks_[kListBegins[c] + --counts_[c]];
+  }
+  /// The list is not full.
+  void push(int size_class, void* block) {
+    const auto c = static_cast<size_t>(size_class);
+    blocks_[kListBegins[c] + counts_[c]++] = block;
+    bytes += class_bytes(size_class);
+  }
+
+ private:
+  std::array<uint32_t, kClassCount> counts_{};
+  std::array<void*, kListBegins[kClassCount]> blocks_;
+};
 
 class Central {
  public:
@@ -170,33 +193,24 @@ void* Central::refill(ThreadCache& cache, int size_class) {
   constexpr size_t kBatchBytes = 8 << 10;
   const size_t bytes = class_bytes(size_class);
   const size_t extra = std::clamp<size_t>(kBatchBytes / bytes, 1, 32) - 1;
-  ThreadCache::List& list = cache.lists[static_cast<size_t>(size_class)];
   const std::lock_guard lock(small_mutex_);
-  for (size_t i = 0; i < extra; ++i) {
+  for (size_t i = 0; i < extra && !cache.is_full(size_class); ++i) {
     void* const block = small_.allocate(size_class);
     if (block == nullptr) break;
-    *static_cast<void**>(block) = list.head;
-    list.head = block;
-    ++list.count;
-    cache.bytes += bytes;
+    cache.push(size_class, block);
   }
   return small_.allocate(size_class);
 }
 
 void Central::shorten(ThreadCache& cache, int size_class, size_t keep) noexcept {
   const bool small = size_class < SmallHeap::kClasses;
-  const size_t bytes = class_bytes(size_class);
-  ThreadCache::List& list = cache.lists[static_cast<size_t>(size_class)];
   const std::lock_guard lock(small ? small_mutex_ : large_mutex_);
-  while (list.count > keep) {
-    void* const block = list.head;
-    list.head = *static_cast<void**>(block);
-    --list.count;
-    cache.bytes -= bytes;
+  while (cache.count(size_class) > keep) {
+    void* const block = cache.pop(size_class);
     if (small) {
       small_.deallocate(block);
     } else {
-      large_.deallocate(block, bytes);
+      large_.deallocate(block, class_bytes(size_class));
     }
   }
 }
@@ -323,8 +337,7 @@ void mark_used(void* block, size_t bytes, size_t capacity) {
   } else {
     const int size_class = class_of(bytes);
     central.give(size_class, block);
-    if (cache != nullptr)
-      central.shorten(*cache, size_class, cache->lists[static_cast<size_t>(size_class)].count / 2);
+    if (cache != nullptr) central.shorten(*cache, size_class, cache->count(size_class) / 2);
   }
   account(cache, -static_cast<int64_t>(bytes));
 }
@@ -335,12 +348,8 @@ void* allocate(size_t bytes, const char* who) {
   ThreadCache* const cache = thread_cache;
   if (cache == nullptr || bytes - 1 >= kMaxClassBytes) return allocate_slow(bytes, who);
   const int size_class = class_of(bytes);
-  ThreadCache::List& list = cache->lists[static_cast<size_t>(size_class)];
-  void* const block = list.head;
+  void* const block = cache->pop(size_class);
   if (block == nullptr) return allocate_slow(bytes, who);
-  list.head = *static_cast<void**>(block);
-  --list.count;
-  cache->bytes -= class_bytes(size_class);
   account(cache, static_cast<int64_t>(bytes));
   mark_used(block, bytes, class_bytes(size_class));
   return block;
@@ -348,19 +357,13 @@ void* allocate(size_t bytes, const char* who) {
 
 void deallocate(void* block, size_t bytes) noexcept {
   if (block == nullptr) return;
-  // The first word stays usable: lists of free blocks run through it.
-  poison(static_cast<std::byte*>(block) + sizeof(void*), bytes - std::min(bytes, sizeof(void*)));
-  unpoison(block, sizeof(void*));
+  poison(block, bytes);
   ThreadCache* const cache = thread_cache;
   if (cache == nullptr || bytes > kMaxClassBytes) return deallocate_slow(block, bytes);
   const int size_class = class_of(bytes);
-  ThreadCache::List& list = cache->lists[static_cast<size_t>(size_class)];
-  if (list.count >= kListLimits[static_cast<size_t>(size_class)] || cache->bytes > kThreadBytes)
+  if (cache->is_full(size_class) || cache->bytes > kThreadBytes)
     return deallocate_slow(block, bytes);
-  *static_cast<void**>(block) = list.head;
-  list.head = block;
-  ++list.count;
-  cache->bytes += class_bytes(size_class);
+  cache->push(size_class, block);
   account(cache, -static_cast<int64_t>(bytes));
 }
 

@@ -52,6 +52,7 @@ void* SmallHeap::allocate(int size_class) {
 void SmallHeap::deallocate(void* block) {
   Slab* const slab = reinterpret_cast<Slab*>(address_of(block) / kSlabBytes * kSlabBytes);
   if (slab->full()) link(slab);
+  unpoison(block, sizeof(void*));
   *static_cast<void**>(block) = slab->free;
   slab->free = block;
   if (--slab->used == 0) free_slab(slab);

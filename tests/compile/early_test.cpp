@@ -133,6 +133,13 @@ std::shared_ptr<const BoundRun> run_of(ir::KernelFunction function) {
   return run;
 }
 
+/// Of regions that may all start at once; offered in vain, they wake a worker.
+compiler::EarlyPlan plan_of(size_t regions) {
+  compiler::EarlyPlan plan;
+  plan.starts.assign(regions, {.cost = 1'000'000});
+  return plan;
+}
+
 TEST(Early, ARegionThatFailsHasNotHappenedNorThoseBehindIt) {
   static std::atomic<int> calls = 0;
   const auto counts =
@@ -144,16 +151,17 @@ TEST(Early, ARegionThatFailsHasNotHappenedNorThoseBehindIt) {
   compiler::Program program;
   program.regions.resize(3);
   compiler::BoundProgram bound{{counts, fails, counts}};
+  const compiler::EarlyPlan plan = plan_of(3);
   compiler::EarlyRegions regions;
   for (int round = 0; round < 2; ++round) {
     calls = 0;
-    regions.begin(recording, program, bound, {});
-    for (int i = 0; i < 3; ++i) regions.start(1'000'000);
+    regions.begin(recording, program, bound, plan, {});
+    for (int i = 0; i < 3; ++i) regions.start();
     EXPECT_EQ(regions.finish(true), 1U);
     EXPECT_EQ(calls, 1);
   }
   bound.runs[1] = counts;
-  for (int i = 0; i < 3; ++i) regions.start(1'000'000);
+  for (int i = 0; i < 3; ++i) regions.start();
   EXPECT_EQ(regions.finish(true), 3U);
   EXPECT_EQ(regions.finish(true), 0U) << "none started";
 }
@@ -372,7 +380,7 @@ class CountedRegions : public testing::Test {
     calls = 0;
   }
   void begin(compiler::EarlyRegions& regions, const compiler::EarlyRegions* before = nullptr) {
-    regions.begin(recording_, program_, bound_, {}, before);
+    regions.begin(recording_, program_, bound_, plan_, {}, before);
   }
   static inline std::atomic<int> calls = 0;
 
@@ -380,6 +388,7 @@ class CountedRegions : public testing::Test {
   const compiler::Recording recording_;
   compiler::Program program_;
   compiler::BoundProgram bound_;
+  const compiler::EarlyPlan plan_ = plan_of(3);
 };
 
 TEST_F(CountedRegions, RunNoEarlierThanThoseBeforeThemAreOver) {
@@ -388,14 +397,14 @@ TEST_F(CountedRegions, RunNoEarlierThanThoseBeforeThemAreOver) {
   compiler::EarlyRegions regions;
   begin(before);
   begin(regions, &before);
-  EXPECT_TRUE(regions.start(1));
+  EXPECT_TRUE(regions.start());
   EXPECT_EQ(calls, 0);
   EXPECT_FALSE(regions.close(1));
-  EXPECT_TRUE(before.start(1));
+  EXPECT_TRUE(before.start());
   EXPECT_FALSE(before.is_over()) << "more may start";
   EXPECT_TRUE(before.close(1));
   EXPECT_TRUE(before.is_over());
-  EXPECT_TRUE(regions.start(1));
+  EXPECT_TRUE(regions.start());
   EXPECT_EQ(calls, 2);
   EXPECT_EQ(regions.finish(true), 2U);
   EXPECT_EQ(before.finish(true), 1U);
@@ -405,7 +414,7 @@ TEST_F(CountedRegions, ThatAreClosedRunOnlyWhatIsNeeded) {
   const Way late(compiler::EarlyWay::Late);
   compiler::EarlyRegions regions;
   begin(regions);
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(regions.start(1));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(regions.start());
   EXPECT_EQ(regions.done(), 0U);
   EXPECT_TRUE(regions.close(2));
   EXPECT_EQ(regions.done(), 2U);
@@ -419,7 +428,7 @@ TEST_F(CountedRegions, OfAWorkerAreOverWhenItHasRunThem) {
   compiler::EarlyRegions regions;
   for (int round = 0; round < 200; ++round) {
     begin(regions);
-    for (int i = 0; i < 3; ++i) EXPECT_TRUE(regions.start(1'000'000));
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(regions.start());
     // Where the worker is slow nobody waits for it.
     if (regions.close(0) && round % 2 == 0)
       while (!regions.is_over()) std::this_thread::yield();
