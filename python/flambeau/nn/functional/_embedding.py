@@ -108,6 +108,7 @@ def embedding_bag(
             )
         bags, width = input.shape
         starts = flambeau.arange(bags) * width
+        place = flambeau.arange(bags).unsqueeze(1).expand(bags, width).reshape(-1)
     elif input.dim() == 1:
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
@@ -115,12 +116,13 @@ def embedding_bag(
             raise ValueError("offsets has to be a 1D Tensor")
         starts = OPERATIONS["_embedding_bag_starts"](offsets, input.shape[0], include_last_offset)
         bags = starts.shape[0]
+        numbers = flambeau.arange(input.shape[0])
+        place = flambeau.searchsorted(starts, numbers, right=True) - 1
     else:
         raise ValueError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
         )
     index = input.reshape(-1)
-    place = flambeau.searchsorted(starts, flambeau.arange(index.shape[0]), right=True) - 1
     padding_idx = _row_of(padding_idx, weight)
     kept = None if padding_idx is None else index != padding_idx
     needs_gradient = weight.requires_grad and flambeau.is_grad_enabled()
