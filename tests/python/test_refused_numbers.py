@@ -19,7 +19,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         RuntimeError,
         "divisor must be not zero",
     ),
-    "pad": (lambda: F.max_pool1d(X, 3, 1, 3, 2), RuntimeError, "half of effective kernel size"),
+    "pad": (lambda: F.max_pool1d(X, 3, 1, 2, 2), RuntimeError, "at most half of kernel size"),
     "padding": (lambda: F.conv3d(VOLUME, WEIGHT, padding=-1), RuntimeError, "negative padding"),
     "transposed padding": (
         lambda: F.conv_transpose3d(VOLUME, WEIGHT, padding=-1),
@@ -38,6 +38,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: F.fractional_max_pool2d(torch.ones(2, 0, 4, 4), 2, output_size=1),
         RuntimeError,
         "non-zero size for non-batch dimensions",
+    ),
+    "no channels to interpolate": (
+        lambda: F.interpolate(X[:, :0], size=2),
+        RuntimeError,
+        "Non-empty 3D data tensor expected",
+    ),
+    "no channels to reflect": (
+        lambda: F.pad(X[:, :0], (1, 1), mode="reflect"),
+        RuntimeError,
+        "0 batch size and other non-zero",
+    ),
+    "empty kernel": (
+        lambda: F.conv1d(X, torch.ones(1, 3, 0)),
+        RuntimeError,
+        "kernel size should be greater than zero",
     ),
     "convolved empty batch": (
         lambda: F.conv1d(torch.ones(0, 1, 0), torch.ones(1, 1, 2)),
@@ -94,6 +109,8 @@ def test_they_are_refused(name: str) -> None:
 
 def test_what_is_at_the_limit_is_taken() -> None:
     assert F.smooth_l1_loss(X, X + 1, beta=0.0).item() == 1
-    assert F.max_pool1d(X, 3, 1, 2, 2).shape == (1, 3, 9)
+    assert F.max_pool1d(X, 3, 1, 1, 2).shape == (1, 3, 7)
+    assert F.interpolate(X[:0], size=2).shape == (0, 3, 2)
+    assert F.pad(X[:0], (1, 1), mode="reflect").shape == (0, 3, 11)
     assert F.gaussian_nll_loss(X, X, X[..., 0]).item() == 0
     assert torch.roll(torch.tensor(1.0), 0).item() == 1

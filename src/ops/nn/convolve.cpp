@@ -58,6 +58,10 @@ Convolution convolution_of(const Call& call) {
                     list_text(w.stride), " and ", list_text(w.dilation));
     });
   w.size = Ints(c.weight.begin() + 2, c.weight.end());
+  check(std::find(w.size.begin(), w.size.end(), 0) == w.size.end(), [&] {
+    return concat(call.name(), ": kernel size should be greater than zero, but got ",
+                  list_text(w.size));
+  });
   const int64_t in_channels = kTransposed ? c.weight[0] : c.weight[1] * c.groups;
   const int64_t out_channels = kTransposed ? c.weight[1] * c.groups : c.weight[0];
   check(c.sizes[1] == in_channels && out_channels % c.groups == 0 && in_channels % c.groups == 0,

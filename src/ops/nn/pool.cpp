@@ -42,12 +42,10 @@ Windows pooling_of(const Call& call, const Ints& sizes) {
                     "but got ",
                     list_text(w.size), ", ", list_text(w.stride), ", ", list_text(w.dilation));
     });
-    const int64_t effective = w.dilation[i] * (w.size[i] - 1) + 1;
-    check(w.low[i] >= 0 && w.low[i] <= effective / 2, [&] {
+    check(w.low[i] >= 0 && w.low[i] <= w.size[i] / 2, [&] {
       return concat(call.name(),
-                    ": pad should be at most half of effective kernel size, but got "
-                    "pad=",
-                    w.low[i], ", kernel_size=", w.size[i], " and dilation=", w.dilation[i]);
+                    ": pad should be at most half of kernel size, but got pad=", w.low[i],
+                    " and kernel_size=", w.size[i]);
     });
     const int64_t n = sizes[i + 2];
     const int64_t span = n + 2 * w.low[i] - w.dilation[i] * (w.size[i] - 1) - 1;

@@ -84,6 +84,10 @@ Resize resize_of(const Call& call, const char* mode, bool align) {
                   ": align_corners option can only be set with the interpolating "
                   "modes: linear | bilinear | bicubic | trilinear");
   });
+  check(r.mode == Mode::Area || x.sizes[1] > 0, [&] {
+    return concat(call.name(), ": Non-empty ", x.dim(),
+                  "D data tensor expected but got a tensor with sizes ", list_text(x.sizes));
+  });
   r.align_corners = corners == nullptr ? align : corners->to_bool();
   r.antialias = flag(call, "antialias", false);
   check<ValueError>(!r.antialias || (spatial == 2 && interpolates(r.mode)), [&] {

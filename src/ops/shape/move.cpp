@@ -421,7 +421,7 @@ const Register kPad({
           const size_t batch = self.sizes.size() - pairs - 1;
           const bool empty =
               std::find(self.sizes.begin() + batch, self.sizes.end(), 0) != self.sizes.end();
-          check(mode != "replicate" || !empty, [&] {
+          check(mode == "circular" || !empty, [&] {
             return concat(call.name(),
                           ": Expected a tensor with possibly 0 batch size and other non-zero "
                           "dimensions for input, but got: ",
