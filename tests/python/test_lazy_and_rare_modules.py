@@ -96,6 +96,7 @@ class TestFold:
         (folded * image).sum().backward()
         assert torch.equal(other.grad, columns)
         assert torch.equal(F.fold(other[0], (7, 6), **options), folded[0])
+        assert F.fold(columns[:0], (7, 6), **options).shape == (0, 3, 7, 6)
 
     def test_errors(self):
         with pytest.raises(RuntimeError, match="to be divisible by the product of kernel_size"):

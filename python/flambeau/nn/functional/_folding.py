@@ -56,7 +56,7 @@ def fold(
     places = rows[:, None, :, None] * width + columns[None, :, None, :]
     lead = (*input.shape[:-2], input.size(-2) // window)
     image = flambeau.zeros(*lead, height * width, dtype=input.dtype, device=input.device)
-    image = image.index_add(-1, places.flatten(), input.reshape(*lead, -1))
+    image = image.index_add(-1, places.flatten(), input.reshape(*lead, window * input.size(-1)))
     image = image.unflatten(-1, (height, width))
     return image[
         ..., padding[0] : height - padding[0], padding[1] : width - padding[1]
