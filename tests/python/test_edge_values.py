@@ -71,3 +71,20 @@ def test_the_gradient_of_polygamma_is_the_next() -> None:
         (gradient,) = torch.autograd.grad(torch.polygamma(n, x).sum(), x)
         if n < 20:
             assert gradient.tolist() == pytest.approx(torch.polygamma(n + 1, x).tolist())
+
+
+def test_norms_of_nothing_are_refused_where_they_have_no_value() -> None:
+    x = torch.zeros(2, 0)
+    for order in (inf, -inf, -1):
+        for norm in (
+            lambda p: torch.linalg.vector_norm(x, p),
+            lambda p: torch.linalg.vector_norm(x, p, dim=1),
+            lambda p: torch.norm(x, p, dim=-1),
+            lambda p: torch.dist(x, x, p),
+            lambda p: F.pairwise_distance(x, x, p=p),
+        ):
+            with pytest.raises(RuntimeError, match="because this dimension is empty"):
+                norm(order)
+        assert torch.linalg.vector_norm(x, order, dim=0).shape == (0,)
+    assert torch.linalg.vector_norm(x, 2, dim=1).tolist() == [0, 0]
+    assert torch.cdist(x, x, inf).tolist() == [[0, 0], [0, 0]]

@@ -193,7 +193,11 @@ const Register kCdist({
         [](Lowering& l) {
           const Expr a = l["x1"];
           const Expr b = l["x2"];
-          l.result(row_norm(l, unsqueeze(a, a.rank() - 1) - unsqueeze(b, b.rank() - 2)));
+          const Expr difference = unsqueeze(a, a.rank() - 1) - unsqueeze(b, b.rank() - 2);
+          // Points of no coordinates are the same, though they have no largest difference.
+          const bool same = l.call().tensor("x1").sizes.back() == 0;
+          const Ints coordinates{difference.rank() - 1};
+          l.result(same ? sum(difference, coordinates, false) : row_norm(l, difference));
         },
     .fixed = every_axis,
     .special = {{"p", norm_orders()}},

@@ -63,6 +63,7 @@ const Register kPairwiseDistance({
           const SmallVector<Ints, 2> shapes{call.tensor("x1").sizes, call.tensor("x2").sizes};
           const Ints sizes = call.broadcast(shapes);
           const Ints axes{static_cast<int64_t>(sizes.size()) - 1};
+          if (!sizes.empty()) check_norm_exists(call, call.number("p"), sizes, axes);
           results.push_back(
               {real_dtype(common_dtype(call)), reduced_sizes(sizes, axes, keeps_axes(call)), {}});
         },

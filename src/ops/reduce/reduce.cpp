@@ -102,6 +102,16 @@ Expr p_norm(Lowering& l, const Expr& x, const Ints& axes, bool keep, const char*
   return select(none, 0.0, pow(replace_where(none, total, 1.0), 1.0 / order));
 }
 
+void check_norm_exists(const Call& call, const Scalar& p, const Ints& sizes, const Ints& axes) {
+  const double order = p.to_double();
+  if (!(order < 0 || order == INFINITY)) return;
+  for (const int64_t axis : axes)
+    check(sizes[static_cast<size_t>(axis)] != 0, [&] {
+      return concat(call.name(), ": cannot compute the ", order, " norm on the dimension ", axis,
+                    " because this dimension is empty and the operation does not have an identity");
+    });
+}
+
 Expr with_axes(const Expr& value, const Ints& axes, int rank) {
   Expr result = value;
   if (result.rank() == rank) return result;

@@ -26,6 +26,9 @@ Expr safe_sqrt(const Expr& x);
 /// definition lists norm_orders() among its special values.
 Expr p_norm(Lowering& l, const Expr& x, const Ints& axes, bool keep, const char* order = "p");
 std::vector<double> norm_orders();
+/// RuntimeError if one of `axes` is empty and the norm of order `p` has no value then: there is no
+/// largest, no smallest and no quotient of none.
+void check_norm_exists(const Call& call, const Scalar& p, const Ints& sizes, const Ints& axes);
 /// Puts `value`, reduced over `axes`, back to rank: extent 1 at each of them.
 Expr with_axes(const Expr& value, const Ints& axes, int rank);
 /// `x` as the call's `dtype` (or its own), widened for computing.

@@ -179,6 +179,10 @@ Expr vector_norm(Lowering& l, const Expr& x, std::string_view order, const Ints&
 }
 const std::vector<double> kOrders = {0, 1, 2, INFINITY, -INFINITY};
 
+void check_some(const Call& call, std::string_view order) {
+  if (!call.is_none(order))
+    check_norm_exists(call, call.number(order), call.tensor("self").sizes, reduced_axes(call));
+}
 void norm_shape(const Call& call, ResultInfos& results) {
   const DType dtype = call.dtype_or("dtype", call.tensor("self").dtype);
   check(is_inexact(dtype), [&] {
@@ -194,6 +198,7 @@ const Register kVectorNorm({
            "smallest and the number of those that are not 0.",
     .variants = {.method = false, .out = true, .aliases = {"linalg.vector_norm"}},
     .axes = {"dim"},
+    .canonical = [](const Call& call, Arguments&) { check_some(call, "ord"); },
     .shape = norm_shape,
     .lower =
         [](Lowering& l) {
@@ -221,6 +226,7 @@ const Register kNorm({
               "ScalarType? dtype=None) -> Tensor",
     .doc = "sum(|self|^p)^(1/p) over the axes `dim` (all by default).",
     .axes = {"dim"},
+    .canonical = [](const Call& call, Arguments&) { check_some(call, "p"); },
     .shape = norm_shape,
     .lower =
         [](Lowering& l) {
@@ -264,7 +270,9 @@ const Register kDist({
     .shape =
         [](const Call& call, ResultInfos& results) {
           const SmallVector<Ints, 2> shapes{call.tensor("self").sizes, call.tensor("other").sizes};
-          call.broadcast(shapes);
+          const Ints sizes = call.broadcast(shapes);
+          check_norm_exists(call, call.number("p"), sizes,
+                            all_axes(static_cast<int>(sizes.size())));
           results.push_back({real_dtype(common_dtype(call)), {}, {}});
         },
     .lower =
