@@ -249,6 +249,8 @@ def norm(
 
 def cond(A: Tensor, p: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The condition number in a matrix norm."""
+    if A.ndim > 1 and A.numel() == 0:
+        return _store(A.new_zeros(A.shape[:-2]).abs(), out)
     if p is None or p in (2, -2):
         values = svdvals(A)
         largest, smallest = values[..., 0], values[..., -1]

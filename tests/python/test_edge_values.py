@@ -88,3 +88,9 @@ def test_norms_of_nothing_are_refused_where_they_have_no_value() -> None:
         assert torch.linalg.vector_norm(x, order, dim=0).shape == (0,)
     assert torch.linalg.vector_norm(x, 2, dim=1).tolist() == [0, 0]
     assert torch.cdist(x, x, inf).tolist() == [[0, 0], [0, 0]]
+
+
+def test_the_condition_of_an_empty_matrix_is_0() -> None:
+    assert torch.linalg.cond(torch.zeros(2, 0, 0)).tolist() == [0, 0]
+    assert torch.linalg.cond(torch.zeros(0, 3, dtype=torch.complex64)).dtype == torch.float32
+    assert torch.linalg.cond(torch.zeros(0, 2, 2), 1).shape == (0,)
