@@ -94,3 +94,27 @@ def test_the_condition_of_an_empty_matrix_is_0() -> None:
     assert torch.linalg.cond(torch.zeros(2, 0, 0)).tolist() == [0, 0]
     assert torch.linalg.cond(torch.zeros(0, 3, dtype=torch.complex64)).dtype == torch.float32
     assert torch.linalg.cond(torch.zeros(0, 2, 2), 1).shape == (0,)
+
+
+def test_multiples_of_logarithms_and_their_gradients() -> None:
+    a = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0], requires_grad=True)
+    b = torch.tensor([inf, 0.5, -2.0, inf, 0.5], requires_grad=True)
+    for function, log, shift in (
+        (torch.xlogy, torch.log, 0),
+        (torch.special.xlog1py, torch.log1p, 1),
+    ):
+        product = function(a, b)
+        assert product[:4].tolist() == [0, 0, 0, inf]
+        slopes = torch.autograd.grad(product, (a, b), torch.ones(5))
+        logarithm = log(b.detach()[1]).item()
+        assert slopes[0].tolist() == [inf, logarithm, 0, inf, logarithm]
+        assert slopes[1].tolist() == pytest.approx([0, 0, 0, 0, 2 / (0.5 + shift)])
+    (slope,) = torch.autograd.grad(torch.xlogy(a, 0.5).sum(), a)
+    assert slope.tolist() == pytest.approx([torch.tensor(0.5).log().item()] * 5)
+
+
+def test_logaddexp2_has_a_slope_at_infinity() -> None:
+    x = torch.tensor([inf, 0.0, -inf], requires_grad=True)
+    y = torch.tensor([1.0, inf, 1.0], requires_grad=True)
+    slopes = torch.autograd.grad(torch.logaddexp2(x, y).sum(), (x, y))
+    assert [slope.tolist() for slope in slopes] == [[1, 0, 0], [0, 1, 1]]

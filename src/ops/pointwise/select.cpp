@@ -295,40 +295,67 @@ Definition logaddexp_definition() {
   return d;
 }
 const Register kLogaddexp(logaddexp_definition());
-const Register kLogaddexp2(binary(
-    "logaddexp2(Tensor self, Tensor other) -> Tensor",
-    "log2(2^self + 2^other), computed without overflow.",
-    [](Lowering& l) {
-      const double ln2 = std::numbers::ln2;
-      l.result(log_add_exp(l["self"] * ln2, l["other"] * ln2) / ln2);
-    },
-    {}, binary_samples, Promotion::Promote, Accepts::Floats));
-
-/// a * fn(b), 0 where a is 0 and NaN where b is NaN.
-Expr times_log(const Expr& a, const Expr& b, Expr (*log_of)(const Expr&)) {
-  const Expr zero = logical_and(eq(a, 0.0), logical_not(is_nan(b)));
-  const Expr value = a * log_of(replace_where(zero, b, 1.0));
-  return select(zero, a * log_of(stop_gradient(replace_where(le(b, 0.0), b, 1.0))), value);
+Definition logaddexp2_definition() {
+  Definition d = binary(
+      "logaddexp2(Tensor self, Tensor other) -> Tensor",
+      "log2(2^self + 2^other), computed without overflow.",
+      [](Lowering& l) {
+        const double ln2 = std::numbers::ln2;
+        l.result(log_add_exp(l["self"] * ln2, l["other"] * ln2) / ln2);
+      },
+      {}, binary_samples, Promotion::Promote, Accepts::Floats);
+  // As logaddexp's.
+  d.vjp = [](VjpLowering& v) {
+    const Expr difference = v.forward["other"] - v.forward["self"];
+    v.gradients[0] = v.cotangents[0] / (exp2(difference) + 1.0);
+    v.gradients[1] = v.cotangents[0] / (exp2(-difference) + 1.0);
+  };
+  return d;
 }
-const Register kXlogy(with_numbers(binary(
-                                       "xlogy.Tensor(Tensor self, Tensor other) -> Tensor",
-                                       "self * log(other), 0 where self is 0.",
-                                       [](Lowering& l) {
-                                         l.result(times_log(l["self"], l["other"],
-                                                            [](const Expr& x) { return log(x); }));
-                                       },
-                                       {"special.xlogy"}, positive_binary_samples,
-                                       Promotion::ToFloat),
-                                   {"self", "other"}, true));
-const Register kXlog1py(with_numbers(
-    binary(
-        "special_xlog1py(Tensor self, Tensor other) -> Tensor",
-        "self * log(1 + other), 0 where self is 0.",
-        [](Lowering& l) {
-          l.result(times_log(l["self"], l["other"], [](const Expr& x) { return log1p(x); }));
-        },
-        {"special.xlog1py"}, positive_binary_samples, Promotion::ToFloat),
-    {"self", "other"}, false));
+const Register kLogaddexp2(logaddexp2_definition());
+
+using Function = Expr (*)(const Expr&);
+/// a * fn(b), 0 where a is 0 and b no NaN.
+template <Function kLog>
+Expr times_log(const Expr& a, const Expr& b) {
+  const Expr zero = logical_and(eq(a, 0.0), logical_not(is_nan(b)));
+  return select(zero, 0.0, a * kLog(replace_where(zero, b, 1.0)));
+}
+/// The product's rule would give 0 times the logarithm's pole: where a is 0 and b not in the
+/// logarithm's domain, a has the slope 0.
+template <Function kLog, int kPole>
+void times_log_vjp(VjpLowering& v) {
+  const Expr a = v.forward["self"];
+  const Expr b = v.forward["other"];
+  constexpr double pole = kPole;
+  size_t gradient = 0;
+  const auto is_tensor = [&](const char* parameter) {
+    return std::holds_alternative<const TensorInfo*>(v.forward.call()[parameter]);
+  };
+  if (is_tensor("self")) {
+    const Expr outside = logical_and(eq(a, 0.0), le(b, pole));
+    v.gradients[gradient++] =
+        select(outside, 0.0, times_log<kLog>(v.cotangents[0], replace_where(outside, b, 1.0)));
+  }
+  if (is_tensor("other")) v.gradients[gradient] = v.cotangents[0] * a / (b - pole);
+}
+template <Function kLog, int kPole>
+Definition times_log_definition(std::string_view schema, std::string_view doc, std::string alias,
+                                bool in_place) {
+  Definition d = with_numbers(
+      binary(
+          schema, doc, [](Lowering& l) { l.result(times_log<kLog>(l["self"], l["other"])); },
+          {std::move(alias)}, positive_binary_samples, Promotion::ToFloat),
+      {"self", "other"}, in_place);
+  d.vjp = times_log_vjp<kLog, kPole>;
+  return d;
+}
+const Register kXlogy(
+    times_log_definition<log, 0>("xlogy.Tensor(Tensor self, Tensor other) -> Tensor",
+                                 "self * log(other), 0 where self is 0.", "special.xlogy", true));
+const Register kXlog1py(times_log_definition<log1p, -1>(
+    "special_xlog1py(Tensor self, Tensor other) -> Tensor",
+    "self * log(1 + other), 0 where self is 0.", "special.xlog1py", false));
 const Register kHeaviside(
     with_numbers(binary("heaviside(Tensor self, Tensor values) -> Tensor",
                         "1 where self is positive, values where it is 0, else 0.",
