@@ -118,3 +118,13 @@ def test_logaddexp2_has_a_slope_at_infinity() -> None:
     y = torch.tensor([1.0, inf, 1.0], requires_grad=True)
     slopes = torch.autograd.grad(torch.logaddexp2(x, y).sum(), (x, y))
     assert [slope.tolist() for slope in slopes] == [[1, 0, 0], [0, 1, 1]]
+
+
+def test_activations_pass_gradients_of_nan_as_of_positive_numbers() -> None:
+    x = torch.tensor([nan, 1.0], requires_grad=True)
+    for activation in (F.elu, F.selu, F.celu):
+        (gradient,) = torch.autograd.grad(activation(x).sum(), x)
+        assert gradient[0] == gradient[1] > 0
+    y = F.hardsigmoid(x)
+    assert isnan(y[0].item())
+    assert torch.autograd.grad(y.sum(), x)[0].tolist() == pytest.approx([0, 1 / 6])

@@ -54,6 +54,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         RuntimeError,
         "kernel size should be greater than zero",
     ),
+    "alpha": (lambda: F.celu(X, 0.0), RuntimeError, "alpha cannot be 0"),
     "convolved empty batch": (
         lambda: F.conv1d(torch.ones(0, 1, 0), torch.ones(1, 1, 2)),
         RuntimeError,

@@ -97,7 +97,11 @@ const Register kRelu6(of_numbers(activation("relu6(Tensor self) -> Tensor", "min
                                             {"nn.functional.relu6"})));
 const Register kHardsigmoid(activation("hardsigmoid(Tensor self) -> Tensor",
                                        "min(max(self + 3, 0), 6) / 6.",
-                                       [](Lowering& l) { l.result(relu6(l["self"] + 3.0) / 6.0); },
+                                       [](Lowering& l) {
+                                         const Expr x = l["self"];
+                                         const Expr y = relu6(x + 3.0) / 6.0;
+                                         l.result(select(is_nan(x), stop_gradient(y), y));
+                                       },
                                        {"nn.functional.hardsigmoid"}));
 const Register kHardswish(activation("hardswish(Tensor self) -> Tensor",
                                      "self * min(max(self + 3, 0), 6) / 6.",
@@ -184,17 +188,16 @@ const Register kTanhshrink(to_floats(activation(
     },
     {"nn.functional.tanhshrink"}, false)));
 
-const Register kElu(
-    activation("elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor",
-               "scale * (self if self > 0 else alpha * (exp(input_scale * self) - 1)).",
-               [](Lowering& l) {
-                 const Expr x = l["self"];
-                 const Expr above = gt(x, 0.0);
-                 const Expr bounded = replace_where(above, x, 0.0);
-                 const Expr low = expm1(bounded * l["input_scale"]) * (l["alpha"] * l["scale"]);
-                 l.result(select(above, x * l["scale"], low));
-               },
-               {"nn.functional.elu", "nn.functional.elu_"}));
+const Register kElu(activation(
+    "elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor",
+    "scale * (self if self > 0 else alpha * (exp(input_scale * self) - 1)).",
+    [](Lowering& l) {
+      const Expr x = l["self"];
+      const Expr below = le(x, 0.0);
+      const Expr low = expm1(select(below, x, 0.0) * l["input_scale"]) * (l["alpha"] * l["scale"]);
+      l.result(select(below, low, x * l["scale"]));
+    },
+    {"nn.functional.elu", "nn.functional.elu_"}));
 const Register kSelu(
     activation("selu(Tensor self) -> Tensor",
                "1.0507 * (self if self > 0 else 1.6733 * (exp(self) - 1)). Klambauer et al., 2017.",
@@ -202,21 +205,29 @@ const Register kSelu(
                  constexpr double kAlpha = 1.6732632423543772848170429916717;
                  constexpr double kScale = 1.0507009873554804934193349852946;
                  const Expr x = l["self"];
-                 const Expr above = gt(x, 0.0);
-                 const Expr low = expm1(replace_where(above, x, 0.0)) * (kAlpha * kScale);
-                 l.result(select(above, x * kScale, low));
+                 const Expr below = le(x, 0.0);
+                 const Expr low = expm1(select(below, x, 0.0)) * (kAlpha * kScale);
+                 l.result(select(below, low, x * kScale));
                },
                {"selu", "selu_", "nn.functional.selu", "nn.functional.selu_"}));
-const Register kCelu(
-    activation("celu(Tensor self, Scalar alpha=1.0) -> Tensor",
-               "max(0, self) + min(0, alpha * (exp(self / alpha) - 1)). Barron, 2017.",
-               [](Lowering& l) {
-                 const Expr x = l["self"];
-                 const Expr alpha = l["alpha"];
-                 const Expr above = gt(x, 0.0);
-                 l.result(select(above, x, alpha * expm1(replace_where(above, x, 0.0) / alpha)));
-               },
-               {"celu", "celu_", "nn.functional.celu", "nn.functional.celu_"}));
+Definition celu_definition() {
+  Definition d =
+      activation("celu(Tensor self, Scalar alpha=1.0) -> Tensor",
+                 "max(0, self) + min(0, alpha * (exp(self / alpha) - 1)). Barron, 2017.",
+                 [](Lowering& l) {
+                   const Expr x = l["self"];
+                   const Expr alpha = l["alpha"];
+                   const Expr below = le(x, 0.0);
+                   l.result(select(below, alpha * expm1(select(below, x, 0.0) / alpha), x));
+                 },
+                 {"celu", "celu_", "nn.functional.celu", "nn.functional.celu_"});
+  d.canonical = [](const Call& call, Arguments&) {
+    check(call.number("alpha").to_double() != 0,
+          [&] { return concat(call.name(), ": ZeroDivisionError: alpha cannot be 0 for CELU"); });
+  };
+  return d;
+}
+const Register kCelu(celu_definition());
 const Register kLeakyRelu(
     activation("leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor",
                "self where it is positive, negative_slope * self elsewhere.",
