@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/functions.h"
 #include "ops/registry.h"
 #include "prim/vjp.h"
 
@@ -267,7 +268,10 @@ std::vector<Expr> gradients(const Call& call, LoweredCall& lowered,
       places.push_back(i);
     }
   const std::vector<Expr> found = prim::differentiate(*lowered.builder, outputs, seeds, targets);
-  for (size_t i = 0; i < places.size(); ++i) result[places[i]] = found[i];
+  for (size_t i = 0; i < places.size(); ++i)
+    result[places[i]] =
+        // No dependence is a slope of 0, which callers of backward() get to see.
+        found[i].valid() || outputs.empty() ? found[i] : full_like(targets[i], 0.0);
   return result;
 }
 

@@ -128,3 +128,18 @@ def test_activations_pass_gradients_of_nan_as_of_positive_numbers() -> None:
     y = F.hardsigmoid(x)
     assert isnan(y[0].item())
     assert torch.autograd.grad(y.sum(), x)[0].tolist() == pytest.approx([0, 1 / 6])
+
+
+def test_what_results_do_not_depend_on_gets_zeros() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    for constant in (
+        lambda: x.pow(0),
+        lambda: torch.copysign(torch.ones(2), x),
+        lambda: x.clone().fill_(1),
+        lambda: x.clone().zero_(),
+        lambda: x.clone().normal_(),
+        lambda: x.clone().uniform_(),
+        lambda: x.clone().bernoulli_(0.5),
+        lambda: torch.addmm(x, torch.ones(1, 2), torch.ones(2, 2), beta=0),
+    ):
+        assert torch.autograd.grad(constant().sum(), x)[0].tolist() == [0, 0]

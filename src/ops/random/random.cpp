@@ -4,6 +4,7 @@
 
 #include "base/distributions.h"
 #include "ir/core_function.h"
+#include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
 
@@ -156,9 +157,10 @@ Definition fill(std::string_view schema, std::string_view doc, void (*kernel)(Ho
           .variants = {.function = false},
           .returns = Returns::Self,
           .shape = [](const Call&, ResultInfos&) {},
+          // What is overwritten gets nothing.
+          .vjp = [](VjpLowering& v) { v.gradients[0] = full_like(v.cotangents[0], 0.0); },
           .kernel = kernel,
           .complex_kernel = true,
-          .differentiable = false,
           .random = draws,
           .samples = std::move(samples)};
 }
