@@ -54,6 +54,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         RuntimeError,
         "kernel size should be greater than zero",
     ),
+    "target": (
+        lambda: F.binary_cross_entropy(X, X + 1),
+        RuntimeError,
+        "elements of target should be between 0 and 1",
+    ),
     "alpha": (lambda: F.celu(X, 0.0), RuntimeError, "alpha cannot be 0"),
     "convolved empty batch": (
         lambda: F.conv1d(torch.ones(0, 1, 0), torch.ones(1, 1, 2)),

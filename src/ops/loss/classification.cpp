@@ -211,6 +211,27 @@ void same_size_shape(const Call& call, ResultInfos& results) {
 Expr weighted(Lowering& l, const Expr& loss) {
   return l["weight"].valid() ? loss * l["weight"] : loss;
 }
+void check_probabilities(HostCall& host, std::string_view parameter) {
+  const HostTensor p = host.input(parameter);
+  const DType dtype = p.info.dtype;
+  if (!is_float(dtype)) return;
+  const auto look = [&](const auto& value_of) {
+    for (int64_t i = 0; i < p.info.numel(); ++i) {
+      const auto value = value_of(i);
+      check(value >= 0 && value <= 1, [&] {
+        return concat(host.call().name(), ": all elements of ", parameter,
+                      " should be between 0 and 1, got ", value);
+      });
+    }
+  };
+  if (dtype == DType::Float32)
+    return look([&](int64_t i) { return static_cast<const float*>(p.data)[i]; });
+  look([&](int64_t i) {
+    const auto* const bytes = static_cast<const std::byte*>(p.data);
+    return ir::to_double(dtype,
+                         ir::load_element(dtype, bytes + i * static_cast<int64_t>(size_of(dtype))));
+  });
+}
 Definition binary_definition() {
   Definition d = pairwise_loss(
       "binary_cross_entropy(Tensor input, Tensor target, Tensor? weight=None, bool? "
@@ -244,25 +265,8 @@ Definition binary_definition() {
       });
   d.shape = same_size_shape;
   d.checks = [](HostCall& host) {
-    const HostTensor p = host.input("input");
-    const DType dtype = p.info.dtype;
-    if (!is_float(dtype)) return;
-    const auto look = [&](const auto& value_of) {
-      for (int64_t i = 0; i < p.info.numel(); ++i) {
-        const auto value = value_of(i);
-        check(value >= 0 && value <= 1, [&] {
-          return concat(host.call().name(),
-                        ": all elements of input should be between 0 and 1, got ", value);
-        });
-      }
-    };
-    if (dtype == DType::Float32)
-      return look([&](int64_t i) { return static_cast<const float*>(p.data)[i]; });
-    look([&](int64_t i) {
-      const auto* const bytes = static_cast<const std::byte*>(p.data);
-      return ir::to_double(
-          dtype, ir::load_element(dtype, bytes + i * static_cast<int64_t>(size_of(dtype))));
-    });
+    check_probabilities(host, "input");
+    check_probabilities(host, "target");
   };
   d.errors = [] {
     return std::vector<ErrorSample>{
