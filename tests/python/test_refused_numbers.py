@@ -59,6 +59,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         RuntimeError,
         "elements of target should be between 0 and 1",
     ),
+    "filling vector": (
+        lambda: X.index_fill(0, torch.tensor([0]), torch.ones(1)),
+        RuntimeError,
+        "only supports a 0-dimensional value tensor",
+    ),
     "alpha": (lambda: F.celu(X, 0.0), RuntimeError, "alpha cannot be 0"),
     "convolved empty batch": (
         lambda: F.conv1d(torch.ones(0, 1, 0), torch.ones(1, 1, 2)),

@@ -142,6 +142,12 @@ const Register kIndexFill({
     .shape =
         [](const Call& call, ResultInfos& results) {
           check_slices(call, nullptr);
+          const auto* value = std::get_if<const TensorInfo*>(&call["value"]);
+          check(value == nullptr || (*value)->dim() == 0, [&] {
+            return concat(call.name(),
+                          ": only supports a 0-dimensional value tensor, but got tensor with ",
+                          (*value)->dim(), " dimension(s).");
+          });
           same_as_self(call, results);
         },
     .lower =
