@@ -143,3 +143,25 @@ def test_what_results_do_not_depend_on_gets_zeros() -> None:
         lambda: torch.addmm(x, torch.ones(1, 2), torch.ones(2, 2), beta=0),
     ):
         assert torch.autograd.grad(constant().sum(), x)[0].tolist() == [0, 0]
+
+
+def test_logit_and_entr_have_slopes_at_their_poles_and_none_outside() -> None:
+    x = torch.tensor([0.0, 1.0, 0.25, 2.0, -1.0], requires_grad=True)
+    (slope,) = torch.autograd.grad(torch.logit(x).sum(), x)
+    assert slope[:3].tolist() == [inf, inf, pytest.approx(16 / 3)]
+    assert slope[3:].isnan().all()
+    (slope,) = torch.autograd.grad(torch.logit(x, eps=0.1).sum(), x)
+    assert slope.tolist() == [0, 0, pytest.approx(16 / 3), 0, 0]
+    (slope,) = torch.autograd.grad(torch.special.entr(x).sum(), x)
+    assert slope[:2].tolist() == [inf, -1]
+    assert isnan(slope[4].item())
+
+
+def test_sinc_is_flat_close_to_0() -> None:
+    x = torch.logspace(-30, -9, 50, dtype=torch.float64).requires_grad_()
+    factors = torch.linspace(0.1, 0.9, 50, dtype=torch.float64)
+    (slope,) = torch.autograd.grad(torch.sinc(x), x, factors)
+    assert slope.abs().max() < 1e-6
+    x = torch.tensor([0.0, 0.5], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(torch.sinc(x).sum(), x)
+    assert slope.tolist() == pytest.approx([0, -1.2732395447])

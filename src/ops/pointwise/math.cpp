@@ -168,15 +168,26 @@ const Register kRad2deg(function("rad2deg(Tensor self) -> Tensor",
                                  }));
 
 // sin(x) / x has no value at 0, where both it and its slope are continued.
-const Register kSinc(function("sinc(Tensor self) -> Tensor",
-                              "sin(pi * self) / (pi * self), 1 at 0.",
-                              [](Lowering& l) {
-                                const Expr x = l["self"] * std::numbers::pi;
-                                const Expr zero = eq(x, 0.0);
-                                const Expr safe = replace_where(zero, x, 1.0);
-                                l.result(select(zero, 1.0, sin(safe) / safe));
-                              },
-                              unary_samples, {"special.sinc"}));
+Definition sinc_definition() {
+  Definition d = function("sinc(Tensor self) -> Tensor", "sin(pi * self) / (pi * self), 1 at 0.",
+                          [](Lowering& l) {
+                            const Expr x = l["self"] * std::numbers::pi;
+                            const Expr zero = eq(x, 0.0);
+                            const Expr safe = replace_where(zero, x, 1.0);
+                            l.result(select(zero, 1.0, sin(safe) / safe));
+                          },
+                          unary_samples, {"special.sinc"});
+  // The quotient's rule would subtract two numbers near 1 / x, whose difference is near 0.
+  d.vjp = [](VjpLowering& v) {
+    const Expr x = v.forward["self"] * std::numbers::pi;
+    const Expr zero = eq(square(x), 0.0);
+    const Expr safe = replace_where(zero, x, 1.0);
+    const Expr slope = (safe * cos(safe) - sin(safe)) / square(safe) * std::numbers::pi;
+    v.gradients[0] = select(zero, 0.0, v.cotangents[0] * slope);
+  };
+  return d;
+}
+const Register kSinc(sinc_definition());
 
 // The derivative from the result needs neither the exponential nor the input again.
 Definition sigmoid_definition() {
@@ -207,17 +218,37 @@ const Register kLogit({
           }
           l.result(log(x / (1.0 - x)));
         },
+    // Infinite at the poles; outside of them there is no function, but a constant with eps.
+    .vjp =
+        [](VjpLowering& v) {
+          const Expr x = v.forward["self"];
+          const bool clamps = !v.forward.call().is_none("eps");
+          const Expr low = clamps ? v.forward["eps"] : full_like(x, 0.0);
+          const Expr outside = logical_or(lt(x, low), gt(x, 1.0 - low));
+          const Expr safe = replace_where(outside, x, 0.5);
+          const Expr slope = v.cotangents[0] / (safe * (1.0 - safe));
+          v.gradients[0] = select(outside, clamps ? 0.0 : NAN, slope);
+        },
     .samples = [] { return SampleList{{{t({2, 3}, 0.1, 0.9)}}, {{t({4}, 0.1, 0.9), 0.2}}}; },
 });
 
-const Register kEntr(function(
-    "special_entr(Tensor self) -> Tensor", "-self * log(self), 0 at 0 and -inf below.",
-    [](Lowering& l) {
-      const Expr x = l["self"];
-      const Expr value = -x * log(replace_where(le(x, 0.0), x, 1.0));
-      l.result(select(gt(x, 0.0), value, select(eq(x, 0.0), 0.0, select(is_nan(x), x, -INFINITY))));
-    },
-    positive_samples, {"special.entr"}));
+Definition entr_definition() {
+  Definition d =
+      function("special_entr(Tensor self) -> Tensor", "-self * log(self), 0 at 0 and -inf below.",
+               [](Lowering& l) {
+                 const Expr x = l["self"];
+                 const Expr value = -x * log(replace_where(le(x, 0.0), x, 1.0));
+                 l.result(select(gt(x, 0.0), value,
+                                 select(eq(x, 0.0), 0.0, select(is_nan(x), x, -INFINITY))));
+               },
+               positive_samples, {"special.entr"});
+  // Where the value is continued, at 0 and below, the slope is the logarithm's: infinite or NaN.
+  d.vjp = [](VjpLowering& v) {
+    v.gradients[0] = v.cotangents[0] * (-1.0 - log(v.forward["self"]));
+  };
+  return d;
+}
+const Register kEntr(entr_definition());
 const Register kNdtr(function("special_ndtr(Tensor self) -> Tensor",
                               "The distribution function of the standard normal.",
                               [](Lowering& l) {
