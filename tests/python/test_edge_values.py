@@ -165,3 +165,9 @@ def test_sinc_is_flat_close_to_0() -> None:
     x = torch.tensor([0.0, 0.5], dtype=torch.float64, requires_grad=True)
     (slope,) = torch.autograd.grad(torch.sinc(x).sum(), x)
     assert slope.tolist() == pytest.approx([0, -1.2732395447])
+
+
+def test_zeta_below_0_and_of_infinite_order() -> None:
+    order, offset = torch.tensor([3.0, 2.0, inf, inf]), torch.tensor([-1.5, -20.25, 1.0, 2.0])
+    zeta = torch.special.zeta(order, offset).tolist()
+    assert zeta == pytest.approx([0.1181020215, 19.6910247803, 1, 0])

@@ -1,6 +1,7 @@
 // Special functions of one or two numbers that have no short composition: computed in float64 by
 // host kernels.
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -234,11 +235,17 @@ double upper_gamma(double a, double x) {
 double hurwitz_zeta(double s, double q) {
   if (s == 1) return kInfinity;
   if (s < 1) return kNan;
-  if (q <= 0) return q == std::floor(q) ? kInfinity : (s != std::floor(s) ? kNan : 0);
-  constexpr int kTerms = 12;
+  if (q <= 0 && q == std::floor(q)) return kInfinity;
+  if (q <= 0 && s != std::floor(s)) return kNan;
+  // The terms of numbers below 0 are no part of the series that follows.
+  const double terms = 12 + std::ceil(std::max(-q, 0.0));
   double total = 0;
-  for (int n = 0; n < kTerms; ++n) total += std::pow(q + n, -s);
-  const double w = q + kTerms;
+  for (double n = 0; n < terms; ++n) {
+    const double term = std::pow(q + n, -s);
+    if (term == 0) return total;
+    total += term;
+  }
+  const double w = q + terms;
   total += std::pow(w, 1 - s) / (s - 1) + 0.5 * std::pow(w, -s);
   // Bernoulli numbers over factorials.
   constexpr double kFactors[] = {1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160};
