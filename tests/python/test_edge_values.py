@@ -171,3 +171,14 @@ def test_zeta_below_0_and_of_infinite_order() -> None:
     order, offset = torch.tensor([3.0, 2.0, inf, inf]), torch.tensor([-1.5, -20.25, 1.0, 2.0])
     zeta = torch.special.zeta(order, offset).tolist()
     assert zeta == pytest.approx([0.1181020215, 19.6910247803, 1, 0])
+
+
+def test_places_that_are_nan_are_read_as_the_least() -> None:
+    image = torch.arange(6.0).reshape(1, 1, 2, 3)
+    grid = torch.tensor([[[[nan, nan], [-1.0, -1.0]]]])
+    for padding in ("border", "reflection"):
+        for mode in ("bilinear", "nearest"):
+            read = F.grid_sample(image, grid, mode=mode, padding_mode=padding, align_corners=True)
+            assert read.tolist() == [[[[0, 0]]]]
+    far = F.grid_sample(image, grid * inf, padding_mode="reflection", align_corners=True)
+    assert far.tolist() == [[[[0, 0]]]]

@@ -133,8 +133,9 @@ Sampling sampling_of(const Call& call) {
   return s;
 }
 
+/// NaN is low, as PyTorch's documentation has it; both bounds have slope 0.
 Expr bounded(const Expr& x, double low, double high) {
-  return select(lt(x, low), low, select(gt(x, high), high, x));
+  return select(gt(x, low), select(lt(x, high), x, high), low);
 }
 /// x reflected at low and high (in halves of a pixel) until it lies between.
 Expr reflected(const Expr& x, double twice_low, double twice_high) {
