@@ -182,3 +182,12 @@ def test_places_that_are_nan_are_read_as_the_least() -> None:
             assert read.tolist() == [[[[0, 0]]]]
     far = F.grid_sample(image, grid * inf, padding_mode="reflection", align_corners=True)
     assert far.tolist() == [[[[0, 0]]]]
+
+
+def test_scatter_takes_indices_of_no_elements_and_numbers_to_combine() -> None:
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    nothing, places = torch.tensor([], dtype=torch.int64), torch.tensor([[1, 0]])
+    assert torch.equal(torch.scatter(x, 0, nothing, 5.0), x)
+    assert torch.equal(torch.scatter_add(x, 0, nothing, torch.zeros(0)), x)
+    assert torch.scatter(x, 0, places, 2, reduce="multiply").tolist() == [[1, 4], [6, 4]]
+    assert x.scatter_(0, places, 0.5, reduce="add").tolist() == [[1, 2.5], [3.5, 4]]

@@ -4094,6 +4094,25 @@ Tensor scatter_out(const Tensor& out, const Tensor& self, int64_t dim, const Ten
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
+Tensor scatter(const Tensor& self, int64_t dim, const Tensor& index, const Scalar& value, const std::string& reduce) {
+  static const ops::Definition& op = ops::find_definition("scatter", "value_reduce");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(dim), argument(index), argument(value), argument(reduce)};
+  return call(op, arguments)[0];
+}
+
+Tensor scatter_(const Tensor& self, int64_t dim, const Tensor& index, const Scalar& value, const std::string& reduce) {
+  static const ops::Definition& op = ops::find_definition("scatter", "value_reduce");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(dim), argument(index), argument(value), argument(reduce)};
+  return call(op, arguments, CallForm::InPlace)[0];
+}
+
+Tensor scatter_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Scalar& value, const std::string& reduce) {
+  static const ops::Definition& op = ops::find_definition("scatter", "value_reduce");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(dim), argument(index), argument(value), argument(reduce)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor scatter_add(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src) {
   static const ops::Definition& op = ops::find_definition("scatter_add");
   const std::array<ops::Argument, 4> arguments{argument(self), argument(dim), argument(index), argument(src)};

@@ -105,6 +105,9 @@ Expr scatter_elements(Lowering& l, const Scatter& update, const Expr& given) {
   Expr x = l["self"];
   Expr index = l["index"];
   Expr src = given;
+  const auto axes = [](const Expr& e) { return std::max(e.rank(), 1); };
+  // Checked to be an index without elements.
+  if (axes(index) != axes(x) || (src.rank() > 0 && axes(src) != axes(index))) return x;
   const bool scalar = x.rank() == 0;
   if (scalar) x = unsqueeze(x, 0);
   if (index.rank() == 0) index = unsqueeze(index, 0);

@@ -98,6 +98,16 @@ const Register kScatterReduce({
         },
 });
 
+template <bool kHasSource>
+void combined_shape(const Call& call, ResultInfos& results) {
+  check_reduce(call, {"add", "multiply"});
+  check_scatter(call, kHasSource ? "src" : nullptr);
+  same_as_self(call, results);
+}
+void lower_combined(Lowering& l, const Expr& source) {
+  const bool adds = l.call().string("reduce") == "add";
+  l.result(scatter_elements(l, adds ? scatter_add : scatter_prod, source));
+}
 const Register kScatterOfReduce({
     .schema = "scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> "
               "Tensor",
@@ -105,23 +115,35 @@ const Register kScatterOfReduce({
            "(\"multiply\"), at these places.",
     .variants = {.in_place = true, .out = true},
     .axes = {"dim"},
-    .shape =
-        [](const Call& call, ResultInfos& results) {
-          check_reduce(call, {"add", "multiply"});
-          check_scatter(call, "src");
-          same_as_self(call, results);
-        },
-    .lower =
-        [](Lowering& l) {
-          const bool adds = l.call().string("reduce") == "add";
-          l.result(scatter_elements(l, adds ? scatter_add : scatter_prod, l["src"]));
-        },
+    .shape = combined_shape<true>,
+    .lower = [](Lowering& l) { lower_combined(l, l["src"]); },
     .checks = scatter_checks,
     .differentiable = false,
     .missing_gradients = {"self"},
     .samples =
         [] {
           return SampleList{{{t({4, 3}), Scalar(0), indices({5, 3}, 4), t({5, 3})},
+                             {{"reduce", std::string("multiply")}}}};
+        },
+});
+
+const Register kScatterValueReduce({
+    .schema = "scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, str "
+              "reduce) -> Tensor",
+    .doc =
+        "A copy of self to which `value` is added (reduce=\"add\"), or by which it is multiplied "
+        "(\"multiply\"), at these places.",
+    .variants = {.in_place = true, .out = true},
+    .fitting = {"value"},
+    .axes = {"dim"},
+    .shape = combined_shape<false>,
+    .lower = [](Lowering& l) { lower_combined(l, convert(l.number("value"), l["self"].dtype())); },
+    .checks = scatter_checks,
+    .differentiable = false,
+    .missing_gradients = {"self"},
+    .samples =
+        [] {
+          return SampleList{{{t({4, 3}), Scalar(0), indices({5, 3}, 4), 0.5},
                              {{"reduce", std::string("multiply")}}}};
         },
 });
