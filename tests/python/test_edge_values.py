@@ -191,3 +191,10 @@ def test_scatter_takes_indices_of_no_elements_and_numbers_to_combine() -> None:
     assert torch.equal(torch.scatter_add(x, 0, nothing, torch.zeros(0)), x)
     assert torch.scatter(x, 0, places, 2, reduce="multiply").tolist() == [[1, 4], [6, 4]]
     assert x.scatter_(0, places, 0.5, reduce="add").tolist() == [[1, 2.5], [3.5, 4]]
+
+
+def test_both_parts_of_complex_numbers_are_made_finite() -> None:
+    x = torch.tensor([complex(nan, inf), complex(-inf, 2)])
+    largest = torch.finfo(torch.float32).max
+    assert x.nan_to_num().tolist() == [complex(0, largest), complex(-largest, 2)]
+    assert x.nan_to_num(1, 2, 3).tolist() == [complex(1, 2), complex(3, 2)]

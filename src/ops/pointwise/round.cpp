@@ -190,19 +190,25 @@ const Register kNanToNum({
     .promotion = Promotion::Promote,
     .lower =
         [](Lowering& l) {
-          const Expr x = l["self"];
-          if (!is_float(x.dtype())) return l.result(x);
-          const double largest = l.common() == DType::Float64    ? 1.7976931348623157e308
-                                 : l.common() == DType::BFloat16 ? 3.3895313892515355e38
-                                 : l.common() == DType::Float16  ? 65504.0
-                                                                 : 3.4028234663852886e38;
-          const auto given = [&](const char* name, double otherwise) {
-            return l.call().is_none(name) ? full_like(x, otherwise)
-                                          : broadcast_to(l[name], x.shape());
+          const Expr self = l["self"];
+          if (!is_inexact(self.dtype())) return l.result(self);
+          const DType dtype = real_dtype(l.common());
+          const double largest = dtype == DType::Float64    ? 1.7976931348623157e308
+                                 : dtype == DType::BFloat16 ? 3.3895313892515355e38
+                                 : dtype == DType::Float16  ? 65504.0
+                                                            : 3.4028234663852886e38;
+          const auto finite = [&](const Expr& x) {
+            const auto given = [&](const char* name, double otherwise) {
+              return l.call().is_none(name)
+                         ? full_like(x, otherwise)
+                         : broadcast_to(convert(l.number(name), x.dtype()), x.shape());
+            };
+            const Expr infinite = select(eq(x, INFINITY), given("posinf", largest),
+                                         select(eq(x, -INFINITY), given("neginf", -largest), x));
+            return select(is_nan(x), given("nan", 0.0), infinite);
           };
-          const Expr infinite = select(eq(x, INFINITY), given("posinf", largest),
-                                       select(eq(x, -INFINITY), given("neginf", -largest), x));
-          l.result(select(is_nan(x), given("nan", 0.0), infinite));
+          l.result(is_complex(self.dtype()) ? complex(finite(real(self)), finite(imag(self)))
+                                            : finite(self));
         },
     .samples =
         [] {
