@@ -219,11 +219,14 @@ def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each element (or slice along dim) `repeats` times in a row; without `repeats`, the places."""
-    operation = _operations["repeat_interleave"]
     if repeats is None:
-        return operation(input)
+        if input.dim() != 1:
+            raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
+        return repeat_interleave(_operations["arange"](len(input), dtype=input.dtype), input)
     if not isinstance(repeats, Tensor):
-        return operation(input, repeats, dim)
+        return _operations["repeat_interleave"](input, repeats, dim)
+    if repeats.dtype not in (_C.int32, _C.int64):
+        raise RuntimeError(f"repeat_interleave: repeats must be integers, got {repeats.dtype}")
     rows = input.reshape(-1) if dim is None else input
     axis = 0 if dim is None else dim
     if repeats.dim() > 1 or repeats.numel() not in (1, rows.shape[axis]):

@@ -353,3 +353,13 @@ def test_vander_is_numpys() -> None:
         flambeau.vander(flambeau.ones(2, 2))
     with pytest.raises(RuntimeError, match="non-negative"):
         flambeau.vander(flambeau.ones(2), -1)
+
+
+def test_places_repeat_as_often_as_they_are_told() -> None:
+    counts = flambeau.tensor([1, 0, 2])
+    assert flambeau.repeat_interleave(counts).tolist() == [0, 2, 2]
+    assert flambeau.repeat_interleave(counts.int()).dtype == flambeau.int32
+    with pytest.raises(RuntimeError, match="only accept 1D vector"):
+        flambeau.repeat_interleave(counts[0])
+    with pytest.raises(RuntimeError, match="repeats must be integers"):
+        flambeau.repeat_interleave(counts, counts.float())
