@@ -327,7 +327,7 @@ template <Function kLog, int kPole>
 void times_log_vjp(VjpLowering& v) {
   const Expr a = v.forward["self"];
   const Expr b = v.forward["other"];
-  constexpr double pole = kPole;
+  const double pole = kPole;
   size_t gradient = 0;
   const auto is_tensor = [&](const char* parameter) {
     return std::holds_alternative<const TensorInfo*>(v.forward.call()[parameter]);
