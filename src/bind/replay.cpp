@@ -258,7 +258,8 @@ struct Modes {
 class Surroundings {
  public:
   Surroundings(PyObject* arguments, PyObject* holders, TensorList used)
-      : arguments_(tree_of(arguments, sources_)),
+      : given_(Object::borrow(arguments)),
+        arguments_(tree_of(arguments, sources_)),
         argument_count_(sources_.size()),
         state_(holders),
         used_(std::move(used)) {
@@ -282,6 +283,18 @@ class Surroundings {
   }
   /// What the call did to what it takes beside writing values: that would not be done again.
   void add_changes(std::vector<std::string>& changes) const {
+    PyObject* const positional = PyTuple_GET_ITEM(given_.get(), 0);
+    const std::vector<Tree>& trees = arguments_.children[0].children;
+    for (size_t i = 0; i < trees.size(); ++i)
+      if (!is_as_given(trees[i], PyTuple_GET_ITEM(positional, static_cast<Py_ssize_t>(i))))
+        changes.push_back(concat("argument ", i, " is not what it was"));
+    const Tree& named = arguments_.children[1];
+    for (size_t i = 0; i < named.keys.size(); ++i) {
+      PyObject* const name = named.keys[i].get();
+      if (!is_as_given(named.children[i],
+                       PyDict_GetItemWithError(PyTuple_GET_ITEM(given_.get(), 1), name)))
+        changes.push_back(concat("argument ", PyUnicode_AsUTF8(name), " is not what it was"));
+    }
     for (size_t i = 0; i < sources_.size(); ++i) {
       const Tensor& now = sources_[i];
       const TensorInfo& then = kinds_[i].info;
@@ -328,13 +341,25 @@ class Surroundings {
   const ObjectState& state() const { return state_; }
   ObjectState& state() { return state_; }
   /// The recording stays; the tensors of the call may go.
-  void let_go() { sources_.clear(); }
+  void let_go() {
+    sources_.clear();
+    given_ = Object();
+  }
   int traverse_objects(visitproc visit, void* arg) const {
     if (const int status = traverse(arguments_, visit, arg)) return status;
     return state_.traverse(visit, arg);
   }
 
  private:
+  /// True if the argument has the structure and the tensors that it had before the call.
+  bool is_as_given(const Tree& tree, PyObject* argument) const {
+    TensorList now(argument_count_);
+    if (!matches(tree, argument, now)) return false;
+    for (size_t i = 0; i < now.size(); ++i)
+      if (now[i].defined() && !now[i].is_same(sources_[i])) return false;
+    return true;
+  }
+
   /// What every call uses, behind room for its arguments.
   TensorList take_idle() {
     if (!idle_.empty()) return std::exchange(idle_, {});
@@ -345,6 +370,7 @@ class Surroundings {
 
   Modes modes_;
   TensorList sources_;
+  Object given_;  // the arguments, while the call is recorded
   Tree arguments_;
   size_t argument_count_;
   ObjectState state_;

@@ -653,3 +653,47 @@ def test_a_read_only_view_of_what_may_be_written() -> None:
     for value in (1.0, 1.0, 1.0, 5.0):
         memory[:] = value
         assert replayed(flambeau.ones(2)).tolist() == [value] * 2
+
+
+def _pop(batch: dict[str, Any]) -> Any:
+    return batch["x"] * 2 - batch.pop("y")
+
+
+def _rotate(batch: dict[str, Any]) -> Any:
+    batch["parts"].append(batch["parts"].pop(0))
+    return batch["x"] * 2
+
+
+def _swap(batch: dict[str, Any]) -> Any:
+    batch["x"], batch["y"] = batch["y"], batch["x"]
+    return batch["x"] * 2
+
+
+def _count(batch: dict[str, Any]) -> Any:
+    batch["n"] += 1
+    return batch["x"] * 2
+
+
+def _tag(batch: dict[str, Any]) -> Any:
+    batch["x"].tag = 5
+    return batch["x"] * 2
+
+
+@pytest.mark.parametrize("function", [_pop, _rotate, _swap, _count, _tag])
+def test_a_call_that_changes_the_containers_that_it_is_given_is_refused(function: Any) -> None:
+    """A replayed call would leave them as they are."""
+    replayed = flambeau.compile(function, replay=True)
+
+    def batch() -> dict[str, Any]:
+        x, y = flambeau.ones(2), flambeau.zeros(2)
+        return {"x": x, "y": y, "parts": [flambeau.ones(1), flambeau.zeros(1)], "n": 0}
+
+    for _ in range(2):
+        replayed(batch())
+    with pytest.raises(RuntimeError, match="argument 0 is not what it was"):
+        replayed(batch())
+    by_name = flambeau.compile(function, replay=True)
+    for _ in range(2):
+        by_name(batch=batch())
+    with pytest.raises(RuntimeError, match="argument batch is not what it was"):
+        by_name(batch=batch())
