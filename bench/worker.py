@@ -29,6 +29,24 @@ def warm_up(repeat: Callable[[], Any]) -> int:
     return count
 
 
+def measure(repeat: Callable[[], Any], cores: Cores, is_long: bool) -> tuple[float, bool]:
+    """Seconds of a repetition, and whether each thread had a core."""
+    for _ in range(TRIES):
+        # The other side's threads spin for a while after their work: let them go to sleep, and let
+        # ours wake up, before the clock starts.
+        time.sleep(0.02)
+        has_cores = cores.wait()
+        count = 1 if is_long else max(1, warm_up(repeat))
+        start = time.perf_counter()
+        for _ in range(count):
+            repeat()
+        seconds = (time.perf_counter() - start) / count
+        if seconds >= LONG or (has_cores := cores.are_there()):
+            break
+        is_long = False
+    return seconds, has_cores
+
+
 def main() -> None:
     torch = importlib.import_module(sys.argv[1])
     cores = Cores(int(sys.argv[2]))
@@ -44,18 +62,7 @@ def main() -> None:
                 seconds = 0.0
                 ready[name] = cases[name].setup(torch)
                 ready[name]()
-            for _ in range(TRIES):
-                # The other side's threads spin for a while after their work: let them go to sleep,
-                # and let ours wake up, before the clock starts.
-                time.sleep(0.02)
-                has_cores = cores.wait()
-                count = max(1, warm_up(ready[name])) if seconds < LONG else 1
-                start = time.perf_counter()
-                for _ in range(count):
-                    ready[name]()
-                seconds = (time.perf_counter() - start) / count
-                if seconds >= LONG or (has_cores := cores.are_there()):
-                    break
+            seconds, has_cores = measure(ready[name], cores, is_long=seconds >= LONG)
             answer = {"seconds": seconds, "has_cores": has_cores}
         except Exception as error:  # the driver prints it beside the other side's figure
             answer = {"error": f"{type(error).__name__}: {error}"}

@@ -40,7 +40,6 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
   for (size_t i = 0; i < used.size(); ++i)
     if (!used[i]) plan.dropped.push_back(i);
   size_t runs = 0;
-  size_t given = 0;
   for (size_t i = 0; i < program.regions.size(); ++i) {
     const Region& region = program.regions[i];
     const BoundRun* const run = bound.runs[i].get();
@@ -50,8 +49,8 @@ EarlyPlan early_plan_of(const Recording& recording, const Program& program,
     if (run == nullptr || run->cost() > kMostCost ||
         std::any_of(program.donations.begin(), program.donations.end(), is_of_region))
       break;
-    EarlyPlan::Start start{.runs = runs, .cost = run->cost(), .given = given};
-    given += given_count(region);
+    EarlyPlan::Start start{.runs = runs, .cost = run->cost(), .given = plan.given};
+    plan.given += given_count(region);
     const auto is_output = [&](int32_t window) {
       return std::find(region.outputs.begin(), region.outputs.end(), window) !=
              region.outputs.end();
@@ -99,11 +98,7 @@ void EarlyRegions::begin(const Recording& recording, const Program& program,
   bound_ = &bound;
   plan_ = &plan;
   frame_ = frame;
-  if (!plan.starts.empty()) {
-    const size_t last = plan.starts.size() - 1;
-    const size_t needed = plan.starts[last].given + given_count(program.regions[last]);
-    given_.resize(std::max(given_.size(), needed));
-  }
+  given_.resize(std::max(given_.size(), plan.given));
   before_ = before;
   forget_taken();
   closed_.store(false, std::memory_order_relaxed);

@@ -18,9 +18,10 @@ struct EarlyPlan {
     size_t runs = 0;                   ///< so many of the recording are there
     SmallVector<int32_t, 4> unseen{};  ///< nobody sees these slots
     int64_t cost = 0;                  ///< of the region, in nanoseconds
-    size_t given = 0;                  ///< so many addresses are given to those before it
+    size_t given = 0;                  ///< addresses of parameters and results before it
   };
   std::vector<Start> starts;      ///< per region, as far as they may start early and are worth it
+  size_t given = 0;               ///< addresses of parameters and results of these
   std::vector<size_t> last_uses;  ///< per slot: the regions up to the last one that touches it
   /// Entries that the program drops, ascending. Nobody sees what those write that are recorded when
   /// a region starts: they may have read what is gone then.

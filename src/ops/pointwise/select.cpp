@@ -280,18 +280,23 @@ const Register kCopysign(
                      },
                      {}, binary_samples, Promotion::ToFloat),
                  {"other"}, true));
+
+using Function = Expr (*)(const Expr&);
+/// The gradient of the logarithm of kExp(self) + kExp(other): that of the quotients would be
+/// inf / inf at infinity.
+template <Function kExp>
+void log_add_exp_vjp(VjpLowering& v) {
+  const Expr difference = v.forward["other"] - v.forward["self"];
+  v.gradients[0] = v.cotangents[0] / (kExp(difference) + 1.0);
+  v.gradients[1] = v.cotangents[0] / (kExp(-difference) + 1.0);
+}
 Definition logaddexp_definition() {
   Definition d = binary(
       "logaddexp(Tensor self, Tensor other) -> Tensor",
       "log(exp(self) + exp(other)), computed without overflow.",
       [](Lowering& l) { l.result(log_add_exp(l["self"], l["other"])); }, {}, binary_samples,
       Promotion::Promote, Accepts::Inexact);
-  // That of the quotients would be inf / inf at infinity.
-  d.vjp = [](VjpLowering& v) {
-    const Expr difference = v.forward["other"] - v.forward["self"];
-    v.gradients[0] = v.cotangents[0] / (exp(difference) + 1.0);
-    v.gradients[1] = v.cotangents[0] / (exp(-difference) + 1.0);
-  };
+  d.vjp = log_add_exp_vjp<exp>;
   return d;
 }
 const Register kLogaddexp(logaddexp_definition());
@@ -304,17 +309,11 @@ Definition logaddexp2_definition() {
         l.result(log_add_exp(l["self"] * ln2, l["other"] * ln2) / ln2);
       },
       {}, binary_samples, Promotion::Promote, Accepts::Floats);
-  // As logaddexp's.
-  d.vjp = [](VjpLowering& v) {
-    const Expr difference = v.forward["other"] - v.forward["self"];
-    v.gradients[0] = v.cotangents[0] / (exp2(difference) + 1.0);
-    v.gradients[1] = v.cotangents[0] / (exp2(-difference) + 1.0);
-  };
+  d.vjp = log_add_exp_vjp<exp2>;
   return d;
 }
 const Register kLogaddexp2(logaddexp2_definition());
 
-using Function = Expr (*)(const Expr&);
 /// a * fn(b), 0 where a is 0 and b no NaN.
 template <Function kLog>
 Expr times_log(const Expr& a, const Expr& b) {
