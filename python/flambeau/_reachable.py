@@ -108,6 +108,7 @@ class Reachable:
         elif isinstance(value, property):
             self.visit((value.fget, value.fset), where)
         elif isinstance(value, weakref.ref):
+            self._hold(value, where)
             self.visit(value(), where)
         elif _is_iterator(value):
             self.iterators.append((value, where))

@@ -21,6 +21,11 @@ Tensor state_of(const Generator& generator) {
   return result;
 }
 
+uint64_t initial_seed(const Generator& generator) {
+  compiler::Recorder::of_thread().note_seed();
+  return generator.initial_seed();
+}
+
 void set_state(Generator& generator, const Tensor& state) {
   check<TypeError>(state.defined() && state.dtype() == DType::UInt8 && state.is_contiguous(),
                    [] { return std::string("set_state: expected a torch.ByteTensor"); });
@@ -66,7 +71,7 @@ void add_generator(nb::module_& module) {
             return self;
           },
           "seed"_a)
-      .def("initial_seed", &Generator::initial_seed)
+      .def("initial_seed", initial_seed)
       .def("seed", &Generator::seed)
       .def("get_state", state_of)
       .def(
@@ -103,7 +108,7 @@ void add_generator(nb::module_& module) {
       "seed", [] { return default_generator().seed(); },
       "Seeds the default generator from the system and returns that seed.");
   module.def(
-      "initial_seed", [] { return default_generator().initial_seed(); },
+      "initial_seed", [] { return initial_seed(default_generator()); },
       "The seed given last to the default generator.");
   module.def(
       "get_rng_state", [] { return state_of(default_generator()); },

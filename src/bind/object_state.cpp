@@ -84,6 +84,8 @@ void for_parts(PyObject* object, const Take& take) {
     PyObject* value = nullptr;
     checked(PyContextVar_Get(object, nullptr, &value));
     take(nullptr, Object::steal(value).get());
+  } else if (PyWeakref_Check(object)) {  // whether the object lives: it is never another one
+    take(nullptr, PyWeakref_GetObject(object) == Py_None ? Py_False : Py_True);
   } else if (PyCallable_Check(object) != 0) {  // functools.lru_cache
     const Object info = checked(PyObject_CallMethod(object, "cache_info", nullptr));
     for (const char* const name : {"misses", "currsize"})

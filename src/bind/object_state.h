@@ -17,9 +17,10 @@ class ObjectState {
  public:
   /// Takes what they hold now. `holders` is a list of pairs (holder, where), of which a holder is a
   /// dict, a list, a set, a deque, a mappingproxy (items), a class (members), a function (code and
-  /// defaults), a threading.local (attributes), a cell or a ContextVar (contents), a
-  /// functools.lru_cache (what it counts), something with a buffer (bytes), or a tuple (object,
-  /// name): of a dict an item, else an attribute. `where` says what it is to the user.
+  /// defaults), a threading.local (attributes), a cell or a ContextVar (contents), a weak reference
+  /// (whether its object lives), a functools.lru_cache (what it counts), something with a buffer
+  /// (bytes), or a tuple (object, name): of a dict an item, else an attribute. `where` says what it
+  /// is to the user.
   explicit ObjectState(PyObject* holders);
 
   bool is_unchanged() const;

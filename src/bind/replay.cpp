@@ -20,6 +20,7 @@
 #include "compile/recorder.h"
 #include "compile/replay.h"
 #include "ops/registry.h"
+#include "runtime/thread_pool.h"
 
 namespace nb = nanobind;
 using namespace nanobind::literals;
@@ -249,6 +250,7 @@ struct Modes {
   bool inference = inference_mode_enabled();
   DType dtype = ops::default_dtype();
   std::string device = default_device();
+  int threads = get_num_threads();
   AutocastState autocast = autocast_state;
   friend bool operator==(const Modes&, const Modes&) = default;
 };

@@ -697,3 +697,33 @@ def test_a_call_that_changes_the_containers_that_it_is_given_is_refused(function
         by_name(batch=batch())
     with pytest.raises(RuntimeError, match="argument batch is not what it was"):
         by_name(batch=batch())
+
+
+def test_threads_and_what_weak_references_refer_to() -> None:
+    class Owner:
+        pass
+
+    owner = Owner()
+    reference = weakref.ref(owner)
+
+    @flambeau.compile(replay=True)
+    def function(x: Any) -> Any:
+        return x * flambeau.get_num_threads() + (reference() is None)
+
+    x = flambeau.ones(2)
+    threads = flambeau.get_num_threads()
+    try:
+        for count in (1, 2, 1):
+            flambeau.set_num_threads(count)
+            assert function(x).tolist() == [count, count]
+        del owner
+        assert function(x).tolist() == [2, 2]
+    finally:
+        flambeau.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("read", [flambeau.initial_seed, flambeau.Generator().initial_seed])
+def test_a_seed_that_is_read_is_refused(read: Any) -> None:
+    function = flambeau.compile(lambda x: x + read() % 5, replay=True)
+    with pytest.raises(RuntimeError, match=r"initial_seed\(\) is read"):
+        function(flambeau.ones(2))
