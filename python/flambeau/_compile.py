@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import _C
+from ._steps import STEPPED, with_recorded_steps
 
 _MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _NUMERICS = ("exact", "fast")
@@ -140,8 +142,19 @@ def recorded(
     # One call, so that no signal comes between its parts.
     call = _C._compile_call
 
+    def step(function: Callable[..., Any], argument: Any) -> Any:
+        return call(function, (argument,), {}, fast, memory_budget, one_by_one)
+
     @functools.wraps(function)
     def compiled(*args: Any, **kwargs: Any) -> Any:
-        return call(function, args, kwargs, fast, memory_budget, one_by_one)
+        result = call(function, args, kwargs, fast, memory_budget, one_by_one)
+        return with_recorded_steps(result, step) if type(result) in STEPPED else result
 
-    return compiled
+    if not inspect.iscoroutinefunction(function):
+        return compiled
+
+    @functools.wraps(function)
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        return await compiled(*args, **kwargs)
+
+    return awaited
