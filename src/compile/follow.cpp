@@ -56,13 +56,14 @@ bool Follower::claims_as(const Recording& recording, int32_t window, const Tenso
   return known.slot == storage.pending_slot() && is_window(known, tensor);
 }
 
-bool Follower::is_next(const Known& known, const PlanRun& run, const Options& options,
+bool Follower::is_next(const Known& known, const PlanRun& run, const Options* options,
                        PendingWork& owner) {
   const Recording& recording = known.recording;
   if (size_ == recording.entries.size()) return false;
   const Entry& entry = recording.entries[size_];
   if (entry.program.get() != &run.executable || !is_same_text(entry.label, RunLabel::current()) ||
-      entry.options != options || static_cast<size_t>(entry.numbers.size()) != run.numbers.size() ||
+      entry.options != (options == nullptr ? entry.inherited : *options) ||
+      static_cast<size_t>(entry.numbers.size()) != run.numbers.size() ||
       !std::equal(run.integers.begin(), run.integers.end(),
                   recording.integers.begin() + entry.integers.begin,
                   recording.integers.begin() + entry.integers.end))
@@ -139,7 +140,7 @@ bool Follower::claim_given(const Recording& recording, const PlanRun& run,
   return true;
 }
 
-bool Follower::claims_next(const Known& known, const PlanRun& run, const Options& options,
+bool Follower::claims_next(const Known& known, const PlanRun& run, const Options* options,
                            PendingWork& owner) {
   const size_t before = now_.storages.size();
   if (is_next(known, run, options, owner) && claim_given(known.recording, run, owner)) return true;
@@ -148,7 +149,7 @@ bool Follower::claims_next(const Known& known, const PlanRun& run, const Options
   return false;
 }
 
-bool Follower::follow(const PlanRun& run, const Options& options, PendingWork& owner) {
+bool Follower::follow(const PlanRun& run, const Options* options, PendingWork& owner) {
   if (size_ == 0) {
     const auto first = std::find_if(recent_.begin(), recent_.end(), [&](const auto& known) {
       return known->epoch == program_epoch() && claims_next(*known, run, options, owner);

@@ -15,7 +15,7 @@ class Follower {
  public:
   /// True if the run is the next one of a known recording: it is noted, and the results that are
   /// not defined are given. Else nothing happens.
-  bool follow(const PlanRun& run, const Options& options, PendingWork& owner);
+  bool follow(const PlanRun& run, const Options* options, PendingWork& owner);
   /// The runs noted so far, but those of a tail.
   size_t size() const { return size_; }
   bool is_following() const { return size_ > 0; }
@@ -61,7 +61,7 @@ class Follower {
   };
   static constexpr int kLeastPenalty = 4;
   static constexpr int kMostPenalty = 1024;
-  bool is_next(const Known& known, const PlanRun& run, const Options& options, PendingWork& owner);
+  bool is_next(const Known& known, const PlanRun& run, const Options* options, PendingWork& owner);
   /// What is noted of runs that follow `known`. Arrays are as a Recording has them.
   struct Noted {
     std::shared_ptr<Known> known{};
@@ -79,7 +79,7 @@ class Follower {
                   const PendingWork& owner) const;
   bool claim_given(const Recording& recording, const PlanRun& run, PendingWork& owner) const;
   /// True if the run is the next one of `known`: its storages are claimed. Else none are.
-  bool claims_next(const Known& known, const PlanRun& run, const Options& options,
+  bool claims_next(const Known& known, const PlanRun& run, const Options* options,
                    PendingWork& owner);
   static Recording recording_of(const Known& known, Lines& lines);
   void begin_following(std::shared_ptr<Known> known);

@@ -208,7 +208,7 @@ bool Recorder::take(const PlanRun& run) {
 bool Recorder::follows(const PlanRun& run) {
   if (capture_ != nullptr) return false;
   const std::lock_guard lock(mutex_);
-  return recording_.is_unused() && follower_.follow(run, options_, *this);
+  return recording_.is_unused() && follower_.follow(run, options(), *this);
 }
 
 bool Recorder::record(const PlanRun& run) {
@@ -265,8 +265,7 @@ bool Recorder::record(const PlanRun& run) {
     added = recording_.claim(inputs, results, *this);
     if (!added) continue;
     recording_.add(executable, shape, inputs, numbers, integers, {blocks.data(), blocks.size()},
-                   results, {given.data(), given.size()}, *this);
-    recording_.entries.back().options = options_;
+                   results, {given.data(), given.size()}, options(), *this);
     before_slices_.clear();
     is_enough = holds_too_much();
   }

@@ -19,7 +19,7 @@ class Recorder final : public RunSink, public PendingWork {
   static Recorder& of_thread();
 
   /// A compiled function begins or ends. The outermost one runs what an earlier one recorded. What
-  /// follows it is recorded with its options, too.
+  /// is computed of its results, until they are, is recorded with its options, too.
   void enter(const Options& options = {});
   void leave();
   /// Runs what is recorded. `why` is for reports.
@@ -40,6 +40,10 @@ class Recorder final : public RunSink, public PendingWork {
   /// written. RuntimeError if a captured call is, and other calls may find another number.
   void note_offset(const Tensor& tensor) override;
   void note_version(const Tensor& tensor) const;
+  /// The seed of a generator is about to be given to the program.
+  void note_seed() const {
+    refuse_in_capture("initial_seed() is read, and other calls may find another seed");
+  }
   /// `state` of a generator is about to be given to the program.
   void note_state(const Tensor& state) {
     if (capture_ != nullptr) capture_->states.push_back(state);
@@ -92,6 +96,8 @@ class Recorder final : public RunSink, public PendingWork {
   /// Nothing is recorded, and nothing will be: calls of this thread are as if there were no
   /// recorder. For the owner's thread alone.
   void uninstall_if_idle();
+  /// Those of the compiled function that runs; null outside of any.
+  const Options* options() const { return depth_ > 0 ? &options_ : nullptr; }
   struct AtEnd {  // also where what is recorded fails
     Recorder& recorder;
     ~AtEnd() { recorder.uninstall_if_idle(); }

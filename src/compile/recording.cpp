@@ -71,17 +71,25 @@ int32_t Recording::window_of(const Tensor& tensor, PendingWork& owner) {
   return window;
 }
 
-int32_t Recording::written_window(const Tensor& tensor, PendingWork& owner) {
-  const int32_t window = window_of(tensor, owner);
-  slots[slot_of(window)].written = true;
-  return window;
+void Recording::note_writes(const Entry& entry) {
+  for_written(entry, [&](size_t slot) {
+    slots[slot].written = true;
+    slots[slot].options = entry.options;
+  });
+}
+
+Options Recording::inherited(const Entry& entry) const {
+  for (const int32_t window : operands_of(entry.parameters))
+    if (const Options& options = slots[slot_of(window)].options; options != Options{})
+      return options;
+  return {};
 }
 
 void Recording::add(const Executable& program, std::shared_ptr<const RunShape> shape,
                     std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
                     std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
                     std::span<const Tensor> results, std::span<const bool> given,
-                    PendingWork& owner) {
+                    const Options* options, PendingWork& owner) {
   Entry entry;
   entry.program = share(program);
   entry.label = RunLabel::current();
@@ -98,19 +106,21 @@ void Recording::add(const Executable& program, std::shared_ptr<const RunShape> s
   };
   entry.parameters =
       operands_for(parameters, [&](size_t i) { return window_of(parameters[i], owner); });
-  entry.blocks = operands_for(blocks, [&](size_t i) {
-    return blocks[i].defined() ? written_window(blocks[i], owner) : -1;
-  });
-  entry.outputs = operands_for(
-      results, [&](size_t i) { return given[i] ? written_window(results[i], owner) : -1; });
+  entry.blocks = operands_for(
+      blocks, [&](size_t i) { return blocks[i].defined() ? window_of(blocks[i], owner) : -1; });
+  entry.outputs =
+      operands_for(results, [&](size_t i) { return given[i] ? window_of(results[i], owner) : -1; });
   entry.results = operands_for(results, [&](size_t i) {
     if (given[i]) return operands[static_cast<size_t>(entry.outputs.begin) + i];
     const bool in_block = shape->results[i].kind == RunShape::Place::Kind::Block;
-    return in_block ? written_window(results[i], owner) : -1;
+    return in_block ? window_of(results[i], owner) : -1;
   });
   entry.numbers = append(numbers, call_numbers);
   entry.integers = append(integers, call_integers);
   entry.shape = std::move(shape);
+  entry.inherited = inherited(entry);
+  entry.options = options == nullptr ? entry.inherited : *options;
+  note_writes(entry);
   entries.push_back(std::move(entry));
 }
 
@@ -245,8 +255,7 @@ Recording Recording::first(size_t count) const {
     if (slot >= start.slots.size()) start.slots.resize(slot + 1);
     start.slots[slot].windows.push_back(static_cast<int32_t>(window));
   }
-  for (const Entry& entry : start.entries)
-    start.for_written(entry, [&](size_t slot) { start.slots[slot].written = true; });
+  for (const Entry& entry : start.entries) start.note_writes(entry);
   return start;
 }
 
@@ -287,7 +296,7 @@ void Recording::add_from(const Recording& other, Entry entry, Map& map) {
   };
   for (Range* range : {&entry.parameters, &entry.blocks, &entry.outputs, &entry.results})
     add_operands(*range);
-  for_written(entry, [&](size_t slot) { slots[slot].written = true; });
+  note_writes(entry);
   const auto move_values = [](const auto& from, auto& to, Range& range) {
     const auto begin = static_cast<int32_t>(to.size());
     to.insert(to.end(), from.begin() + range.begin, from.begin() + range.end);

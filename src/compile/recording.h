@@ -47,6 +47,7 @@ struct Window {
 /// A storage that the recording touches.
 struct Slot {
   bool written = false;
+  Options options{};                  ///< of the last run that wrote it
   SmallVector<int32_t, 2> windows{};  ///< those on it
 };
 
@@ -63,6 +64,7 @@ struct Entry {
   Range numbers = {};
   Range integers = {};
   Options options = {};
+  Options inherited = {};     ///< the options if no compiled function asks for it: see inherited()
   Ref<SourceLine> line = {};  ///< that asked for it; null where it is not known
 };
 
@@ -98,11 +100,12 @@ class Recording {
   /// The window that `tensor` is; adds its storage, which becomes pending in `owner` unless it is.
   int32_t window_of(const Tensor& tensor, PendingWork& owner);
   /// Adds a run that writes `blocks` (undefined ones are none) and those of `results`, which the
-  /// caller gets, that are `given`.
+  /// caller gets, that are `given`. Without `options`, it has those that its parameters bring.
   void add(const Executable& program, std::shared_ptr<const RunShape> shape,
            std::span<const Tensor> parameters, std::span<const Scalar> call_numbers,
            std::span<const int64_t> call_integers, std::span<const Tensor> blocks,
-           std::span<const Tensor> results, std::span<const bool> given, PendingWork& owner);
+           std::span<const Tensor> results, std::span<const bool> given, const Options* options,
+           PendingWork& owner);
 
   /// What it was when it held `count` runs, but for their storages and numbers.
   Recording first(size_t count) const;
@@ -159,8 +162,11 @@ class Recording {
     std::vector<int32_t> windows;
     std::vector<int32_t> slots;
   };
-  /// The window `tensor`, which a run writes.
-  int32_t written_window(const Tensor& tensor, PendingWork& owner);
+  /// Says of what the entry writes that it does.
+  void note_writes(const Entry& entry);
+  /// The options of the first parameter that a run with other options than the default wrote: what
+  /// follows from a compiled function's results is computed as they are, and nothing else is.
+  Options inherited(const Entry& entry) const;
   void add_from(const Recording& other, Entry entry, Map& map);
   bool writes(const Entry& entry, const std::vector<bool>& wanted) const;
   void drop_entries(const std::vector<bool>& dropped);

@@ -741,3 +741,23 @@ def test_fast_numerics_hold_for_what_follows_but_not_in_an_exact_function_inside
     assert bits_differ(lambda: fast(poly))
     assert not bits_differ(lambda: fast(exact))
     assert bits_differ(lambda: poly(fast(lambda x: x + 0.0)))
+
+
+def test_fast_numerics_hold_for_nothing_beside_what_they_computed() -> None:
+    x = torch.randn(4000)
+
+    def poly(x: torch.Tensor) -> torch.Tensor:
+        return (x * x + 0.1) * x + 0.3
+
+    fast = torch.compile(poly, numerics="fast")
+    want = poly(x)
+    for _ in range(4):  # the first may run op by op, later ones follow the first
+        result = fast(x)
+        beside = poly(x)  # of what is pending, as it is read there
+        over = fast(x)
+        torch.add(x, 0, out=over)
+        after = poly(over)
+        assert (beside == want).all() and (after == want).all()
+        assert torch.allclose(result, want, rtol=1e-5, atol=1e-5)
+        torch._C._compile_wait()
+    assert (result != want).any()
