@@ -41,7 +41,7 @@ Value* VectorEmitter::float_min_max(bool is_max, Value* a, Value* b) {
 }
 
 Value* VectorEmitter::scale(Value* a, Value* n) {
-  // AVX-512 has an instruction, which unlike a product takes no longer for denormal results.
+  // AVX-512 has an instruction.
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(a->getType());
   const unsigned bits = a->getType()->getScalarSizeInBits();
   if (isa_ < Isa::Avx512 || vector == nullptr || vector->getNumElements() * bits < 128)
@@ -98,10 +98,8 @@ Value* VectorEmitter::scale_by_factors(Value* a, Value* n) {
     return float_of(builder_.CreateAdd(builder_.CreateShl(exponent, mantissa),
                                        integer(bits, single ? 0x3f800000 : 0x3ff0000000000000)));
   };
-  // What rounds to zero does not become denormal on its way: that would be slow.
-  Value* vanishes = builder_.CreateFCmpOLT(n, llvm::ConstantFP::get(type, single ? -160 : -1085));
-  Value* first = builder_.CreateSelect(vanishes, llvm::Constant::getNullValue(type), power(half));
-  return builder_.CreateFMul(builder_.CreateFMul(a, first), power(builder_.CreateSub(bits, half)));
+  return builder_.CreateFMul(builder_.CreateFMul(a, power(half)),
+                             power(builder_.CreateSub(bits, half)));
 }
 
 Value* VectorEmitter::integer_divide(DType type, Value* a, Value* b, bool remainder) {

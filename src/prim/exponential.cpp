@@ -49,16 +49,27 @@ Reduced reduce(const Value& x) {
   return {shifted, n, fma(n, -ln2_low(x), fma(n, -ln2_high(x), x))};
 }
 
+/// Where powers are 0, and e^x a number of times, too.
+double least_exponent(const Value& x) { return pick(x, -112, -754); }
+double least_exponent_of_2(const Value& x) { return pick(x, -162, -1088); }
+
 /// x cut to where e^x overflows and vanishes.
 Value clamp_exponent(const Value& x) {
-  return at_least(at_most(x, pick(x, 89, 710)), pick(x, -112, -754));
+  return at_least(at_most(x, pick(x, 89, 710)), least_exponent(x));
+}
+
+/// p * 2^n, or 0 if x <= least: products that round to 0 would take many times as long as others on
+/// some CPUs, and masks make many.
+Value scale_or_vanish(const Value& p, const Value& n, const Value& x, double least) {
+  return scale(select(x <= least, 0, p), n);
 }
 
 Value exp2_value(const Value& x) {
   const double shifter = format_of(x).shifter;
-  const Value clamped = at_least(at_most(x, pick(x, 129, 1025)), pick(x, -162, -1088));
+  const double least = least_exponent_of_2(x);
+  const Value clamped = at_least(at_most(x, pick(x, 129, 1025)), least);
   const Value n = (clamped + shifter) - shifter;
-  return scale(expm1_kernel((clamped - n) * kLn2) + 1, n);
+  return scale_or_vanish(expm1_kernel((clamped - n) * kLn2) + 1, n, x, least);
 }
 
 Value expm1_value(const Value& x) {
@@ -123,12 +134,13 @@ LogParts log_parts(const Value& x) {
 
 Value exp_value(const Value& x) {
   const Reduced reduced = reduce(clamp_exponent(x));
-  return scale(expm1_kernel(reduced.r) + 1, reduced.n);
+  return scale_or_vanish(expm1_kernel(reduced.r) + 1, reduced.n, x, least_exponent(x));
 }
 
 Value exp_times(const Value& x, const Value& tail, const Value& factor) {
   const Reduced reduced = reduce(clamp_exponent(x));
-  return scale(fma(factor, expm1_kernel(reduced.r + tail), factor), reduced.n);
+  return scale_or_vanish(fma(factor, expm1_kernel(reduced.r + tail), factor), reduced.n, x,
+                         least_exponent(x));
 }
 
 Value expm1_scaled(const Value& x, int divisor) {
