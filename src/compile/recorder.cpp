@@ -278,13 +278,12 @@ bool Recorder::record(const PlanRun& run) {
 }
 
 bool Recorder::holds_too_much() {
-  const size_t count = recording_.entries.size();
-  if (count >= kMostEntries) return true;
-  if (count < next_look_) return false;
+  if (recording_.entries.size() >= kMostEntries) return true;
+  if (recording_.fresh_bytes < kLookAfter) return false;
+  recording_.fresh_bytes = 0;
   size_t bytes = 0;
   for (const Ref<Storage>& storage : recording_.storages)
     if (!storage->is_deferred() && !is_seen(*storage)) bytes += storage->bytes();
-  next_look_ = 2 * count;
   return bytes > kMostHeld;
 }
 
@@ -417,7 +416,6 @@ void Recorder::run_slice(int32_t slot, Done& done, std::string ended) {
 void Recorder::run_locked(Done& done, std::string ended, OnFailure on_failure) {
   if (capture_ != nullptr) capture_->broken = kRanEarly;
   slice_work_ = 0;
-  next_look_ = kFirstLook;
   const AtWork at_work;
   if (follower_.is_complete() && !reporting())
     return follower_.run(done.recording, done.lines, *this, on_failure);

@@ -108,7 +108,7 @@ class Recorder final : public RunSink, public PendingWork {
   bool holds_too_much();
   static constexpr size_t kMostEntries = 16'384;
   static constexpr size_t kMostHeld = size_t{256} << 20;
-  static constexpr size_t kFirstLook = 512;  ///< runs, before anybody looks
+  static constexpr size_t kLookAfter = kMostHeld / 8;  ///< bytes that came since the last look
 
   ForkSafe<std::mutex> mutex_;
   Recording recording_;
@@ -121,8 +121,7 @@ class Recorder final : public RunSink, public PendingWork {
   SmallVector<Options, 4> outer_options_;  ///< of the functions around the innermost
   Capture* capture_ = nullptr;             ///< of the call that is being captured
   std::unique_lock<std::timed_mutex> turn_;
-  size_t slice_work_ = 0;          ///< runs looked at for slices of the present recording
-  size_t next_look_ = kFirstLook;  ///< of holds_too_much(), at so many runs
+  size_t slice_work_ = 0;  ///< runs looked at for slices of the present recording
 };
 
 /// Calls of this thread are recorded while one lives.

@@ -23,6 +23,7 @@ void Recording::clear() {
   slots.clear();
   storages.clear();
   ended.clear();
+  fresh_bytes = 0;
   is_whole = true;
 }
 
@@ -48,6 +49,7 @@ bool Recording::claim(std::span<const Tensor> tensors, std::span<const Tensor> m
       }
       slots.emplace_back();
       storages.push_back(tensor->storage);
+      if (!tensor->storage->is_deferred()) fresh_bytes += tensor->storage->bytes();
     }
   return true;
 }

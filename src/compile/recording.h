@@ -83,6 +83,7 @@ class Recording {
   std::vector<Slot> slots;
   std::vector<Ref<Storage>> storages;  ///< per slot
   std::string ended = {};              ///< why it runs, for reports; empty: nobody asked
+  size_t fresh_bytes = 0;              ///< of storages with memory, added since this was set to 0
   bool is_whole = true;                ///< no runs were taken out of it, or it out of others
 
   /// Per slot: somebody else holds the storage. Other threads may let go of it at any time.
