@@ -285,3 +285,19 @@ def test_a_name_that_is_missing_keeps_no_frame() -> None:
         assert ask()() is None
     finally:
         gc.enable()
+
+
+def test_what_is_pending_holds_no_more_than_its_bound() -> None:
+    batches = [torch.ones(1 << 20) for _ in range(76)]  # 4 MB each
+    ran = torch.compiler.stats()["runs"]
+    total = torch.zeros(1 << 20)
+
+    @torch.compile
+    def add_all() -> int:
+        nonlocal total
+        while torch.compiler.stats()["runs"] == ran:
+            total = total + batches.pop()
+        return 76 - len(batches)
+
+    assert 64 < add_all() <= 64 + 9  # 256 MB, and less than 32 MB and one more
+    assert total[0] < 76
