@@ -9,6 +9,7 @@ flambeau explain script.py [arguments]        and other commands
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from pathlib import Path
@@ -18,12 +19,20 @@ from . import _C, _script
 
 
 def _explain(options: argparse.Namespace) -> NoReturn:
-    if not Path(options.script).is_file():
-        raise RuntimeError(f"explain: there is no file '{options.script}'")
+    _check_readable(options.script)
     page = os.path.abspath(options.html) if options.html else ""  # The script may go elsewhere.
     if page:
         _check_writable(page)
     _script.run([_script.EXPLAINED, page, options.script, *options.arguments])
+
+
+def _check_readable(path: str) -> None:
+    try:
+        os.stat(path)
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise RuntimeError(f"explain: '{path}' cannot be read: {error.strerror}") from None
 
 
 def _check_writable(path: str) -> None:

@@ -108,6 +108,8 @@ class Explanation:
         return 0
 
     def __str__(self) -> str:
+        if not self.programs:
+            return "no compiled program ran"
         lines = []
         for number, program in enumerate(self.programs):
             regions = program["regions"]
@@ -134,6 +136,7 @@ class Explanation:
     def html(self) -> str:
         """One self-contained page: a timeline, the memory over it, and each region's program."""
         body = "".join(_program_html(i, p) for i, p in enumerate(self.programs))
+        body = body or f"<p>{self}.</p>"
         return (
             "<!doctype html><meta charset='utf-8'><title>Flambeau: programs</title>"
             f"<style>{_STYLE}</style><h1>Programs</h1>{body}<script>{_SCRIPT}</script>"

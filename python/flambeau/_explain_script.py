@@ -12,7 +12,7 @@ import pkgutil
 import runpy
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from . import _C, _script
 from ._collected import reports
@@ -24,13 +24,18 @@ _INTERVAL = 0.05  # seconds
 def run(page: str, script: str, arguments: list[str]) -> int:
     """Runs the script as `__main__` and prints its programs, also where it ends by an exception, as by
     sys.exit() and Ctrl-C, which is raised again. `page` is written, too, unless it is empty. Returns
-    the exit status: 1 where nothing can be told."""
+    the exit status: 1 where nobody can be told. Of a script that cannot begin only that is told."""
     process = os.getpid()
     programs = Programs()
     ended: BaseException | None = None
+    try:
+        main = _main_of(script, arguments)
+    except BaseException:
+        _show_as_scripts_own()
+        raise
     with reports.told_to(programs.add), _told_in_parts():
         try:
-            _run_as_main(script, arguments)
+            main()
             _C._compile_flush("the script's end")
         except BaseException as error:
             ended = error
@@ -85,8 +90,8 @@ def _told_in_parts() -> Iterator[None]:
         stop.release()
 
 
-def _run_as_main(script: str, arguments: list[str]) -> None:
-    """What `python script arguments` does in a process that has begun already."""
+def _main_of(script: str, arguments: list[str]) -> Callable[[], object]:
+    """What `python script arguments` runs, in a process that has begun already."""
     path = os.path.abspath(script)
     main = types.ModuleType("__main__")
     main.__file__ = path
@@ -94,25 +99,29 @@ def _run_as_main(script: str, arguments: list[str]) -> None:
     main.__dict__.update(__annotations__={}, __builtins__=builtins, __cached__=None)
     sys.modules["__main__"] = main
     sys.argv = [script, *arguments]
-    archive = pkgutil.get_importer(path) is not None
+    archive = pkgutil.get_importer(path)  # or a folder
     if not getattr(sys.flags, "safe_path", False):
         sys.path[0] = path if archive else os.path.dirname(os.path.realpath(path))
     if archive:
-        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
-        return
+        found = archive.find_spec("__main__")
+        if found is None or found.loader is None:
+            sys.exit(f"{sys.executable}: can't find '__main__' module in {path!r}")
+        found.loader.get_code("__main__")  # type: ignore[attr-defined] # its errors come now
+        return lambda: runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
     with io.open_code(path) as file:
-        code = pkgutil.read_code(file)  # of a .pyc
-        if code is None:
-            file.seek(0)
-            code = compile(file.read(), path, "exec", dont_inherit=True)
-    exec(code, main.__dict__)
+        source = file.read()
+    code = pkgutil.read_code(io.BytesIO(source))  # of a .pyc
+    if code is None:
+        code = compile(source, path, "exec", dont_inherit=True)
+    return lambda: exec(code, main.__dict__)
 
 
 def _tell_of(explanation: Explanation, page: str) -> bool:
-    if not explanation.programs:
-        _tell("no compiled program ran: does the script call flambeau.compile?")
-        return False
-    _tell(str(explanation))
+    """False where the page that is wanted is not written."""
+    if explanation.programs:
+        _tell(str(explanation))
+    else:
+        _tell(f"{explanation}: does the script call flambeau.compile?")
     if not page:
         return True
     try:

@@ -609,7 +609,7 @@ def test_explain_a_script(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "page.html").read_text()
     missing = subprocess.run([*command, "no.py"], capture_output=True, text=True, check=False)
     assert missing.returncode == 2
-    assert "there is no file 'no.py'" in missing.stderr
+    assert "'no.py' cannot be read: No such file or directory" in missing.stderr
     script.write_text(
         "import sys\nimport flambeau as torch\n"
         "y = torch.compile(lambda x: x + 1)(torch.ones(3))\n"
@@ -631,10 +631,6 @@ def test_explain_a_script(tmp_path: Path) -> None:
             assert ended.stderr == ""
         if how == "pending":
             assert "ended by the script's end\n" in ended.stdout
-    script.write_text("pass")
-    nothing = subprocess.run([*command, str(script)], capture_output=True, text=True, check=False)
-    assert nothing.returncode == 1
-    assert "no compiled program ran" in nothing.stdout
 
 
 def test_a_disabled_function_leaves_nothing_pending() -> None:

@@ -96,12 +96,65 @@ def test_how_a_script_ends(tmp_path: Path) -> None:
         if error is None:
             lines = f'  File "{tmp_path}/script.py", line 4\n    def (\n        ^\n'
             assert done.stderr == lines + "SyntaxError: invalid syntax\n"
+            assert done.stdout == ""
         else:
             assert done.stderr == error
             assert done.stdout.count("program 0: ") == (status != 4)
-    nothing = explain(tmp_path, "import sys; sys.exit()")
-    assert (nothing.returncode, nothing.stderr) == (1, "")
-    assert nothing.stdout == "no compiled program ran: does the script call flambeau.compile?\n"
+
+
+@pytest.mark.parametrize("source", ["", "pass", "import sys; sys.exit()", "x = 1\nif not x: y = 2"])
+def test_a_script_without_compiled_programs_has_succeeded(tmp_path: Path, source: str) -> None:
+    done = explain(tmp_path, source, "--html", "page")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = "no compiled program ran: does the script call flambeau.compile?\n"
+    assert done.stdout == f"{told}wrote {tmp_path}/page\n"
+    assert "no compiled program ran" in (tmp_path / "page").read_text()
+
+
+def test_what_cannot_begin_is_told_of_as_python_does(tmp_path: Path) -> None:
+    for folder, source in (
+        ("none", None),
+        ("broken", "x = ("),
+        ("good", "import sys; sys.exit(5)"),
+    ):
+        (tmp_path / folder).mkdir()
+        if source is not None:
+            (tmp_path / folder / "__main__.py").write_text(source)
+    (tmp_path / "latin.py").write_bytes(b"x = 1\ny = '\xff'\n")
+    (tmp_path / "broken.py").write_text("x = (\n")
+    for name, status, last in (
+        ("broken.py", 1, "SyntaxError: '(' was never closed"),
+        ("latin.py", 1, "SyntaxError: "),
+        ("none", 1, f"{sys.executable}: can't find '__main__' module in '{tmp_path}/none'"),
+        ("broken", 1, "SyntaxError: '(' was never closed"),
+        ("good", 5, ""),
+        (
+            "nowhere.py",
+            2,
+            "flambeau: explain: 'nowhere.py' cannot be read: No such file or directory",
+        ),
+    ):
+        command = [sys.executable, "-m", "flambeau", "explain", "--html", "page", name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == status, name
+        lines = done.stderr.splitlines()
+        assert (lines[-1] if lines else "").startswith(last), name
+        assert "_explain" not in done.stderr, name
+        assert ("no compiled program ran" in done.stdout) == (name == "good"), name
+        assert (tmp_path / "page").exists() == (name == "good"), name
+        (tmp_path / "page").unlink(missing_ok=True)
+
+
+def test_a_script_may_be_read_once_only() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flambeau", "explain", "/dev/stdin"],
+        input="print(3)",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3\nno compiled program ran")
 
 
 def test_interrupts_are_the_scripts(tmp_path: Path) -> None:
@@ -134,7 +187,7 @@ def test_the_page_is_checked_before_the_script_runs(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (2, "")
         path = tmp_path / page
         assert done.stderr == f"flambeau: explain: '{path}' cannot be written: {why}\n"
-    done = explain(tmp_path, "import sys; sys.exit(3)", "--html", "page")
+    done = explain(tmp_path, "import os; os._exit(3)", "--html", "page")
     assert done.returncode == 3
     assert not (tmp_path / "page").exists()
 
