@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "eager/step_times.h"
 #include "runtime/allocator.h"
 
 namespace flambeau {
@@ -73,11 +74,14 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
     if (place >= given_end) return fresh[place - given_end];
     return place < parameters.size() ? parameters[place] : given[place - parameters.size()];
   };
+  StepTimes* const times = StepTimes::take(*owner);
   for (const Step& step : steps) {
     if (step.kind == Step::Kind::Launch) {
       launches[step.index].run(memory.data(), numbers);
+      if (times != nullptr) times->add(step.planned);
     } else if (step.kind == Step::Kind::Contract) {
       contractions[step.index].run(memory.data(), numbers);
+      if (times != nullptr) times->add(step.planned);
     } else if (step.kind == Step::Kind::Drop) {
       fresh[step.index] = Tensor();
     } else {
@@ -149,15 +153,18 @@ void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers,
                                       m.offset * static_cast<int64_t>(size_of(m.info.dtype));
     }
   };
+  StepTimes* const times = StepTimes::take(*owner);
   for (const Step& step : steps)
     if (makes_first && step.kind == Step::Kind::Make) make(step.index);
   for (const Step& step : steps) {
     switch (step.kind) {
       case Step::Kind::Launch:
         launches[step.index].run(memory.data(), numbers);
+        if (times != nullptr) times->add(step.planned);
         break;
       case Step::Kind::Contract:
         contractions[step.index].run(memory.data(), numbers);
+        if (times != nullptr) times->add(step.planned);
         break;
       case Step::Kind::Drop:
         fresh.drop(step.index);

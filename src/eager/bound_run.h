@@ -38,7 +38,8 @@ class BoundRun {
  public:
   struct Step {
     enum class Kind : uint8_t { Make, Drop, Launch, Contract } kind;
-    size_t index;  ///< of `made`, `launches` or `contractions`
+    size_t index;        ///< of `made`, `launches` or `contractions`
+    size_t planned = 0;  ///< the plan's step that it is of; one behind them for copies
   };
   /// Fresh row-major memory, a window of an earlier place, or what all runs share.
   struct Made {

@@ -7,6 +7,7 @@
 #include "eager/block_scan.h"
 #include "eager/copy.h"
 #include "eager/executable_parts.h"
+#include "eager/step_times.h"
 #include "lower/overwrite.h"
 #include "runtime/compiler.h"
 
@@ -72,6 +73,7 @@ class Run {
   /// Where a kernel is missing, asks for those of the steps behind it before it says so.
   void run() {
     const lower::Plan& plan = executable_.plan;
+    times_ = StepTimes::take(executable_);
     if (executable_.host != nullptr) call_host(*executable_.host);
     run_steps();
     for (size_t i = 0; i < plan.results.size(); ++i) {
@@ -82,6 +84,7 @@ class Run {
       else
         copy_result(i);
     }
+    if (executable_.host != nullptr || copies_) end_step(plan.steps.size());
     if (!found_) throw KernelMissing();
   }
 
@@ -105,6 +108,7 @@ class Run {
   void copy_result(size_t i) {
     const auto v = static_cast<size_t>(executable_.plan.results[i]);
     if (is_same_window(values_[v], results_[i])) return;
+    copies_ = true;
     try {
       copy(values_[v], places_[v], results_[i], place_of_given(i));
     } catch (const KernelMissing&) {
@@ -173,9 +177,17 @@ class Run {
       }
       for (size_t v = 0; v < values_.size(); ++v)
         if (plan.values[v].last_use == static_cast<int>(i) && plan.values[v].parameter < 0) drop(v);
+      end_step(i);
       if (may_overwrite) return;
     }
     keep_from_results();
+  }
+
+  /// What was done since the last one ended is of step `i`.
+  void end_step(size_t i) {
+    if (times_ != nullptr) times_->add(i);
+    if (record_ == nullptr) return;
+    for (; noted_ < record_->steps.size(); ++noted_) record_->steps[noted_].planned = i;
   }
 
   void step(size_t i) {
@@ -512,7 +524,10 @@ class Run {
   BoundRun* record_;
   SmallVector<int, 6> places_;  // per value: its place in the record, -1 if it has none
   size_t made_places_;          // where places of what is made begin
+  size_t noted_ = 0;            // steps of the record whose step of the plan is noted
   bool keeps_tables_ = false;
+  bool copies_ = false;                    // some result is copied to its place
+  StepTimes* times_ = nullptr;             // null: nobody asks
   SmallVector<size_t, 2> copied_results_;  // given ones that reshapes may copy to
   /// Set: kernels are asked for, and nothing is made or run any more.
   std::optional<WithoutMemory> asks_;

@@ -585,26 +585,29 @@ class Planner {
 Plan make_plan(const Program& program) { return Planner(program).run(); }
 
 std::string text_of(const Plan& plan) {
+  std::string text;
+  for (const Step& step : plan.steps) text += text_of(step) + '\n';
+  return text;
+}
+
+std::string text_of(const Step& step) {
   std::ostringstream out;
-  for (const Step& step : plan.steps) {
-    if (const auto* kernel = std::get_if<KernelStep>(&step)) {
-      const KernelTemplate& k = *kernel->kernel;
-      out << "kernel kept=" << k.kept.size() << " reduced=" << k.reduced.size() << " :";
-      for (size_t b = 0; b < k.buffers.size(); ++b)
-        out << (k.buffers[b].is_output ? " ->v" : " v") << k.buffer_values[b];
-    } else if (const auto* contract = std::get_if<ContractStep>(&step)) {
-      out << "contract v" << contract->a.value << " v" << contract->b.value << " ->v"
-          << contract->result << (contract->epilogue != nullptr ? " with epilogue" : "");
-    } else if (const auto* scan = std::get_if<ScanStep>(&step)) {
-      out << "scan";
-      for (const int value : scan->operands) out << " v" << value;
-      for (const int value : scan->results) out << " ->v" << value;
-      if (scan->by_rows) out << " by rows";
-    } else {
-      const auto& alias = std::get<AliasStep>(step);
-      out << (alias.reshape ? "reshape v" : "window v") << alias.value << " ->v" << alias.result;
-    }
-    out << '\n';
+  if (const auto* kernel = std::get_if<KernelStep>(&step)) {
+    const KernelTemplate& k = *kernel->kernel;
+    out << "kernel kept=" << k.kept.size() << " reduced=" << k.reduced.size() << " :";
+    for (size_t b = 0; b < k.buffers.size(); ++b)
+      out << (k.buffers[b].is_output ? " ->v" : " v") << k.buffer_values[b];
+  } else if (const auto* contract = std::get_if<ContractStep>(&step)) {
+    out << "contract v" << contract->a.value << " v" << contract->b.value << " ->v"
+        << contract->result << (contract->epilogue != nullptr ? " with epilogue" : "");
+  } else if (const auto* scan = std::get_if<ScanStep>(&step)) {
+    out << "scan";
+    for (const int value : scan->operands) out << " v" << value;
+    for (const int value : scan->results) out << " ->v" << value;
+    if (scan->by_rows) out << " by rows";
+  } else {
+    const auto& alias = std::get<AliasStep>(step);
+    out << (alias.reshape ? "reshape v" : "window v") << alias.value << " ->v" << alias.result;
   }
   return out.str();
 }

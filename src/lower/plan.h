@@ -101,7 +101,8 @@ struct Plan {
 
 Plan make_plan(const ir::Program& program);
 
-/// The steps as text, for dumps and tests.
+/// The steps as text, one a line, for dumps and tests.
 std::string text_of(const Plan& plan);
+std::string text_of(const Step& step);
 
 }  // namespace flambeau::lower
