@@ -116,6 +116,17 @@ void add_compile(nb::module_& module) {
   module.def("_compile_begin_reports", compiler::begin_reports);
   module.def("_compile_end_reports", [] { compiler::end_reports(); });
   module.def("_compile_take_reports", [] {
+    const auto accesses = [](const std::vector<compiler::Access>& all) {
+      nb::list list;
+      for (const compiler::Access& access : all)
+        list.append(nb::make_tuple(access.storage, access.begin, access.end, access.bytes));
+      return list;
+    };
+    const auto numbers = [](const std::vector<int32_t>& all) {
+      nb::list list;
+      for (const int32_t number : all) list.append(number);
+      return list;
+    };
     nb::list programs;
     for (const compiler::ProgramReport& report : compiler::take_reports()) {
       nb::list regions;
@@ -126,7 +137,24 @@ void add_compile(nb::module_& module) {
         row["ops"] = ops;
         row["apart"] = region.apart;
         row["program"] = region.program;
-        row["steps"] = region.steps;
+        nb::list steps;
+        for (const compiler::StepReport& step : region.steps) {
+          nb::dict of_step;
+          of_step["text"] = step.text;
+          of_step["launches"] = step.launches;
+          of_step["bytes"] = step.bytes;
+          of_step["seconds"] = step.nanoseconds * 1e-9;
+          steps.append(of_step);
+        }
+        row["steps"] = steps;
+        row["reads"] = accesses(region.reads);
+        row["writes"] = accesses(region.writes);
+        nb::list temporaries;
+        for (const compiler::TemporaryReport& made : region.temporaries)
+          temporaries.append(nb::make_tuple(made.text, made.bytes, made.first, made.last));
+        row["temporaries"] = temporaries;
+        row["begins"] = numbers(region.begins);
+        row["ends"] = numbers(region.ends);
         row["launches"] = region.launches;
         row["bytes"] = region.bytes;
         row["seconds"] = region.nanoseconds * 1e-9;
@@ -139,6 +167,10 @@ void add_compile(nb::module_& module) {
       program["ended"] = report.ended;
       program["runs"] = report.runs;
       program["unneeded"] = report.unneeded;
+      nb::list storages;
+      for (const compiler::StorageReport& storage : report.storages)
+        storages.append(nb::make_tuple(storage.text, storage.bytes, storage.made));
+      program["storages"] = storages;
       program["regions"] = regions;
       programs.append(program);
     }

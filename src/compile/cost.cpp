@@ -4,6 +4,7 @@
 
 #include "eager/host_program.h"
 #include "lower/plan.h"
+#include "lower/tables.h"
 
 namespace flambeau::compiler {
 namespace {
@@ -30,25 +31,31 @@ class Estimator {
   }
 
   Cost run() {
-    for (const lower::Step& step : plan_.steps) {
-      if (const auto* kernel = std::get_if<lower::KernelStep>(&step)) {
-        add_kernel(*kernel->kernel, -1);
-      } else if (const auto* contract = std::get_if<lower::ContractStep>(&step)) {
-        double flops = 2;
-        for (const ir::Dim& extent : contract->batch) flops *= number(extent);
-        for (const ir::Dim* extent : {&contract->m, &contract->n, &contract->k})
-          flops *= number(*extent);
-        cost_.time += flops / kFlopsPerNanosecond;
-        cost_.bytes += bytes_of(contract->a.value) + bytes_of(contract->b.value);
-        if (contract->epilogue != nullptr)
-          add_kernel(*contract->epilogue, contract->product_buffer);
-        else
-          add_step(bytes_of(contract->result), 0);
-      } else if (const auto* scan = std::get_if<lower::ScanStep>(&step)) {
-        add_scan(*scan);
-      }
-    }
+    for (const lower::Step& step : plan_.steps) add(step);
     return cost_;
+  }
+
+  StepCosts run_by_steps() {
+    StepCosts costs;
+    std::vector<int> first(plan_.values.size(), -1);
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      cost_ = {};
+      add(plan_.steps[i]);
+      costs.steps.push_back(cost_);
+      for (const int value : lower::written_by(plan_.steps[i]))
+        if (int& step = first[static_cast<size_t>(value)]; step < 0) step = static_cast<int>(i);
+    }
+    // What a result is a window of is the result's memory.
+    for (int value : plan_.results)
+      for (; value >= 0; value = plan_.values[static_cast<size_t>(value)].alias_of)
+        first[static_cast<size_t>(value)] = -1;
+    for (size_t value = 0; value < plan_.values.size(); ++value)
+      if (const lower::PlannedValue& planned = plan_.values[value];
+          first[value] >= 0 && planned.parameter < 0 && planned.alias_of < 0)
+        costs.temporaries.push_back({planned.dtype, sizes_of(static_cast<int>(value)),
+                                     bytes_of(static_cast<int>(value)), first[value],
+                                     planned.last_use});
+    return costs;
   }
 
   /// Of a host kernel, which is one launch.
@@ -61,6 +68,25 @@ class Estimator {
   }
 
  private:
+  void add(const lower::Step& step) {
+    if (const auto* kernel = std::get_if<lower::KernelStep>(&step)) {
+      add_kernel(*kernel->kernel, -1);
+    } else if (const auto* contract = std::get_if<lower::ContractStep>(&step)) {
+      double flops = 2;
+      for (const ir::Dim& extent : contract->batch) flops *= number(extent);
+      for (const ir::Dim* extent : {&contract->m, &contract->n, &contract->k})
+        flops *= number(*extent);
+      cost_.time += flops / kFlopsPerNanosecond;
+      cost_.bytes += bytes_of(contract->a.value) + bytes_of(contract->b.value);
+      if (contract->epilogue != nullptr)
+        add_kernel(*contract->epilogue, contract->product_buffer);
+      else
+        add_step(bytes_of(contract->result), 0);
+    } else if (const auto* scan = std::get_if<lower::ScanStep>(&step)) {
+      add_scan(*scan);
+    }
+  }
+
   double number(const ir::Dim& dim) const { return static_cast<double>(dim.evaluate(bindings_)); }
 
   Ints sizes_of(int value) const {
@@ -167,6 +193,13 @@ size_t slots_in(const ir::Dim& dim) {
   }
 }
 
+std::vector<Ints> sizes_read(const Recording& recording, const Region& region) {
+  std::vector<Ints> sizes;
+  for (const int32_t w : region.parameters)
+    sizes.push_back(recording.windows[static_cast<size_t>(w)].info.sizes);
+  return sizes;
+}
+
 }  // namespace
 
 Cost cost_of(const Recording& recording, const Region& region) {
@@ -174,11 +207,15 @@ Cost cost_of(const Recording& recording, const Region& region) {
 }
 
 Cost cost_of(const Recording& recording, const Region& region, const Executable& form) {
-  std::vector<Ints> sizes;
-  for (const int32_t w : region.parameters)
-    sizes.push_back(recording.windows[static_cast<size_t>(w)].info.sizes);
+  const std::vector<Ints> sizes = sizes_read(recording, region);
   Estimator estimator(plan_of(form), sizes, values_of(recording, region.integers), kMain);
   return host_program_of(form) != nullptr ? estimator.run_host() : estimator.run();
+}
+
+StepCosts step_costs_of(const Recording& recording, const Region& region, const Executable& form) {
+  const std::vector<Ints> sizes = sizes_read(recording, region);
+  return Estimator(plan_of(form), sizes, values_of(recording, region.integers), kMain)
+      .run_by_steps();
 }
 
 double bytes_at(const Executable& executable, int64_t extent) {

@@ -20,4 +20,18 @@ Cost cost_of(const Recording& recording, const Region& region, const Executable&
 /// programs whatever the sizes at hand are.
 double bytes_at(const Executable& executable, int64_t extent);
 
+/// What the steps of a plan do, one by one.
+struct StepCosts {
+  std::vector<Cost> steps;
+  /// A value with memory of its own that steps make for later ones.
+  struct Temporary {
+    DType dtype;
+    Ints sizes;
+    double bytes;
+    int first, last;  ///< steps: it is made, and read last
+  };
+  std::vector<Temporary> temporaries;
+};
+StepCosts step_costs_of(const Recording& recording, const Region& region, const Executable& form);
+
 }  // namespace flambeau::compiler

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <unordered_map>
 
 #include "compile/block_rows.h"
 #include "compile/check.h"
 #include "compile/program.h"
 #include "compile/report.h"
 #include "eager/bound_run.h"
+#include "eager/step_times.h"
 #include "runtime/allocator.h"
 #include "runtime/compiler.h"
 #include "runtime/launch.h"
@@ -200,28 +202,65 @@ class Execution {
     report_->runs = static_cast<int32_t>(recording_.entries.size());
     const std::vector<bool>& needed = program_->flow.needed;
     report_->unneeded = static_cast<int32_t>(std::count(needed.begin(), needed.end(), false));
-    made_.resize(recording_.slots.size());
-    for (size_t i = 0; i < made_.size(); ++i)
-      made_[i] = frame_.storages[i] && frame_.storages[i]->is_deferred();
+    report_->storages = storages_of(recording_);
+    held_.resize(recording_.slots.size());
+    for (size_t i = 0; i < held_.size(); ++i) {
+      const Ref<Storage>& storage = frame_.storages[i];
+      StorageReport& told = report_->storages[i];
+      told.made = storage && storage->is_deferred();
+      told.bytes = storage ? static_cast<double>(storage->bytes()) : 0;
+      seen_.push_back(storage && is_seen(*storage));
+    }
   }
 
   void run_reported(size_t number) {
-    RegionReport report = report_of(recording_, program_->regions[number]);
-    const auto start = std::chrono::steady_clock::now();
-    run(number);
-    report.nanoseconds = static_cast<double>(
-        std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
+    const Region& region = program_->regions[number];
+    const std::shared_ptr<const Executable> form = region.facts ? form_of(region) : region.program;
+    RegionReport report = report_of(recording_, region, *form);
+    {
+      const StepTimes times;
+      const auto start = std::chrono::steady_clock::now();
+      run(number);
+      report.nanoseconds = static_cast<double>(
+          std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
+      if (merged_) report_steps(report, times.of(*form));
+    }
     report.merged = merged_;
-    std::vector<const Storage*> live;
-    for (size_t i = 0; i < made_.size(); ++i)
-      if (const Ref<Storage>& storage = frame_.storages[i];
-          made_[i] && storage && !storage->is_deferred())
-        live.push_back(storage.get());
-    // Slots may share one.
-    std::sort(live.begin(), live.end());
-    live.erase(std::unique(live.begin(), live.end()), live.end());
-    for (const Storage* storage : live) report.live_bytes += static_cast<double>(storage->bytes());
+    report_memory(report);
     report_->regions.push_back(std::move(report));
+  }
+
+  /// `nanoseconds` may be of fewer steps than there are, and of copies behind them.
+  static void report_steps(RegionReport& report, std::span<const double> nanoseconds) {
+    const size_t planned = report.steps.size();
+    if (nanoseconds.size() > planned)
+      report.steps.push_back({.text = planned == 0 ? "on the host" : "copies of results",
+                              .launches = 1,
+                              .bytes = planned == 0 ? report.bytes : 0});
+    for (size_t i = 0; i < nanoseconds.size(); ++i) report.steps[i].nanoseconds = nanoseconds[i];
+  }
+
+  void report_memory(RegionReport& report) {
+    // Where slots share memory it is what was written last.
+    std::unordered_map<const Storage*, size_t> owners;
+    std::vector<bool> held(held_.size());
+    for (size_t i = 0; i < held.size(); ++i) {
+      const Ref<Storage>& storage = frame_.storages[i];
+      if (!report_->storages[i].made) continue;
+      // What no later region touches is held by those who see it.
+      held[i] = storage ? !storage->is_deferred() : held_[i] && seen_[i];
+      if (!held[i] || !storage) continue;
+      const auto [owner, is_first] = owners.emplace(storage.get(), i);
+      if (is_first) continue;
+      held[held_[i] ? i : owner->second] = false;
+      if (!held_[i]) owner->second = i;
+    }
+    for (size_t i = 0; i < held.size(); ++i) {
+      if (held[i]) report.live_bytes += report_->storages[i].bytes;
+      if (held[i] != held_[i])
+        (held[i] ? report.begins : report.ends).push_back(static_cast<int32_t>(i));
+    }
+    held_ = std::move(held);
   }
 
   void run(size_t number) {
@@ -469,7 +508,9 @@ class Execution {
   bool merged_ = false;                  // the region that ran last ran as one program
   std::unique_ptr<Check> check_;         // null: nobody asked for it
   std::optional<ProgramReport> report_;
-  std::vector<bool> made_;  // per slot: the program makes its memory; only for the report
+  // For the report, per slot: memory that the program has made is held; somebody else holds it.
+  std::vector<bool> held_;
+  std::vector<bool> seen_;
 };
 
 }  // namespace

@@ -64,7 +64,7 @@ def regions(function: Callable[..., Any], *arguments: Any) -> list[str]:
         " + ".join(region["ops"])
         for program in explanation.programs
         for region in program["regions"]
-        if "scan" in region["steps"]
+        if any(step["text"].startswith("scan") for step in region["steps"])
     ]
 
 
