@@ -75,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs a script, then prints its compiled programs: regions, kernels, bytes, "
         "time, memory, and why each region is apart from its neighbours.",
     )
-    explain.add_argument("--html", metavar="FILE", help="write a page with a timeline, too")
+    explain.add_argument(
+        "--html", metavar="FILE", help="write a page with a timeline and the graph, too"
+    )
     explain.add_argument("script")
     explain.add_argument("arguments", nargs=argparse.REMAINDER).required = False
     explain.set_defaults(run=_explain)

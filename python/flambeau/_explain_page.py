@@ -14,6 +14,7 @@ from ._explain_text import (
     kind_of,
     name_of,
     peak_lines,
+    step_bytes,
     step_time,
     text_of,
     time_text,
@@ -218,8 +219,8 @@ def _span(part: Part) -> str:
 
 def _region(identity: str, number: int, region: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td class='number'>{step_time(region, step)}</td>"
-        f"<td class='number'>{bytes_text(step['bytes'])}</td>"
+        f"<tr><td class='number'>{step_time(step)}</td>"
+        f"<td class='number'>{step_bytes(step)}</td>"
         f"<td>{html.escape(step['text'])}</td></tr>"
         if step["launches"]
         else f"<tr><td></td><td></td><td>{html.escape(step['text'])}</td></tr>"

@@ -30,18 +30,19 @@ def _lines_of(number: int, program: dict[str, Any]) -> list[str]:
     if program["times"] > 1:
         lines.append(f"  {times_text(program)}")
     lines.append(f"  ended by {program['ended'] or 'the thread'}")
-    lines.append(f"  {'region':>6} {'time':>9} {'bytes':>9} {'held':>9}")
+    if regions:
+        lines.append(f"  {'region':>6} {'time':>9} {'bytes':>9} {'held':>9}")
     for i, region in enumerate(regions):
         blocks = " in blocks" if kind_of(region) == "scan" else ""
         bar = _bar(memory.held[i], memory.within[i], memory.most)
         lines.append(
             f"  {i:>6} {time_text(region['seconds']):>9} {bytes_text(region['bytes']):>9} "
             f"{bytes_text(memory.held[i]):>9} {bar}  {region['launches']} launches{blocks}  "
-            f"{name_of(region)}{'' if has_step_times(region) else ' (compiling)'}"
+            f"{name_of(region)}{'' if is_compiled(region) else ' (compiling)'}"
         )
         lines.append(f"{'':40}apart: {region['apart']}")
         lines += [
-            f"{'':9}{step_time(region, step):>9} {bytes_text(step['bytes']):>9}{'':11}{step['text']}"
+            f"{'':9}{step_time(step):>9} {step_bytes(step):>9}{'':11}{step['text']}"
             for step in region["steps"]
             if step["launches"]
         ]
@@ -90,13 +91,18 @@ def name_of(region: dict[str, Any]) -> str:
     return " + ".join(region["ops"])
 
 
-def has_step_times(region: dict[str, Any]) -> bool:
+def is_compiled(region: dict[str, Any]) -> bool:
     """False where operations ran one by one, as a kernel was not compiled yet."""
     return bool(region["merged"]) or len(region["ops"]) == 1
 
 
-def step_time(region: dict[str, Any], step: dict[str, Any]) -> str:
-    return time_text(step["seconds"]) if has_step_times(region) else "-"
+def step_time(step: dict[str, Any]) -> str:
+    """ "-": it did not run by itself, or an earlier run has made its values for all later ones."""
+    return time_text(step["seconds"]) if step["seconds"] else "-"
+
+
+def step_bytes(step: dict[str, Any]) -> str:
+    return bytes_text(step["bytes"]) if step["bytes"] else "-"
 
 
 def times_text(program: dict[str, Any]) -> str:

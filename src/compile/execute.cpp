@@ -9,6 +9,7 @@
 #include "compile/program.h"
 #include "compile/report.h"
 #include "eager/bound_run.h"
+#include "eager/host_program.h"
 #include "eager/step_times.h"
 #include "runtime/allocator.h"
 #include "runtime/compiler.h"
@@ -223,7 +224,7 @@ class Execution {
       run(number);
       report.nanoseconds = static_cast<double>(
           std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
-      if (merged_) report_steps(report, times.of(*form));
+      if (merged_) report_steps(report, *form, times.of(*form));
     }
     report.merged = merged_;
     report_memory(report);
@@ -231,12 +232,15 @@ class Execution {
   }
 
   /// `nanoseconds` may be of fewer steps than there are, and of copies behind them.
-  static void report_steps(RegionReport& report, std::span<const double> nanoseconds) {
-    const size_t planned = report.steps.size();
-    if (nanoseconds.size() > planned)
-      report.steps.push_back({.text = planned == 0 ? "on the host" : "copies of results",
+  static void report_steps(RegionReport& report, const Executable& form,
+                           std::span<const double> nanoseconds) {
+    if (nanoseconds.size() > report.steps.size()) {
+      const bool on_host = host_program_of(form) != nullptr;
+      report.steps.push_back({.text = on_host ? "on the host" : "copies of results",
                               .launches = 1,
-                              .bytes = planned == 0 ? report.bytes : 0});
+                              .bytes = on_host ? report.bytes : 0});
+      if (!on_host) ++report.launches;
+    }
     for (size_t i = 0; i < nanoseconds.size(); ++i) report.steps[i].nanoseconds = nanoseconds[i];
   }
 
