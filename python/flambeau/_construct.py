@@ -79,7 +79,9 @@ def asarray(
     elif isinstance(obj, _C.UntypedStorage):  # Its bytes as elements, as of any buffer.
         kind = _C.get_default_dtype() if dtype is None else dtype
         result = _C._from_storage(obj, 0, (obj.nbytes() // kind.itemsize,), (1,), kind)
-    elif hasattr(obj, "__dlpack__") and type(obj).__module__ != "numpy":
+    elif hasattr(obj, "__dlpack__") and all(
+        kind.__module__ != "numpy" for kind in type(obj).__mro__
+    ):
         result = from_dlpack(obj)
     else:
         result = _C._as_tensor(obj, dtype)

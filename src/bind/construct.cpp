@@ -16,8 +16,11 @@ namespace {
 
 constexpr size_t kMaxDims = 64;
 
+/// Arrays of subclasses (numpy.memmap) are arrays.
 bool is_array(PyObject* object) {
-  return std::strcmp(Py_TYPE(object)->tp_name, "numpy.ndarray") == 0;
+  for (const PyTypeObject* type = Py_TYPE(object); type != nullptr; type = type->tp_base)
+    if (std::strcmp(type->tp_name, "numpy.ndarray") == 0) return true;
+  return false;
 }
 
 /// A number, text or None: what is not looked into.

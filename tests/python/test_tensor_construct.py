@@ -142,6 +142,38 @@ class TestNumpy:
             shared.add_(1)
         assert not shared.numpy().flags.writeable
 
+    def test_subclasses_are_arrays(self, tmp_path):
+        np.arange(6, dtype=np.int32).tofile(tmp_path / "numbers")
+        mapped = np.memmap(tmp_path / "numbers", np.int32, "r+")
+        for make in (flambeau.from_numpy, flambeau.as_tensor, flambeau.asarray):
+            shared = make(mapped)
+            assert shared.dtype is flambeau.int32
+            assert shared.data_ptr() == mapped.ctypes.data
+        shared[0] = 7
+        assert mapped[0] == 7
+        copied = flambeau.tensor(mapped)
+        assert copied.tolist() == mapped.tolist()
+        assert copied.data_ptr() != mapped.ctypes.data
+        part = flambeau.from_numpy(mapped[1:4].astype(np.int64))
+        assert part.dtype is flambeau.int64
+        assert part.tolist() == [1, 2, 3]
+        assert flambeau.tensor([mapped[:2], mapped[4:]]).tolist() == [[7, 1], [4, 5]]
+        assert flambeau.arange(9.0)[mapped[1:3]].tolist() == [1, 2]
+
+    def test_read_only_mapped_arrays_are_not_written(self, tmp_path):
+        class Named(np.memmap):
+            pass
+
+        np.arange(6, dtype=np.int32).tofile(tmp_path / "numbers")
+        mapped = np.memmap(tmp_path / "numbers", np.int32, "r")
+        for array in (mapped, mapped.view(Named)):
+            for make in (flambeau.from_numpy, flambeau.as_tensor, flambeau.asarray):
+                shared = make(array)
+                assert shared.tolist() == [0, 1, 2, 3, 4, 5]
+                with pytest.raises(RuntimeError, match="read-only"):
+                    shared.add_(1)
+            flambeau.tensor(array).add_(1)
+
     @pytest.mark.parametrize(
         ("array", "error", "text"),
         [
