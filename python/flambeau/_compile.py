@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from . import _C
+from ._compiler_settings import table
 from ._steps import STEPPED, with_recorded_steps
 
 _MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 _NUMERICS = ("exact", "fast")
-_BACKENDS = (
-    "flambeau", "aot_eager", "aot_eager_decomp_partition", "aot_ts", "cudagraphs", "eager", "inductor",
-    "onnxrt", "openxla", "ts", "tvm",
-)  # fmt: skip
+# Names of the compiler that there is.
+_ITSELF = ("flambeau", "inductor")
+_registered: dict[str, Callable[..., Any]] = {}
+
+
+def backends() -> dict[str, Collection[str]]:
+    """The names that `backend=` takes, and their tags: PyTorch's, and what a program registers."""
+    return {
+        "flambeau": (),
+        **table()["backends"],
+        **{name: getattr(backend, "_tags", ()) for name, backend in _registered.items()},
+    }
+
+
+def known_options() -> dict[str, Any]:
+    """The names that `options=` takes, each with the name of its type, where it has to have one,
+    and PyTorch's default."""
+    return {"activation_memory_budget": [None, 1.0], **table()["configs"]["torch._inductor.config"]}
 
 
 def compile(
@@ -38,7 +54,7 @@ def compile(
     is guarded and nothing can break; `fullgraph`, `dynamic`, `backend` and `mode` are taken as
     torch.compile takes them and change nothing. Usable as a decorator, with or without arguments.
 
-    Of `options`, "activation_memory_budget" counts, a number in [0, 1] named as PyTorch's setting:
+    `options` may have the names that PyTorch's have. "activation_memory_budget" counts, a number in [0, 1] named as PyTorch's setting:
     below 1, what is cheap to compute (no products of matrices) is computed again in the backward
     instead of kept, until the memory that the program takes is that part of what it would take if
     all were kept. Where this costs next to nothing it happens anyway.
@@ -63,7 +79,10 @@ def compile(
         )
     if numerics not in _NUMERICS:
         raise ValueError(f"compile: numerics must be one of {_NUMERICS}, got {numerics!r}")
-    budget = _memory_budget(options)
+    for name, flag in (("dynamic", dynamic), ("replay", replay)):
+        if not isinstance(flag, bool) and (name, flag) != ("dynamic", None):
+            raise TypeError(f"compile: {name} must be a bool, got {type(flag).__name__}")
+    budget = _memory_budget(_checked_options(options, backend))
     if model is None:
         return functools.partial(
             compile,
@@ -87,11 +106,31 @@ def compile(
     return wrap(model) if optimized is None else optimized(model, wrap)
 
 
-def _memory_budget(options: Any) -> float:
+def _checked_options(options: Any, backend: Any) -> dict[str, Any]:
+    """`options` by their names, in which a dash is an underscore. Those of other backends may be
+    anything."""
     if options is None:
-        return 1.0
+        return {}
     if not isinstance(options, Mapping):
         raise TypeError(f"compile: options must be a dict, got {type(options).__name__}")
+    found = {str(key).replace("-", "_"): value for key, value in options.items()}
+    if backend not in _ITSELF:
+        return found
+    known = known_options()
+    for key, (name, value) in zip(options, found.items()):
+        if name not in known:
+            raise RuntimeError(
+                f"Unexpected optimization option {key}, known options are {list(known)}"
+            )
+        wanted = known[name][0]
+        if wanted is not None and not isinstance(value, getattr(builtins, wanted)):
+            raise RuntimeError(
+                f"Unexpected type of attr {key}, got {type(value).__name__} should be {wanted}"
+            )
+    return found
+
+
+def _memory_budget(options: dict[str, Any]) -> float:
     given = options.get("activation_memory_budget", 1)
     if not hasattr(given, "__float__"):
         raise TypeError(
@@ -105,12 +144,16 @@ def _memory_budget(options: Any) -> float:
 
 def _check_backend(backend: Any) -> None:
     """PyTorch's names are taken: there is one compiler here."""
-    if isinstance(backend, str):
-        if backend not in _BACKENDS:
+    if isinstance(backend, str) and backend not in _registered:
+        if backend not in _ITSELF and backend not in backends():
             from ._dynamo.exc import InvalidBackend
 
             raise InvalidBackend(backend)
     elif backend is not None:
+        if not isinstance(backend, str) and not callable(backend):
+            raise TypeError(
+                f"compile: backend must be a name or a callable, got {type(backend).__name__}"
+            )
         warnings.warn(
             f"compile: backend={backend!r} is not called: it would be given a graph of Python's "
             "code, and Flambeau records what runs instead",

@@ -123,6 +123,23 @@ class Explanation:
         """0: nothing breaks a recording."""
         return 0
 
+    @property
+    def break_reasons(self) -> list[Any]:
+        return []
+
+    @property
+    def ops_per_graph(self) -> list[list[str]]:
+        """The names of the operations of each program that ran."""
+        return [
+            [op for region in p["regions"] for op in region["ops"]]
+            for p in self.programs
+            for _ in range(p["times"])
+        ]
+
+    @property
+    def op_count(self) -> int:
+        return sum(map(len, self.ops_per_graph))
+
     def __str__(self) -> str:
         return _explain_text.text_of(self.programs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,15 @@ from typing import Any
 
 from . import _C
 from ._collected import differences
-from ._compile import _BACKENDS, compile
+from ._compile import backends, compile
 from ._explain import Explanation, explain
 
 __all__ = [
-    "Difference", "Explanation", "allow_in_graph", "assume_constant_result", "bisect", "compile",
-    "cudagraph_mark_step_begin", "disable", "explain", "flush", "interpreted", "is_compiling",
-    "is_dynamo_compiling", "is_exporting", "list_backends", "load_cache", "reset", "save_cache",
-    "set_stance", "stats", "synchronize",
+    "CacheInfo", "Difference", "Explanation", "allow_in_graph", "assume_constant_result", "bisect",
+    "compile", "cudagraph_mark_step_begin", "disable", "explain", "flush", "interpreted",
+    "is_compiling", "is_dynamo_compiling", "is_exporting", "list_backends", "load_cache",
+    "load_cache_artifacts", "reset", "save_cache", "save_cache_artifacts", "set_stance", "stats",
+    "synchronize", "wrap_numpy",
 ]  # fmt: skip
 
 _STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
@@ -49,8 +51,10 @@ def is_exporting() -> bool:
 
 
 def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
-    """What `backend=` takes: PyTorch's names for the one compiler that there is."""
-    return list(_BACKENDS)
+    """What `backend=` takes, but for names with one of these tags: PyTorch's names for the one
+    compiler that there is, and those that are registered."""
+    excluded = set(exclude_tags or ())
+    return sorted(name for name, tags in backends().items() if excluded.isdisjoint(tags))
 
 
 def reset() -> None:
@@ -100,6 +104,12 @@ def bisect(function: Callable[..., Any]) -> Callable[..., Difference | None]:
     return bisected
 
 
+def _saved() -> bytes:
+    flush()
+    _C._compile_wait()
+    return _C._compile_save()
+
+
 def save_cache(path: str | bytes | os.PathLike[str]) -> str:
     """Writes all programs that are cached and all kernels that this process has used to one file, for
     load_cache() in processes of the same version on processors with the same instruction set.
@@ -107,9 +117,7 @@ def save_cache(path: str | bytes | os.PathLike[str]) -> str:
     file = Path(os.path.realpath(os.fsdecode(path)))  # The file that a link leads to is replaced.
     if file.exists() and not file.is_file():
         raise ValueError(f"save_cache: {file} is there and is no file that could be replaced")
-    flush()
-    _C._compile_wait()
-    data = _C._compile_save()
+    data = _saved()
     fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         fresh.write_bytes(data)
@@ -137,6 +145,10 @@ def load_cache(path: str | bytes | os.PathLike[str], hash: str) -> dict[str, int
     found = hashlib.sha256(data).hexdigest()
     if found != hash.strip().lower():
         raise ValueError(f"load_cache: the SHA-256 of {file} is {found}, expected {hash.strip()}")
+    return _loaded(data)
+
+
+def _loaded(data: bytes) -> dict[str, int]:
     try:
         programs, kernels = _C._compile_load(data)
     except Exception as error:
@@ -144,6 +156,53 @@ def load_cache(path: str | bytes | os.PathLike[str], hash: str) -> dict[str, int
             raise
         raise ValueError(f"load_cache: the file is damaged: {error}") from error
     return {"programs": programs, "kernels": kernels}
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """Which artifacts were saved or loaded: the SHA-256 of their bytes."""
+
+    hash: str
+
+
+def save_cache_artifacts() -> tuple[bytes, CacheInfo]:
+    """What save_cache() writes, as bytes for load_cache_artifacts()."""
+    data = _saved()
+    return data, CacheInfo(hashlib.sha256(data).hexdigest())
+
+
+def load_cache_artifacts(serialized_artifacts: bytes) -> CacheInfo | None:
+    """Takes over what save_cache_artifacts() gave. They hold machine code: to load them is to run
+    it. Warns, and gives None, for those that are damaged or that another version or another
+    processor's process saved."""
+    if not isinstance(serialized_artifacts, bytes):
+        raise TypeError(
+            f"load_cache_artifacts: expected bytes, got {type(serialized_artifacts).__name__}"
+        )
+    try:
+        _loaded(serialized_artifacts)
+    except ValueError as error:
+        warnings.warn(f"load_cache_artifacts: nothing is loaded: {error}", stacklevel=2)
+        return None
+    return CacheInfo(hashlib.sha256(serialized_artifacts).hexdigest())
+
+
+def wrap_numpy(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy's arrays as one of tensors: `fn` gets and gives arrays where its caller
+    gives and gets tensors, on the same memory."""
+    import numpy
+
+    _check_callable("wrap_numpy", fn)
+
+    @functools.wraps(fn)
+    def wrap(*args: Any, **kwargs: Any) -> Any:
+        from .utils._pytree import tree_map_only
+
+        args, kwargs = tree_map_only(_C.Tensor, lambda tensor: tensor.numpy(), (args, kwargs))
+        result = fn(*args, **kwargs)
+        return tree_map_only(numpy.ndarray, lambda array: _C._as_tensor(array, None), result)
+
+    return wrap
 
 
 def _check_callable(name: str, function: Any) -> None:

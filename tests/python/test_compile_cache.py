@@ -188,3 +188,20 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
             torch.compiler.save_cache(tmp_path / name)
     assert (tmp_path / "pipe").is_fifo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "other", "pipe"]
+
+
+def test_artifacts(saved: tuple[Path, str]) -> None:
+    path, digest = saved
+    loaded = torch.compiler.load_cache_artifacts(path.read_bytes())
+    assert loaded is not None
+    assert loaded.hash == digest
+    data, info = torch.compiler.save_cache_artifacts()
+    assert info.hash == hashlib.sha256(data).hexdigest()
+    assert torch.compiler.load_cache_artifacts(data) == info
+    for damaged in (b"", data[:-1]):
+        with pytest.warns(
+            UserWarning, match="load_cache_artifacts: nothing is loaded: load_cache:"
+        ):
+            assert torch.compiler.load_cache_artifacts(damaged) is None
+    with pytest.raises(TypeError, match="load_cache_artifacts: expected bytes, got str"):
+        torch.compiler.load_cache_artifacts("x")

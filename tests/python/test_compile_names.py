@@ -13,8 +13,10 @@ from flambeau import nn
 
 
 def test_backends() -> None:
-    names = torch._dynamo.list_backends()
+    names = torch._dynamo.list_backends(())
     assert {"inductor", "eager", "aot_eager", "flambeau"} <= set(names)
+    assert "inductor" in torch._dynamo.list_backends()
+    assert "eager" not in torch._dynamo.list_backends()
     for name in names:
         assert torch.compile(lambda x: x + 1, backend=name)(torch.ones(1)).item() == 2.0
     with pytest.raises(torch._dynamo.exc.InvalidBackend, match="Invalid backend: 'nonsense', see"):
@@ -22,6 +24,93 @@ def test_backends() -> None:
     with pytest.warns(UserWarning, match="is not called"):
         f = torch.compile(lambda x: x + 1, backend=lambda graph, inputs: graph.forward)
     assert f(torch.ones(1)).item() == 2.0
+    with pytest.raises(TypeError, match="backend must be a name or a callable, got int"):
+        torch.compile(lambda x: x, backend=3)
+
+
+def test_backends_are_registered() -> None:
+    @torch._dynamo.register_backend(name="of_this_test", tags=("debug",))
+    def backend(graph: Any, inputs: Any) -> Any:
+        raise AssertionError
+
+    assert "of_this_test" in torch._dynamo.list_backends(())
+    assert "of_this_test" not in torch._dynamo.list_backends()
+    with pytest.warns(UserWarning, match="backend='of_this_test' is not called"):
+        f = torch.compile(lambda x: x + 1, backend="of_this_test")
+    assert f(torch.ones(1)).item() == 2.0
+    for name in ("of_this_test", "eager"):
+        with pytest.raises(AssertionError, match=f"duplicate name: {name}"):
+            torch._dynamo.register_backend(backend, name)
+
+
+def test_the_older_name_of_compile() -> None:
+    def function(x: Any) -> Any:
+        return x + 1
+
+    optimize = torch._dynamo.optimize
+    decorators = (optimize(), optimize("eager"), optimize(nopython=True))
+    for decorator in (*decorators, torch._dynamo.optimize_assert("inductor")):
+        compiled = decorator(function)
+        assert compiled._torchdynamo_orig_callable is function
+        assert compiled(torch.ones(1)).item() == 2.0
+    assert optimize(disable=True)(function) is function
+    with pytest.raises(torch._dynamo.exc.InvalidBackend):
+        optimize("nonsense")(function)
+
+
+def test_explanations() -> None:
+    def function(x: Any) -> Any:
+        y = x + float((x * 2).sum())
+        return y.sin()
+
+    told = torch._dynamo.explain(function)(torch.ones(2))
+    assert told.graph_count == len(told.ops_per_graph) == 2
+    assert (told.graph_break_count, told.break_reasons) == (0, [])
+    assert told.ops_per_graph == [["mul", "sum"], ["add", "sin"]]
+    assert told.op_count == 4
+    assert "add + sin" in str(told)
+    with pytest.warns(FutureWarning, match="is deprecated, use explain"):
+        assert torch._dynamo.explain(function, torch.ones(2)).op_count == 4
+    with pytest.raises(NotImplementedError, match="_dynamo.export.*torch.fx.symbolic_trace"):
+        torch._dynamo.export(function)
+
+
+def test_what_is_logged() -> None:
+    set_logs = torch._logging.set_logs
+    set_logs(all=10, dynamo=20, inductor=None, graph_code=True, modules={"guards": False})
+    with pytest.raises(
+        TypeError, match=r"set_logs\(\) got an unexpected keyword argument 'nothing'"
+    ):
+        set_logs(nothing=True)
+    with pytest.raises(
+        ValueError, match="Expected bool to enable artifact graph_code, received 10"
+    ):
+        set_logs(graph_code=10)
+    with pytest.raises(ValueError, match="Unrecognized log level for log dynamo: 7, valid level"):
+        set_logs(dynamo=7)
+    with pytest.raises(
+        ValueError, match="Unrecognized log or artifact name passed to set_logs: a.b"
+    ):
+        set_logs(modules={"a.b": 10})
+    counters = importlib.import_module("flambeau._dynamo.utils").counters
+    assert not counters["graph_break"]
+
+
+def test_functions_of_arrays() -> None:
+    @torch.compiler.wrap_numpy
+    def function(array: Any, by: dict[str, Any]) -> Any:
+        assert type(array).__module__ == "numpy"
+        array += by["number"]
+        return [array, 3]
+
+    x = torch.ones(2)
+    result, three = function(x, {"number": torch.tensor(2.0)})
+    assert three == 3
+    assert isinstance(result, torch.Tensor)
+    assert result.data_ptr() == x.data_ptr()
+    assert result.tolist() == [3.0, 3.0]
+    with pytest.raises(TypeError, match="wrap_numpy: expected a function or a Module, got int"):
+        torch.compiler.wrap_numpy(3)
 
 
 def test_the_mode_of_a_compiled_module_is_that_of_the_module() -> None:
@@ -56,24 +145,50 @@ def test_other_methods_are_compiled_in_the_same_way() -> None:
         assert torch.compile(function, replay=replay)._torchdynamo_orig_callable is function
 
 
-@pytest.mark.parametrize("package", ["_dynamo", "_inductor", "_functorch"])
-def test_settings_are_kept(package: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("_dynamo", "capture_scalar_outputs"),
+        ("_inductor", "coordinate_descent_tuning"),
+        ("_functorch", "recompute_views"),
+    ],
+)
+def test_settings_are_kept(package: str, name: str) -> None:
     config = importlib.import_module(f"flambeau.{package}.config")
     assert config is getattr(torch, package).config
-    with pytest.raises(AttributeError, match=f"torch.{package}.config.new_one is not set"):
-        _ = config.new_one
-    with config.patch(new_one=1), config.patch("new_one", 2), config.patch({"new_one": 3}):
-        assert config.new_one == 3
-    assert not hasattr(config, "new_one")
+    assert getattr(config, name) is False
+    with config.patch({name: 1}), config.patch(name, 2), config.patch(**{name: 3}):
+        assert getattr(config, name) == 3
+    assert getattr(config, name) is False
 
-    @config.patch(new_one=4)
+    @config.patch(name, 4)
     def patched() -> int:
-        return config.new_one
+        return getattr(config, name)
 
     assert patched() == patched() == 4
-    with pytest.raises(KeyError), config.patch(new_one=1):
+    with pytest.raises(KeyError), config.patch(name, 1):
         raise KeyError
-    assert not hasattr(config, "new_one")
+    assert getattr(config, name) is False
+
+
+@pytest.mark.parametrize("package", ["_dynamo", "_inductor", "_functorch"])
+def test_settings_that_pytorch_lacks(package: str) -> None:
+    config = getattr(torch, package).config
+    missing = f"torch.{package}.config.new_one does not exist"
+    with pytest.raises(AttributeError, match=missing):
+        _ = config.new_one
+    with pytest.raises(AttributeError, match=missing):
+        config.new_one = 1
+    with pytest.raises(AttributeError, match=missing), config.patch(new_one=1):
+        pass
+
+
+def test_settings_with_two_names() -> None:
+    config = torch._dynamo.config
+    assert config.cache_size_limit == config.recompile_limit == 8
+    with config.patch(cache_size_limit=64):
+        assert config.recompile_limit == 64
+    assert config.cache_size_limit == config.recompile_limit == 8
 
 
 def test_parts_of_settings() -> None:
@@ -83,6 +198,29 @@ def test_parts_of_settings() -> None:
     assert not config.triton.cudagraphs
     with pytest.raises(AttributeError), config.patch({"nothing.at_all": 1}):
         pass
+    with pytest.raises(AttributeError, match="torch._inductor.config.triton.nothing does not"):
+        config.triton.nothing = 1
+
+
+def test_options() -> None:
+    def function(x: Any) -> Any:
+        return x
+
+    for options in (
+        {},
+        {"max_autotune": True, "triton.cudagraphs": False, "cpp.simdlen": 8},
+        {"max-autotune": True, "activation-memory-budget": 0.5},
+        torch._inductor.list_mode_options("max-autotune"),
+    ):
+        torch.compile(function, options=options)
+    with pytest.raises(RuntimeError, match="Unexpected optimization option max_autotun, known opt"):
+        torch.compile(options={"max_autotun": True})
+    with pytest.raises(RuntimeError, match="Unexpected type of attr max_autotune, got str should"):
+        torch.compile(options={"max_autotune": "yes"}, backend="inductor")
+    torch.compile(function, options={"nonsense": True}, backend="eager")
+    assert {"activation_memory_budget", "max_autotune"} <= set(torch._inductor.list_options())
+    with pytest.raises(ValueError, match="activation_memory_budget must be in"):
+        torch.compile(function, options={"activation-memory-budget": 2})
 
 
 def test_arguments_that_are_refused() -> None:
@@ -97,7 +235,10 @@ def test_arguments_that_are_refused() -> None:
         with pytest.raises(error, match="compile: activation_memory_budget must be "):
             torch.compile(function, options={"activation_memory_budget": budget})
     for number in (1, True, 0.5, torch.tensor(0.5)):
-        torch.compile(function, options={"activation_memory_budget": number, "unknown": 1})
+        torch.compile(function, options={"activation_memory_budget": number})
+    for name, given in (("dynamic", "yes"), ("dynamic", 1), ("replay", "no"), ("replay", None)):
+        with pytest.raises(TypeError, match=f"compile: {name} must be a bool, got "):
+            torch.compile(**{name: given})
     for name in ("interpreted", "disable"):
         with pytest.raises(TypeError, match=f"{name}: expected a function or a Module, got int"):
             getattr(torch.compiler, name)(3)

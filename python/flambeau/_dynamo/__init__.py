@@ -4,11 +4,15 @@ there is nothing that these would have to tell it.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
-from flambeau._absent import attribute
-from flambeau._compile import compile as optimize
-from flambeau._compiler_settings import Settings
+from flambeau import _explain
+from flambeau._absent import attribute, feature
+from flambeau._compile import compile
+from flambeau._compiler_settings import settings
+from flambeau._dynamo.backends.registry import register_backend
 from flambeau.compiler import (
     allow_in_graph,
     assume_constant_result,
@@ -21,18 +25,51 @@ from flambeau.nn.modules.optimized import OptimizedModule
 
 __all__ = [
     "OptimizedModule", "allow_in_graph", "assume_constant_result", "config", "disable",
-    "disallow_in_graph", "exc", "forbid_in_graph", "graph_break", "is_compiling", "list_backends",
-    "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic", "optimize", "reset",
-    "run", "substitute_in_graph",
+    "disallow_in_graph", "exc", "explain", "export", "forbid_in_graph", "graph_break",
+    "is_compiling", "list_backends", "mark_dynamic", "mark_static", "mark_static_address",
+    "maybe_mark_dynamic", "optimize", "optimize_assert", "register_backend", "reset", "run",
+    "substitute_in_graph",
 ]  # fmt: skip
 
-config = Settings(
-    "torch._dynamo.config",
-    suppress_errors=False, cache_size_limit=8, recompile_limit=8, accumulated_cache_size_limit=256,
-    capture_scalar_outputs=False, capture_dynamic_output_shape_ops=False, automatic_dynamic_shapes=True,
-    assume_static_by_default=True, optimize_ddp=True, inline_inbuilt_nn_modules=True, verbose=False,
-    allow_unspec_int_on_nn_module=False,
-)  # fmt: skip
+config = settings("torch._dynamo.config")
+
+
+def optimize(
+    backend: Any = "inductor",
+    *,
+    nopython: bool = False,
+    guard_export_fn: Any = None,
+    guard_fail_fn: Any = None,
+    disable: bool = False,
+    dynamic: bool | None = None,
+) -> Any:
+    """A decorator: flambeau.compile under its older name. There are no guards, so nothing is told
+    of them."""
+    return compile(backend=backend, fullgraph=nopython, disable=disable, dynamic=dynamic)
+
+
+def optimize_assert(backend: Any, **kwargs: Any) -> Any:
+    return optimize(backend, nopython=True, **kwargs)
+
+
+def explain(f: Callable[..., Any], *extra_args: Any, **extra_kwargs: Any) -> Any:
+    """`explain(f)(*args)` calls `f` and tells of the programs that it became, as
+    flambeau.compiler.explain."""
+    explained = _explain.explain(f)
+    if not extra_args and not extra_kwargs:
+        return explained
+    warnings.warn(
+        "explain(f, *args, **kwargs) is deprecated, use explain(f)(*args, **kwargs) instead.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return explained(*extra_args, **extra_kwargs)
+
+
+def export(f: Callable[..., Any], *extra_args: Any, **extra_kwargs: Any) -> Any:
+    raise NotImplementedError(
+        f"{feature('_dynamo.export')}: torch.fx.symbolic_trace(f) gives a graph"
+    )
 
 
 def _mark(t: Any, index: Any = None, **_: Any) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flambeau._absent import attribute
-from flambeau._compiler_settings import Settings
+from flambeau._compiler_settings import settings
 
 __all__ = ["config"]
 
-config = Settings("torch._functorch.config", activation_memory_budget=1.0, donated_buffer=True)
+config = settings("torch._functorch.config")
 
 __getattr__ = attribute(__name__)
