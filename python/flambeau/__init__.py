@@ -97,6 +97,7 @@ from ._construct import (  # noqa: E402
 )
 from ._functional import (  # noqa: E402
     _assert,
+    _assert_async,
     _softmax_backward_data,
     broadcast_shapes,
     broadcast_tensors,

@@ -243,4 +243,17 @@ def _assert(condition: Any, message: str) -> None:
     assert condition, message
 
 
-make_overridable(globals(), [*__all__, "_assert", "_softmax_backward_data"])
+def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:
+    """Reads the one value that the tensor has, and raises RuntimeError where it is 0."""
+    if input.numel() != 1:
+        many = "no values" if input.numel() == 0 else "more than one value"
+        raise RuntimeError(f"Boolean value of Tensor with {many} is ambiguous")
+    if not input:
+        raise RuntimeError(
+            "Expected Tensor with single nonzero value, but got zero"
+            if assert_msg is None
+            else assert_msg
+        )
+
+
+make_overridable(globals(), [*__all__, "_assert", "_assert_async", "_softmax_backward_data"])

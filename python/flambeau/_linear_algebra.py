@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -324,6 +325,27 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     return _store(result.squeeze(-1) if last else result, out)
 
 
+def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
+    """The product of matrices: multi_dot under its older name."""
+    if not matrices:
+        raise RuntimeError("chain_matmul(): Expected one or more matrices")
+    for tensor in matrices:
+        if tensor.dim() != 2:
+            raise RuntimeError(
+                f"chain_matmul(): Tensor dimension is {tensor.dim()}, expected 2 instead."
+            )
+    if len(matrices) == 1:
+        return _store(matrices[0].clone(), out)
+    warnings.warn(
+        "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use "
+        "torch.linalg.multi_dot instead, which accepts a list of two or more tensors rather than "
+        "multiple parameters.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return multi_dot(matrices, out=out)
+
+
 def matrix_exp(A: Tensor) -> Tensor:
     """The exponential of each matrix: its Taylor series after halving, then squared back."""
     if A.dim() < 2 or A.shape[-1] != A.shape[-2]:
@@ -408,6 +430,7 @@ def _norm(input: Tensor, p: Any = "fro", dim: Any = None, *args: Any, **kwargs: 
 
 #: What is at the top under the same name, and under another.
 TOP = {
+    "chain_matmul": chain_matmul,
     "cholesky": _cholesky,
     "cholesky_inverse": cholesky_inverse,
     "cholesky_solve": cholesky_solve,
@@ -475,4 +498,4 @@ LINALG = {
 
 make_overridable(TOP, list(TOP))
 make_overridable(LINALG, list(LINALG))
-add_to_tensor({name: TOP[name] for name in set(TOP) - {"lu_unpack", "lu"}})
+add_to_tensor({name: TOP[name] for name in set(TOP) - {"chain_matmul", "lu_unpack", "lu"}})

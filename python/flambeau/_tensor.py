@@ -375,6 +375,7 @@ _METHODS: dict[str, Any] = {
     "_grad": property(lambda self: self.grad, doc="The gradient, or None."),
     "grad_fn": property(_C._grad_fn, doc="The node that made the tensor, or None."),
     "_base": property(_C._base, doc="The tensor that this is a view of, or None."),
+    "_is_view": lambda self: self._base is not None,
     "retains_grad": property(_C._retains_grad, doc="True after retain_grad()."),
     "output_nr": property(_C._output_number, doc="Which output of grad_fn this is."),
 }

@@ -104,6 +104,8 @@ std::shared_ptr<const ViewSteps> steps_from_base(const AutogradMeta& view) {
 void check_in_place(const Tensor& tensor, std::string_view op, bool records) {
   const AutogradMeta* meta = find_meta(tensor);
   const bool is_view = meta != nullptr && meta->base.defined();
+  check(!is_view || meta->origin == ViewOrigin::Followed || !(records || requires_grad(tensor)),
+        [&] { return concat(op, ": ", view_refusal(tensor, false)); });
   const bool is_of_leaf = is_view && meta->base->requires_grad && is_leaf(meta->base);
   check(!is_of_leaf && !(requires_grad(tensor) && is_leaf(tensor)), [&] {
     return concat(op, is_view ? ": a view of a leaf Variable that requires grad is being used in "
@@ -111,8 +113,6 @@ void check_in_place(const Tensor& tensor, std::string_view op, bool records) {
                               : ": a leaf Variable that requires grad is being used in an in-place "
                                 "operation.");
   });
-  check(!is_view || meta->origin == ViewOrigin::Followed || !(records || requires_grad(tensor)),
-        [&] { return concat(op, ": ", view_refusal(tensor, false)); });
 }
 
 void become_view(const Tensor& self, const Tensor& view, const char* op) {

@@ -5,6 +5,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
+
 #include "autograd/autocast.h"
 #include "autograd/engine.h"
 #include "autograd/forward.h"
@@ -16,6 +18,7 @@
 #include "bind/casters.h"
 #include "bind/function.h"
 #include "bind/node_type.h"
+#include "bind/tensor_type.h"
 #include "compile/recorder.h"
 
 namespace nb = nanobind;
@@ -52,6 +55,44 @@ void warn_user(const std::string& text) {
   PyErr_Fetch(&type, &value, &traceback);
   if (PyErr_WarnEx(PyExc_UserWarning, text.c_str(), 1) < 0) PyErr_Clear();
   PyErr_Restore(type, value, traceback);
+}
+
+/// References that others than the Python object hold, but for that of a graph that accumulates the
+/// gradient.
+uint64_t held_elsewhere(const TensorImpl& impl) {
+  const auto* const meta = static_cast<const AutogradMeta*>(impl.autograd());
+  const bool accumulates = meta != nullptr && !meta->accumulate.expired();
+  return impl.use_count() - (accumulates ? 1 : 0);
+}
+
+/// Exchanges what two Python objects stand for.
+void swap_tensors(nb::handle first, nb::handle second) {
+  const std::array<nb::handle, 2> objects{first, second};
+  for (size_t i = 0; i < 2; ++i) {
+    check<TypeError>(is_tensor(objects[i].ptr()), [&] {
+      return concat("swap_tensors: t", i + 1, " must be a Tensor, got ",
+                    type_name(objects[i].ptr()));
+    });
+    const uint64_t held = held_elsewhere(*reinterpret_cast<TensorObject*>(objects[i].ptr())->impl);
+    check(held == 0, [&] {
+      return concat("Expected use_count of t", i + 1,
+                    " to be 1 or 2 with an AccumulateGrad node but got ", held + 1,
+                    " make sure you are not holding references to the tensor in other places.");
+    });
+  }
+  if (first.is(second)) return;
+  auto& one = reinterpret_cast<TensorObject*>(first.ptr())->impl;
+  auto& other = reinterpret_cast<TensorObject*>(second.ptr())->impl;
+  std::swap(one, other);
+  one->set_wrapper(first.ptr());
+  other->set_wrapper(second.ptr());
+  // The references of a tensor hold one to its object, all together.
+  const bool held_by_second = one->use_count() != 0;
+  const bool held_by_first = other->use_count() != 0;
+  if (held_by_second == held_by_first) return;
+  const nb::handle gains = held_by_second ? first : second;
+  gains.inc_ref();
+  (held_by_second ? second : first).dec_ref();
 }
 
 TensorList backward(const TensorList& roots, const TensorList& gradients,
@@ -137,6 +178,7 @@ void add_autograd(nb::module_& module) {
     become_window(self, source, op.c_str());
   });
   module.def("_detach_in_place", detach_in_place);
+  module.def("_swap_tensors", swap_tensors);
   module.def("_retains_grad", retains_grad);
   module.def("_output_number", [](const Tensor& tensor) {
     const AutogradMeta* meta = find_meta(tensor);

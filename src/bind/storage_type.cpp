@@ -96,6 +96,22 @@ PyObject* from_file(PyObject* /*type*/, PyObject* args, PyObject* kwargs) {
   });
 }
 
+PyObject* byte_at(const Storage& storage, Py_ssize_t place) {
+  return PyLong_FromLong(static_cast<const unsigned char*>(storage.readable_data())[place]);
+}
+
+/// For iteration, which ends at the IndexError.
+PyObject* item(PyObject* self, Py_ssize_t place) {
+  return guarded([&] {
+    const Storage& storage = *storage_of(self);
+    check<IndexError>(place >= 0 && static_cast<size_t>(place) < storage.bytes(), [&] {
+      return concat("UntypedStorage: index ", place, " is out of range for ", storage.bytes(),
+                    " bytes");
+    });
+    return byte_at(storage, place);
+  });
+}
+
 /// storage[2:5], the same memory; storage[2], a byte.
 PyObject* get_item(PyObject* self, PyObject* key) {
   return guarded([&] {
@@ -117,7 +133,7 @@ PyObject* get_item(PyObject* self, PyObject* key) {
       return concat("UntypedStorage: index ", place, " is out of range for ", size, " bytes");
     });
     if (place < 0) place += size;
-    return PyLong_FromLong(static_cast<const unsigned char*>(storage->readable_data())[place]);
+    return byte_at(*storage, place);
   });
 }
 
@@ -166,11 +182,12 @@ std::array<PyGetSetDef, 2> attributes{{
 
 void add_storage_type(PyObject* module) {
   const auto slot = [](auto function) { return reinterpret_cast<void*>(function); };
-  std::array<PyType_Slot, 7> slots{{
+  std::array<PyType_Slot, 8> slots{{
       {Py_tp_dealloc, slot(dealloc)},
       {Py_tp_methods, methods.data()},
       {Py_tp_getset, attributes.data()},
       {Py_sq_length, slot(length)},
+      {Py_sq_item, slot(item)},
       {Py_mp_subscript, slot(get_item)},
       {Py_tp_doc, const_cast<char*>("A block of memory that tensors share.")},
       {0, nullptr},

@@ -184,3 +184,31 @@ def test_binary_cross_entropy_where_it_is_saturated(dtype: Any) -> None:
     for outside in (1.5, -0.5, float("nan")):
         with pytest.raises(RuntimeError, match="between 0 and 1"):
             torch.nn.functional.binary_cross_entropy(torch.tensor([outside], dtype=dtype), y[:1])
+
+
+@pytest.mark.parametrize("leaf", [False, True])
+def test_views_made_without_gradients_are_not_written_with_them(leaf: bool) -> None:
+    base = torch.ones(3, requires_grad=True)
+    if not leaf:
+        base = base * 2
+    with torch.no_grad():
+        view = base[:2]
+        view.mul_(2)
+    with pytest.raises(RuntimeError, match="mul_: a view was created in no_grad mode and is being"):
+        view.mul_(2)
+
+
+def test_mutation_of_saved_tensors_is_allowed() -> None:
+    a = torch.ones(2, requires_grad=True)
+    with torch.autograd.graph.allow_mutation_on_saved_tensors():
+        b = a.clone()
+        cubes = b**3
+        powers = b.exp()
+        product = powers * powers
+        b.zero_()
+        powers.zero_()
+        (slope,) = torch.autograd.grad(cubes.sum(), a, create_graph=True)
+        assert slope.tolist() == [3, 3]
+        assert torch.autograd.grad(slope.sum(), a)[0].tolist() == [6, 6]
+    (slope,) = torch.autograd.grad(product.sum(), a)
+    assert torch.allclose(slope, 2 * torch.ones(2).mul(2).exp())

@@ -188,3 +188,35 @@ def test_a_few_singular_values() -> None:
     assert flambeau.allclose(s, flambeau.linalg.svd(centred).S[..., :3])
     with pytest.raises(ValueError, match=r"q\(=7\) must be non-negative integer"):
         flambeau.pca_lowrank(matrix, q=7)
+
+
+def test_products_of_a_chain() -> None:
+    chain = [flambeau.randn(2, 3), flambeau.randn(3, 4), flambeau.randn(4, 5)]
+    wanted = flambeau.linalg.multi_dot(chain)
+    out = flambeau.empty(2, 5)
+    with pytest.warns(UserWarning, match="torch.chain_matmul is deprecated"):
+        assert flambeau.chain_matmul(*chain).equal(wanted)
+    with pytest.warns(UserWarning, match="torch.chain_matmul is deprecated"):
+        flambeau.chain_matmul(*chain, out=out)
+    assert out.equal(wanted)
+    assert flambeau.chain_matmul(chain[0]).equal(chain[0])
+    with pytest.raises(RuntimeError, match="Expected one or more matrices"):
+        flambeau.chain_matmul()
+    with pytest.raises(RuntimeError, match="Tensor dimension is 1, expected 2 instead"):
+        flambeau.chain_matmul(chain[0], flambeau.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "Expected Tensor with single nonzero value, but got zero"),
+        ([], "Boolean value of Tensor with no values is ambiguous"),
+        ([1, 2], "Boolean value of Tensor with more than one value is ambiguous"),
+    ],
+)
+def test_assertions_on_values(value: Any, message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        flambeau._assert_async(flambeau.tensor(value))
+    with pytest.raises(RuntimeError, match="as it is said here"):
+        flambeau._assert_async(flambeau.tensor(0), "as it is said here")
+    flambeau._assert_async(flambeau.tensor([2.0]))

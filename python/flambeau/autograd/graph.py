@@ -13,6 +13,7 @@ from .hooks import RemovableHandle
 __all__ = [
     "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
@@ -70,6 +71,14 @@ class save_on_cpu(saved_tensors_hooks):
             lambda tensor: (tensor.device, tensor.cpu()),
             lambda packed: packed[1].to(packed[0]),
         )
+
+
+@contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[None]:
+    """Within it, backward keeps copies of what it needs, so that in-place writes do no harm. They
+    are made at once, not when something is written."""
+    with saved_tensors_hooks(lambda tensor: tensor.clone(), lambda copy: copy):
+        yield
 
 
 @contextmanager
