@@ -220,3 +220,43 @@ def test_assertions_on_values(value: Any, message: str) -> None:
     with pytest.raises(RuntimeError, match="as it is said here"):
         flambeau._assert_async(flambeau.tensor(0), "as it is said here")
     flambeau._assert_async(flambeau.tensor([2.0]))
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_axes_of_size_1_are_summed_as_if_expanded(swapped: bool) -> None:
+    one = flambeau.randn(1, 2, 3, requires_grad=True)
+    many = flambeau.randn(4, 3, 5, requires_grad=True)
+
+    def product(one: Any) -> Any:
+        dims = ([0, 2], [0, 1])
+        pair = (many, one) if swapped else (one, many)
+        return flambeau.tensordot(*pair, dims=dims[::-1] if swapped else dims)
+
+    got, wanted = product(one), product(one.expand(4, 2, 3))
+    assert flambeau.allclose(got, wanted, atol=1e-6)
+    slopes = [
+        flambeau.autograd.grad(result.square().sum(), (one, many)) for result in (got, wanted)
+    ]
+    assert all(flambeau.allclose(a, b, atol=1e-4) for a, b in zip(*slopes))
+    with pytest.raises(RuntimeError, match="first has size 2 in dim 0 and second has size 3 in"):
+        flambeau.tensordot(flambeau.ones(2), flambeau.ones(3), 1)
+
+
+def test_each_of_several_greatest_differences_has_the_whole_gradient() -> None:
+    """As in PyTorch, of distances alone: norms share theirs."""
+    infinity = float("inf")
+    a = flambeau.tensor([[0.0, 0.0, 0.5], [infinity, 0.0, 0.0]], requires_grad=True)
+    b = flambeau.tensor([[1.0, -1.0, 1.0]])
+    flambeau.cdist(a, b, p=infinity).sum().backward()
+    assert a.grad is not None
+    assert a.grad.tolist() == [[-1, 1, 0], [1, 0, 0]]
+    rows = flambeau.tensor([[0.0, 0.0], [1.0, -1.0]], requires_grad=True)
+    flambeau.nn.functional.pdist(rows, p=infinity).sum().backward()
+    assert rows.grad is not None
+    assert rows.grad.tolist() == [[-1, 1], [1, -1]]
+    same = flambeau.zeros(1, 2, requires_grad=True)
+    flambeau.cdist(same, flambeau.zeros(1, 2), p=infinity).sum().backward()
+    assert same.grad is not None
+    assert same.grad.tolist() == [[0, 0]]
+    with_nan = flambeau.tensor([[float("nan"), 1.0]])
+    assert flambeau.cdist(with_nan, with_nan, p=infinity).isnan().all()

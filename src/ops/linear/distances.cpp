@@ -81,7 +81,7 @@ const Register kLinalgCross(
 const Register kTensordot({
     .schema = "tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> Tensor",
     .doc = "The sum of products over the axes dims_self of self and dims_other of other, which "
-           "vanish; the other axes follow each other.",
+           "vanish; the other axes follow each other. Where one has size 1, it is as if expanded.",
     .variants = {.function = false, .method = false, .out = true, .aliases = {"_tensordot"}},
     .promotion = Promotion::None,
     .canonical =
@@ -101,16 +101,15 @@ const Register kTensordot({
           const TensorInfo& b = call.tensor("other");
           const Ints& of_a = call.integers("dims_self");
           const Ints& of_b = call.integers("dims_other");
-          for (size_t i = 0; i < of_a.size(); ++i)
-            check(a.sizes[static_cast<size_t>(of_a[i])] == b.sizes[static_cast<size_t>(of_b[i])],
-                  [&] {
-                    return concat(call.name(),
-                                  ": contracted dimensions need to match, but first "
-                                  "has size ",
-                                  a.sizes[static_cast<size_t>(of_a[i])], " in dim ", of_a[i],
-                                  " and second has size ", b.sizes[static_cast<size_t>(of_b[i])],
-                                  " in dim ", of_b[i]);
-                  });
+          for (size_t i = 0; i < of_a.size(); ++i) {
+            const int64_t first = a.sizes[static_cast<size_t>(of_a[i])];
+            const int64_t second = b.sizes[static_cast<size_t>(of_b[i])];
+            check(first == second || first == 1 || second == 1, [&] {
+              return concat(
+                  call.name(), ": contracted dimensions need to match, but first has size ", first,
+                  " in dim ", of_a[i], " and second has size ", second, " in dim ", of_b[i]);
+            });
+          }
           Ints sizes = reduced_sizes(a.sizes, of_a, false);
           const Ints rest = reduced_sizes(b.sizes, of_b, false);
           sizes.append(rest.begin(), rest.end());
@@ -137,11 +136,21 @@ const Register kTensordot({
             order.append(second.begin(), second.end());
             return reshape(permute(x, order), summed_first ? Shape{k, rows} : Shape{rows, k});
           };
+          const Ints& of_first = l.call().integers("dims_self");
+          const Ints& of_second = l.call().integers("dims_other");
+          Expr first = l["self"];
+          Expr second = l["other"];
+          for (size_t i = 0; i < of_first.size(); ++i) {
+            const bool one = first.dim(static_cast<int>(of_first[i])).is_one();
+            const bool other_one = second.dim(static_cast<int>(of_second[i])).is_one();
+            if (one && !other_one) second = sum(second, Ints{of_second[i]}, true);
+            if (other_one && !one) first = sum(first, Ints{of_first[i]}, true);
+          }
           Shape shape;
           Dim rows;
           Dim columns;
-          const Expr a = split(l["self"], l.call().integers("dims_self"), false, shape, rows);
-          const Expr b = split(l["other"], l.call().integers("dims_other"), true, shape, columns);
+          const Expr a = split(first, of_first, false, shape, rows);
+          const Expr b = split(second, of_second, true, shape, columns);
           l.result(reshape(contract(a, b), shape));
         },
     .fixed = every_axis,
@@ -157,6 +166,21 @@ const Register kTensordot({
 // ---- distances
 /// The norm of the call's order over the last axis.
 Expr row_norm(Lowering& l, const Expr& d) { return p_norm(l, d, Ints{d.rank() - 1}, false); }
+
+/// The same as a distance, whose gradient PyTorch gives in full to each of several greatest
+/// coordinates, where a norm shares it among them.
+Expr row_distance(Lowering& l, const Expr& d) {
+  const Expr norm = row_norm(l, d);
+  const Scalar p = l.call().number("p");
+  if (!l.call().definition().is_special("p", p) || p.to_double() != INFINITY) return norm;
+  const Expr size = abs(d);
+  const Expr greatest = stop_gradient(unsqueeze(norm, norm.rank()));
+  const Expr to_each = select(eq(size, greatest), size - greatest, 0.0);
+  const Expr value = stop_gradient(norm) + sum(to_each, Ints{d.rank() - 1}, false);
+  // Infinite differences of sizes are NaN.
+  return select(eq(norm, INFINITY), norm, value);
+}
+
 void check_order(const Call& call) {
   check(call.real("p") >= 0,
         [&] { return concat(call.name(), " only supports non-negative p values"); });
@@ -197,7 +221,7 @@ const Register kCdist({
           // Points of no coordinates are the same, though they have no largest difference.
           const bool same = l.call().tensor("x1").sizes.back() == 0;
           const Ints coordinates{difference.rank() - 1};
-          l.result(same ? sum(difference, coordinates, false) : row_norm(l, difference));
+          l.result(same ? sum(difference, coordinates, false) : row_distance(l, difference));
         },
     .fixed = every_axis,
     .special = {{"p", norm_orders()}},
@@ -254,7 +278,7 @@ const Register kPdist({
             return gather(x, places);
           };
           if (n < 2) return l.result(broadcast_to(constant(x, x.dtype(), Scalar(0)), {Dim(0)}));
-          l.result(row_norm(l, rows(i) - rows(j)));
+          l.result(row_distance(l, rows(i) - rows(j)));
         },
     .fixed = every_axis,
     .special = {{"p", norm_orders()}},
