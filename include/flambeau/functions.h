@@ -1393,8 +1393,8 @@ Tensor scatter_reduce(const Tensor& self, int64_t dim, const Tensor& index, cons
 Tensor scatter_reduce_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self = true);
 Tensor scatter_reduce_out(const Tensor& out, const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src, const std::string& reduce, bool include_self = true);
 
-/// Where the values would be inserted in the sorted rows: before equal ones, or behind them with right.
-Tensor searchsorted(const Tensor& sorted_sequence, const Operand& self, bool out_int32 = false, bool right = false, const std::optional<std::string>& side = std::nullopt);
+/// Where the values would be inserted in the sorted rows: before equal ones, or behind them with right. `sorter` are the places of the rows' elements in order, if the rows are not sorted.
+Tensor searchsorted(const Tensor& sorted_sequence, const Operand& self, bool out_int32 = false, bool right = false, const std::optional<std::string>& side = std::nullopt, const Tensor& sorter = {});
 
 /// The elements of data along `axis` in runs of these lengths (or between these offsets), each reduced by sum, mean, max, min or prod, starting from `initial`. Axes before `axis` have lengths of their own.
 Tensor segment_reduce(const Tensor& data, const std::string& reduce, const Tensor& lengths = {}, const Tensor& indices = {}, const Tensor& offsets = {}, int64_t axis = 0, bool unsafe = false, const std::optional<Scalar>& initial = std::nullopt);
@@ -1725,7 +1725,7 @@ TensorList tensor_split(const Tensor& self, int64_t sections, int64_t dim = 0);
 /// Views along `dim` between the given indices.
 TensorList tensor_split(const Tensor& self, const IntList& indices, int64_t dim = 0);
 
-/// The sum of products over the axes dims_self of self and dims_other of other, which vanish; the other axes follow each other.
+/// The sum of products over the axes dims_self of self and dims_other of other, which vanish; the other axes follow each other. Where one has size 1, it is as if expanded.
 Tensor tensordot(const Tensor& self, const Tensor& other, const IntList& dims_self, const IntList& dims_other);
 Tensor tensordot_out(const Tensor& out, const Tensor& self, const Tensor& other, const IntList& dims_self, const IntList& dims_other);
 

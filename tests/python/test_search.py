@@ -87,3 +87,31 @@ def test_histc_counts_each_dtype():
     for dtype in (torch.float32, torch.float64):
         ours = torch.histc(torch.from_numpy(x).to(dtype), 7, -2, 2)
         np.testing.assert_array_equal(ours.numpy(), np.histogram(x, 7, (-2, 2))[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("right", [False, True])
+def test_rows_that_a_sorter_sorts(dtype, right):
+    rows = torch.tensor([[3, 1, 0, 1], [9, 0, 7, 7]]).to(dtype)
+    values = torch.tensor([[1, 0, 2], [7, 9, 8]]).to(dtype)
+    sorter = rows.float().argsort(-1)
+    ordered = rows.gather(1, sorter)
+    for function in (torch.searchsorted, torch.compile(torch.searchsorted)):
+        ours = function(rows, values, sorter=sorter, right=right)
+        assert ours.equal(torch.searchsorted(ordered, values, right=right))
+        ours = function(rows[0], 1, sorter=sorter[0], right=right)
+        assert ours.equal(torch.searchsorted(ordered[0], 1, right=right))
+
+
+@pytest.mark.parametrize(
+    ("sorter", "message"),
+    [
+        ([0, 1], r"must have the same size, but got boundary tensor \[3\] and got sorter"),
+        ([0.0, 1.0, 2.0], "sorter must be a tensor of long dtype but got dtype float32"),
+        ([0, 1, 3], "sorter index out of range"),
+        ([0, 1, -1], "sorter index out of range"),
+    ],
+)
+def test_sorters_that_are_refused(sorter, message):
+    with pytest.raises(RuntimeError, match=message):
+        torch.searchsorted(torch.ones(3), torch.ones(2), sorter=torch.tensor(sorter))

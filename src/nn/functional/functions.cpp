@@ -4151,9 +4151,9 @@ Tensor scatter_reduce_out(const Tensor& out, const Tensor& self, int64_t dim, co
   return call(op, arguments, CallForm::Out, out_tensors)[0];
 }
 
-Tensor searchsorted(const Tensor& sorted_sequence, const Operand& self, bool out_int32, bool right, const std::optional<std::string>& side) {
+Tensor searchsorted(const Tensor& sorted_sequence, const Operand& self, bool out_int32, bool right, const std::optional<std::string>& side, const Tensor& sorter) {
   static const ops::Definition& op = ops::find_definition("searchsorted", "Tensor");
-  const std::array<ops::Argument, 5> arguments{argument(sorted_sequence), argument(self), argument(out_int32), argument(right), argument(side)};
+  const std::array<ops::Argument, 6> arguments{argument(sorted_sequence), argument(self), argument(out_int32), argument(right), argument(side), argument(sorter)};
   return call(op, arguments)[0];
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <memory>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -75,17 +77,35 @@ void search_rows(HostCall& host, std::span<const T> sorted, int64_t n, std::span
                    });
 }
 
+/// The elements of the rows in the order that `sorter` says.
+template <class T>
+std::unique_ptr<T[]> in_order(std::span<const T> rows, int64_t n, const HostTensor& sorter) {
+  const auto* const places = static_cast<const int64_t*>(sorter.data);
+  auto sorted = std::make_unique<T[]>(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    check(places[i] >= 0 && places[i] < n,
+          [] { return std::string("torch.searchsorted(): sorter index out of range"); });
+    sorted[i] = rows[i - i % static_cast<size_t>(n) + static_cast<size_t>(places[i])];
+  }
+  return sorted;
+}
+
 /// For each value the number of elements of its sorted row that come before it.
 void search_kernel(HostCall& host, std::string_view sorted_name, std::string_view values_name,
-                   bool right) {
+                   bool right, const std::optional<HostTensor>& sorter = {}) {
   const HostTensor sorted = host.input(sorted_name);
   const HostTensor out = host.output(0);
   const int64_t n = sorted.info.sizes.back();
   // All values are searched for in one row, unless there are several.
   const int64_t in_row =
       std::max<int64_t>(sorted.info.dim() > 1 ? out.info.sizes.back() : out.info.numel(), 1);
+  const auto search = [&]<class T>(std::span<const T> rows, std::span<const T> values) {
+    if (!sorter) return search_rows<T>(host, rows, n, values, in_row, right, out);
+    const std::unique_ptr<T[]> ordered = in_order(rows, n, *sorter);
+    search_rows<T>(host, {ordered.get(), rows.size()}, n, values, in_row, right, out);
+  };
   const auto as_numbers = [&](const std::vector<double>& values) {
-    search_rows<double>(host, numbers_of(sorted), n, values, in_row, right, out);
+    search(std::span<const double>(numbers_of(sorted)), std::span<const double>(values));
   };
   if (const auto* number = std::get_if<Scalar>(&host.call()[values_name])) {
     as_numbers({number->to_double()});
@@ -98,7 +118,7 @@ void search_kernel(HostCall& host, std::string_view sorted_name, std::string_vie
   }
   ir::with_type(values.info.dtype, [&]<class T>() {
     if constexpr (std::is_arithmetic_v<T>)
-      search_rows<T>(host, elements_of<T>(sorted), n, elements_of<T>(values), in_row, right, out);
+      search(elements_of<T>(sorted), elements_of<T>(values));
     else
       as_numbers(numbers_of(values));
   });
@@ -108,9 +128,10 @@ DType place_dtype(const Call& call) {
 }
 const Register kSearchsorted({
     .schema = "searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, "
-              "bool right=False, str? side=None) -> Tensor",
+              "bool right=False, str? side=None, Tensor? sorter=None) -> Tensor",
     .doc = "Where the values would be inserted in the sorted rows: before equal ones, or behind "
-           "them with right.",
+           "them with right. `sorter` are the places of the rows' elements in order, if the rows "
+           "are not sorted.",
     .variants = {.method = false},
     .numbers = {"self"},
     .shape =
@@ -133,13 +154,27 @@ const Register kSearchsorted({
                             list_text(sorted.sizes), " and ", list_text(sizes));
             });
           }
+          if (const TensorInfo* sorter = call.optional_tensor("sorter")) {
+            check(sorter->sizes == sorted.sizes, [&] {
+              return concat("torch.searchsorted(): boundary and sorter must have the same size, ",
+                            "but got boundary tensor ", list_text(sorted.sizes),
+                            " and got sorter tensor ", list_text(sorter->sizes));
+            });
+            check(sorter->dtype == DType::Int64, [&] {
+              return concat(
+                  "torch.searchsorted(): sorter must be a tensor of long dtype but got dtype ",
+                  info(sorter->dtype).name);
+            });
+          }
           results.push_back({place_dtype(call), sizes, {}});
         },
     .kernel =
         [](HostCall& host) {
           const auto* side = std::get_if<std::string>(&host.call()["side"]);
           const bool right = side != nullptr ? *side == "right" : host.call().boolean("right");
-          search_kernel(host, "sorted_sequence", "self", right);
+          std::optional<HostTensor> sorter;
+          if (!host.call().is_none("sorter")) sorter = host.input("sorter");
+          search_kernel(host, "sorted_sequence", "self", right, sorter);
         },
     .differentiable = false,
     .samples = [] { return SampleList{{{typed({5}, DType::Float32, 1, 1), t({2, 3})}}}; },
