@@ -23,6 +23,8 @@ constexpr unsigned kLanes = static_cast<unsigned>(ir::kReduceLanes);
 constexpr unsigned kMostLanes = 2 * kLanes;
 /// Operations for each element from which on a pass waits for its own chains of them.
 constexpr int kLongPass = 32;
+/// From here on it waits even so: twice as many steps go side by side where there are 32 registers.
+constexpr int kLongestPass = 80;
 constexpr int kBlockShift = std::countr_zero(static_cast<uint64_t>(kBlock));
 /// Levels of the tree: enough for 2^64 elements.
 constexpr uint64_t kLevels = 64;
@@ -74,10 +76,11 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
 
   const Digits digits = open_digits(s);
   // Steps side by side, which are added one after the other.
-  const unsigned lanes = count_core_ops(s.body, analysis_) >= kLongPass
-                             ? choose_lanes(s, analysis_, register_bytes(isa_))
-                             : kLanes;
-  const unsigned wide = std::clamp(lanes, kLanes, kMostLanes);
+  const int operations = count_core_ops(s.body, analysis_);
+  const unsigned lanes =
+      operations >= kLongPass ? choose_lanes(s, analysis_, register_bytes(isa_)) : kLanes;
+  const bool waits = operations >= kLongestPass && isa_ >= Isa::Avx512 && lanes >= kMostLanes;
+  const unsigned wide = waits ? 2 * kMostLanes : std::clamp(lanes, kLanes, kMostLanes);
   const auto accumulate = [&](unsigned count, Value* first, Value* active, Value* begin) {
     lanes_ = {count, s.variable, first, active};
     emit_lanes(s, digits, begin, [&] {

@@ -114,25 +114,35 @@ TEST(Order, TheMaximumOfARowHasTheBitsOfTheOperation) {
   }
 }
 
-// Several steps side by side, and what is written later is fetched: long passes alone.
-TEST(Order, OfALongPassIsTheInterpretersAtEverySize) {
+/// Sums of rows of erf(erf(...)), and the values themselves.
+ir::LoopProgram sums_of_erf(int times) {
   const Primitive* const erf = ir::find_primitive("erf");
   LoopBuilder b;
   const int x = b.buffer(kF32), values = b.buffer(kF32, true), sums = b.buffer(kF32, true);
   const IntOperand length = b.slot(), row = b.slot();
   b.loop(LoopMark::Parallel, c(0), [&](LoopVar r) {
     const auto value = [&](LoopVar v) {
-      return b.row(erf, kF32, {b.load(x, {at(r, row), at(v)})});
+      ValueId y = b.load(x, {at(r, row), at(v)});
+      for (int i = 0; i < times; ++i) y = b.row(erf, kF32, {y});
+      return y;
     };
     const ValueId sum = b.reduce(CoreOp::Add, LoopMark::Vector, length, value);
     b.loop(LoopMark::Vector, length,
            [&](LoopVar v) { b.store(values, {at(r, row), at(v)}, value(v)); });
     b.store(sums, {at(r)}, sum);
   });
-  const ir::LoopProgram program = b.finish();
+  return b.finish();
+}
+
+// Several steps side by side, and what is written later is fetched: long passes alone, the longest
+// more of them.
+class LongPasses : public testing::TestWithParam<int> {};
+TEST_P(LongPasses, AddInTheInterpretersOrderAtEverySize) {
+  const ir::LoopProgram program = sums_of_erf(GetParam());
   constexpr int64_t kRows = 3;
   std::vector<int64_t> sizes(std::begin(kSizes), std::end(kSizes));
-  sizes.insert(sizes.end(), {95, 96, 97, 128, 129, 1087, 1088, 4095, 4097});
+  sizes.insert(sizes.end(),
+               {95, 96, 97, 127, 128, 129, 223, 224, 256, 257, 1087, 1088, 4095, 4097});
   for (const Isa isa : runnable_isas()) {
     const auto kernel = load_kernel(codegen::compile(program, isa));
     for (const int64_t size : sizes) {
@@ -154,6 +164,7 @@ TEST(Order, OfALongPassIsTheInterpretersAtEverySize) {
     }
   }
 }
+INSTANTIATE_TEST_SUITE_P(Order, LongPasses, testing::Values(1, 4));
 
 TEST(Order, OfColumnsIsTheInterpretersAtEverySize) {
   LoopBuilder b;
