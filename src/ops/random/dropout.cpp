@@ -13,12 +13,13 @@ namespace flambeau::ops {
 using namespace prim;
 
 Expr kept_at(const Expr& key, const Expr& places, const Expr& p) {
-  // 31 bits, so that those below the least and above the greatest number are Int32, too: p = 0
-  // keeps everything, and p = 1 nothing.
+  // 2^31 numbers, two words each, from the least on, so that p = 0 keeps everything. For p = 1
+  // there would be one more.
   const Expr word = philox(broadcast_to(key, places.shape()), places);
-  const Expr bits = shift_right(word, full_like(word, 1.0));
-  return gt(bits,
-            convert(floor(p * std::ldexp(1.0, 31)) - (std::ldexp(1.0, 30) + 1), DType::Int32));
+  const Expr least = floor(p * std::ldexp(1.0, 31)) * 2.0 - std::ldexp(1.0, 31);
+  const Expr greatest = full_like(least, std::ldexp(1.0, 31) - 1);
+  return logical_and(ge(word, convert(minimum(least, greatest), DType::Int32)),
+                     broadcast_to(lt(p, 1.0), word.shape()));
 }
 Expr scale_of_kept(DType dtype, const Expr& p) {
   const Expr left = 1.0 - p;
