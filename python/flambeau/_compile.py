@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -54,7 +55,8 @@ def compile(
     is guarded and nothing can break; `fullgraph`, `dynamic`, `backend` and `mode` are taken as
     torch.compile takes them and change nothing. Usable as a decorator, with or without arguments.
 
-    `options` may have the names that PyTorch's have. "activation_memory_budget" counts, a number in [0, 1] named as PyTorch's setting:
+    `options` may have the names that PyTorch's have. "activation_memory_budget" counts, a number
+    in [0, 1] named as PyTorch's setting, whose value at the call of compile counts without it:
     below 1, what is cheap to compute (no products of matrices) is computed again in the backward
     instead of kept, until the memory that the program takes is that part of what it would take if
     all were kept. Where this costs next to nothing it happens anyway.
@@ -131,7 +133,9 @@ def _checked_options(options: Any, backend: Any) -> dict[str, Any]:
 
 
 def _memory_budget(options: dict[str, Any]) -> float:
-    given = options.get("activation_memory_budget", 1)
+    setting = sys.modules.get(f"{__package__}._functorch.config")
+    otherwise = getattr(setting, "activation_memory_budget", 1)
+    given = options.get("activation_memory_budget", otherwise)
     if not hasattr(given, "__float__"):
         raise TypeError(
             f"compile: activation_memory_budget must be a number, got {type(given).__name__}"

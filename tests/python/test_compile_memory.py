@@ -171,7 +171,11 @@ def test_a_budget_is_kept_by_computing_again() -> None:
 
 def test_small_values_count_where_there_is_a_budget() -> None:
     step, x = norms(6, 16), torch.randn(8, 16)
-    assert held(step, x, activation_memory_budget=0) < held(step, x)
+    kept, least = held(step, x), held(step, x, activation_memory_budget=0)
+    assert least < kept
+    with torch._functorch.config.patch(activation_memory_budget=0.0):
+        assert held(step, x) == least
+        assert held(step, x, activation_memory_budget=1) == kept
 
 
 def test_what_changes_in_place_what_it_reads_is_not_computed_again() -> None:
