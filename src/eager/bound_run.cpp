@@ -74,7 +74,7 @@ void BoundRun::run(std::span<const Tensor> parameters, std::span<const Scalar> n
     if (place >= given_end) return fresh[place - given_end];
     return place < parameters.size() ? parameters[place] : given[place - parameters.size()];
   };
-  StepTimes* const times = StepTimes::take(*owner);
+  StepTimes* const times = StepTimes::take(owner.get());
   for (const Step& step : steps) {
     if (step.kind == Step::Kind::Launch) {
       launches[step.index].run(memory.data(), numbers);
@@ -153,7 +153,7 @@ void BoundRun::run_on(std::span<void*> memory, std::span<const Scalar> numbers,
                                       m.offset * static_cast<int64_t>(size_of(m.info.dtype));
     }
   };
-  StepTimes* const times = StepTimes::take(*owner);
+  StepTimes* const times = StepTimes::take(owner.get());
   for (const Step& step : steps)
     if (makes_first && step.kind == Step::Kind::Make) make(step.index);
   for (const Step& step : steps) {

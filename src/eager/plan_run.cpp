@@ -73,7 +73,7 @@ class Run {
   /// Where a kernel is missing, asks for those of the steps behind it before it says so.
   void run() {
     const lower::Plan& plan = executable_.plan;
-    times_ = StepTimes::take(executable_);
+    times_ = StepTimes::take(&executable_);
     if (executable_.host != nullptr) call_host(*executable_.host);
     run_steps();
     for (size_t i = 0; i < plan.results.size(); ++i) {

@@ -17,11 +17,13 @@ class StepTimes {
   StepTimes(const StepTimes&) = delete;
   StepTimes& operator=(const StepTimes&) = delete;
 
-  /// For an executable that begins to run: where its times go; null where nobody asks.
-  static StepTimes* take(const Executable& executable) {
+  /// For an executable that begins to run: where its times go; null where nobody asks, or where
+  /// `executable` is null: a run that is of none.
+  static StepTimes* take(const Executable* executable) {
+    if (waiting == nullptr || executable == nullptr) [[likely]]
+      return nullptr;
     StepTimes* const times = waiting;
-    if (times != nullptr) [[unlikely]]
-      times->begin(executable);
+    times->begin(*executable);
     return times;
   }
   /// What happened since the last call is of this step.
