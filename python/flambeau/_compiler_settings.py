@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import pathlib
 import sys
 import types
 from collections.abc import Iterator
@@ -16,7 +14,10 @@ from typing import Any
 
 @functools.cache
 def table() -> dict[str, Any]:
-    file = pathlib.Path(__file__).with_name("_compiler_settings.json")
+    import json  # here, as few programs need it
+    from pathlib import Path
+
+    file = Path(__file__).with_name("_compiler_settings.json")
     return json.loads(file.read_text(encoding="utf-8"))
 
 

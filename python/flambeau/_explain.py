@@ -102,11 +102,11 @@ class Explanation:
     `recording` as text, why it `ended`, the `storages` that it touches (text, bytes, and if the
     program makes their memory), and its regions: `ops` they do, `launches` of kernels and
     contractions, `bytes` read and written, `seconds` taken (the median of all times, and
-    `total_seconds`), the same of each of their `steps` (0 seconds where it did not run by
-    itself, as a kernel was not compiled yet), the `program` as text, and why the region is `apart`. A region `reads` and `writes` parts
-    of storages (number, first byte, last byte + 1, bytes of elements), from it on some storages are
-    held (`begins`) or no more (`ends`), which leaves `live_bytes`, and its steps make `temporaries`
-    (text, bytes, first step, last step)."""
+    `total_seconds`), the same of each of their `steps` (0 seconds where it did not run by itself,
+    as a kernel was not compiled yet), the `program` as text, and why the region is `apart`. A
+    region `reads` and `writes` parts of storages (number, first byte, last byte + 1, bytes of
+    elements), from it on some storages are held (`begins`) or no more (`ends`), which leaves
+    `live_bytes`, and its steps make `temporaries` (text, bytes, first step, last step)."""
 
     programs: list[dict[str, Any]]
 

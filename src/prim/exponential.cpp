@@ -49,9 +49,8 @@ Reduced reduce(const Value& x) {
   return {shifted, n, fma(n, -ln2_low(x), fma(n, -ln2_high(x), x))};
 }
 
-/// Where powers are 0, and e^x a number of times, too.
+/// Here e^x is 0, and still is if a number is multiplied by it.
 double least_exponent(const Value& x) { return pick(x, -112, -754); }
-double least_exponent_of_2(const Value& x) { return pick(x, -162, -1088); }
 
 /// x cut to where e^x overflows and vanishes.
 Value clamp_exponent(const Value& x) {
@@ -66,7 +65,7 @@ Value scale_or_vanish(const Value& p, const Value& n, const Value& x, double lea
 
 Value exp2_value(const Value& x) {
   const double shifter = format_of(x).shifter;
-  const double least = least_exponent_of_2(x);
+  const double least = pick(x, -162, -1088);
   const Value clamped = at_least(at_most(x, pick(x, 129, 1025)), least);
   const Value n = (clamped + shifter) - shifter;
   return scale_or_vanish(expm1_kernel((clamped - n) * kLn2) + 1, n, x, least);

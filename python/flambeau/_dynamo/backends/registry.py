@@ -27,6 +27,6 @@ def register_backend(
     name = name or compiler_fn.__name__
     if name in backends():
         raise AssertionError(f"duplicate name: {name}")
-    _registered[name] = compiler_fn
     compiler_fn._tags = tuple(tags)  # type: ignore[attr-defined]
+    _registered[name] = compiler_fn
     return compiler_fn
