@@ -61,7 +61,8 @@ LoopCodegen::LoopCodegen(SharedRows shared, Isa isa, llvm::Module& module)
       module_(module),
       analysis_(analyse(program_)),
       builder_(module.getContext()),
-      emitter_(builder_, isa_) {}
+      emitter_(builder_, isa_),
+      stages_(find_stages()) {}
 
 void LoopCodegen::generate(const std::string& name, bool exported) {
   llvm::Type* i64 = builder_.getInt64Ty();
@@ -73,20 +74,21 @@ void LoopCodegen::generate(const std::string& name, bool exported) {
   // Slots and bases are read once: nothing that a kernel writes can change them.
   const size_t given = program_.buffers.size() - shared_.places.size();
   for (size_t i = 0; i < given; ++i)
-    buffers_.push_back(builder_.CreateLoad(
+    bound_.buffers.push_back(builder_.CreateLoad(
         pointer, builder_.CreateConstGEP1_64(pointer, function_->getArg(0), i)));
   for (int i = 0; i < program_.slot_count; ++i)
     slots_.push_back(builder_.CreateLoad(
         i64, builder_.CreateConstGEP1_64(i64, function_->getArg(1), static_cast<uint64_t>(i))));
-  values_.resize(static_cast<size_t>(program_.value_count));
-  for (std::vector<Value*>* known : {&firsts_, &flipped_, &any_}) known->resize(values_.size());
-  variables_.resize(static_cast<size_t>(program_.variable_count));
+  bound_.values.resize(static_cast<size_t>(program_.value_count));
+  for (std::vector<Value*>* known : {&bound_.firsts, &bound_.flipped, &bound_.any})
+    known->resize(bound_.values.size());
+  bound_.variables.resize(static_cast<size_t>(program_.variable_count));
   for (size_t i = given; i < program_.buffers.size(); ++i) {
-    llvm::AllocaInst* place =
-        stack_slot(emitter_.memory_type(program_.buffers[i].dtype), kPlaceElements);
+    llvm::AllocaInst* place = stack_slot(emitter_.memory_type(program_.buffers[i].dtype),
+                                         std::max<uint64_t>(stages_.size(), 1) * kPlaceElements);
     place->setAlignment(llvm::Align(kCacheLine));
     places_.push_back(place);
-    buffers_.push_back(place);
+    bound_.buffers.push_back(place);
   }
   // The entry block stays open at its end for stack slots.
   llvm::BasicBlock* start = new_block("start");
@@ -112,7 +114,7 @@ void LoopCodegen::emit_body(const std::vector<Statement>& body) {
 
 void LoopCodegen::emit(const Statement& s) {
   if (s.result >= 0)
-    for (std::vector<Value*>* known : {&firsts_, &flipped_, &any_})
+    for (std::vector<Value*>* known : {&bound_.firsts, &bound_.flipped, &bound_.any})
       (*known)[static_cast<size_t>(s.result)] = nullptr;
   switch (s.kind) {
     case StatementKind::Constant:
@@ -187,29 +189,29 @@ void LoopCodegen::note_any_lane(const Statement& s) {
   if (name == "logical_xor") {
     const auto* flips = llvm::dyn_cast<llvm::ConstantInt>(value_of(b));
     if (flips != nullptr && flips->isMinValue(/*IsSigned=*/true))
-      flipped_[at(s.result)] = first_of(a);
+      bound_.flipped[at(s.result)] = first_of(a);
   } else if (name == "lt") {
-    Value* first = flipped_[at(a)];
+    Value* first = bound_.flipped[at(a)];
     if (first == nullptr || value_of(b)->getType()->isVectorTy()) return;
     // Of `count` positions from the first on, one is in [0, end).
     Value* end = builder_.CreateXor(value_of(b), number(std::numeric_limits<int64_t>::min()));
     Value* others = number(static_cast<int64_t>(lanes_.count) - 1);
-    any_[at(s.result)] =
+    bound_.any[at(s.result)] =
         builder_.CreateICmpULT(builder_.CreateAdd(first, others), builder_.CreateAdd(end, others));
   } else if (name == "logical_and") {
     // What is the same in all lanes costs least: it may be known before the loop.
     Value* left = any_lane(a);
     Value* right = any_lane(b);
     const auto is_uniform = [&](ir::ValueId id) { return !value_of(id)->getType()->isVectorTy(); };
-    any_[at(s.result)] = right == nullptr || is_uniform(a)  ? left
-                         : left == nullptr || is_uniform(b) ? right
-                                                            : builder_.CreateAnd(left, right);
+    bound_.any[at(s.result)] = right == nullptr || is_uniform(a)  ? left
+                               : left == nullptr || is_uniform(b) ? right
+                                                                  : builder_.CreateAnd(left, right);
   }
 }
 
 Value* LoopCodegen::any_lane(ir::ValueId mask) {
   Value* value = value_of(mask);
-  return value->getType()->isVectorTy() ? any_[static_cast<size_t>(mask)] : value;
+  return value->getType()->isVectorTy() ? bound_.any[static_cast<size_t>(mask)] : value;
 }
 
 Value* LoopCodegen::first_of_places(const Statement& s) {
@@ -295,6 +297,10 @@ void LoopCodegen::emit_loop(const Statement& s) {
     emit_tiles(s);
     return;
   }
+  if (s.mark == LoopMark::Parallel && !stages_.empty()) {
+    emit_stages(s, function_->getArg(2), function_->getArg(3));
+    return;
+  }
   const bool parallel = s.mark == LoopMark::Parallel;
   Value* begin = number(0);
   Value* end = nullptr;
@@ -310,26 +316,15 @@ void LoopCodegen::emit_loop(const Statement& s) {
   }
   const Digits digits = open_digits(s);
   counted_loop(begin, end, 1, [&](Value* i) {
-    variables_[static_cast<size_t>(s.variable)] = i;
+    bound_.variables[static_cast<size_t>(s.variable)] = i;
     set_digits(s, digits, i, begin);
     if (parallel) {
       streams_ = row_streams(s, analysis_);
-      place_row();
+      place_row(i);
     }
     emit_body(s.body);
     if (parallel) streams_.clear();
   });
-}
-
-void LoopCodegen::place_row() {
-  const size_t given = program_.buffers.size() - places_.size();
-  for (size_t i = 0; i < places_.size(); ++i) {
-    const SharedRows::Place& place = shared_.places[i];
-    if (place.home < 0) continue;
-    buffers_[given + i] =
-        builder_.CreateSelect(builder_.CreateICmpSLE(operand(place.extent), number(kPlaceElements)),
-                              places_[i], element_pointer(place.home, address(place.row).scalar));
-  }
 }
 
 void LoopCodegen::write_out(const Statement& s, int64_t extent) {
@@ -347,7 +342,7 @@ void LoopCodegen::write_out(const Statement& s, int64_t extent) {
   for (int64_t first = 0; first < extent; first += lanes) {
     while (lanes > extent - first) lanes /= 2;
     if (lanes == 1) {
-      variables_[static_cast<size_t>(s.variable)] = number(first);
+      bound_.variables[static_cast<size_t>(s.variable)] = number(first);
     } else {
       lanes_ = {static_cast<unsigned>(lanes), s.variable, number(first), nullptr};
     }

@@ -7,6 +7,7 @@
 #include <llvm/IR/Module.h>
 
 #include <functional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -29,6 +30,16 @@ class LoopCodegen {
   using Statement = ir::Statement;
   using Value = llvm::Value;
   using Statements = std::vector<const Statement*>;
+
+  /// What the program's names stand for in the code that is being emitted.
+  struct Bindings {
+    std::vector<Value*> buffers;
+    std::vector<Value*> values;   ///< by ValueId
+    std::vector<Value*> firsts;   ///< lane 0 of those that count up by 1 from lane to lane; or null
+    std::vector<Value*> flipped;  ///< the same of those whose sign bit is flipped since
+    std::vector<Value*> any;      ///< any_lane() of vectors
+    std::vector<Value*> variables;  ///< by LoopVar; the vector variable's is in lanes_
+  };
 
   /// The iterations of a vector loop that run at once.
   struct Lanes {
@@ -72,8 +83,16 @@ class LoopCodegen {
   /// next one.
   Value* order_of_bytes(Value* place);
   void emit_loop(const Statement& s);
+  // Several rows at once (loop_stages.cpp).
+  /// The passes of a row that go over different rows together; none if they do not.
+  std::vector<const Statement*> find_stages() const;
+  void emit_stages(const Statement& rows, Value* begin, Value* end);
   /// Says where the values are that passes over this row share.
-  void place_row();
+  void place_row(Value* row);
+  /// body() with `row` for bound_, where it is not null.
+  template <class Body>
+  void in_row(Bindings* row, const Body& body);
+
   /// A vector loop of constant extent as vectors of falling lengths.
   void write_out(const Statement& s, int64_t extent);
   void emit_vector_loop(const Statement& s, Value* begin, Value* end);
@@ -144,13 +163,24 @@ class LoopCodegen {
 
   // Reductions (loop_reduce.cpp).
   Value* reduce(const Statement& s);
-  void reduce_across_lanes(const Statement& s, Value* extent, Value* result);
+  /// A pass along a row: a reduction, or a vector loop.
+  struct RowPass {
+    const Statement* s;
+    Bindings* row = nullptr;             ///< null: bound_
+    llvm::AllocaInst* result = nullptr;  ///< of a reduction
+    Value* runs = nullptr;               ///< i1: false where there is no such row; null: true
+  };
+  /// Passes of one extent, the first of them a reduction, step by step together.
+  void emit_passes(std::span<const RowPass> passes, Value* extent);
+  unsigned lanes_of_pass(const Statement& s) const;
   void reduce_in_lanes(const Statement& s, Value* extent, Value* result);
   void reduce_tree(const Statement& s, Value* extent, Value* result);
   /// A row of constant extent, up to that of the lanes.
   Value* reduce_short_row(const Statement& s, int64_t extent);
   Value* halve_stack(const Statement& s, Value* accumulators, Value* used);
   Value* combine(const Statement& s, Value* a, Value* b);
+  /// A scalar.
+  Value* identity_of(const Statement& s);
   /// A stack of block results, of which the lowest set bits of the block count say which combine.
   void push(const Statement& s, Value* tree, Value* number, Value* value);
   Value* fold(const Statement& s, Value* tree, Value* count);
@@ -173,8 +203,8 @@ class LoopCodegen {
   llvm::ConstantInt* number(int64_t value) {
     return builder_.getInt64(static_cast<uint64_t>(value));
   }
-  Value*& value_of(ir::ValueId id) { return values_[static_cast<size_t>(id)]; }
-  Value*& first_of(ir::ValueId id) { return firsts_[static_cast<size_t>(id)]; }
+  Value*& value_of(ir::ValueId id) { return bound_.values[static_cast<size_t>(id)]; }
+  Value*& first_of(ir::ValueId id) { return bound_.firsts[static_cast<size_t>(id)]; }
   DType dtype_of(ir::ValueId id) const { return analysis_.dtypes[static_cast<size_t>(id)]; }
   bool varies(ir::ValueId id) const { return analysis_.varying[static_cast<size_t>(id)]; }
 
@@ -186,15 +216,11 @@ class LoopCodegen {
   llvm::IRBuilder<> builder_;
   VectorEmitter emitter_;
   llvm::Function* function_ = nullptr;
-  std::vector<Value*> buffers_;
-  std::vector<llvm::AllocaInst*> places_;  ///< on the stack, for the last buffers
+  Bindings bound_;
+  std::vector<llvm::AllocaInst*> places_;       ///< on the stack, for the last buffers
+  const std::vector<const Statement*> stages_;  ///< each has a row of each place
   std::vector<Value*> slots_;
   Value* past_caches_ = nullptr;  ///< i1; null if no store may go there
-  std::vector<Value*> values_;    ///< by ValueId, of the code that is being emitted
-  std::vector<Value*> firsts_;    ///< lane 0 of those that count up by 1 from lane to lane; or null
-  std::vector<Value*> flipped_;   ///< the same of those whose sign bit is flipped since
-  std::vector<Value*> any_;       ///< any_lane() of vectors
-  std::vector<Value*> variables_;  ///< by LoopVar; the vector variable's is in lanes_
   Lanes lanes_;
   /// The tiles of analysis_.transposed: rows of v1, one for each v0 from `begin0` on.
   struct Tiles {

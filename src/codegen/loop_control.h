@@ -1,6 +1,8 @@
 #pragma once
 // Control flow of LoopCodegen: the templates that its .cpp files share.
 
+#include <utility>
+
 #include "codegen/loop_codegen.h"
 
 namespace flambeau::codegen {
@@ -45,6 +47,13 @@ void LoopCodegen::if_else(Value* condition, const Then& then, const Otherwise& o
   otherwise();
   builder_.CreateBr(after);
   builder_.SetInsertPoint(after);
+}
+
+template <class Body>
+void LoopCodegen::in_row(Bindings* row, const Body& body) {
+  if (row != nullptr) std::swap(bound_, *row);
+  body();
+  if (row != nullptr) std::swap(bound_, *row);
 }
 
 template <class Condition, class Body>

@@ -41,7 +41,7 @@ void LoopCodegen::set_digits(const Statement& loop, const Digits& digits, Value*
   if (digits.empty()) return;
   count_digits(loop, digits, i, begin, 1);
   for (size_t d = 0; d < digits.size(); ++d)
-    variables_[static_cast<size_t>(loop.digits[d].variable)] =
+    bound_.variables[static_cast<size_t>(loop.digits[d].variable)] =
         builder_.CreateLoad(builder_.getInt64Ty(), digits[d]);
 }
 
@@ -59,7 +59,7 @@ void LoopCodegen::emit_lanes(const Statement& loop, const Digits& digits, Value*
   Value* fits = builder_.CreateICmpSLE(builder_.CreateAdd(first, used), operand(last.extent));
   if_then(fits, [&] {
     for (size_t d = 0; d + 1 < digits.size(); ++d)
-      variables_[static_cast<size_t>(loop.digits[d].variable)] =
+      bound_.variables[static_cast<size_t>(loop.digits[d].variable)] =
           builder_.CreateLoad(i64, digits[d]);
     lanes_.digit = last.variable;
     lanes_.digit_first = first;
@@ -92,7 +92,7 @@ void LoopCodegen::spread_digits(const Statement& loop, const Digits& digits) {
                               builder_.CreateBitCast(power, integers));
   };
   const auto set = [&](size_t d, Value* value) {
-    variables_[static_cast<size_t>(loop.digits[d].variable)] = as_integer(value);
+    bound_.variables[static_cast<size_t>(loop.digits[d].variable)] = as_integer(value);
   };
   SmallVector<llvm::Constant*, 64> lanes;
   for (unsigned lane = 0; lane < count; ++lane) lanes.push_back(llvm::ConstantFP::get(f64, lane));

@@ -47,7 +47,7 @@ LoopCodegen::Address LoopCodegen::address(const ir::LoopIndex& index) {
       across_lanes = &term;
       continue;
     }
-    add_any(scaled(variables_.at(static_cast<size_t>(term.variable)), term.coefficient));
+    add_any(scaled(bound_.variables.at(static_cast<size_t>(term.variable)), term.coefficient));
   }
   for (const auto& term : index.dynamic) add_any(scaled(value_of(term.value), term.coefficient));
   if (across_lanes != nullptr) {
@@ -82,8 +82,8 @@ Value* LoopCodegen::index_value(const Statement& s) {
 
 Value* LoopCodegen::element_pointer(int buffer, Value* offset) {
   const auto at = static_cast<size_t>(buffer);
-  return builder_.CreateGEP(emitter_.memory_type(program_.buffers.at(at).dtype), buffers_.at(at),
-                            offset);
+  return builder_.CreateGEP(emitter_.memory_type(program_.buffers.at(at).dtype),
+                            bound_.buffers.at(at), offset);
 }
 
 Value* LoopCodegen::access_mask(Value* mask) {
@@ -269,8 +269,9 @@ void LoopCodegen::fetch_next_row(const Statement& pass) {
       if (term.variable == stream.of->variable) term.variable = pass.variable;
     const Address a = address(index);
     if (!a.contiguous()) continue;
-    Value* next =
-        element_pointer(stream.access->buffer, builder_.CreateAdd(a.scalar, operand(stream.step)));
+    Value* at = a.scalar;
+    for (int row = 0; row < stream.ahead; ++row) at = builder_.CreateAdd(at, operand(stream.step));
+    Value* next = element_pointer(stream.access->buffer, at);
     const uint64_t bytes = size_of(stream.access->dtype) * lanes_.count;
     const bool writes = stream.access->kind == ir::StatementKind::Store;
     const auto fetch = [&] {

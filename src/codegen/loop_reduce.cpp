@@ -14,6 +14,7 @@
 namespace flambeau::codegen {
 
 using ir::LoopMark;
+using ir::StatementKind;
 using llvm::Value;
 
 namespace {
@@ -35,6 +36,10 @@ Value* LoopCodegen::combine(const Statement& s, Value* a, Value* b) {
   return emitter_.combine(*s.primitive->combine, s.dtype, a, b);
 }
 
+Value* LoopCodegen::identity_of(const Statement& s) {
+  return emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype)));
+}
+
 Value* LoopCodegen::reduce(const Statement& s) {
   require(s.primitive != nullptr && s.primitive->combine.has_value() && !is_half(s.dtype),
           "codegen: this statement cannot be reduced");
@@ -42,9 +47,7 @@ Value* LoopCodegen::reduce(const Statement& s) {
   const bool in_lanes = lanes_.variable >= 0 && varies(s.result);
   llvm::AllocaInst* result =
       stack_slot(emitter_.register_type(s.dtype, in_lanes ? lanes_.count : 1));
-  Value* identity =
-      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype)));
-  builder_.CreateStore(emitter_.splat(identity, in_lanes ? lanes_.count : 1), result);
+  builder_.CreateStore(emitter_.splat(identity_of(s), in_lanes ? lanes_.count : 1), result);
   // Under this test loads that the body does not repeat can be done first.
   if_then(builder_.CreateICmpSGT(extent, number(0)), [&] {
     if (s.order == ir::ReduceOrder::Tree)
@@ -53,45 +56,85 @@ Value* LoopCodegen::reduce(const Statement& s) {
              s.digits.empty() && s.extent.value <= kLanes)
       builder_.CreateStore(reduce_short_row(s, s.extent.value), result);
     else if (s.mark == LoopMark::Vector)
-      reduce_across_lanes(s, extent, result);
+      emit_passes({{RowPass{&s, nullptr, result}}}, extent);
     else
       reduce_in_lanes(s, extent, result);
   });
   return builder_.CreateLoad(result->getAllocatedType(), result);
 }
 
-void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* result) {
-  llvm::Type* lane_type = emitter_.register_type(s.dtype);
-  llvm::AllocaInst* tree = stack_slot(lane_type, kLevels);
-  Value* identity =
-      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype)));
-  RowAccumulator accumulator(builder_, emitter_, isa_, *s.primitive->combine, s.dtype, identity,
-                             [&](llvm::Type* type) { return stack_slot(type); });
+unsigned LoopCodegen::lanes_of_pass(const Statement& s) const {
+  const unsigned lanes = choose_lanes(s, analysis_, register_bytes(isa_));
+  if (s.kind != StatementKind::Reduce) return lanes;
+  // Steps side by side, which are added one after the other.
+  const int operations = count_core_ops(s.body, analysis_);
+  if (operations >= kLongestPass && isa_ >= Isa::Avx512 && lanes >= kMostLanes)
+    return 2 * kMostLanes;
+  return operations >= kLongPass ? std::clamp(lanes, kLanes, kMostLanes) : kLanes;
+}
+
+void LoopCodegen::emit_passes(std::span<const RowPass> passes, Value* extent) {
+  struct Open {
+    const RowPass& of;
+    std::optional<RowAccumulator> accumulator;
+    llvm::AllocaInst* tree = nullptr;
+    Statements body;
+    Digits digits;
+    // Of a vector loop: the stores that may go past the caches, and the body without them.
+    Statements stores = {};
+    Statements before = {};
+    Value* past = nullptr;
+  };
   Value* several = builder_.CreateICmpSGT(extent, number(kBlock));
   Value* blocks = builder_.CreateAShr(builder_.CreateAdd(extent, number(kBlock - 1)),
                                       static_cast<uint64_t>(kBlockShift));
-  Statements invariant, rest;
-  split_invariant(s, invariant, rest);
-  emit_all(invariant);
-
-  const Digits digits = open_digits(s);
-  // Steps side by side, which are added one after the other.
-  const int operations = count_core_ops(s.body, analysis_);
-  const unsigned lanes =
-      operations >= kLongPass ? choose_lanes(s, analysis_, register_bytes(isa_)) : kLanes;
-  const bool waits = operations >= kLongestPass && isa_ >= Isa::Avx512 && lanes >= kMostLanes;
-  const unsigned wide = waits ? 2 * kMostLanes : std::clamp(lanes, kLanes, kMostLanes);
-  const auto accumulate = [&](unsigned count, Value* first, Value* active, Value* begin) {
-    lanes_ = {count, s.variable, first, active};
-    emit_lanes(s, digits, begin, [&] {
-      fetch_next_row(s);
-      emit_all(rest);
-      Value* values = emitter_.splat(value_of(s.yield), count);
-      for (unsigned lane = 0; lane < count; lane += kLanes)
-        accumulator.add(part_of(builder_, values, lane, kLanes),
-                        active != nullptr ? active_mask() : nullptr);
+  unsigned wide = kLanes;
+  for (const RowPass& pass : passes) wide = std::max(wide, lanes_of_pass(*pass.s));
+  std::vector<Open> all;
+  for (const RowPass& of : passes) {
+    const Statement& s = *of.s;
+    Open& open = all.emplace_back(Open{of, {}, nullptr, {}, {}});
+    if (of.result != nullptr) {
+      open.accumulator.emplace(builder_, emitter_, isa_, *s.primitive->combine, s.dtype,
+                               identity_of(s), [&](llvm::Type* type) { return stack_slot(type); });
+      open.tree = stack_slot(emitter_.register_type(s.dtype), kLevels);
+    }
+    Statements invariant;
+    split_invariant(s, invariant, open.body);
+    in_row(of.row, [&] {
+      emit_all(invariant);
+      if (of.result != nullptr) return;
+      open.before = open.body;
+      open.stores = take_whole_stores(s, wide, open.before);
+      if (!open.stores.empty()) open.past = go_past_caches(open.stores, s, wide, number(0));
     });
-    lanes_ = {};
+    open.digits = open_digits(s);
+  }
+
+  const auto step = [&](unsigned count, Value* first, Value* active, Value* begin) {
+    for (Open& open : all) {
+      const Statement& s = *open.of.s;
+      const auto emit_step = [&] {
+        lanes_ = {count, s.variable, first, active};
+        emit_lanes(s, open.digits, begin, [&] {
+          fetch_next_row(s);
+          if (open.past != nullptr && count == wide && active == nullptr) {
+            emit_all(open.before);
+            store_whole(open.stores, open.past);
+          } else {
+            emit_all(open.body);
+          }
+          if (!open.accumulator) return;
+          Value* values = emitter_.splat(value_of(s.yield), count);
+          for (unsigned lane = 0; lane < count; lane += kLanes)
+            open.accumulator->add(part_of(builder_, values, lane, kLanes),
+                                  active != nullptr ? active_mask() : nullptr);
+        });
+        lanes_ = {};
+      };
+      in_row(open.of.row,
+             [&] { open.of.runs != nullptr ? if_then(open.of.runs, emit_step) : emit_step(); });
+    }
   };
   counted_loop(number(0), blocks, 1, [&](Value* block) {
     Value* first = builder_.CreateShl(block, static_cast<uint64_t>(kBlockShift));
@@ -99,22 +142,29 @@ void LoopCodegen::reduce_across_lanes(const Statement& s, Value* extent, Value* 
         llvm::Intrinsic::smin, builder_.CreateSub(extent, first), number(kBlock));
     Value* idle = builder_.CreateAnd(length, number(kLanes - 1));
     Value* main_end = builder_.CreateAdd(first, builder_.CreateSub(length, idle));
-    accumulator.begin();
+    for (Open& open : all)
+      if (open.accumulator) open.accumulator->begin();
     Value* narrow = first;
     if (wide > kLanes) {
       Value* left = builder_.CreateAnd(length, number(wide - 1));
       narrow = builder_.CreateAdd(first, builder_.CreateSub(length, left));
-      counted_loop(first, narrow, wide, [&](Value* i) { accumulate(wide, i, nullptr, first); });
+      counted_loop(first, narrow, wide, [&](Value* i) { step(wide, i, nullptr, first); });
     }
-    counted_loop(narrow, main_end, kLanes,
-                 [&](Value* i) { accumulate(kLanes, i, nullptr, first); });
+    counted_loop(narrow, main_end, kLanes, [&](Value* i) { step(kLanes, i, nullptr, first); });
     if_then(builder_.CreateICmpNE(idle, number(0)),
-            [&] { accumulate(kLanes, main_end, idle, main_end); });
-    Value* block_result = accumulator.finish();
-    builder_.CreateStore(block_result, result);
-    if_then(several, [&] { push(s, tree, block, block_result); });
+            [&] { step(kLanes, main_end, idle, main_end); });
+    for (Open& open : all) {
+      if (!open.accumulator) continue;
+      Value* block_result = open.accumulator->finish();
+      builder_.CreateStore(block_result, open.of.result);
+      if_then(several, [&] { push(*open.of.s, open.tree, block, block_result); });
+    }
   });
-  if_then(several, [&] { builder_.CreateStore(fold(s, tree, blocks), result); });
+  if_then(several, [&] {
+    for (Open& open : all)
+      if (open.accumulator)
+        builder_.CreateStore(fold(*open.of.s, open.tree, blocks), open.of.result);
+  });
 }
 
 Value* LoopCodegen::reduce_short_row(const Statement& s, int64_t extent) {
@@ -124,10 +174,9 @@ Value* LoopCodegen::reduce_short_row(const Statement& s, int64_t extent) {
   // Lanes without an element hold the identity and change nothing: only the first power of two
   // that covers the others takes part.
   const unsigned used = std::bit_ceil(static_cast<unsigned>(extent));
-  Value* identity = emitter_.splat(
-      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype))), used);
+  Value* identity = emitter_.splat(identity_of(s), used);
   if (used == 1) {
-    variables_[static_cast<size_t>(s.variable)] = number(0);
+    bound_.variables[static_cast<size_t>(s.variable)] = number(0);
     emit_all(rest);
     return combine(s, identity, value_of(s.yield));
   }
@@ -148,9 +197,7 @@ void LoopCodegen::reduce_in_lanes(const Statement& s, Value* extent, Value* resu
   llvm::Type* type = emitter_.register_type(kept, width);
   llvm::AllocaInst* accumulators = stack_slot(type, kLanes);
   llvm::AllocaInst* tree = stack_slot(emitter_.register_type(s.dtype, width), kLevels);
-  Value* identity = emitter_.convert(
-      emitter_.element(s.dtype, ir::container_of(s.dtype, s.primitive->identity(s.dtype))), s.dtype,
-      kept);
+  Value* identity = emitter_.convert(identity_of(s), s.dtype, kept);
   Value* several = builder_.CreateICmpSGT(extent, number(kBlock));
   Value* blocks = builder_.CreateAShr(builder_.CreateAdd(extent, number(kBlock - 1)),
                                       static_cast<uint64_t>(kBlockShift));
@@ -176,7 +223,7 @@ void LoopCodegen::reduce_in_lanes(const Statement& s, Value* extent, Value* resu
     });
     counted_loop(number(0), length, 1, [&](Value* row) {
       Value* i = builder_.CreateAdd(first, row);
-      variables_[static_cast<size_t>(s.variable)] = i;
+      bound_.variables[static_cast<size_t>(s.variable)] = i;
       set_digits(s, digits, i, first);
       emit_all(rest);
       Value* at =
@@ -220,7 +267,7 @@ void LoopCodegen::reduce_tree(const Statement& s, Value* extent, Value* result) 
   const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(type);
   const Digits digits = open_digits(s);
   counted_loop(number(0), extent, 1, [&](Value* i) {
-    variables_[static_cast<size_t>(s.variable)] = i;
+    bound_.variables[static_cast<size_t>(s.variable)] = i;
     set_digits(s, digits, i, number(0));
     emit_body(s.body);
     push(s, tree, i,

@@ -25,7 +25,7 @@ bool LoopCodegen::open_scans(const Statement& loop) {
 void LoopCodegen::emit_scan_loop(const Statement& s, Value* end) {
   const Digits digits = open_digits(s);
   const auto iteration = [&](Value* i, bool begins_block) {
-    variables_[static_cast<size_t>(s.variable)] = i;
+    bound_.variables[static_cast<size_t>(s.variable)] = i;
     set_digits(s, digits, i, number(0));
     begins_block_ = begins_block;
     emit_body(s.body);
@@ -56,7 +56,7 @@ Value* LoopCodegen::scan(const Statement& s) {
   SmallVector<Value*, 3> elements;
   for (const ir::ValueId id : s.arguments) elements.push_back(emitter_.splat(value_of(id), width));
   const std::span<Value* const> all(elements.data(), elements.size());
-  Value* position = variables_[static_cast<size_t>(s.variable)];
+  Value* position = bound_.variables[static_cast<size_t>(s.variable)];
   if (all.size() > 1) {
     if (begins_block_) {
       Value* first = builder_.CreateICmpEQ(position, number(0));

@@ -38,7 +38,7 @@ void LoopCodegen::emit_tiles(const Statement& outer) {
       for (const Statement* load : analysis_.transposed)
         fill_tile(*load, begin0, tile_end0, begin1, tile_end1);
       counted_loop(begin0, tile_end0, 1, [&](Value* i) {
-        variables_[static_cast<size_t>(outer.variable)] = tiles_.row = i;
+        bound_.variables[static_cast<size_t>(outer.variable)] = tiles_.row = i;
         emit_vector_loop(inner, begin1, tile_end1);
       });
     });

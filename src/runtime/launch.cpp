@@ -31,6 +31,8 @@ constexpr int64_t kChunks = 64;
 /// ... of at least and at most this many elements, for a body of about four instructions.
 constexpr int64_t kMinChunkWork = 1 << 14;
 constexpr int64_t kMaxChunkWork = 1 << 17;
+/// Rows of a chunk, at least, where there are as many: a kernel may go over two rows at once.
+constexpr int64_t kRowsTogether = 16;
 /// Work, in the same measure, that pays for a call of the kernel.
 constexpr int64_t kWalkWork = 1 << 11;
 /// Pieces of the inner loop start at multiples of this many elements.
@@ -557,6 +559,8 @@ BoundLaunches LaunchTemplate::cut(const Bound& bound, const ir::DimBindings& bin
     launch.row_step = wanted / std::max<int64_t>(row_work, 1);
     if (launch.tiled) launch.row_step = round_up(launch.row_step, BoundLaunch::kTile);
   }
+  if (!bound.reduced.empty())
+    launch.row_step = std::max(launch.row_step, std::min(kRowsTogether, launch.rows / kChunks));
   if (launch.pieces() == 1)
     launch.walks_together = std::clamp<int64_t>(wanted / walk_work, 1, launch.walk_count);
   launch.cost = launch.walk_count * walk_work / 4;

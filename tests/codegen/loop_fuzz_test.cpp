@@ -105,15 +105,15 @@ TEST_P(LoopFuzz, KernelsEqualTheInterpreter) {
 
 std::string shape_name(const testing::TestParamInfo<KernelShape>& info) {
   static constexpr const char* kNames[] = {"Pointwise", "Transposed", "ShortRows", "Row",
-                                           "Column",    "Nested",     "Tree"};
+                                           "LongRow",   "Column",     "Nested",    "Tree"};
   return kNames[static_cast<size_t>(info.param)];
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LoopFuzz,
                          testing::Values(KernelShape::Pointwise, KernelShape::Transposed,
                                          KernelShape::ShortRows, KernelShape::Row,
-                                         KernelShape::Column, KernelShape::Nested,
-                                         KernelShape::Tree),
+                                         KernelShape::LongRow, KernelShape::Column,
+                                         KernelShape::Nested, KernelShape::Tree),
                          shape_name);
 
 }  // namespace

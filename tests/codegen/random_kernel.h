@@ -1,6 +1,7 @@
 #pragma once
 // Random loop programs with the memory they run on.
 
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct RandomKernel {
 };
 
 /// The shapes of kernels that the lowering makes, and one of odds and ends.
-enum class KernelShape { Pointwise, Transposed, ShortRows, Row, Column, Nested, Tree };
+enum class KernelShape { Pointwise, Transposed, ShortRows, Row, LongRow, Column, Nested, Tree };
 
 class RandomKernelMaker {
  public:
@@ -56,6 +57,23 @@ class RandomKernelMaker {
           for (int64_t i = below(3); i >= 0; --i) reduce(LoopMark::Vector, length);
           if (below(4) != 0) inner_loop(LoopMark::Vector, length, false);
           store_scalar();
+        });
+        break;
+      case KernelShape::LongRow:  // costly first passes
+        kernel_.outer = 1 + below(7);
+        same_rows_ = slot(extent());
+        inside_parallel([&] {
+          const int64_t length = kernel_.ints[static_cast<size_t>(same_rows_->value)];
+          if (below(4) == 0) fill_body();
+          costly_ = 3 + below(3);
+          for (int64_t i = below(3); i >= 0; --i) {
+            reduce(LoopMark::Vector, length);
+            costly_ = 0;
+            if (below(4) == 0) store_scalar();
+            if (below(2) == 0) compute();
+          }
+          if (below(4) != 0) inner_loop(LoopMark::Vector, length, false);
+          if (below(3) == 0) store_scalar();
         });
         break;
       case KernelShape::Column:
@@ -105,6 +123,9 @@ class RandomKernelMaker {
                  DType::Float16, DType::Int32, DType::Int64, DType::Int16, DType::Int8,
                  DType::UInt8, DType::Bool});
   }
+  IntOperand extent_of(int64_t value) {
+    return same_rows_ ? *same_rows_ : constant_rows_ ? c(value) : slot(value);
+  }
   IntOperand slot(int64_t value) {
     kernel_.ints.push_back(value);
     return builder_.slot();
@@ -122,7 +143,8 @@ class RandomKernelMaker {
   template <class Body>
   void loop(LoopMark mark, int64_t extent, const Body& body) {
     const DigitsFrom from = digits_from(mark);
-    builder_.loop(mark, slot(extent), [&](LoopVar v) { inside_digits({v, extent}, from, body); });
+    builder_.loop(mark, mark == LoopMark::Vector && same_rows_ ? *same_rows_ : slot(extent),
+                  [&](LoopVar v) { inside_digits({v, extent}, from, body); });
   }
 
   /// Whether the next loop's variable is counted in digits, and from what.
@@ -133,7 +155,8 @@ class RandomKernelMaker {
   };
   DigitsFrom digits_from(LoopMark mark) {
     DigitsFrom from;
-    from.any = (mark == LoopMark::Vector || mark == LoopMark::Serial) && below(3) == 0;
+    from.any =
+        (mark == LoopMark::Vector || mark == LoopMark::Serial) && below(3) == 0 && !same_rows_;
     if (!from.any || below(3) != 0) return from;
     from.number = below(70);
     from.value = builder_.constant(DType::Int64, from.number);
@@ -192,10 +215,11 @@ class RandomKernelMaker {
       const auto [variable, extent] = open_[i];
       empty |= extent == 0;
       const bool innermost = i + 1 == open_.size();
-      const int64_t kind = below(4);
+      // Long passes are of vectors whose elements lie side by side.
+      const int64_t kind = innermost && same_rows_ ? 3 : below(4);
       if (!is_output && kind == 0) continue;  // does not move with this loop
       int64_t stride = block;
-      if (innermost && !is_output && kind == 3 && below(2) == 0) {
+      if (innermost && !is_output && kind == 3 && !same_rows_ && below(2) == 0) {
         out.terms.push_back(at(variable, c(-1)));
         first = std::max<int64_t>(extent - 1, 0);
       } else if (innermost && kind == 2) {
@@ -217,8 +241,7 @@ class RandomKernelMaker {
   }
 
   ValueId load() {
-    const int64_t kind = below(10);
-    if (kind == 0) {  // at an index that is itself loaded
+    if (!same_rows_ && below(10) == 0) {  // at an index that is itself loaded
       const int64_t limit = 50;
       int64_t count = 0;
       const LoopIndex at_index = index(false, count);
@@ -303,6 +326,11 @@ class RandomKernelMaker {
       values_.push_back(builder_.number(DType::Float64, slot(bits)));
     }
     for (int64_t i = below(12); i >= 0; --i) compute();
+    if (costly_ == 0) return;
+    ValueId value = builder_.convert(DType::Float32, any());
+    for (int64_t i = 0; i < costly_; ++i)
+      value = builder_.row(ir::find_primitive("erf"), DType::Float32, {value});
+    values_.push_back(value);
   }
 
   void inner_loop(LoopMark mark, int64_t extent, bool with_reduce) {
@@ -338,7 +366,7 @@ class RandomKernelMaker {
         {CoreOp::Add, CoreOp::Add, CoreOp::Max, CoreOp::Min, CoreOp::Mul, CoreOp::And, CoreOp::Or});
     const DigitsFrom from = digits_from(mark);
     const ValueId result = builder_.reduce(
-        op, mark, constant_rows_ ? c(extent) : slot(extent),
+        op, mark, extent_of(extent),
         [&](LoopVar v) {
           ValueId yield = -1;
           inside_digits({v, extent}, from, [&] {
@@ -358,9 +386,11 @@ class RandomKernelMaker {
   std::mt19937_64 random_;
   LoopBuilder builder_;
   RandomKernel kernel_;
-  bool transposed_ = false;     ///< loads may lie across the vectors
-  int nontemporal_ = -1;        ///< the slot that says whether stores go past the caches
-  bool constant_rows_ = false;  ///< the extents of reductions are part of the code
+  bool transposed_ = false;              ///< loads may lie across the vectors
+  int nontemporal_ = -1;                 ///< the slot that says whether stores go past the caches
+  bool constant_rows_ = false;           ///< the extents of reductions are part of the code
+  std::optional<IntOperand> same_rows_;  ///< the extent of all passes over a row
+  int64_t costly_ = 0;                   ///< operations of many instructions in a body
   std::vector<OpenLoop> open_;
   std::vector<ValueId> values_;  ///< in scope
 };
