@@ -1,5 +1,6 @@
 #include "bind/tensor_methods.h"
 
+#include "autograd/grad_mode.h"
 #include "autograd/node.h"
 #include "autograd/vmap.h"
 #include "bind/constants.h"
@@ -88,6 +89,8 @@ PyObject* numpy(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObjec
     bool force = false;
     if (forced != nullptr) bool_from(forced, force);
     Tensor tensor = tensor_of(self);
+    // Where no history is made, an array can miss none.
+    if (!grad_enabled()) force = true;
     check<TypeError>(!tensor.is_meta(), [] {
       return std::string(
           "can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "

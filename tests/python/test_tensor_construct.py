@@ -197,8 +197,20 @@ class TestNumpy:
         with pytest.raises(RuntimeError, match="requires grad"):
             flambeau.tensor([1.0], requires_grad=True).numpy()
         assert flambeau.tensor([1.0], requires_grad=True).numpy(force=True).tolist() == [1.0]
+        with flambeau.enable_grad(), pytest.raises(RuntimeError, match="requires grad"):
+            np.asarray(flambeau.tensor([1.0], requires_grad=True))
         with pytest.raises(TypeError, match="bfloat16"):
             flambeau.tensor([1.0], dtype=flambeau.bfloat16).numpy()
+
+    @pytest.mark.parametrize("mode", [flambeau.no_grad, flambeau.inference_mode])
+    def test_where_no_gradients_are_made_numpy_takes_all_tensors(self, mode):
+        x = flambeau.tensor([1.0, 4.0], requires_grad=True)
+        with mode():
+            x.numpy()[0] = 9.0  # the same memory
+            np.testing.assert_array_equal(np.asarray(x), [9.0, 4.0])
+            np.testing.assert_array_equal(np.stack([x, x.exp().log()])[0], [9.0, 4.0])
+        assert x.requires_grad
+        assert x.tolist() == [9.0, 4.0]
 
     def test_numpy_functions_take_tensors(self):
         x = flambeau.tensor([1.0, 4.0])
