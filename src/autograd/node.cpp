@@ -106,7 +106,8 @@ void accumulate(GradCell& cell, const Tensor& gradient, const Tensor& leaf) {
 }  // namespace
 
 TensorList AccumulateGrad::apply(const TensorList& gradients) {
-  if (!gradients[0].defined()) return {};
+  // A leaf may have been frozen since the graph was made.
+  if (!gradients[0].defined() || !requires_grad(variable)) return {};
   AutogradMeta& meta = autograd_meta(variable);
   accumulate(grad_cell(meta), gradients[0], variable);
   for (const auto& hook : meta.after_accumulate.snapshot()) hook(variable);
@@ -215,6 +216,17 @@ Edge gradient_edge(const Tensor& tensor) {
   std::shared_ptr<Node> node = meta.accumulate.lock();
   if (node == nullptr) meta.accumulate = node = std::move(fresh);
   return {std::move(node), 0};
+}
+
+void forget_old_accumulate(const Tensor& leaf) {
+  AutogradMeta* meta = find_meta(leaf);
+  if (meta == nullptr) return;
+  std::shared_ptr<Node> node;  // ends after the lock: hooks of Python's may end with it
+  const std::lock_guard lock(meta->mutex);
+  node = meta->accumulate.lock();
+  if (node == nullptr) return;
+  const OutputInfo& expected = node->outputs[0];
+  if (expected.dtype != leaf.dtype() || expected.sizes != leaf.sizes()) meta->accumulate.reset();
 }
 
 void set_history(const Tensor& tensor, const std::shared_ptr<Node>& node, int output) {

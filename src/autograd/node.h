@@ -175,6 +175,9 @@ bool is_leaf(const Tensor& tensor);
 std::shared_ptr<Node> grad_fn(const Tensor& tensor);
 /// Where the gradient of the tensor goes; a null edge if it needs none.
 Edge gradient_edge(const Tensor& tensor);
+/// Of a leaf that was given other data: graphs from now on have a node that expects its dtype and
+/// sizes, though older ones still hold the one that expected others.
+void forget_old_accumulate(const Tensor& leaf);
 /// The gradient, or undefined.
 Tensor grad(const Tensor& tensor);
 void set_grad(const Tensor& tensor, const Tensor& gradient);

@@ -192,6 +192,7 @@ int set_data_attribute(PyObject* self, PyObject* value, void* /*unused*/) {
     static_cast<TensorInfo&>(*target.impl()) = source.info();
     target->storage = source->storage;
     target->offset = source->offset;
+    forget_old_accumulate(target);
     return 0;
   });
 }

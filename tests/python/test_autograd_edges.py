@@ -212,3 +212,29 @@ def test_mutation_of_saved_tensors_is_allowed() -> None:
         assert torch.autograd.grad(slope.sum(), a)[0].tolist() == [6, 6]
     (slope,) = torch.autograd.grad(product.sum(), a)
     assert torch.allclose(slope, 2 * torch.ones(2).mul(2).exp())
+
+
+def test_a_leaf_that_is_frozen_after_forward_gets_no_gradient() -> None:
+    frozen, other = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    seen: list[torch.Tensor] = []
+    frozen.register_post_accumulate_grad_hook(seen.append)
+    total = (frozen * other).sum()
+    frozen.requires_grad_(False)
+    total.backward()
+    assert frozen.grad is None
+    assert not seen
+    assert other.grad.tolist() == [1, 1]
+
+
+def test_gradients_fit_what_data_was_set_to() -> None:
+    """Also where a graph of before is still there."""
+    weight = torch.ones(2, requires_grad=True)
+    before = weight.exp()
+    weight.data = weight.data.double()
+    (weight * 2).sum().backward()
+    assert weight.grad.dtype is torch.float64
+    weight.grad = None
+    weight.data = torch.ones(3)
+    (weight * torch.arange(3)).sum().backward()
+    assert weight.grad.tolist() == [0, 1, 2]
+    assert before.requires_grad
