@@ -235,3 +235,48 @@ def test_sgd_takes_a_gradient_without_axes(options: dict[str, Any]) -> None:
         weight.unsqueeze_(0)
     SGD([weight], lr=0.25, **options).step()
     assert weight.tolist() == pytest.approx([0.1 if options.get("nesterov") else 1.0])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ps: SGD(ps, lr=0.1),
+        lambda ps: SGD(ps, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+        lambda ps: Adam(ps, lr=0.1, amsgrad=True, maximize=True, weight_decay=0.1),
+        lambda ps: AdamW(ps, lr=0.1),
+        lambda ps: optim.Adagrad(ps, lr=0.1, initial_accumulator_value=0.5),
+        lambda ps: optim.Adadelta(ps),
+        lambda ps: optim.RMSprop(ps, lr=0.1, centered=True, momentum=0.5),
+        lambda ps: optim.Adamax(ps, lr=0.1),
+        lambda ps: optim.ASGD(ps, lr=0.1),
+        lambda ps: optim.Rprop(ps, lr=0.1),
+        lambda ps: optim.NAdam(ps, lr=0.1),
+        lambda ps: optim.RAdam(ps, lr=0.1),
+        lambda ps: optim.LBFGS(ps, lr=0.1, max_iter=3, line_search_fn="strong_wolfe"),
+    ],
+)
+def test_complex_parameters_are_pairs_of_numbers(make: Callable[[list[Any]], Any]) -> None:
+    """The updates are those of the real tensors that the complex ones are."""
+    start = flambeau.tensor([[1.0, -2.0], [0.5, 3.0]])
+    pairs = start.clone().requires_grad_()
+    both = flambeau.view_as_complex(start.clone()).requires_grad_()
+    of_pairs, of_both = make([pairs]), make([both])
+    for i in range(8):
+
+        def loss(values: Any, optimizer: Any, i: int = i) -> Any:
+            optimizer.zero_grad()
+            result = ((values[..., 0] * values[..., 1] - i) ** 2).sum()
+            result.backward()
+            return result
+
+        of_pairs.step(lambda: loss(pairs, of_pairs))
+        of_both.step(lambda: loss(flambeau.view_as_real(both), of_both))
+    assert flambeau.equal(flambeau.view_as_real(both.detach()), pairs.detach())
+    for name, value in of_pairs.state[pairs].items():
+        if isinstance(value, flambeau.Tensor) and value.shape == pairs.shape:
+            assert of_both.state[both][name].shape == both.shape
+
+
+def test_adafactor_refuses_complex_parameters() -> None:
+    with pytest.raises(RuntimeError, match="Adafactor does not support complex parameters"):
+        optim.Adafactor([flambeau.ones(2, dtype=flambeau.complex64, requires_grad=True)])

@@ -49,6 +49,12 @@ class Adafactor(PerParameter):
         }
         super().__init__(params, defaults)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        if any(parameter.is_complex() for parameter in self.param_groups[-1]["params"]):
+            self.param_groups.pop()
+            raise RuntimeError("Adafactor does not support complex parameters")
+
     def _fresh_state(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         if parameter.dim() < 2:
             return {"step": zero_step(), "variance": flambeau.zeros_like(parameter).detach()}

@@ -12,6 +12,7 @@ from flambeau.optim.optimizer import (
     check_betas,
     check_not_negative,
     decayed,
+    filled_like,
     zero_step,
 )
 
@@ -65,9 +66,8 @@ class Adagrad(PerParameter):
                 self.state[parameter]["sum"].share_memory_()
 
     def _fresh_state(self, parameter: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        with flambeau.no_grad():
-            total = flambeau.full_like(parameter, group["initial_accumulator_value"])
-        return {"step": zero_step(), "sum": total}
+        start = group["initial_accumulator_value"]
+        return {"step": zero_step(), "sum": filled_like(parameter, start)}
 
     def _update(
         self, parameter: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import flambeau
 from flambeau import Tensor
-from flambeau.optim.optimizer import Optimizer, check_not_negative
+from flambeau.optim.optimizer import Optimizer, as_real, check_not_negative
 
 __all__ = ["LBFGS"]
 
@@ -137,7 +137,7 @@ class LBFGS(Optimizer):
     def _gathered_grad(self) -> Tensor:
         return flambeau.cat(
             [
-                (flambeau.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
+                as_real(flambeau.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
                 for p in self._params
             ]
         )
@@ -145,7 +145,7 @@ class LBFGS(Optimizer):
     def _move(self, start: list[Tensor], step: float, direction: Tensor) -> None:
         """Sets the parameters to start + step * direction."""
         offset = 0
-        for parameter, value in zip(self._params, start):
+        for parameter, value in zip(map(as_real, self._params), map(as_real, start)):
             count = parameter.numel()
             part = direction[offset : offset + count].view_as(parameter)
             parameter.copy_(value.add(part, alpha=step))

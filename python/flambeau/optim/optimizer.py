@@ -382,8 +382,26 @@ class PerParameter(Optimizer):
                 if not state:
                     state.update(self._fresh_state(parameter, group))
                 state["step"] += 1
-                self._update(parameter, -grad if group["maximize"] else grad, state, group)
+                grad = as_real(-grad if group["maximize"] else grad)
+                if parameter.is_complex():
+                    state = {name: as_real(value) for name, value in state.items()}
+                self._update(as_real(parameter), grad, state, group)
         return loss
+
+
+def as_real(value: Any) -> Any:
+    """A complex tensor as the pairs of numbers that it is, in the same memory: each is updated for
+    itself, as in PyTorch. Anything else as it is."""
+    is_complex = isinstance(value, Tensor) and value.is_complex()
+    return flambeau.view_as_real(value) if is_complex else value
+
+
+def filled_like(parameter: Tensor, value: float) -> Tensor:
+    """State of `value` for each number of the parameter, both of a complex one's pairs."""
+    with flambeau.no_grad():
+        return flambeau.full_like(
+            parameter, complex(value, value) if parameter.is_complex() else value
+        )
 
 
 def fused(name: str, group: dict[str, Any]) -> tuple[Callable[..., Any], Any]:

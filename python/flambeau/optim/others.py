@@ -7,7 +7,13 @@ from typing import Any
 
 import flambeau
 from flambeau import Tensor
-from flambeau.optim.optimizer import PerParameter, check_not_negative, decayed, zero_step
+from flambeau.optim.optimizer import (
+    PerParameter,
+    check_not_negative,
+    decayed,
+    filled_like,
+    zero_step,
+)
 
 __all__ = ["ASGD", "Rprop"]
 
@@ -101,7 +107,7 @@ class Rprop(PerParameter):
         return {
             "step": zero_step(),
             "prev": flambeau.zeros_like(parameter).detach(),
-            "step_size": flambeau.full_like(parameter, float(group["lr"])).detach(),
+            "step_size": filled_like(parameter, float(group["lr"])),
         }
 
     def _update(

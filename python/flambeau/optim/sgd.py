@@ -8,6 +8,7 @@ from typing import Any
 import flambeau
 from flambeau.optim.optimizer import (
     Optimizer,
+    as_real,
     check_not_negative,
     decayed,
     evaluate,
@@ -91,14 +92,15 @@ class SGD(Optimizer):
             "weight_decay": float(group["weight_decay"]),
             "maximize": group["maximize"],
         }
-        grads = [parameter.grad for parameter in params]
+        grads = [as_real(parameter.grad) for parameter in params]
+        params = [*map(as_real, params)]
         if buffers is None:
             update(params, grads, **options)
             return
         update(
             params,
             grads,
-            buffers,
+            [*map(as_real, buffers)],
             momentum=group["momentum"],
             dampening=group["dampening"],
             nesterov=group["nesterov"],
