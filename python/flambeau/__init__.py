@@ -101,6 +101,7 @@ from ._functional import (  # noqa: E402
     _softmax_backward_data,
     broadcast_shapes,
     broadcast_tensors,
+    cond,
     detach,
     einsum,
     empty_strided,

@@ -105,6 +105,7 @@ from ._construct import set_printoptions as set_printoptions
 from ._construct import tensor as tensor
 from ._functional import broadcast_shapes as broadcast_shapes
 from ._functional import broadcast_tensors as broadcast_tensors
+from ._functional import cond as cond
 from ._functional import detach as detach
 from ._functional import einsum as einsum
 from ._functional import empty_strided as empty_strided

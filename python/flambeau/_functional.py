@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from . import _C
@@ -11,6 +12,7 @@ from ._overridable import make_overridable
 __all__ = [
     "broadcast_shapes",
     "broadcast_tensors",
+    "cond",
     "detach",
     "einsum",
     "empty_strided",
@@ -227,6 +229,21 @@ def empty_strided(
     made = _empty((0,), dtype=memory.dtype, device=memory.device)
     made.set_(memory.untyped_storage(), 0, tuple(size), tuple(stride))
     return made.requires_grad_() if requires_grad else made
+
+
+def cond(
+    pred: bool | int | float | Tensor,
+    true_fn: Callable[..., Any],
+    false_fn: Callable[..., Any],
+    operands: tuple[Any, ...] | list[Any] = (),
+) -> Any:
+    """true_fn(*operands) where `pred`, a number or a tensor of one, is not 0, else
+    false_fn(*operands). Only that one runs, in what is compiled, too."""
+    if not isinstance(pred, (bool, int, float, Tensor)):
+        raise RuntimeError(f"Expected pred to be bool or tensor, but got {pred}.")
+    if isinstance(pred, Tensor) and pred.numel() != 1:
+        raise RuntimeError(f"Expected pred to be bool or single-element tensor, but got {pred}.")
+    return (true_fn if pred else false_fn)(*operands)
 
 
 def _softmax_backward_data(

@@ -104,3 +104,28 @@ def test_explain_says_what_ended_a_program_and_where() -> None:
     assert ends[2].startswith("flush")
     assert f"ended by {ends[0]}" in str(told)
     assert "a value is read" in told.html()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_cond_runs_one_branch(compiled: bool) -> None:
+    ran: list[str] = []
+
+    def branch(name: str, factor: float) -> Callable[[Any], Any]:
+        return lambda x: (ran.append(name), x * factor)[1]
+
+    def step(x: Any) -> Any:
+        return torch.cond(x.sum() > 0, branch("yes", 2.0), branch("no", 3.0), (x,))
+
+    call = torch.compile(step) if compiled else step
+    for sign, factor, name in ((1.0, 2.0, "yes"), (-1.0, 3.0, "no"), (1.0, 2.0, "yes")):
+        x = torch.full((2,), sign, requires_grad=True)
+        call(x).sum().backward()
+        assert x.grad.tolist() == [factor, factor]
+        assert ran.pop() == name
+        assert not ran
+    assert torch.cond(torch.tensor([0]), lambda: 1, lambda: 2) == 2
+    assert torch.cond(True, lambda d: d["k"], lambda d: 0, [{"k": 5}]) == 5
+    with pytest.raises(RuntimeError, match="bool or single-element tensor"):
+        torch.cond(torch.ones(2), lambda: 1, lambda: 2)
+    with pytest.raises(RuntimeError, match="Expected pred to be bool or tensor, but got yes"):
+        torch.cond("yes", lambda: 1, lambda: 2)
