@@ -238,3 +238,20 @@ def test_gradients_fit_what_data_was_set_to() -> None:
     (weight * torch.arange(3)).sum().backward()
     assert weight.grad.tolist() == [0, 1, 2]
     assert before.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [
+        (lambda x: x.mul_(2), "mul_"),
+        (lambda x: x.copy_(torch.ones(2)), "copy_"),
+        (lambda x: x.zero_(), "zero_"),
+        (lambda x: x.masked_fill_(x > 0, 2), "masked_fill_"),
+    ],
+)
+def test_refused_writes_have_the_name_of_what_was_called(
+    write: Callable[..., Any], name: str
+) -> None:
+    for tensor in (torch.ones(2, requires_grad=True), torch.ones(2, 2, requires_grad=True)[0]):
+        with pytest.raises(RuntimeError, match=f"^{name}: a .*leaf Variable that requires grad"):
+            write(tensor)
