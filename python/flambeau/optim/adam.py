@@ -12,7 +12,7 @@ from typing import Any
 import flambeau
 from flambeau.optim.optimizer import (
     Optimizer,
-    as_real,
+    all_as_real,
     check_betas,
     check_not_negative,
     decayed,
@@ -107,11 +107,17 @@ class Adam(Optimizer):
                 self._update(parameter, state, group)
             return
         update, rate = fused("adamw" if group["decoupled_weight_decay"] else "adam", group)
-        moments = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
+        params, grads, *moments = all_as_real(
+            params,
+            grads,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            *([[state["max_exp_avg_sq"] for state in states]] if group["amsgrad"] else []),
+        )
         update(
-            [*map(as_real, params)],
-            [*map(as_real, grads)],
-            *([as_real(state[name]) for state in states] for name in moments),
+            params,
+            grads,
+            *moments,
             [state["step"] for state in states],
             lr=rate,
             beta1=group["betas"][0],

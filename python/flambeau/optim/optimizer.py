@@ -396,12 +396,18 @@ def as_real(value: Any) -> Any:
     return flambeau.view_as_real(value) if is_complex else value
 
 
+def all_as_real(params: list[Tensor], *lists: list[Tensor]) -> list[list[Tensor]]:
+    """Lists that go with `params`, and these first, each tensor as_real()."""
+    if not any(map(Tensor.is_complex, params)):
+        return [params, *lists]
+    return [[*map(as_real, tensors)] for tensors in (params, *lists)]
+
+
 def filled_like(parameter: Tensor, value: float) -> Tensor:
     """State of `value` for each number of the parameter, both of a complex one's pairs."""
-    with flambeau.no_grad():
-        return flambeau.full_like(
-            parameter, complex(value, value) if parameter.is_complex() else value
-        )
+    state = flambeau.empty_like(parameter).detach()
+    as_real(state).fill_(value)
+    return state
 
 
 def fused(name: str, group: dict[str, Any]) -> tuple[Callable[..., Any], Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import flambeau
 from flambeau.optim.optimizer import (
     Optimizer,
-    as_real,
+    all_as_real,
     check_not_negative,
     decayed,
     evaluate,
@@ -92,15 +92,12 @@ class SGD(Optimizer):
             "weight_decay": float(group["weight_decay"]),
             "maximize": group["maximize"],
         }
-        grads = [as_real(parameter.grad) for parameter in params]
-        params = [*map(as_real, params)]
+        grads = [parameter.grad for parameter in params]
         if buffers is None:
-            update(params, grads, **options)
+            update(*all_as_real(params, grads), **options)
             return
         update(
-            params,
-            grads,
-            [*map(as_real, buffers)],
+            *all_as_real(params, grads, buffers),
             momentum=group["momentum"],
             dampening=group["dampening"],
             nesterov=group["nesterov"],
