@@ -61,11 +61,13 @@ class KeyWriter {
   size_t tensors_ = 0;
 };
 
+int8_t sign_of(int64_t value) { return static_cast<int8_t>((value > 0) - (value < 0)); }
+
 void add_argument(KeyWriter& key, const Call& call, size_t i) {
   const Definition& op = call.definition();
   const Argument& argument = call.arguments()[i];
   key.add(static_cast<uint8_t>(argument.index()));
-  const Definition::Role role = op.role(i, argument);
+  const Definition::Role role = ops::role_in(call, i);
   key.add(role);
   if (const auto* one = std::get_if<const TensorInfo*>(&argument)) {
     key.add_tensor(*one, call);
@@ -74,6 +76,8 @@ void add_argument(KeyWriter& key, const Call& call, size_t i) {
     for (const TensorInfo* info : *list) key.add_tensor(info, call);
   } else if (const auto* number = std::get_if<Scalar>(&argument)) {
     key.add(number->category());
+    if (role == Definition::Role::Integer && op.traits[i].has_sign)
+      key.add(sign_of(number->to_int()));
     if (role == Definition::Role::Static) {
       key.add(number->bits());
       if (number->is_complex()) key.add(number->imag());
@@ -82,6 +86,8 @@ void add_argument(KeyWriter& key, const Call& call, size_t i) {
     key.add(ints->size());
     if (role == Definition::Role::Static)
       for (const int64_t value : *ints) key.add(value);
+    if (role == Definition::Role::Integer && op.traits[i].has_sign)
+      for (const int64_t value : *ints) key.add(sign_of(value));
   } else if (const auto* dtype = std::get_if<DType>(&argument)) {
     key.add(*dtype);
   } else if (const auto* text = std::get_if<std::string>(&argument)) {

@@ -110,8 +110,8 @@ class Lowering {
         result_shapes_(std::move(result_shapes)) {}
 
   Builder& builder() { return builder_; }
-  /// The concrete call. Only static arguments, dtypes, ranks and which extents are 1 may be looked
-  /// at: the program serves every call that agrees in those.
+  /// The concrete call. Only static arguments, dtypes, ranks, which extents are 1 and the
+  /// signs of `signs` may be looked at: the program serves every call that agrees in those.
   const Call& call() const { return call_; }
   /// The dtype to which promotion brought the inputs (halves: before widening).
   DType common() const { return common_; }
@@ -331,9 +331,13 @@ struct Definition {
   /// int and int[] parameters that are run-time integers of the program; the others are part of
   /// the recipe's key.
   std::vector<std::string_view> dynamic = {};
+  /// Of these, the ones whose signs are part of the key, so that `lower` may look at them: a margin
+  /// is added, cut or none at all. Those of 0 are constants of the program.
+  std::vector<std::string_view> signs = {};
   /// The axes (bit i: axis i) of tensor number `tensor` whose extents are constants of the program,
-  /// which then serves those alone; integers are constants, too. For views whose number of results
-  /// depends on an extent (chunk), and what else Dims cannot say. Null: none.
+  /// which then serves those alone; where it names any of the first, integers are constants, too.
+  /// For views whose number of results depends on an extent (chunk), and what else Dims cannot
+  /// say. Null: none.
   uint64_t (*fixed)(const Call& call, size_t tensor) = nullptr;
   /// The results' extents follow from numbers (arange): they are further run-time integers of the
   /// program, after those of the arguments, which Lowering::result_shape gives.
@@ -368,6 +372,7 @@ struct Definition {
     bool promoted = false;        ///< takes part in promotion
     bool axis = false;            ///< listed in `axes`
     bool fitting = false;         ///< listed in `fitting`
+    bool has_sign = false;        ///< listed in `signs`
   };
   Schema parsed = {};
   std::vector<Traits> traits = {};  ///< one per parameter

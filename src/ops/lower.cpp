@@ -130,23 +130,31 @@ class LoweringMaker {
     } else if (const auto* number = std::get_if<Scalar>(&argument)) {
       lower_number(i, *number, p, slot);
     } else if (const auto* ints = std::get_if<Ints>(&argument)) {
-      if (d_.role(i, argument) == Definition::Role::Integer)
-        for (size_t k = 0; k < ints->size(); ++k) p.dims.push_back(Dim::integer(slot++));
+      if (d_.traits[i].role == Definition::Role::Integer)
+        for (const int64_t value : *ints) p.dims.push_back(integer(i, value, slot));
     }
   }
 
   void lower_number(size_t i, const Scalar& number, LoweredParameter& p, int& slot) {
-    switch (d_.role(i, call_.arguments()[i])) {
+    if (d_.traits[i].role == Definition::Role::Integer) {
+      p.dims.push_back(integer(i, number.to_int(), slot));
+      return;
+    }
+    switch (role_in(call_, i)) {
       case Definition::Role::Number:
         p.values.push_back(number.is_complex() ? add_complex_number() : add_number(number.dtype()));
-        break;
-      case Definition::Role::Integer:
-        p.dims.push_back(Dim::integer(slot++));
         break;
       default:
         p.values.push_back(prim::constant(*out_.builder, number.dtype(), number));
         break;
     }
+  }
+
+  /// A value of a parameter in `dynamic`.
+  Dim integer(size_t parameter, int64_t value, int& slot) const {
+    if (role_in(call_, parameter) == Definition::Role::Static) return Dim(value);
+    const Dim symbol = Dim::integer(slot++);
+    return d_.traits[parameter].has_sign && value == 0 ? Dim(0) : symbol;
   }
 
   Expr add_number(DType dtype) {
@@ -168,6 +176,14 @@ class LoweringMaker {
 
 }  // namespace
 
+Definition::Role role_in(const Call& call, size_t i) {
+  const Definition& d = call.definition();
+  const Definition::Role role = d.role(i, call.arguments()[i]);
+  const bool is_fixed =
+      role == Definition::Role::Integer && d.fixed != nullptr && d.fixed(call, 0) != 0;
+  return is_fixed ? Definition::Role::Static : role;
+}
+
 void append_number(SmallVector<Scalar, 2>& numbers, const Scalar& number) {
   if (!number.is_complex()) return numbers.push_back(number);
   numbers.push_back(Scalar(number.to_double()));
@@ -179,7 +195,7 @@ DynamicValues dynamic_values(const Call& call) {
   DynamicValues values;
   for (size_t i = 0; i < call.arguments().size(); ++i) {
     const Argument& argument = call.arguments()[i];
-    const Definition::Role role = d.role(i, argument);
+    const Definition::Role role = role_in(call, i);
     if (role == Definition::Role::Number) {
       append_number(values.numbers, std::get<Scalar>(argument));
     } else if (role == Definition::Role::Integer) {

@@ -22,6 +22,7 @@ Definition::Traits traits_of(const Definition& d, const Parameter& p) {
   t.number_allowed = contains(d.numbers, p.name);
   t.axis = contains(d.axes, p.name);
   t.fitting = contains(d.fitting, p.name);
+  t.has_sign = contains(d.signs, p.name);
   switch (p.type) {
     case ArgumentType::Tensor:
     case ArgumentType::TensorList:
@@ -35,7 +36,7 @@ Definition::Traits traits_of(const Definition& d, const Parameter& p) {
       break;
     case ArgumentType::Int:
     case ArgumentType::IntList:
-      t.role = contains(d.dynamic, p.name) && d.fixed == nullptr ? Integer : Static;
+      t.role = contains(d.dynamic, p.name) ? Integer : Static;
       break;
     case ArgumentType::Generator:
       t.role = Opaque;
@@ -57,6 +58,7 @@ void complete(Definition& d) {
   known(d.unpromoted);
   known(d.axes);
   known(d.dynamic);
+  known(d.signs);
   for (const auto& [name, values] : d.special) d.parsed.index_of(name);
   check<InternalError>((d.lower != nullptr) + (d.kernel != nullptr) == 1, [&] {
     return concat("operation ", d.parsed.name, ": needs either lower or kernel");

@@ -45,6 +45,10 @@ inline bool has_canonical_form(const Definition& definition) {
   return definition.canonical != nullptr || !definition.axes.empty();
 }
 
+/// Definition::role() of argument number `i`; where the call fixes extents of its first tensor,
+/// integers are static, too.
+Definition::Role role_in(const Call& call, size_t i);
+
 /// The run-time values of a call in the order of the program's numbers and integers. The key of a
 /// random op is not among them: it comes last of the numbers.
 struct DynamicValues {

@@ -116,3 +116,44 @@ def test_new_sizes_need_no_passes(operation: str) -> None:
         made.append(torch._C._compile_stats()["programs_made"] - before)
     assert made[0] > 0
     assert made[2:] == [0, 0, 0, 0]
+
+
+def to(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape)
+
+
+# What an operation does at size n, and its tensors. Other extents are larger than all of SIZES, as
+# programs take for granted which of their sizes are equal.
+SIZES = (4, 5, 6, 7, 9, 13, 20)
+Case = tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]
+FREE: dict[str, Callable[[int], Case]] = {
+    "topk": lambda n: (lambda x: x.topk(n)[0], (to(41, 40),)),
+    "kthvalue": lambda n: (lambda x: x.kthvalue(n)[0], (to(41, 40),)),
+    "one_hot": lambda n: (
+        lambda x: x * F.one_hot(torch.arange(4), n).to(x.dtype)[:, :1],
+        (to(4, 40),),
+    ),
+}
+
+
+@pytest.mark.parametrize("operation", FREE)
+def test_sizes_are_no_constants(operation: str) -> None:
+    """The sizes that an operation looks at, and those that it is given, are free."""
+
+    def gradients(call: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> list[torch.Tensor]:
+        leaves = [x.detach().requires_grad_() for x in tensors]
+        call(*leaves).square().sum().backward()
+        return [x.grad for x in leaves if x.grad is not None]
+
+    torch.compiler.reset()
+    compiled = torch.compile(gradients)
+    made = []
+    for size in SIZES:
+        call, tensors = FREE[operation](size)
+        before = torch.compiler.stats()["programs_made"]
+        results = compiled(call, *tensors)
+        expected = gradients(call, *tensors)
+        assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=True))
+        made.append(torch.compiler.stats()["programs_made"] - before)
+    assert made[0] > 0
+    assert made[3:] == [0, 0, 0, 0]

@@ -368,6 +368,8 @@ const Register kOneHot({
           }
         },
     .differentiable = false,
+    .dynamic = {"num_classes"},
+    .signs = {"num_classes"},  // whether the result's extent is known
     .samples = [] { return SampleList{{{indices({2, 3}, 4)}}, {{indices({3}, 4), Scalar(5)}}}; },
     .errors =
         [] {

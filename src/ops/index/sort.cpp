@@ -171,6 +171,7 @@ const Register kTopk({
                 write_in_order(x, rows, row, order.first(row, out.n), &values, &places, out);
               });
         },
+    .dynamic = {"k"},
     .samples =
         [] {
           return SampleList{{{t({4, 5}), Scalar(2)}},
@@ -244,6 +245,7 @@ const Register kKthvalue({
             return order.split_at(row, k)[static_cast<size_t>(k)].place;
           });
         },
+    .dynamic = {"k"},
     .samples =
         [] {
           return SampleList{{{t({4, 5}), Scalar(2)}},
