@@ -122,11 +122,24 @@ def to(*shape: int) -> torch.Tensor:
     return torch.randn(*shape)
 
 
+def pad(*widths: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: F.pad(x, widths)
+
+
 # What an operation does at size n, and its tensors. Other extents are larger than all of SIZES, as
 # programs take for granted which of their sizes are equal.
 SIZES = (4, 5, 6, 7, 9, 13, 20)
 Case = tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]
 FREE: dict[str, Callable[[int], Case]] = {
+    "roll: size": lambda n: (lambda x: x.roll(2, 0), (to(n, 40),)),
+    "roll: shift": lambda n: (lambda x: x.roll((n, -n), (0, 1)), (to(41, 40),)),
+    "roll: flat": lambda n: (lambda x: x.roll(n), (to(41, 40),)),
+    "pad: width": lambda n: (pad(n, n + 1), (to(41, 40),)),
+    "pad: one side": lambda n: (pad(0, n, n + 1, 0), (to(41, 40),)),
+    "pad: cut": lambda n: (pad(-n, n + 1), (to(41, 40),)),
+    "repeat": lambda n: (lambda x: x.repeat(n, n + 1), (to(41, 40),)),
+    "tile": lambda n: (lambda x: x.tile(n), (to(41, 40),)),
+    "repeat_interleave": lambda n: (lambda x: x.repeat_interleave(n, 0), (to(41, 40),)),
     "topk": lambda n: (lambda x: x.topk(n)[0], (to(41, 40),)),
     "kthvalue": lambda n: (lambda x: x.kthvalue(n)[0], (to(41, 40),)),
     "one_hot": lambda n: (

@@ -57,13 +57,24 @@ const Register kFlipud(flip_axis<0>("flipud(Tensor self) -> Tensor", "Rows in re
 const Register kFliplr(flip_axis<1>("fliplr(Tensor self) -> Tensor", "Columns in reverse."));
 
 /// `x` with its elements moved by `shift` along `axis`; what leaves at one end enters at the other.
-Expr rolled(const Expr& x, int axis, int64_t shift, int64_t extent_here) {
-  if (extent_here == 0) return x;
-  const int64_t start = ((-shift) % extent_here + extent_here) % extent_here;
-  if (start == 0) return x;
-  const std::vector<Expr> parts{slice(x, axis, start, extent_here - start),
-                                slice(x, axis, 0, start)};
+Expr rolled(const Expr& x, int axis, const Dim& shift) {
+  const Dim n = x.dim(axis);
+  const Dim start = (Dim(0) - shift).mod(n);
+  const std::vector<Expr> parts{slice(x, axis, start, n - start), slice(x, axis, 0, start)};
   return concatenate(parts, axis);
+}
+/// `x` rolled as `l` says, or back.
+Expr rolled(const Lowering& l, Expr x, bool back) {
+  const std::vector<Dim> shifts = l.integers("shifts");
+  const Ints& dims = l.call().integers("dims");
+  const auto by = [&](size_t i) { return back ? Dim(0) - shifts[i] : shifts[i]; };
+  if (dims.empty()) {
+    const Expr flat = reshape(x, {element_count(x.shape())});
+    return reshape(rolled(flat, 0, by(0)), x.shape());
+  }
+  for (size_t i = 0; i < dims.size() && x.rank() > 0; ++i)
+    x = rolled(x, static_cast<int>(dims[i]), by(i));
+  return x;
 }
 const Register kRoll({
     .schema = "roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor",
@@ -88,23 +99,10 @@ const Register kRoll({
           arguments[2] = dims;
         },
     .shape = same_shape,
-    .lower =
-        [](Lowering& l) {
-          const TensorInfo& self = l.call().tensor("self");
-          const Ints& shifts = l.call().integers("shifts");
-          const Ints& dims = l.call().integers("dims");
-          Expr x = l["self"];
-          if (dims.empty()) {
-            const Expr flat = reshape(x, {Dim(self.numel())});
-            return l.result(reshape(rolled(flat, 0, shifts[0], self.numel()), x.shape()));
-          }
-          for (size_t i = 0; i < dims.size(); ++i)
-            if (self.dim() > 0)
-              x = rolled(x, static_cast<int>(dims[i]), shifts[i],
-                         self.sizes[static_cast<size_t>(dims[i])]);
-          l.result(x);
-        },
-    .fixed = every_axis,  // joins of constant extents are half as fast again backward
+    .lower = [](Lowering& l) { l.result(rolled(l, l["self"], false)); },
+    // The derived gradient adds the parts, each with zeros around it.
+    .vjp = [](VjpLowering& v) { v.gradients[0] = rolled(v.forward, v.cotangents[0], true); },
+    .dynamic = {"shifts"},
     .samples =
         [] {
           return SampleList{{{t({2, 3}), Ints{1}}},
@@ -166,7 +164,7 @@ const Register kRot90({
 // ---- repetition
 // ------------------------------------------------------------------------------------
 /// `x` repeated repeats[i] times along axis i, of which there may be more in front than x has.
-Expr repeated(const Expr& x, const Ints& repeats) {
+Expr repeated(const Expr& x, const std::vector<Dim>& repeats) {
   const int extra = static_cast<int>(repeats.size()) - x.rank();
   Shape stretched;
   Shape result;
@@ -174,7 +172,7 @@ Expr repeated(const Expr& x, const Ints& repeats) {
   for (size_t i = 0; i < repeats.size(); ++i) {
     const int own = static_cast<int>(i) - extra;
     const Dim n = own < 0 ? Dim(1) : x.dim(own);
-    stretched.push_back(Dim(repeats[i]));
+    stretched.push_back(repeats[i]);
     if (own >= 0) {
       axes.push_back(static_cast<int64_t>(stretched.size()));
       stretched.push_back(n);
@@ -184,7 +182,7 @@ Expr repeated(const Expr& x, const Ints& repeats) {
   return reshape(broadcast(x, axes, stretched), result);
 }
 Definition repetition(std::string_view schema, std::string_view doc, Variants variants,
-                      void (*canonical)(const Call&, Arguments&)) {
+                      std::string_view repeats, void (*canonical)(const Call&, Arguments&)) {
   return {.schema = schema,
           .doc = doc,
           .variants = std::move(variants),
@@ -201,8 +199,10 @@ Definition repetition(std::string_view schema, std::string_view doc, Variants va
               },
           .lower =
               [](Lowering& l) {
-                l.result(repeated(l["self"], std::get<Ints>(l.call().arguments()[1])));
+                const Parameter& repeats = l.call().definition().parsed.parameters[1];
+                l.result(repeated(l["self"], l.integers(repeats.name)));
               },
+          .dynamic = {repeats},
           .samples =
               [] {
                 return SampleList{
@@ -225,10 +225,10 @@ void check_repeats(const Call& call, Arguments& arguments) {
 const Register kRepeat(
     repetition("repeat(Tensor self, int[] repeats) -> Tensor",
                "self repeats[i] times along axis i; more repeats than axes add axes in front.",
-               {.function = false}, check_repeats));
+               {.function = false}, "repeats", check_repeats));
 const Register kTile(repetition("tile(Tensor self, int[] dims) -> Tensor",
                                 "self dims[i] times along axis i; missing dims in front are 1.", {},
-                                [](const Call& call, Arguments& arguments) {
+                                "dims", [](const Call& call, Arguments& arguments) {
                                   Ints dims = std::get<Ints>(arguments[1]);
                                   while (dims.size() < call.tensor("self").sizes.size())
                                     dims.insert(0, 1);
@@ -257,18 +257,19 @@ const Register kRepeatInterleave({
     .lower =
         [](Lowering& l) {
           Expr x = l["self"];
-          const int64_t repeats = l.call().integer("repeats");
+          const Dim repeats = l.integer("repeats");
           int axis = 0;
           if (l.call().is_none("dim") || x.rank() == 0)
             x = reshape(x, {element_count(x.shape())});
           else
             axis = static_cast<int>(l.call().integer("dim"));
           Shape stretched = x.shape();
-          stretched.insert(static_cast<size_t>(axis) + 1, Dim(repeats));
+          stretched.insert(static_cast<size_t>(axis) + 1, repeats);
           Shape result = x.shape();
           result[static_cast<size_t>(axis)] = x.dim(axis) * repeats;
           l.result(reshape(broadcast_to(unsqueeze(x, axis + 1), stretched), result));
         },
+    .dynamic = {"repeats"},
     .samples =
         [] { return SampleList{{{t({2, 3}), Scalar(2)}}, {{t({2, 3}), Scalar(2), Scalar(1)}}}; },
 });
@@ -326,21 +327,44 @@ void constant_shape(const Call& call, ResultInfos& results) {
     });
   padded_shape(call, results);
 }
-/// Constant margins of `value`; negative ones cut.
-Expr padded(Expr x, const Margins& m, const Expr& value) {
+/// One margin of a program.
+struct Margin {
+  Dim added = 0;
+  Dim cut = 0;
+};
+struct AxisMargins {
+  Margin low = {};
+  Margin high = {};
+};
+/// margins_of() as the program knows them: their signs are in the key.
+std::vector<AxisMargins> symbolic_margins(const Lowering& l) {
+  const Ints& values = l.call().integers("pad");
+  const std::vector<Dim> dims = l.integers("pad");
+  const auto margin = [&](size_t i) {
+    return values[i] < 0 ? Margin{0, Dim(0) - dims[i]} : Margin{dims[i], 0};
+  };
+  const size_t rank = l.call().tensor("self").sizes.size();
+  std::vector<AxisMargins> margins(rank);
+  for (size_t i = 0; i < dims.size() / 2; ++i)
+    margins[rank - 1 - i] = {margin(2 * i), margin(2 * i + 1)};
+  return margins;
+}
+/// What the margins leave of `x` along `axis`.
+Expr cut(const Expr& x, int axis, const AxisMargins& m) {
+  if (m.low.cut.is_zero() && m.high.cut.is_zero()) return x;
+  return slice(x, axis, m.low.cut, x.dim(axis) - m.low.cut - m.high.cut);
+}
+/// Margins of `value`; negative ones cut.
+Expr padded(const Lowering& l, Expr x, const Expr& value) {
   std::vector<Dim> low;
   std::vector<Dim> high;
-  std::vector<Dim> none;
-  for (size_t i = 0; i < m.low.size(); ++i) {
-    const int axis = static_cast<int>(i);
-    const int64_t cut_low = std::max<int64_t>(-m.low[i], 0);
-    const int64_t cut_high = std::max<int64_t>(-m.high[i], 0);
-    if (cut_low + cut_high > 0) x = slice(x, axis, cut_low, x.dim(axis) - (cut_low + cut_high));
-    low.emplace_back(std::max<int64_t>(m.low[i], 0));
-    high.emplace_back(std::max<int64_t>(m.high[i], 0));
-    none.emplace_back(0);
+  for (const AxisMargins& m : symbolic_margins(l)) {
+    x = cut(x, static_cast<int>(low.size()), m);
+    low.push_back(m.low.added);
+    high.push_back(m.high.added);
   }
-  return m.low.empty() ? x : pad(x, convert(value, x.dtype()), low, high, none);
+  const std::vector<Dim> none(low.size(), Dim(0));
+  return low.empty() ? x : pad(x, convert(value, x.dtype()), low, high, none);
 }
 const Register kConstantPad({
     .schema = "constant_pad_nd(Tensor self, int[] pad, Scalar value=0) -> Tensor",
@@ -348,8 +372,9 @@ const Register kConstantPad({
         "Margins of one number: pairs (before, after) from the last axis forwards; negative ones "
         "cut.",
     .shape = constant_shape,
-    .lower =
-        [](Lowering& l) { l.result(padded(l["self"], margins_of(l.call()), l.number("value"))); },
+    .lower = [](Lowering& l) { l.result(padded(l, l["self"], l.number("value"))); },
+    .dynamic = {"pad"},
+    .signs = {"pad"},
     .samples =
         [] { return SampleList{{{t({2, 3}), Ints{1, 2}}}, {{t({2, 3}), Ints{-1, 1, 0, 2}, 0.5}}}; },
     .errors =
@@ -362,36 +387,34 @@ const Register kConstantPad({
 
 /// x with margins along `axis` that repeat what is inside; negative ones cut. "circular" repeats
 /// what they leave.
-Expr with_edges(const Expr& x, int axis, int64_t low, int64_t high, const std::string& mode) {
-  if (low == 0 && high == 0) return x;
-  const int64_t n = x.dim(axis).constant();
-  if (mode == "circular" && (low < 0 || high < 0)) {
-    const int64_t cut = std::max<int64_t>(-low, 0);
-    const Expr rest = slice(x, axis, cut, n - cut - std::max<int64_t>(-high, 0));
-    return with_edges(rest, axis, std::max<int64_t>(low, 0), std::max<int64_t>(high, 0), mode);
-  }
-  const auto part = [&](int64_t first, int64_t count) { return slice(x, axis, first, count); };
-  const auto flipped = [&](int64_t first, int64_t count) {
+Expr with_edges(const Expr& given, int axis, const AxisMargins& m, const std::string& mode) {
+  const Expr x = mode == "circular" ? cut(given, axis, m) : given;
+  const Dim n = x.dim(axis);
+  const auto part = [&](const Dim& first, const Dim& count) {
+    return slice(x, axis, first, count);
+  };
+  const auto flipped = [&](const Dim& first, const Dim& count) {
     return flip(part(first, count), Ints{axis});
   };
-  const auto repeated = [&](int64_t place, int64_t count) {
+  const auto repeated = [&](const Dim& place, const Dim& count) {
     Shape shape = x.shape();
-    shape[static_cast<size_t>(axis)] = Dim(count);
+    shape[static_cast<size_t>(axis)] = count;
     return broadcast_to(part(place, 1), shape);
   };
   std::vector<Expr> parts;
-  if (low > 0)
+  const Dim& low = m.low.added;
+  const Dim& high = m.high.added;
+  if (!low.is_zero())
     parts.push_back(mode == "reflect"     ? flipped(1, low)
                     : mode == "replicate" ? repeated(0, low)
                                           : part(n - low, low));
   parts.push_back(x);
-  if (high > 0)
+  if (!high.is_zero())
     parts.push_back(mode == "reflect"     ? flipped(n - 1 - high, high)
                     : mode == "replicate" ? repeated(n - 1, high)
                                           : part(0, high));
   const Expr whole = parts.size() == 1 ? x : concatenate(parts, axis);
-  const int64_t cut = std::max<int64_t>(-low, 0);
-  return low >= 0 && high >= 0 ? whole : slice(whole, axis, cut, n + low + high);
+  return mode == "circular" ? whole : cut(whole, axis, m);
 }
 const Register kPad({
     .schema = "pad(Tensor self, int[] pad, str mode=\"constant\", float? value=None) -> Tensor",
@@ -448,18 +471,21 @@ const Register kPad({
     .lower =
         [](Lowering& l) {
           const Expr x = l["self"];
-          const Margins m = margins_of(l.call());
           const std::string& mode = l.call().string("mode");
           if (mode == "constant") {
             const Expr value = l.call().is_none("value") ? constant(x, DType::Float64, Scalar(0.0))
                                                          : l.number("value");
-            return l.result(padded(x, m, value));
+            return l.result(padded(l, x, value));
           }
+          const std::vector<AxisMargins> margins = symbolic_margins(l);
           Expr y = x;
-          for (size_t i = m.low.size(); i-- > 0;)
-            y = with_edges(y, static_cast<int>(i), m.low[i], m.high[i], mode);
+          for (size_t i = margins.size(); i-- > 0;)
+            y = with_edges(y, static_cast<int>(i), margins[i], mode);
           l.result(y);
         },
+    .dynamic = {"pad"},
+    .signs = {"pad"},
+    // Joins of constant extents are half as fast again backward.
     .fixed = [](const Call& call, size_t tensor) -> uint64_t {
       return call.string("mode") == "constant" ? 0 : every_axis(call, tensor);
     },
