@@ -146,6 +146,21 @@ FREE: dict[str, Callable[[int], Case]] = {
         lambda x: x * F.one_hot(torch.arange(4), n).to(x.dtype)[:, :1],
         (to(4, 40),),
     ),
+    "diag: vector": lambda n: (torch.diag, (to(n),)),
+    "diag: vector, offset": lambda n: (lambda x: x.diag(-n), (to(40),)),
+    "diag: matrix": lambda n: (torch.diag, (to(n, 40),)),
+    "diag: matrix, offset": lambda n: (lambda x: x.diag(n), (to(41, 40),)),
+    "diag_embed": lambda n: (lambda x: torch.diag_embed(x, n), (to(41, 40),)),
+    "diagflat": lambda n: (lambda x: torch.diagflat(x, -n), (to(7, 6),)),
+    "diagonal: size": lambda n: (lambda x: x.diagonal() * 2, (to(n, 40),)),
+    "diagonal: offset": lambda n: (lambda x: x.diagonal(n) * 2, (to(41, 40),)),
+    "diagonal_scatter": lambda n: (torch.diagonal_scatter, (to(n, 40), to(n))),
+    "slice_scatter": lambda n: (
+        lambda x, y: torch.slice_scatter(x, y, 0, n, 40, 2),
+        (to(41, 42), to((41 - n) // 2, 42)),
+    ),
+    "unfold: size": lambda n: (lambda x: x.unfold(0, 2, 1) * 2, (to(n, 40),)),
+    "unfold: window": lambda n: (lambda x: x.unfold(0, n, n + 1) * 2, (to(41, 40),)),
 }
 
 

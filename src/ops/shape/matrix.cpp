@@ -7,6 +7,7 @@
 #include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
+#include "ops/shape/diagonal.h"
 
 namespace flambeau::ops {
 namespace {
@@ -86,24 +87,24 @@ const Register kTrace({
 // ------------------------------------------------------------------------
 /// Matrices along axes axis1 and axis2 of the result with `x`'s last axis on their diagonal
 /// `offset`.
-Expr embedded(const Expr& x, int64_t offset, int64_t axis1, int64_t axis2) {
-  const int64_t shift = std::abs(offset);
-  const Dim n = x.dim(-1) + shift;
+Expr embedded(const Expr& x, const DiagonalOffset& offset, int64_t axis1, int64_t axis2) {
+  const Dim n = x.dim(-1) + offset.row + offset.column;
   Shape shape = x.shape();
   shape.back() = n;
   shape.push_back(n);
   const int rank = static_cast<int>(shape.size());
   const Expr row = iota(x.builder(), shape, rank - 2);
   const Expr column = iota(x.builder(), shape, rank - 1);
-  // Element i of x is at column i + max(offset, 0).
+  // Element i of x is at column i + offset.column.
   std::vector<Dim> low(static_cast<size_t>(x.rank()), Dim(0));
   std::vector<Dim> high = low;
   const std::vector<Dim> none = low;
-  (offset > 0 ? low : high).back() = Dim(shift);
+  low.back() = offset.column;
+  high.back() = offset.row;
   const Expr wide = pad(x, constant(x, x.dtype(), Scalar(0)), low, high, none);
   const Expr values = broadcast_to(unsqueeze(wide, x.rank() - 1), shape);
-  const Expr matrix =
-      select(eq(column - row, static_cast<double>(offset)), values, full_like(values, 0.0));
+  const Expr place = extent(x.builder(), offset.column - offset.row);
+  const Expr matrix = select(eq(column - row, place), values, full_like(values, 0.0));
   Ints order;
   int64_t next = 0;
   for (int64_t i = 0; i < rank; ++i)
@@ -145,9 +146,11 @@ const Register kDiagEmbed({
         },
     .lower =
         [](Lowering& l) {
-          l.result(embedded(l["self"], l.call().integer("offset"), l.call().integer("dim1"),
+          l.result(embedded(l["self"], diagonal_offset(l, "offset"), l.call().integer("dim1"),
                             l.call().integer("dim2")));
         },
+    .dynamic = {"offset"},
+    .signs = {"offset"},
     .samples =
         [] {
           return SampleList{{{t({2, 3})}},
@@ -179,15 +182,15 @@ const Register kDiag({
     .lower =
         [](Lowering& l) {
           const Expr x = l["self"];
-          const int64_t offset = l.call().integer("diagonal");
+          const DiagonalOffset offset = diagonal_offset(l, "diagonal");
           if (x.rank() == 1) return l.result(embedded(x, offset, 0, 1));
-          ResultInfos infos = infer(l.call());
-          const Expr along = iota(x.builder(), {Dim(infos[0].sizes[0])}, 0);
-          const std::vector<Expr> places{along + static_cast<double>(std::max<int64_t>(-offset, 0)),
-                                         along + static_cast<double>(std::max<int64_t>(offset, 0))};
+          const Expr along = iota(x.builder(), {diagonal_length(x, offset)}, 0);
+          const std::vector<Expr> places{along + extent(x.builder(), offset.row),
+                                         along + extent(x.builder(), offset.column)};
           l.result(gather(x, places));
         },
-    .fixed = every_axis,
+    .dynamic = {"diagonal"},
+    .signs = {"diagonal"},
     .samples =
         [] { return SampleList{{{t({3})}}, {{t({3}), Scalar(-1)}}, {{t({3, 4}), Scalar(1)}}}; },
 });
@@ -204,8 +207,10 @@ const Register kDiagflat({
         [](Lowering& l) {
           const Expr x = l["self"];
           l.result(
-              embedded(reshape(x, {element_count(x.shape())}), l.call().integer("offset"), 0, 1));
+              embedded(reshape(x, {element_count(x.shape())}), diagonal_offset(l, "offset"), 0, 1));
         },
+    .dynamic = {"offset"},
+    .signs = {"offset"},
     .samples = [] { return SampleList{{{t({2, 2})}}, {{t({3}), Scalar(2)}}}; },
 });
 

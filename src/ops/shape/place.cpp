@@ -5,6 +5,7 @@
 #include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
+#include "ops/shape/diagonal.h"
 
 namespace flambeau::ops {
 namespace {
@@ -110,8 +111,8 @@ const Register kSliceScatter({
           const Expr x = l["self"];
           const int axis = axis_of(l.call());
           const Expr source = convert(l["src"], x.dtype());
-          const auto start = static_cast<double>(l.call().integer("start"));
-          const auto step = static_cast<double>(l.call().integer("step"));
+          const Expr start = extent(x.builder(), l.integer("start"));
+          const Expr step = extent(x.builder(), l.integer("step"));
           std::vector<Expr> places;
           for (int i = 0; i < x.rank(); ++i) {
             const Expr place = iota(x.builder(), source.shape(), i);
@@ -119,6 +120,7 @@ const Register kSliceScatter({
           }
           l.result(x.rank() == 0 ? source : scatter_set(x, places, source));
         },
+    .dynamic = {"start", "end", "step"},
     .samples =
         [] {
           return SampleList{{{t({5, 3}), t({2, 3}), Scalar(0), Scalar(1), Scalar(5), Scalar(2)}},
@@ -162,22 +164,23 @@ const Register kDiagonalScatter({
         [](Lowering& l) {
           const Expr x = l["self"];
           const Expr source = convert(l["src"], x.dtype());
-          const Diagonal d = diagonal_of(l.call());
+          const DiagonalOffset offset = diagonal_offset(l, "offset");
           const int last = source.rank() - 1;
           const Expr along = iota(x.builder(), source.shape(), last);
           std::vector<Expr> places;
           int next = 0;
           for (int64_t i = 0; i < x.rank(); ++i) {
             if (i == l.call().integer("dim1"))
-              places.push_back(along + static_cast<double>(d.row));
+              places.push_back(along + extent(x.builder(), offset.row));
             else if (i == l.call().integer("dim2"))
-              places.push_back(along + static_cast<double>(d.column));
+              places.push_back(along + extent(x.builder(), offset.column));
             else
               places.push_back(iota(x.builder(), source.shape(), next++));
           }
           l.result(scatter_set(x, places, source));
         },
-    .fixed = every_axis,
+    .dynamic = {"offset"},
+    .signs = {"offset"},
     .samples =
         [] {
           return SampleList{{{t({3, 4}), t({3})}},

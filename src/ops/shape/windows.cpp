@@ -5,6 +5,7 @@
 #include "ops/functions.h"
 #include "ops/registry.h"
 #include "ops/samples.h"
+#include "ops/shape/diagonal.h"
 
 namespace flambeau::ops {
 namespace {
@@ -60,15 +61,16 @@ void lower_diagonal(Lowering& l) {
   order.push_back(static_cast<int64_t>(d.axis1));
   order.push_back(static_cast<int64_t>(d.axis2));
   const Expr matrices = permute(x, order);
+  const DiagonalOffset offset = diagonal_offset(l, "offset");
   std::vector<Expr> places;
   Shape shape;
   for (size_t i = 0; i + 2 < order.size(); ++i) shape.push_back(matrices.dim(static_cast<int>(i)));
-  shape.push_back(Dim(d.length));
+  shape.push_back(diagonal_length(matrices, offset));
   for (size_t i = 0; i + 2 < order.size(); ++i)
     places.push_back(iota(x.builder(), shape, static_cast<int>(i)));
   const Expr along = iota(x.builder(), shape, static_cast<int>(shape.size()) - 1);
-  places.push_back(along + static_cast<double>(d.row));
-  places.push_back(along + static_cast<double>(d.column));
+  places.push_back(along + extent(x.builder(), offset.row));
+  places.push_back(along + extent(x.builder(), offset.column));
   l.result(gather(matrices, places));
 }
 Definition diagonal_definition(std::string_view schema, std::string_view doc, Variants variants) {
@@ -80,7 +82,8 @@ Definition diagonal_definition(std::string_view schema, std::string_view doc, Va
                .shape = [](const Call& call,
                            ResultInfos& results) { results.push_back(diagonal_info(call)); },
                .lower = lower_diagonal,
-               .fixed = every_axis,
+               .dynamic = {"offset"},
+               .signs = {"offset"},
                .samples =
                    [] {
                      return SampleList{{{t({3, 4})}},
@@ -134,17 +137,18 @@ TensorInfo window_info(const Call& call) {
 }
 void lower_windows(Lowering& l) {
   const Expr x = l["self"];
-  if (x.rank() == 0) return l.result(broadcast_to(x, {Dim(l.call().integer("size"))}));
+  const Dim size = l.integer("size");
+  if (x.rank() == 0) return l.result(broadcast_to(x, {size}));
   const int axis = static_cast<int>(l.call().integer("dimension"));
-  const TensorInfo info = window_info(l.call());
-  Shape shape;
-  for (const int64_t extent : info.sizes) shape.push_back(Dim(extent));
+  const Dim step = l.integer("step");
+  Shape shape = x.shape();
+  shape[static_cast<size_t>(axis)] = (x.dim(axis) - size).floor_div(step) + 1;
+  shape.push_back(size);
   std::vector<Expr> places;
   for (int i = 0; i < x.rank(); ++i) {
     const Expr index = iota(x.builder(), shape, i);
-    places.push_back(i != axis ? index
-                               : index * static_cast<double>(l.call().integer("step")) +
-                                     iota(x.builder(), shape, x.rank()));
+    places.push_back(
+        i != axis ? index : index * extent(x.builder(), step) + iota(x.builder(), shape, x.rank()));
   }
   l.result(gather(x, places));
 }
@@ -157,7 +161,7 @@ Definition unfold_definition(std::string_view schema, std::string_view doc, Vari
       .axes = {"dimension"},
       .shape = [](const Call& call, ResultInfos& results) { results.push_back(window_info(call)); },
       .lower = lower_windows,
-      .fixed = every_axis,
+      .dynamic = {"size", "step"},
       .samples =
           [] {
             return SampleList{{{t({5, 2}), Scalar(0), Scalar(3), Scalar(1)}},
