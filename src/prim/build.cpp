@@ -147,9 +147,6 @@ Expr constant(const Expr& like, DType dtype, Scalar value) {
 }
 Expr extent(ir::Builder& builder, const Dim& dim) {
   if (dim.is_constant()) return constant(builder, DType::Int64, Scalar(dim.constant()));
-  return run_time_extent(builder, dim);
-}
-Expr run_time_extent(ir::Builder& builder, const Dim& dim) {
   return builder.add(&row("extent"), {}, {.dims = {dim}});
 }
 Expr iota(ir::Builder& builder, const Shape& shape, int axis) {

@@ -26,9 +26,6 @@ Expr elementwise(std::string_view name, std::initializer_list<Expr> arguments);
 Expr constant(const Expr& like, DType dtype, Scalar value);
 Expr constant(ir::Builder& builder, DType dtype, Scalar value);
 Expr extent(ir::Builder& builder, const Dim& dim);  ///< Int64, shape []
-/// The same, and no constant of the kernels where `dim` is one: they serve other extents, too. Not
-/// for divisors of integers, which are fast if they are constants.
-Expr run_time_extent(ir::Builder& builder, const Dim& dim);
 /// Int64 of `shape`, each element its index along `axis`.
 Expr iota(ir::Builder& builder, const Shape& shape, int axis);
 /// Int64 of the shape, each element its row-major position.

@@ -126,6 +126,10 @@ def pad(*widths: int) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: F.pad(x, widths)
 
 
+def resize(mode: str, **sizes: object) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: F.interpolate(x, mode=mode, **sizes)
+
+
 # What an operation does at size n, and its tensors. Other extents are larger than all of SIZES, as
 # programs take for granted which of their sizes are equal.
 SIZES = (4, 5, 6, 7, 9, 13, 20)
@@ -161,6 +165,28 @@ FREE: dict[str, Callable[[int], Case]] = {
     ),
     "unfold: size": lambda n: (lambda x: x.unfold(0, 2, 1) * 2, (to(n, 40),)),
     "unfold: window": lambda n: (lambda x: x.unfold(0, n, n + 1) * 2, (to(41, 40),)),
+    "linear: size": lambda n: (resize("linear", size=30), (to(2, 3, n),)),
+    "linear: result": lambda n: (resize("linear", size=n), (to(2, 3, 30),)),
+    "nearest": lambda n: (resize("nearest", scale_factor=2.0), (to(2, 3, n, 40),)),
+    "bilinear": lambda n: (resize("bilinear", size=(n, 30)), (to(2, 3, 40, n + 1),)),
+    "bilinear, corners": lambda n: (
+        resize("bilinear", size=(n, 30), align_corners=True),
+        (to(2, 3, 40, n + 1),),
+    ),
+    "bicubic": lambda n: (resize("bicubic", size=(n, 30)), (to(2, 3, 40, n + 1),)),
+    "antialias": lambda n: (
+        resize("bilinear", size=(n, 30), antialias=True),
+        (to(2, 3, 40, n + 1),),
+    ),
+    "area": lambda n: (resize("area", size=(n, 30)), (to(2, 3, 40, n + 1),)),
+    "adaptive_avg_pool2d": lambda n: (lambda x: F.adaptive_avg_pool2d(x, 2), (to(3, 4, n, 40),)),
+    **{
+        f"grid_sample: {padding}": lambda n, padding=padding: (
+            lambda x, grid: F.grid_sample(x, grid, padding_mode=padding, align_corners=False),
+            (to(3, 4, n, 40), to(3, n + 1, 41, 2)),
+        )
+        for padding in ("zeros", "border", "reflection")
+    },
 }
 
 

@@ -342,11 +342,12 @@ Definition adaptive_pool(std::string_view schema, std::vector<std::string> alias
                     axes.push_back(static_cast<int64_t>(i));
                   return l.result(mean(x, axes));
                 }
-                for (size_t i = first; i < sizes.size(); ++i)
-                  x = adaptive_average(x, static_cast<int>(i), sizes[i], result[i]);
+                for (size_t i = first; i < sizes.size(); ++i) {
+                  const int axis = static_cast<int>(i);
+                  x = adaptive_average(x, axis, x.dim(axis), Dim(result[i]));
+                }
                 l.result(x);
               },
-          .fixed = fixed_space<kRank>,
           .autocast = kRank == 3 ? "float32" : "",
           .samples =
               [] {

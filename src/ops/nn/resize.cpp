@@ -14,9 +14,10 @@ using namespace prim;
 
 enum class Mode : uint8_t { Nearest, NearestExact, Linear, Cubic, Area };
 
-/// How one axis is resized.
+/// How one axis is resized; N is an integer or a Dim.
+template <class N>
 struct Axis {
-  int64_t in, out;
+  N in, out;
   double factor;  ///< input positions per output position, if the caller said so; else 0
   bool corners;   ///< those of the input lie on those of the output
 };
@@ -26,7 +27,7 @@ struct Resize {
   Mode mode = Mode::Nearest;
   bool align_corners = false;
   bool antialias = false;
-  SmallVector<Axis, 3> axes;
+  SmallVector<Axis<int64_t>, 3> axes;
 };
 
 bool interpolates(Mode mode) { return mode == Mode::Linear || mode == Mode::Cubic; }
@@ -112,7 +113,7 @@ Resize resize_of(const Call& call, const char* mode, bool align) {
                   count, " numbers");
   });
   for (size_t i = 0; i < spatial; ++i) {
-    Axis axis{x.sizes[i + 2], 0, 0, r.align_corners};
+    Axis<int64_t> axis{x.sizes[i + 2], 0, 0, r.align_corners};
     const size_t k = count == 1 ? 0 : i;
     if (sizes != nullptr)
       axis.out = (*sizes)[k];
@@ -131,12 +132,13 @@ Resize resize_of(const Call& call, const char* mode, bool align) {
   return r;
 }
 
-/// Input positions per output position, of shape []: of the extents, so that a kernel serves all.
-Expr scale_of(Builder& builder, const Axis& a, DType dtype) {
-  const auto number = [&](int64_t n) { return convert(run_time_extent(builder, n), dtype); };
+/// Input positions per output position, of shape [].
+Expr scale_of(Builder& builder, const Axis<Dim>& a, DType dtype) {
+  const auto number = [&](const Dim& n) { return convert(extent(builder, n), dtype); };
   if (a.factor != 0) return constant(builder, dtype, a.factor);
   if (!a.corners) return number(a.in) / number(a.out);
-  return a.out > 1 ? number(a.in - 1) / number(a.out - 1) : number(0);
+  const Expr last = number(a.out - 1);
+  return select(gt(last, 0.0), number(a.in - 1) / last, 0.0);
 }
 /// x at `index` (one axis, Int64) of `axis`.
 Expr taken(const Expr& x, int axis, const Expr& index) {
@@ -146,9 +148,9 @@ Expr taken(const Expr& x, int axis, const Expr& index) {
   return gather(x, places);
 }
 /// Into [0, n - 1].
-Expr clamped(const Expr& index, int64_t n) {
+Expr clamped(const Expr& index, const Dim& n) {
   const Expr low = select(lt(index, 0.0), 0.0, index);
-  const Expr last = convert(run_time_extent(index.builder(), n - 1), index.dtype());
+  const Expr last = convert(extent(index.builder(), n - 1), index.dtype());
   return select(gt(low, last), last, low);
 }
 /// A vector of weights along `axis` of arrays of rank `rank`.
@@ -161,8 +163,8 @@ Expr cubic_near(const Expr& x, double a) { return ((a + 2) * x - (a + 3)) * x * 
 Expr cubic_far(const Expr& x, double a) { return ((x - 5.0) * x + 8.0) * x * a - 4 * a; }
 
 /// The weights of a triangular or cubic filter as wide as the reduction, which add up to one.
-Expr filter_weights(const Expr& x, const Axis& a, Mode mode) {
-  const Shape square{Dim(a.in), Dim(a.out)};
+Expr filter_weights(const Expr& x, const Axis<Dim>& a, Mode mode) {
+  const Shape square{a.in, a.out};
   const auto real = [&](int axis) {
     return convert(iota(x.builder(), square, axis), DType::Float64);
   };
@@ -183,12 +185,12 @@ Expr filter_weights(const Expr& x, const Axis& a, Mode mode) {
   return kept / sum(kept, Ints{0});
 }
 
-Expr resized(const Expr& x, int axis, const Axis& a, const Resize& r) {
+Expr resized(const Expr& x, int axis, const Axis<Dim>& a, const Resize& r) {
   if (r.mode == Mode::Area) return adaptive_average(x, axis, a.in, a.out);
   if (r.antialias) return weighted(x, axis, filter_weights(x, a, r.mode));
   // Positions are computed as PyTorch does: in float32, unless the values are float64.
   const DType dtype = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
-  const Expr out = convert(iota(x.builder(), {Dim(a.out)}, 0), dtype);
+  const Expr out = convert(iota(x.builder(), {a.out}, 0), dtype);
   const Expr scale = scale_of(x.builder(), a, dtype);
   const auto index_of = [&](const Expr& real) { return convert(floor(real), DType::Int64); };
   if (r.mode == Mode::Nearest || r.mode == Mode::NearestExact) {
@@ -221,7 +223,7 @@ Expr resized(const Expr& x, int axis, const Axis& a, const Resize& r) {
 }
 
 /// Pictures of bytes are rounded after each axis, as image libraries do.
-Expr resized_bytes(const Expr& x, int axis, const Axis& a, const Resize& r) {
+Expr resized_bytes(const Expr& x, int axis, const Axis<Dim>& a, const Resize& r) {
   const Expr real = floor(resized(convert(x, DType::Float32), axis, a, r) + 0.5);
   return convert(clamped(real, 256), DType::UInt8);
 }
@@ -237,36 +239,39 @@ Resize read(const Call& call) {
 template <Named kNamed>
 Definition resize(std::string_view schema, std::string_view doc, std::vector<std::string> aliases,
                   std::function<SampleList()> samples) {
-  return {.schema = schema,
-          .doc = doc,
-          .variants = {.function = false, .method = false, .aliases = std::move(aliases)},
-          .shape =
-              [](const Call& call, ResultInfos& results) {
-                const Resize r = read<kNamed>(call);
-                const TensorInfo& x = call.tensor("input");
-                const bool picks = r.mode == Mode::Nearest || r.mode == Mode::NearestExact;
-                const bool rounds = x.dtype == DType::UInt8 && interpolates(r.mode);
-                check(picks || rounds || is_float(x.dtype), [&] {
-                  return concat('"', call.name(), "\" not implemented for '", info(x.dtype).name,
-                                "'");
-                });
-                TensorInfo result{x.dtype, x.sizes, {}};
-                for (size_t i = 0; i < r.axes.size(); ++i) result.sizes[i + 2] = r.axes[i].out;
-                results.push_back(result);
-              },
-          .lower =
-              [](Lowering& l) {
-                const Resize r = read<kNamed>(l.call());
-                Expr x = l["input"];
-                for (size_t i = r.axes.size(); i-- > 0;)
-                  x = x.dtype() == DType::UInt8 && interpolates(r.mode)
-                          ? resized_bytes(x, static_cast<int>(i) + 2, r.axes[i], r)
-                          : resized(x, static_cast<int>(i) + 2, r.axes[i], r);
-                l.result(x);
-              },
-          // The axes of space.
-          .fixed = [](const Call&, size_t) { return ~uint64_t{3}; },
-          .samples = std::move(samples)};
+  return {
+      .schema = schema,
+      .doc = doc,
+      .variants = {.function = false, .method = false, .aliases = std::move(aliases)},
+      .shape =
+          [](const Call& call, ResultInfos& results) {
+            const Resize r = read<kNamed>(call);
+            const TensorInfo& x = call.tensor("input");
+            const bool picks = r.mode == Mode::Nearest || r.mode == Mode::NearestExact;
+            const bool rounds = x.dtype == DType::UInt8 && interpolates(r.mode);
+            check(picks || rounds || is_float(x.dtype), [&] {
+              return concat('"', call.name(), "\" not implemented for '", info(x.dtype).name, "'");
+            });
+            TensorInfo result{x.dtype, x.sizes, {}};
+            for (size_t i = 0; i < r.axes.size(); ++i) result.sizes[i + 2] = r.axes[i].out;
+            results.push_back(result);
+          },
+      .lower =
+          [](Lowering& l) {
+            const Resize r = read<kNamed>(l.call());
+            Expr x = l["input"];
+            for (size_t i = r.axes.size(); i-- > 0;) {
+              const int axis = static_cast<int>(i) + 2;
+              const Axis<Dim> a{x.dim(axis), l.result_shape(0)[i + 2], r.axes[i].factor,
+                                r.axes[i].corners};
+              x = x.dtype() == DType::UInt8 && interpolates(r.mode) ? resized_bytes(x, axis, a, r)
+                                                                    : resized(x, axis, a, r);
+            }
+            l.result(x);
+          },
+      .dynamic = {"size"},
+      .result_sizes = true,  // scale_factor may give any
+      .samples = std::move(samples)};
 }
 const Register kInterpolate([] {
   Definition d = resize<Named::No>(

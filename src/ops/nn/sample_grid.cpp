@@ -134,14 +134,11 @@ Sampling sampling_of(const Call& call) {
 }
 
 /// NaN is low, as PyTorch's documentation has it; both bounds have slope 0.
-Expr bounded(const Expr& x, double low, double high) {
+Expr bounded(const Expr& x, double low, const Expr& high) {
   return select(gt(x, low), select(lt(x, high), x, high), low);
 }
-/// x reflected at low and high (in halves of a pixel) until it lies between.
-Expr reflected(const Expr& x, double twice_low, double twice_high) {
-  if (twice_low == twice_high) return full_like(x, 0.0);
-  const double low = twice_low / 2;
-  const double span = (twice_high - twice_low) / 2;
+/// x reflected at low and `span` (over 0) behind it until it lies between.
+Expr reflected(const Expr& x, double low, const Expr& span) {
   const Expr away = abs(x - low);
   const Expr turns = stop_gradient(floor(away / span));
   const Expr extra = away - turns * span;
@@ -153,25 +150,28 @@ Expr reflected(const Expr& x, double twice_low, double twice_high) {
 /// out...].
 class Reader {
  public:
-  Reader(const Expr& image, const Ints& sizes, const Sampling& sampling)
-      : image_(image), sizes_(sizes), sampling_(sampling) {}
+  Reader(const Expr& image, const Sampling& sampling) : image_(image), sampling_(sampling) {}
 
-  double extent(size_t axis) const { return static_cast<double>(sizes_[axis + 2]); }
+  Dim pixels(size_t axis) const { return image_.dim(static_cast<int>(axis) + 2); }
+  /// A number of pixels as coordinates are.
+  Expr number(const Dim& n) const { return convert(extent(image_.builder(), n), image_.dtype()); }
 
   /// Grid coordinates of [-1, 1] as pixels.
   Expr unnormalized(const Expr& x, size_t axis) const {
-    const double n = extent(axis);
-    return sampling_.align_corners ? (x + 1.0) / 2.0 * (n - 1) : ((x + 1.0) * n - 1.0) / 2.0;
+    const Dim n = pixels(axis);
+    return sampling_.align_corners ? (x + 1.0) / 2.0 * number(n - 1)
+                                   : ((x + 1.0) * number(n) - 1.0) / 2.0;
   }
   /// The pixel coordinate that the padding makes of one outside.
   Expr padded(const Expr& x, size_t axis) const {
-    const double n = extent(axis);
+    const Dim n = pixels(axis);
     Expr place = x;
     if (sampling_.padding == Padding::Zeros) return place;
     if (sampling_.padding == Padding::Reflection)
-      place = sampling_.align_corners ? reflected(place, 0, 2 * (n - 1))
-                                      : reflected(place, -1, 2 * n - 1);
-    return bounded(place, 0, n - 1);
+      place = !sampling_.align_corners ? reflected(place, -0.5, number(n))
+              : n.is_one()             ? full_like(place, 0.0)
+                                       : reflected(place, 0, number(n - 1));
+    return bounded(place, 0, number(n - 1));
   }
   /// [N, C, out...]: the pixels at whole coordinates, 0 outside.
   Expr at(std::span<const Expr> places) const {
@@ -181,8 +181,7 @@ class Reader {
     Expr inside;
     for (size_t axis = 0; axis < places.size(); ++axis) {
       const Expr& place = places[axis];
-      const double last = extent(axis) - 1;
-      const Expr here = logical_and(ge(place, 0.0), le(place, last));
+      const Expr here = logical_and(ge(place, 0.0), lt(place, number(pixels(axis))));
       inside = inside.valid() ? logical_and(inside, here) : here;
       index.push_back(
           wide(convert(replace_where(logical_not(here), place, 0.0), DType::Int64), shape));
@@ -196,7 +195,6 @@ class Reader {
 
  private:
   const Expr& image_;
-  const Ints& sizes_;
   const Sampling& sampling_;
 };
 
@@ -283,8 +281,7 @@ void lower_grid(Lowering& l) {
   const Sampling sampling = sampling_of(l.call());
   const Expr x = l["input"];
   const Expr grid = l["grid"];
-  const Ints& sizes = l.call().tensor("input").sizes;
-  const Reader reader(x, sizes, sampling);
+  const Reader reader(x, sampling);
   const int last = grid.rank() - 1;
   const auto rank = static_cast<size_t>(x.rank() - 2);
   std::vector<Expr> pixels;
@@ -308,7 +305,6 @@ const Register kGridSample({
     .accepts = Accepts::Floats,
     .shape = grid_shape,
     .lower = lower_grid,
-    .fixed = every_axis,
     .autocast = "float32",
     .samples =
         [] {
@@ -339,7 +335,6 @@ const Register kGridSampler2d({
     .accepts = Accepts::Floats,
     .shape = grid_shape,
     .lower = lower_grid,
-    .fixed = every_axis,
     .autocast = "float32",
     .samples =
         [] {

@@ -89,13 +89,15 @@ Expr weighted(const Expr& x, int axis, const Expr& weights) {
   return transpose(reshape(product, shape), axis, last);
 }
 
-Expr adaptive_average(const Expr& x, int axis, int64_t n, int64_t out) {
-  const Shape square{Dim(n), Dim(out)};
-  const Expr i = iota(x.builder(), square, 0);
-  const Expr o = iota(x.builder(), square, 1);
-  const Expr size = full_like(o, static_cast<double>(out));
-  const Expr start = o * static_cast<double>(n) / size;
-  const Expr end = ((o + 1.0) * static_cast<double>(n) + static_cast<double>(out - 1)) / size;
+Expr adaptive_average(const Expr& x, int axis, const Dim& n, const Dim& out) {
+  const Shape square{n, out};
+  const auto real = [&](const Expr& value) { return convert(value, DType::Float64); };
+  const auto number = [&](const Dim& value) { return real(extent(x.builder(), value)); };
+  // Quotients of integers below 2^53 round to no other integer: this is exact.
+  const Expr i = real(iota(x.builder(), square, 0));
+  const Expr o = real(iota(x.builder(), square, 1));
+  const Expr start = floor(o * number(n) / number(out));
+  const Expr end = ceil((o + 1.0) * number(n) / number(out));
   const Expr inside = logical_and(ge(i, start), lt(i, end));
   const Expr weights = convert(inside, x.dtype()) / convert(end - start, x.dtype());
   return weighted(x, axis, weights);

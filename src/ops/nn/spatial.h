@@ -39,6 +39,6 @@ Ints batched_sizes(const Call& call, const Ints& sizes, size_t spatial);
 ir::Expr weighted(const ir::Expr& x, int axis, const ir::Expr& weights);
 /// The mean over i in [floor(o * n / out), ceil((o + 1) * n / out)) along `axis` of extent `n`, as
 /// a contraction with the matrix of weights.
-ir::Expr adaptive_average(const ir::Expr& x, int axis, int64_t n, int64_t out);
+ir::Expr adaptive_average(const ir::Expr& x, int axis, const ir::Dim& n, const ir::Dim& out);
 
 }  // namespace flambeau::ops
