@@ -187,6 +187,15 @@ FREE: dict[str, Callable[[int], Case]] = {
         )
         for padding in ("zeros", "border", "reflection")
     },
+    **{
+        f"cdist: {p}": lambda n, p=p: (
+            lambda x, y: torch.cdist(x, y, p=p),
+            (to(n, n + 1), to(40, n + 1)),
+        )
+        for p in (1.0, 2.0, 3.0, float("inf"))
+    },
+    "pdist": lambda n: (F.pdist, (to(n, 40),)),
+    "gradient": lambda n: (lambda x: torch.gradient(x, dim=0)[0], (to(n, 40),)),
 }
 
 

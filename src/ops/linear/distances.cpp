@@ -181,6 +181,18 @@ Expr row_distance(Lowering& l, const Expr& d) {
   return select(eq(norm, INFINITY), norm, value);
 }
 
+/// The differences of each row of `a` from each row of `b`, batches of matrices that broadcast.
+Expr row_differences(const Expr& a, const Expr& b) {
+  const Expr left = unsqueeze(a, a.rank() - 1);
+  const Expr right = unsqueeze(b, b.rank() - 2);
+  Shape shape;
+  for (int i = -std::max(left.rank(), right.rank()); i < 0; ++i) {
+    const bool is_of_right = -i > left.rank() || (-i <= right.rank() && left.dim(i).is_one());
+    shape.push_back((is_of_right ? right : left).dim(i));
+  }
+  return broadcast_to(left, shape) - broadcast_to(right, shape);
+}
+
 void check_order(const Call& call) {
   check(call.real("p") >= 0,
         [&] { return concat(call.name(), " only supports non-negative p values"); });
@@ -215,15 +227,17 @@ const Register kCdist({
         },
     .lower =
         [](Lowering& l) {
-          const Expr a = l["x1"];
-          const Expr b = l["x2"];
-          const Expr difference = unsqueeze(a, a.rank() - 1) - unsqueeze(b, b.rank() - 2);
+          const Expr difference = row_differences(l["x1"], l["x2"]);
           // Points of no coordinates are the same, though they have no largest difference.
-          const bool same = l.call().tensor("x1").sizes.back() == 0;
+          const bool same = difference.dim(-1).is_zero();
           const Ints coordinates{difference.rank() - 1};
           l.result(same ? sum(difference, coordinates, false) : row_distance(l, difference));
         },
-    .fixed = every_axis,
+    .fixed = [](const Call& call, size_t) -> uint64_t {
+      const Ints& sizes = call.tensor("x1").sizes;
+      const bool empty = !sizes.empty() && sizes.back() == 0;
+      return empty ? ~uint64_t{0} : 0;
+    },
     .special = {{"p", norm_orders()}},
     .autocast = "float32",
     .samples =
@@ -259,17 +273,15 @@ const Register kPdist({
     .lower =
         [](Lowering& l) {
           const Expr x = l["self"];
-          const int64_t n = l.call().tensor("self").sizes[0];
+          const Dim n = x.dim(0);
           // Pair k is (i, j): i rows are done after i (2 n - i - 1) / 2 pairs. The square root is
           // exact enough to be off by one at most, which the comparison mends.
-          const Shape count{Dim(n * (n - 1) / 2)};
-          const Expr k = iota(x.builder(), count, 0);
-          const auto width = static_cast<double>(2 * n - 1);
-          const Expr root = sqrt(width * width - convert(k, DType::Float64) * 8.0);
-          const Expr guess = convert(floor((width - root) / 2.0), DType::Int64);
-          const auto done = [&](const Expr& i) {
-            return i * (full_like(i, width) - i) / full_like(i, 2.0);
-          };
+          const Expr k = iota(x.builder(), {(n * (n - 1)).floor_div(2)}, 0);
+          const Expr width = extent(x.builder(), n * 2 - 1);
+          const Expr real_width = convert(width, DType::Float64);
+          const Expr root = sqrt(real_width * real_width - convert(k, DType::Float64) * 8.0);
+          const Expr guess = convert(floor((real_width - root) / 2.0), DType::Int64);
+          const auto done = [&](const Expr& i) { return i * (width - i) / full_like(i, 2.0); };
           const Expr above = select(gt(done(guess), k), guess - 1.0, guess);
           const Expr i = select(le(done(above + 1.0), k), above + 1.0, above);
           const Expr j = k - done(i) + i + 1.0;
@@ -277,10 +289,8 @@ const Register kPdist({
             const std::vector<Expr> places{unsqueeze(row, 1), iota(x.builder(), {x.dim(1)}, 0)};
             return gather(x, places);
           };
-          if (n < 2) return l.result(broadcast_to(constant(x, x.dtype(), Scalar(0)), {Dim(0)}));
           l.result(row_distance(l, rows(i) - rows(j)));
         },
-    .fixed = every_axis,
     .special = {{"p", norm_orders()}},
     .samples = [] { return SampleList{{{t({5, 3})}}, {{t({4, 2}), 1.0}}, {{t({1, 3})}}}; },
 });

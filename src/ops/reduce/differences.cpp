@@ -310,7 +310,6 @@ Definition gradient_definition(std::string_view schema, std::function<SampleList
           .variants = {.method = false},
           .shape = gradient_shape,
           .lower = lower_gradient,
-          .fixed = every_axis,
           .samples = std::move(samples),
           .errors = std::move(errors)};
 }
