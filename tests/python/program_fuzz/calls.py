@@ -68,6 +68,7 @@ class Operation:
         self.samples = entry["samples"]
         self.keyword_only = [p["name"] for p in entry["parameters"] if p["keyword_only"]]
         self.names = [p["name"] for p in entry["parameters"]]
+        self.receiver = self.names.index("self") if "self" in self.names else 0  # of a method
         self.in_place = entry["in_place"] and entry["method"]
         self.written = {p["name"] for p in entry["parameters"] if p["written"]}
         # A single number stands for all of a list.
@@ -149,9 +150,10 @@ class CallMaker:
         rest = [*arguments, *(f"{name}={text}" for name, text in named.items())]
         if in_place or operation.path.startswith("."):
             name = operation.name + "_" if in_place else operation.path[1:]
-            if in_place and rest[0] in self.values and not overlaps_nothing(self.values[rest[0]]):
-                rest[0] += ".clone()"
-            return f"{rest[0]}.{name}({', '.join(rest[1:])})"
+            receiver = rest.pop(operation.receiver)
+            if in_place and receiver in self.values and not overlaps_nothing(self.values[receiver]):
+                receiver += ".clone()"
+            return f"{receiver}.{name}({', '.join(rest)})"
         return f"{operation.path}({', '.join(rest)})"
 
     def fresh(self, value: Any) -> str:
