@@ -1,7 +1,6 @@
 // Rows whose first pass is a costly reduction, and whose other passes are short:
 //
-//   parallel v0 { ..; %a = reduce_sum v1 { .. }; ..; %b = reduce_sum v2 { .. }; ..; vector v3 { ..
-//   } }
+//   parallel v0 { .. %a = reduce_sum v1 { .. } .. %b = reduce_sum v2 { .. } .. vector v3 { .. } }
 //
 // A short reduction is one chain of operations in a fixed order, which the processor waits for, and
 // a pass that only loads and stores waits for memory. So they go along with the first pass of rows

@@ -16,7 +16,7 @@ struct RowStream {
   const ir::Statement* of;      ///< the pass that it is in
   const ir::Statement* pass;    ///< the one that fetches
   ir::IntOperand step;          ///< from one row to the next
-  int ahead = 1;                ///< rows from the one of `pass` to the one that it fetches
+  int ahead = 1;                ///< rows from the one of `pass` to what it fetches; below 0: as 0
 };
 
 /// Those of the loop `rows`; none if no pass over its rows is a reduction.

@@ -31,7 +31,7 @@ constexpr int64_t kChunks = 64;
 /// ... of at least and at most this many elements, for a body of about four instructions.
 constexpr int64_t kMinChunkWork = 1 << 14;
 constexpr int64_t kMaxChunkWork = 1 << 17;
-/// Rows of a chunk, at least, where there are as many: a kernel may go over two rows at once.
+/// Rows of a chunk, at least, where there are as many: a kernel may go over several at once.
 constexpr int64_t kRowsTogether = 16;
 /// Work, in the same measure, that pays for a call of the kernel.
 constexpr int64_t kWalkWork = 1 << 11;
