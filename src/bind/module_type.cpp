@@ -1,6 +1,7 @@
 #include "bind/module_type.h"
 
 #include <array>
+#include <span>
 
 #include "base/small_vector.h"
 
@@ -120,11 +121,90 @@ PyObject* call(PyObject* self, PyObject* args, PyObject* kwargs) {
   });
 }
 
+/// For each value of a module's dict `name` until `body` returns false; false then, and where there
+/// is no such dict.
+template <class Body>
+bool for_members(PyObject* module, PyObject* name, const Body& body) {
+  const Object fields = checked(PyObject_GenericGetDict(module, nullptr));
+  const Object members = Object::borrow(item_of(fields.get(), name));
+  if (!members || !PyDict_Check(members.get())) return false;
+  if (PyDict_Size(members.get()) == 0) return true;
+  // One of another class may have another order.
+  if (!PyDict_CheckExact(members.get())) {
+    const Object values = checked(PyMapping_Values(members.get()));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(values.get()); ++i)
+      if (!body(PyList_GET_ITEM(values.get(), i))) return false;
+    return true;
+  }
+  Py_ssize_t place = 0;
+  for (PyObject* value = nullptr; PyDict_Next(members.get(), &place, nullptr, &value) != 0;)
+    if (!body(Object::borrow(value).get())) return false;
+  return true;
+}
+
+/// How a class says what is below its modules.
+struct Below {
+  PyObject* name;
+  PyObject* usual;  ///< what nn.Module has by that name
+};
+
+/// RecursionError where calls are nested too deeply.
+class Nested {
+ public:
+  Nested() {
+    if (Py_EnterRecursiveCall(" in the modules of a module") != 0) throw PythonError();
+  }
+  ~Nested() { Py_LeaveRecursiveCall(); }
+  Nested(const Nested&) = delete;
+  Nested& operator=(const Nested&) = delete;
+};
+
+bool find_parameters(PyObject* module, std::span<const Below> below, PyObject* found,
+                     PyObject* seen) {
+  const Nested nested;
+  static PyObject* const parameters = interned("_parameters");
+  static PyObject* const modules = interned("_modules");
+  for (const Below& each : below)
+    if (_PyType_Lookup(Py_TYPE(module), each.name) != each.usual) return false;
+  checked(PySet_Add(seen, module));
+  return for_members(module, parameters,
+                     [&](PyObject* parameter) {
+                       if (parameter != Py_None) checked(PyDict_SetItem(found, parameter, Py_None));
+                       return true;
+                     }) &&
+         for_members(module, modules, [&](PyObject* child) {
+           if (child == Py_None) return true;
+           const int known = PySet_Contains(seen, child);
+           checked(known);
+           return known != 0 || find_parameters(child, below, found, seen);
+         });
+}
+
+/// The parameters of the module and of all below, each once, as the keys of a dict, without making
+/// their names; None where a class has its own idea of what is below.
+PyObject* find_parameters(PyObject* self, PyObject* /*none*/) {
+  return guarded([&] {
+    static const std::array<Below, 2> below = [] {
+      const Object usual = imported("flambeau.nn.modules._traversal", "Traversal");
+      const auto of = [&](const char* name) {
+        return Below{interned(name), checked(PyObject_GetAttrString(usual.get(), name)).release()};
+      };
+      return std::array{of("named_parameters"), of("named_modules")};
+    }();
+    Object found = checked(PyDict_New());
+    const Object seen = checked(PySet_New(nullptr));
+    if (!find_parameters(self, below, found.get(), seen.get())) found = Object::borrow(Py_None);
+    return found.release();
+  });
+}
+
 }  // namespace
 
 void add_module_type(PyObject* module) {
   static PyMethodDef methods[] = {
-      {"_find_directly", find_directly, METH_NOARGS | METH_CLASS, nullptr}, {}};
+      {"_find_directly", find_directly, METH_NOARGS | METH_CLASS, nullptr},
+      {"_find_parameters", find_parameters, METH_NOARGS, nullptr},
+      {}};
   std::array<PyType_Slot, 5> slots{{
       {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
       {Py_tp_call, reinterpret_cast<void*>(call)},

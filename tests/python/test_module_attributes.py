@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import OrderedDict
 from typing import Any
 
 import flambeau
@@ -97,6 +98,32 @@ def test_parameters_are_those_of_named_parameters() -> None:
     assert len(expected) == 5
     assert all(a is b for a, b in zip(model.parameters(), expected, strict=True))
     assert [*model.parameters(recurse=False)] == [shared.weight]
+
+
+def test_parameters_are_found_in_any_shape_of_modules() -> None:
+    ring = nn.Sequential(nn.Linear(2, 2))
+    ring.append(ring)
+    assert len([*ring.parameters()]) == 2
+    moved = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    moved._modules = OrderedDict(moved._modules)
+    moved._modules.move_to_end("a")
+    assert [*moved.parameters()] == [p for _, p in moved.named_parameters()]
+    deep: nn.Module = nn.Linear(2, 2)
+    for _ in range(100_000):
+        outer = nn.Module.__new__(nn.Module)
+        outer.__dict__.update(_parameters={}, _modules={"inner": deep})
+        deep = outer
+    with pytest.raises(RecursionError):
+        [*deep.parameters()]
+    while deep is not None:  # one by one, as freeing a chain nests, too
+        deep = deep.__dict__.pop("_modules", {}).pop("inner", None)
+
+    class Unfinished(nn.Module):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(AttributeError, match="_parameters|_modules"):
+        [*Unfinished().parameters()]
 
 
 def test_parameters_follow_a_class_that_names_them_itself() -> None:

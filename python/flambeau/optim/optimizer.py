@@ -171,11 +171,9 @@ class Optimizer:
         """Forgets the gradients, or fills them with zeros."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
                 if set_to_none:
                     parameter.grad = None
-                else:
+                elif parameter.grad is not None:
                     parameter.grad = parameter.grad.detach()
                     parameter.grad.zero_()
 

@@ -14,31 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["Traversal"]
 
 
-def _find_parameters(module: Any, found: dict[Parameter, None], seen: set[Any]) -> bool:
-    """Adds the parameters of `module` and of all below without making their names; False where a
-    class has its own idea of what is below."""
-    kind = type(module)
-    if (
-        kind.named_parameters is not Traversal.named_parameters
-        or kind.named_modules is not Traversal.named_modules
-    ):
-        return False
-    seen.add(module)
-    for parameter in module._parameters.values():
-        if parameter is not None:
-            found[parameter] = None
-    for child in module._modules.values():
-        if child is not None and child not in seen and not _find_parameters(child, found, seen):
-            return False
-    return True
-
-
 class Traversal:
     """Iterators over parameters, buffers and modules, and look-up by dotted path."""
 
     _parameters: dict[str, Any]
     _buffers: dict[str, Any]
     _modules: dict[str, Any]
+    _find_parameters: Callable[[], dict[Parameter, None] | None]
 
     def _named_members(
         self,
@@ -71,8 +53,8 @@ class Traversal:
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once."""
-        found: dict[Parameter, None] = {}
-        if recurse and _find_parameters(self, found, set()):
+        found = self._find_parameters() if recurse else None
+        if found is not None:
             yield from found
         else:
             for _, parameter in self.named_parameters(recurse=recurse):
