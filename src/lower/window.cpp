@@ -21,13 +21,14 @@ bool is_negative(const Dim& coefficient) {
   return coefficient.op() == ir::DimOp::Mul ? left != right : left || right;
 }
 
-std::optional<int64_t> count(const Shape& shape) {
-  int64_t product = 1;
-  for (const Dim& extent : shape) {
-    if (!extent.is_constant()) return std::nullopt;
-    product *= extent.constant();
-  }
-  return product;
+/// The number of elements where every extent that is not known is large.
+int64_t large_count(const Shape& shape) {
+  constexpr int kLarge = 256;
+  Dim count = 1;
+  for (const Dim& extent : shape)
+    count = count * extent.substitute([](int, int) { return Dim(kLarge); },
+                                      [](int) { return Dim(kLarge); });
+  return count.constant();
 }
 
 }  // namespace
@@ -98,8 +99,7 @@ std::optional<WindowFinder::Window> WindowFinder::patches_of(NodeId id,
                                                              const SmallVector<AxisIndex, 5>& axes,
                                                              int first_digit,
                                                              NodeId& missing) const {
-  const std::optional<int64_t> size = count(node(id).type.shape);
-  if (!size) return std::nullopt;
+  const int64_t size = large_count(node(id).type.shape);
   Window window{id, axes};
   IndexEnv env{axes, -1};
   bool gathers = false;
@@ -118,8 +118,8 @@ std::optional<WindowFinder::Window> WindowFinder::patches_of(NodeId id,
   for (const AxisIndex& axis : env.axes)
     for (const AxisIndex::Term& term : axis.terms)
       if (is_negative(term.coefficient)) return std::nullopt;
-  const std::optional<int64_t> read = count(node(id).type.shape);
-  if (!gathers || window.digits.empty() || !read || *read >= *size) return std::nullopt;
+  if (!gathers || window.digits.empty() || large_count(node(id).type.shape) >= size)
+    return std::nullopt;
   if (value_of_[index(id)] < 0) {
     missing = id;
     return std::nullopt;

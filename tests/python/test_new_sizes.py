@@ -126,6 +126,14 @@ def pad(*widths: int) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: F.pad(x, widths)
 
 
+def convolve(name: str, **options: object) -> Callable[..., torch.Tensor]:
+    return lambda x, weight: getattr(F, name)(x, weight, **options)
+
+
+def pool(name: str, *window: object, **options: object) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: getattr(F, name)(x, *window, **options)
+
+
 def resize(mode: str, **sizes: object) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: F.interpolate(x, mode=mode, **sizes)
 
@@ -195,6 +203,44 @@ FREE: dict[str, Callable[[int], Case]] = {
         for p in (1.0, 2.0, 3.0, float("inf"))
     },
     "pdist": lambda n: (F.pdist, (to(n, 40),)),
+    "conv2d: batch": lambda n: (convolve("conv2d"), (to(n, 3, 41, 40), to(8, 3, 3, 3))),
+    "conv2d: space": lambda n: (
+        convolve("conv2d", padding=1),
+        (to(2, 3, n + 40, n + 60), to(8, 3, 3, 3)),
+    ),
+    "conv2d: strided": lambda n: (
+        convolve("conv2d", padding=1, stride=2),
+        (to(2, 3, n + 40, n + 60), to(8, 3, 3, 3)),
+    ),
+    "conv2d: wide margins": lambda n: (
+        convolve("conv2d", padding=3, stride=2),
+        (to(2, 3, n + 40, n + 60), to(8, 3, 2, 2)),
+    ),
+    "conv2d: same, dilated, groups": lambda n: (
+        convolve("conv2d", padding="same", dilation=2, groups=2),
+        (to(2, 4, n + 40, n + 60), to(8, 2, 3, 3)),
+    ),
+    "conv2d: by channel": lambda n: (
+        convolve("conv2d", padding=1, groups=3),
+        (to(2, 3, n + 40, n + 60), to(3, 1, 3, 3)),
+    ),
+    "conv1d: no batch": lambda n: (convolve("conv1d"), (to(3, n + 40), to(8, 3, 3))),
+    "conv3d": lambda n: (convolve("conv3d"), (to(2, 3, n + 2, 40, 41), to(4, 3, 2, 2, 2))),
+    "conv_transpose2d": lambda n: (
+        convolve("conv_transpose2d", stride=2, padding=1, output_padding=1),
+        (to(n + 2, 3, n + 40, n + 60), to(3, 8, 3, 3)),
+    ),
+    "max_pool2d": lambda n: (pool("max_pool2d", 3, 2, 1), (to(n + 2, 3, n + 40, 3 * n + 60),)),
+    "max_pool2d: up, dilated": lambda n: (
+        pool("max_pool2d", 2, 2, 1, 2, ceil_mode=True),
+        (to(2, 3, n + 40, n + 60),),
+    ),
+    "avg_pool2d: up": lambda n: (
+        pool("avg_pool2d", 3, 2, 1, ceil_mode=True, count_include_pad=False),
+        (to(n + 2, 3, n + 40, 3 * n + 60),),
+    ),
+    "avg_pool1d": lambda n: (pool("avg_pool1d", 2), (to(2, 3, n + 40),)),
+    "unfold: patches": lambda n: (pool("unfold", 3, stride=2), (to(2, 3, n + 40, n + 60),)),
     "gradient": lambda n: (lambda x: torch.gradient(x, dim=0)[0], (to(n, 40),)),
 }
 
@@ -220,3 +266,33 @@ def test_sizes_are_no_constants(operation: str) -> None:
         made.append(torch.compiler.stats()["programs_made"] - before)
     assert made[0] > 0
     assert made[3:] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (2, 3, 0), (5, 3, 2)]
+)
+def test_one_program_has_the_windows_of_every_size(
+    size: int, stride: int, padding: int, ceil_mode: bool
+) -> None:
+    """Which windows there are, and what is in them, follows from the extent at each call."""
+    for n in range(size, 20):
+        x = torch.randn(2, 3, n)
+        line = [-torch.inf] * padding + [0.0] * n + [-torch.inf] * (padding + stride)
+        starts = range(0, n + 2 * padding - size + 1, stride)
+        if ceil_mode:
+            starts = range(0, n + 2 * padding - size + stride, stride)
+        windows = [range(a, a + size) for a in starts if a < n + padding]
+        got = F.max_pool1d(x, size, stride, padding, ceil_mode=ceil_mode)
+        assert got.shape == (2, 3, len(windows))
+        for values, maxima in zip(x.flatten(0, 1).tolist(), got.flatten(0, 1).tolist()):
+            line[padding : padding + n] = values
+            assert maxima == [max(line[i] for i in window) for window in windows]
+        if ceil_mode:
+            continue
+        weight = torch.randint(-3, 4, (4, 3, size)).float()
+        x = x.round()
+        got = F.conv1d(x, weight, stride=stride, padding=padding)
+        padded = F.pad(x, (padding, padding))
+        expected = [(padded[:, None, :, a : a + size] * weight).sum((2, 3)) for a in starts]
+        assert torch.equal(got, torch.stack(expected, -1))

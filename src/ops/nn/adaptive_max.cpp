@@ -85,6 +85,12 @@ void lower_maximum(Lowering& l) {
   l.result(without_batch(flat, l["self"], kSpatial));
 }
 
+/// The axes of space: how long the longest window is follows from their extents.
+template <int kRank>
+uint64_t fixed_space(const Call& call, size_t) {
+  return ~uint64_t{0} << (call.tensor("self").dim() - kRank);
+}
+
 template <int kRank>
 std::vector<ErrorSample> no_channels() {
   SampleTensor x;

@@ -23,8 +23,6 @@ struct Convolution {
   bool transposed = false;  // the input is the image
 
   size_t rank() const { return windows.size.size(); }
-  const Ints& source() const { return transposed ? result : sizes; }
-  const Ints& image() const { return transposed ? sizes : result; }
 };
 
 template <int kRank, bool kTransposed>
@@ -141,24 +139,46 @@ int64_t product(const Ints& sizes, size_t first = 0) {
   return product;
 }
 
-/// The windows of x [N, C, spatial...] as a matrix for each group: [N, groups, C / groups * k,
-/// windows], or (by_group) [groups, N * windows, C / groups * k].
-Expr window_matrix(const Expr& x, const Ints& sizes, const Windows& w, int64_t groups,
+/// Of `first` and the others, as joining axes of these extents has it.
+Dim product(const Dim& first, const Shape& others) {
+  Dim product = first;
+  for (const Dim& extent : others) product = product * extent;
+  return product;
+}
+
+/// The extents of space, of which a program knows no numbers.
+struct Space {
+  Shape source, image;
+};
+/// Of a call with this input.
+Space spaces_of(const Convolution& c, const Expr& input) {
+  const Windows& w = c.windows;
+  if (!c.transposed) return {space_of(input), counts_of(w, input)};
+  Space space{{}, space_of(input)};
+  for (size_t i = 0; i < c.rank(); ++i) {
+    const int64_t reach = w.dilation[i] * (w.size[i] - 1);
+    space.source.push_back((space.image[i] - 1) * w.stride[i] + (1 + reach - w.low[i] - w.high[i]));
+  }
+  return space;
+}
+
+/// The windows of x [N, C, spatial...] with its margins as a matrix for each group: [N, groups,
+/// C / groups * k, windows], or (by_group) [groups, N * windows, C / groups * k].
+Expr window_matrix(const Expr& x, const Shape& counts, const Windows& w, int64_t groups,
                    bool by_group) {
   const size_t rank = w.size.size();
-  Shape split{x.dim(0), Dim(groups), Dim(sizes[1] / groups)};
+  const int64_t channels = x.dim(1).constant() / groups;
+  Shape split{x.dim(0), Dim(groups), Dim(channels)};
   Ints places, inside;
-  int64_t count = 1;
   for (size_t i = 0; i < rank; ++i) {
-    split.push_back(Dim(w.count(i, sizes[i + 2])));
-    count *= w.count(i, sizes[i + 2]);
+    split.push_back(counts[i]);
     places.push_back(static_cast<int64_t>(i) + 3);
   }
   for (size_t i = 0; i < rank; ++i) {
     split.push_back(Dim(w.size[i]));
     inside.push_back(static_cast<int64_t>(i + rank) + 3);
   }
-  const Dim inner(sizes[1] / groups * product(w.size));
+  const Dim inner(channels * product(w.size));
   Ints order = by_group ? Ints{1, 0} : Ints{0, 1, 2};
   const auto append = [&](const Ints& axes) {
     for (const int64_t axis : axes) order.push_back(axis);
@@ -166,20 +186,19 @@ Expr window_matrix(const Expr& x, const Ints& sizes, const Windows& w, int64_t g
   append(by_group ? places : inside);
   if (by_group) order.push_back(2);
   append(by_group ? inside : places);
-  const Expr windows = reshape(windows_of(x, sizes, w, 0.0), split);
-  return reshape(permute(windows, order), by_group
-                                              ? Shape{Dim(groups), x.dim(0) * count, inner}
-                                              : Shape{x.dim(0), Dim(groups), inner, Dim(count)});
+  const Expr windows = reshape(windows_of(x, counts, w), split);
+  return reshape(permute(windows, order),
+                 by_group ? Shape{Dim(groups), product(x.dim(0), counts), inner}
+                          : Shape{x.dim(0), Dim(groups), inner, product(1, counts)});
 }
 
 /// Places of a window up to this are terms of a sum that is written out.
 constexpr int64_t kMostTaps = 64;
 
 /// Whether each channel of the image sees one channel of the source through a small window.
-bool is_by_channel(DType dtype, const Ints& sizes, const Ints& weight, const Windows& w,
-                   int64_t groups) {
-  return is_float(dtype) && groups == sizes[1] && groups == weight[0] && weight[1] == 1 &&
-         product(w.size) > 0 && product(w.size) <= kMostTaps;
+bool is_by_channel(const Expr& x, const Ints& weight, const Windows& w, int64_t groups) {
+  return is_float(x.dtype()) && groups == x.dim(1).constant() && groups == weight[0] &&
+         weight[1] == 1 && product(w.size) > 0 && product(w.size) <= kMostTaps;
 }
 
 /// Calls visit(k, place) for each place of a window, the last axis fastest.
@@ -193,14 +212,14 @@ void for_each_tap(const Windows& w, const Visit& visit) {
   }
 }
 
-/// [N, C, windows...]: the element at `place` of every window of the padded x.
-Expr at_tap(const Expr& padded, const Ints& sizes, const Windows& w, const Ints& place) {
+/// [N, C, counts...]: the element at `place` of every window of the padded x.
+Expr at_tap(const Expr& padded, const Shape& counts, const Windows& w, const Ints& place) {
   Shape start{Dim(0), Dim(0)};
   Shape count{padded.dim(0), padded.dim(1)};
   Shape step{Dim(1), Dim(1)};
   for (size_t i = 0; i < place.size(); ++i) {
     start.push_back(Dim(place[i] * w.dilation[i]));
-    count.push_back(Dim(w.count(i, sizes[i + 2])));
+    count.push_back(counts[i]);
     step.push_back(Dim(w.stride[i]));
   }
   return slice(padded, start, count, step);
@@ -208,10 +227,10 @@ Expr at_tap(const Expr& padded, const Ints& sizes, const Windows& w, const Ints&
 
 /// The same as `correlate` where is_by_channel: a product of a vector and a matrix for each channel
 /// is the chain of multiply-adds that a contraction is, over slices.
-Expr correlate_by_channel(const Expr& given, const Ints& sizes, const Expr& weight,
+Expr correlate_by_channel(const Expr& padded, const Shape& counts, const Expr& weight,
                           const Windows& w, const Expr& bias) {
-  const DType dtype = compute_dtype(given.dtype());
-  const Expr x = convert(with_margins(given, w.low, w.high, Ints(w.size.size(), 0), 0.0), dtype);
+  const DType dtype = compute_dtype(padded.dtype());
+  const Expr x = convert(padded, dtype);
   const Expr taps = reshape(convert(weight, dtype), {weight.dim(0), Dim(product(w.size))});
   const auto along_channels = [&](Expr values) {
     while (values.rank() <= static_cast<int>(w.size.size())) values = unsqueeze(values, -1);
@@ -219,41 +238,46 @@ Expr correlate_by_channel(const Expr& given, const Ints& sizes, const Expr& weig
   };
   Expr y;
   for_each_tap(w, [&](int64_t k, const Ints& place) {
-    const Expr seen = at_tap(x, sizes, w, place);
+    const Expr seen = at_tap(x, counts, w, place);
     const Expr factor = broadcast_to(along_channels(slice(taps, 1, Dim(k), Dim(1))), seen.shape());
     y = fma(seen, factor, y.valid() ? y : full_like(seen, 0.0));
   });
-  y = convert(y, given.dtype());
+  y = convert(y, padded.dtype());
   return bias.valid() ? y + along_channels(unsqueeze(bias, -1)) : y;
 }
 
-/// The image [N, out, windows...] of x by weights [out, in / groups, k...], and bias if valid.
-Expr correlate(const Expr& x, const Ints& sizes, const Expr& weight, const Ints& weight_sizes,
+/// The image [N, out, counts...] of x, with its margins, by weights [out, in / groups, k...], and
+/// bias if valid.
+Expr correlate(const Expr& x, const Shape& counts, const Expr& weight, const Ints& weight_sizes,
                const Windows& w, int64_t groups, const Expr& bias) {
   const Dim out(weight_sizes[0] / groups);
   const Dim inner(product(weight_sizes, 1));
-  const Expr matrix = window_matrix(x, sizes, w, groups, false);
+  const Expr matrix = window_matrix(x, counts, w, groups, false);
   const Expr kernel =
       broadcast_to(reshape(weight, {Dim(groups), out, inner}), {x.dim(0), Dim(groups), out, inner});
   Shape image{x.dim(0), Dim(weight_sizes[0])};
-  for (size_t i = 0; i < w.size.size(); ++i) image.push_back(Dim(w.count(i, sizes[i + 2])));
+  for (const Dim& count : counts) image.push_back(count);
   Expr y = contract(kernel, matrix);
   if (bias.valid()) y = y + reshape(bias, {Dim(groups), out, Dim(1)});
   return reshape(y, image);
 }
 
 /// The image of the source.
-Expr image_of(const Convolution& c, const Expr& source, const Expr& weight, const Expr& bias = {}) {
-  if (is_by_channel(source.dtype(), c.source(), c.weight, c.windows, c.groups))
-    return correlate_by_channel(source, c.source(), weight, c.windows, bias);
-  return correlate(source, c.source(), weight, c.weight, c.windows, c.groups, bias);
+Expr image_of(const Convolution& c, const Space& space, const Expr& source, const Expr& weight,
+              const Expr& bias = {}) {
+  const Windows& w = c.windows;
+  const Expr x = with_margins(source, w, 0.0);
+  if (is_by_channel(source, c.weight, w, c.groups))
+    return correlate_by_channel(x, space.image, weight, w, bias);
+  return correlate(x, space.image, weight, c.weight, w, c.groups, bias);
 }
 
 /// What the image is of, by the transposed map: the image, spread by the stride, sees windows of
 /// the flipped weights.
-Expr source_of(const Convolution& c, const Expr& image, const Expr& weight, const Expr& bias = {}) {
+Expr source_of(const Convolution& c, const Space& space, const Expr& image, const Expr& weight,
+               const Expr& bias = {}) {
   Windows w = c.windows;
-  Ints spread{c.image()[0], c.image()[1]};
+  Shape low, high;
   Ints interior;
   Ints axes;
   Shape split{Dim(c.groups), Dim(c.weight[0] / c.groups), Dim(c.weight[1])};
@@ -261,63 +285,61 @@ Expr source_of(const Convolution& c, const Expr& image, const Expr& weight, cons
   Ints joined{c.groups * c.weight[1], c.weight[0] / c.groups};
   for (size_t i = 0; i < c.rank(); ++i) {
     const int64_t reach = w.dilation[i] * (w.size[i] - 1);
-    spread.push_back(std::max<int64_t>((c.image()[i + 2] - 1) * w.stride[i] + 1, 0));
+    const Dim spread = (space.image[i] - 1) * w.stride[i] + 1;
     interior.push_back(w.stride[i] - 1);
-    w.low[i] = reach - c.windows.low[i];
-    w.high[i] = c.source()[i + 2] + reach - spread.back() - w.low[i];
+    low.push_back(reach - w.low[i]);
+    high.push_back(space.source[i] - spread + w.low[i]);
     w.stride[i] = 1;
     axes.push_back(static_cast<int64_t>(i) + 2);
     split.push_back(Dim(w.size[i]));
     order.push_back(static_cast<int64_t>(i) + 3);
     joined.push_back(w.size[i]);
   }
-  const Ints none(c.rank(), 0);
-  // [out, in / g, k...] to [in, out / g, k...], flipped.
-  Shape shape;
-  for (const int64_t extent : joined) shape.push_back(Dim(extent));
-  const Expr flipped = reshape(permute(reshape(flip(weight, axes), split), order), shape);
+  const Expr flipped = reshape(permute(reshape(flip(weight, axes), split), order), dims_of(joined));
+  const Expr x = with_margins(image, low, high, interior, 0.0);
   // Where the stride spreads the image, slices would look for its elements one by one.
   const bool dense =
       std::all_of(interior.begin(), interior.end(), [](int64_t n) { return n == 0; });
-  if (dense && is_by_channel(image.dtype(), spread, joined, w, c.groups))
-    return correlate_by_channel(image, spread, flipped, w, bias);
-  return correlate(with_margins(image, none, none, interior, 0.0), spread, flipped, joined, w,
-                   c.groups, bias);
+  if (dense && is_by_channel(image, joined, w, c.groups))
+    return correlate_by_channel(x, space.source, flipped, w, bias);
+  return correlate(x, space.source, flipped, joined, w, c.groups, bias);
 }
 
 /// The gradient of the weights, where `source` or `image` is that of the result.
-Expr weight_gradient(const Convolution& c, const Expr& source, const Expr& image) {
-  if (is_by_channel(source.dtype(), c.source(), c.weight, c.windows, c.groups)) {
-    const Windows& w = c.windows;
-    const Expr padded = with_margins(source, w.low, w.high, Ints(c.rank(), 0), 0.0);
+Expr weight_gradient(const Convolution& c, const Space& space, const Expr& source,
+                     const Expr& image) {
+  const Windows& w = c.windows;
+  const Expr x = with_margins(source, w, 0.0);
+  if (is_by_channel(source, c.weight, w, c.groups)) {
     std::vector<Expr> taps;
     Ints axes{0};
     for (size_t i = 0; i < c.rank(); ++i) axes.push_back(static_cast<int64_t>(i) + 2);
     for_each_tap(w, [&](int64_t, const Ints& place) {
-      const Expr product = at_tap(padded, c.source(), w, place) * image;
+      const Expr product = at_tap(x, space.image, w, place) * image;
       taps.push_back(unsqueeze(sum(product, axes, false), -1));
     });
-    Shape shape;
-    for (const int64_t extent : c.weight) shape.push_back(Dim(extent));
-    return reshape(concatenate(taps, 1), shape);
+    return reshape(concatenate(taps, 1), dims_of(c.weight));
   }
   const int64_t out = c.weight[0] / c.groups;
-  const Shape split{image.dim(0), Dim(c.groups), Dim(out), Dim(product(c.image(), 2))};
-  const Ints order{1, 2, 0, 3};
+  Shape split{image.dim(0), Dim(c.groups), Dim(out)};
+  Ints order{1, 2, 0};
+  for (const Dim& extent : space.image) {
+    order.push_back(static_cast<int64_t>(split.size()));
+    split.push_back(extent);
+  }
   const Expr rows = reshape(permute(reshape(image, split), order),
-                            {Dim(c.groups), Dim(out), image.dim(0) * product(c.image(), 2)});
-  Shape shape;
-  for (const int64_t extent : c.weight) shape.push_back(Dim(extent));
-  return reshape(contract(rows, window_matrix(source, c.source(), c.windows, c.groups, true)),
-                 shape);
+                            {Dim(c.groups), Dim(out), product(image.dim(0), space.image)});
+  return reshape(contract(rows, window_matrix(x, space.image, w, c.groups, true)),
+                 dims_of(c.weight));
 }
 
 template <int kRank, bool kTransposed>
 void lower_convolution(Lowering& l) {
   const Convolution c = convolution_of<kRank, kTransposed>(l.call());
   const Expr x = with_batch(l["input"], kRank);
-  const Expr y = kTransposed ? source_of(c, x, l["weight"], l["bias"])
-                             : image_of(c, x, l["weight"], l["bias"]);
+  const Space space = spaces_of(c, x);
+  const Expr y = kTransposed ? source_of(c, space, x, l["weight"], l["bias"])
+                             : image_of(c, space, x, l["weight"], l["bias"]);
   l.result(without_batch(y, l["input"], kRank));
 }
 
@@ -330,9 +352,11 @@ void convolution_vjp(VjpLowering& v) {
   const Expr x = with_batch(l["input"], kRank);
   const Expr g = with_batch(v.cotangents[0], kRank);
   const Expr weight = l["weight"];
-  v.gradients[0] = without_batch(kTransposed ? image_of(c, g, weight) : source_of(c, g, weight),
-                                 l["input"], kRank);
-  v.gradients[1] = kTransposed ? weight_gradient(c, g, x) : weight_gradient(c, x, g);
+  const Space space = spaces_of(c, x);
+  v.gradients[0] =
+      without_batch(kTransposed ? image_of(c, space, g, weight) : source_of(c, space, g, weight),
+                    l["input"], kRank);
+  v.gradients[1] = kTransposed ? weight_gradient(c, space, g, x) : weight_gradient(c, space, x, g);
   if (l["bias"].valid()) {
     Ints axes{0};
     for (size_t i = 0; i < c.rank(); ++i) axes.push_back(static_cast<int64_t>(i) + 2);
@@ -354,8 +378,7 @@ Definition convolution(std::string_view schema, std::string name,
           .shape = convolution_shape<kRank, kTransposed>,
           .lower = lower_convolution<kRank, kTransposed>,
           .vjp = convolution_vjp<kRank, kTransposed>,
-          // A batch of any size would cost every kernel here up to half its speed.
-          .fixed = every_axis,
+          .fixed = all_but_space<kRank>,
           .autocast = "lower_precision",
           .samples = std::move(samples),
           .errors = [] {

@@ -64,6 +64,26 @@ Windows pooling_of(const Call& call, const Ints& sizes) {
   }
   return w;
 }
+/// The windows of x, with the margins that pooling_of() gives it.
+Expr pooling_windows(const Call& call, const Windows& w, const Expr& x, double margin) {
+  Shape counts = counts_of(w, x);
+  Shape high = dims_of(w.low);
+  if (call.boolean("ceil_mode"))
+    for (size_t i = 0; i < counts.size(); ++i) {
+      const Dim inside = x.dim(static_cast<int>(i) + 2) + w.low[i];
+      const int64_t reach = w.dilation[i] * (w.size[i] - 1);
+      counts[i] = min((inside + (w.low[i] - reach - 1)).ceil_div(w.stride[i]),
+                      (inside - 1).floor_div(w.stride[i])) +
+                  1;
+      high[i] = max((counts[i] - 1) * w.stride[i] + (reach + 1) - inside, w.low[i]);
+    }
+  const Ints none(w.size.size(), 0);
+  return windows_of(with_margins(x, dims_of(w.low), high, none, margin), counts, w);
+}
+/// The extent of x along axis `i` of space.
+Expr extent_of(const Expr& x, size_t i) {
+  return extent(x.builder(), x.dim(static_cast<int>(i) + 2));
+}
 template <int kRank>
 Ints pooled_sizes(const Call& call) {
   const Ints& own = call.tensor("self").sizes;
@@ -100,7 +120,7 @@ void lower_average(Lowering& l) {
   const Expr x = with_batch(l["self"], kSpatial);
   const Ints sizes = batched_sizes(l.call(), l.call().tensor("self").sizes, kSpatial);
   const Windows w = pooling_of<kRank>(l.call(), sizes);
-  const Expr total = sum(windows_of(x, sizes, w, 0.0), window_axes<kRank>(), false);
+  const Expr total = sum(pooling_windows(l.call(), w, x, 0.0), window_axes<kRank>(), false);
   if (has_divisor(l.call()))
     return l.result(without_batch(total / static_cast<double>(l.call().integer("divisor_override")),
                                   l["self"], kSpatial));
@@ -112,10 +132,8 @@ void lower_average(Lowering& l) {
     const Expr start =
         iota(x.builder(), shape, static_cast<int>(i) + 2) * static_cast<double>(w.stride[i]) -
         static_cast<double>(w.low[i]);
-    const auto n = static_cast<double>(sizes[i + 2]);
-    const auto pad = static_cast<double>(w.low[i]);
-    const Expr last =
-        minimum(start + static_cast<double>(w.size[i]), full_like(start, margins ? n + pad : n));
+    const Expr end = extent_of(x, i) + static_cast<double>(margins ? w.low[i] : 0);
+    const Expr last = minimum(start + static_cast<double>(w.size[i]), end);
     const Expr first = margins ? start : maximum(start, full_like(start, 0.0));
     count = count * convert(last - first, x.dtype());
   }
@@ -136,7 +154,7 @@ Definition average_pool(std::string_view schema, std::vector<std::string> aliase
                 r.push_back({call.tensor("self").dtype, pooled_sizes<kRank>(call), {}});
               },
           .lower = lower_average<kRank>,
-          .fixed = fixed_space<kRank>,
+          .fixed = all_but_space<kRank>,
           .autocast = kRank == 3 ? "float32" : "",
           .samples = std::move(samples),
           .errors =
@@ -182,7 +200,7 @@ void lower_maximum(Lowering& l) {
   const Windows w = pooling_of<kRank>(l.call(), sizes);
   const Ints axes = window_axes<kRank>();
   const double lowest = lowest_of(x.dtype());
-  const Expr windows = stop_gradient(windows_of(x, sizes, w, lowest));
+  const Expr windows = stop_gradient(pooling_windows(l.call(), w, x, lowest));
   // Which element of the window is the first maximum, and where it is in its plane.
   Expr rest = index_of_extreme(windows, amax(windows, axes), axes);
   rest = squeeze(rest, axes);
@@ -215,9 +233,9 @@ void lower_maximum(Lowering& l) {
     } else {
       places[i] = maximum(places[i], zero);
     }
-    flat = flat * static_cast<double>(sizes[i + 2]) + places[i];
+    flat = flat * extent_of(x, i) + places[i];
     if (dilated) {
-      const Expr last = full_like(flat, static_cast<double>(sizes[i + 2] - 1));
+      const Expr last = extent_of(x, i) - 1.0;
       const Expr here = gt(places[i], last);
       beyond = beyond.valid() ? logical_or(beyond, here) : here;
       places[i] = minimum(places[i], last);
@@ -244,7 +262,7 @@ Definition maximum_pool(std::string_view schema, std::vector<std::string> aliase
                 if (kIndices) results.push_back({DType::Int64, sizes, {}});
               },
           .lower = lower_maximum<kRank, kIndices>,
-          .fixed = fixed_space<kRank>,
+          .fixed = all_but_space<kRank>,
           .samples =
               [] {
                 SampleTensor x;

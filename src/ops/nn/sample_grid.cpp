@@ -59,18 +59,17 @@ const Register kUnfold({
         [](Lowering& l) {
           const Call& call = l.call();
           const Expr x = with_batch(l["input"], 2);
-          const Ints sizes = batched_sizes(call, call.tensor("input").sizes, 2);
           const Windows w{call.integers("kernel_size"), call.integers("stride"),
                           call.integers("dilation"), call.integers("padding"),
                           call.integers("padding")};
           const Ints order{0, 1, 4, 5, 2, 3};
-          const Expr patches = permute(windows_of(x, sizes, w, 0.0), order);
-          const Ints result = infer(call)[0].sizes;
-          Shape shape;
-          for (const int64_t size : result) shape.emplace_back(size);
+          const Shape counts = counts_of(w, x);
+          const Expr patches = permute(windows_of(with_margins(x, w, 0.0), counts, w), order);
+          Shape shape{x.dim(1) * (w.size[0] * w.size[1]), counts[0] * counts[1]};
+          if (call.tensor("input").dim() == 4) shape.insert(0, x.dim(0));
           l.result(reshape(patches, shape));
         },
-    .fixed = every_axis,
+    .fixed = all_but_space<2>,
     .samples =
         [] {
           return SampleList{{{t({2, 2, 4, 5}), Ints{2, 3}}},

@@ -14,7 +14,39 @@ Ints spatial_argument(const Call& call, const Ints& given, size_t rank, const ch
   return given.size() == rank ? given : Ints(rank, given[0]);
 }
 
-Expr with_margins(const Expr& given, const Ints& low, const Ints& high, const Ints& interior,
+Shape dims_of(const Ints& values) {
+  Shape shape;
+  for (const int64_t value : values) shape.push_back(value);
+  return shape;
+}
+
+Shape space_of(const Expr& x) {
+  Shape space;
+  for (int axis = 2; axis < x.rank(); ++axis) space.push_back(x.dim(axis));
+  return space;
+}
+
+Shape counts_of(const Windows& w, const Expr& x) {
+  Shape counts = space_of(x);
+  for (size_t i = 0; i < counts.size(); ++i) counts[i] = w.count(i, counts[i]);
+  return counts;
+}
+
+namespace {
+
+/// What there is of a margin, and what is cut where it is negative.
+struct Margin {
+  Dim added, cut;
+};
+Margin margin_of(const Dim& margin) {
+  const bool is_maximum = margin.op() == ir::DimOp::Max && margin.right().is_constant();
+  if (is_maximum && margin.right().constant() >= 0) return {margin, 0};
+  return {max(margin, 0), max(Dim(0) - margin, 0)};
+}
+
+}  // namespace
+
+Expr with_margins(const Expr& given, const Shape& low, const Shape& high, const Ints& interior,
                   double value) {
   Expr x = given;
   std::vector<Dim> before(2, Dim(0));
@@ -22,35 +54,38 @@ Expr with_margins(const Expr& given, const Ints& low, const Ints& high, const In
   std::vector<Dim> between(2, Dim(0));
   bool any = false;
   for (size_t i = 0; i < low.size(); ++i) {
-    before.emplace_back(std::max<int64_t>(low[i], 0));
-    after.emplace_back(std::max<int64_t>(high[i], 0));
+    before.push_back(margin_of(low[i]).added);
+    after.push_back(margin_of(high[i]).added);
     between.emplace_back(interior[i]);
-    any = any || low[i] > 0 || high[i] > 0 || interior[i] > 0;
+    any = any || !before.back().is_zero() || !after.back().is_zero() || interior[i] > 0;
   }
   if (any) x = pad(x, constant(x, x.dtype(), Scalar(value)), before, after, between);
   for (size_t i = 0; i < low.size(); ++i) {
     const int axis = static_cast<int>(i) + 2;
-    const int64_t cut_low = std::max<int64_t>(-low[i], 0);
-    const int64_t cut = cut_low + std::max<int64_t>(-high[i], 0);
-    if (cut > 0) x = slice(x, axis, cut_low, x.dim(axis) - cut);
+    const Dim start = margin_of(low[i]).cut;
+    const Dim cut = start + margin_of(high[i]).cut;
+    if (!cut.is_zero()) x = slice(x, axis, start, x.dim(axis) - cut);
   }
   return x;
 }
+Expr with_margins(const Expr& x, const Windows& w, double value) {
+  return with_margins(x, dims_of(w.low), dims_of(w.high), Ints(w.size.size(), 0), value);
+}
 
-Expr windows_of(const Expr& x, const Ints& sizes, const Windows& w, double margin) {
+Expr windows_of(const Expr& padded, const Shape& counts, const Windows& w) {
   const size_t rank = w.size.size();
-  const Expr padded = with_margins(x, w.low, w.high, Ints(rank, 0), margin);
-  Shape shape{x.dim(0), x.dim(1)};
-  for (size_t i = 0; i < rank; ++i) shape.push_back(Dim(w.count(i, sizes[i + 2])));
-  for (size_t i = 0; i < rank; ++i) shape.push_back(Dim(w.size[i]));
+  Shape shape{padded.dim(0), padded.dim(1)};
+  for (const Dim& count : counts) shape.push_back(count);
+  for (const int64_t size : w.size) shape.push_back(size);
   const auto all_one = [](const Ints& list) {
     return std::all_of(list.begin(), list.end(), [](int64_t n) { return n == 1; });
   };
   if (all_one(w.size) && all_one(w.stride)) return reshape(padded, shape);
-  std::vector<Expr> places{iota(x.builder(), shape, 0), iota(x.builder(), shape, 1)};
+  Builder& builder = padded.builder();
+  std::vector<Expr> places{iota(builder, shape, 0), iota(builder, shape, 1)};
   for (size_t i = 0; i < rank; ++i) {
-    const Expr window = iota(x.builder(), shape, static_cast<int>(i) + 2);
-    const Expr inside = iota(x.builder(), shape, static_cast<int>(i + rank) + 2);
+    const Expr window = iota(builder, shape, static_cast<int>(i) + 2);
+    const Expr inside = iota(builder, shape, static_cast<int>(i + rank) + 2);
     places.push_back(window * static_cast<double>(w.stride[i]) +
                      inside * static_cast<double>(w.dilation[i]));
   }
