@@ -10,12 +10,7 @@
 #include "prim/row.h"
 
 namespace flambeau::prim {
-namespace {
 
-// Shapes are taken by value wherever nodes are added before their last use: they may be references
-// into the builder, which adding nodes moves.
-
-/// The shape to which `arguments` broadcast: per axis the first extent that is not the constant 1.
 Shape broadcast_shape(std::string_view name, std::span<const Expr> arguments) {
   size_t rank = 0;
   for (const Expr& a : arguments) rank = std::max(rank, a.shape().size());
@@ -36,6 +31,11 @@ Shape broadcast_shape(std::string_view name, std::span<const Expr> arguments) {
   }
   return result;
 }
+
+namespace {
+
+// Shapes are taken by value wherever nodes are added before their last use: they may be references
+// into the builder, which adding nodes moves.
 
 /// True if `a` broadcasts to `shape` without a node: equal ranks, no axis stretches.
 bool fits(const Expr& a, const Shape& shape) {

@@ -19,6 +19,9 @@ using ir::Dim;
 using ir::Expr;
 using ir::Shape;
 
+/// The shape to which `arguments` broadcast: per axis the first extent that is not the constant 1.
+/// `name` is for the error.
+Shape broadcast_shape(std::string_view name, std::span<const Expr> arguments);
 /// The elementwise row `name` on `arguments`, broadcast to one shape.
 Expr elementwise(std::string_view name, std::initializer_list<Expr> arguments);
 

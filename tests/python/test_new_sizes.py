@@ -203,6 +203,15 @@ FREE: dict[str, Callable[[int], Case]] = {
         for p in (1.0, 2.0, 3.0, float("inf"))
     },
     "pdist": lambda n: (F.pdist, (to(n, 40),)),
+    "tensordot": lambda n: (
+        lambda x, y: torch.tensordot(x, y, dims=([1, 2], [0, 1])),
+        (to(n, n + 1, 50), to(n + 1, 50, n + 30)),
+    ),
+    "cross": lambda n: (torch.linalg.cross, (to(n, 1, 3), to(1, n + 30, 3))),
+    "masked_scatter": lambda n: (
+        lambda x, mask, source: x.masked_scatter(mask > 0, source),
+        (to(n, 40), to(n, 1), to(40 * n)),
+    ),
     "conv2d: batch": lambda n: (convolve("conv2d"), (to(n, 3, 41, 40), to(8, 3, 3, 3))),
     "conv2d: space": lambda n: (
         convolve("conv2d", padding=1),

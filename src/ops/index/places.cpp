@@ -237,9 +237,8 @@ const Register kMaskedScatter({
     .lower =
         [](Lowering& l) {
           const Expr source = l["source"];
-          const Ints sizes = infer(l.call())[0].sizes;
-          Shape shape;
-          for (const int64_t size : sizes) shape.emplace_back(size);
+          const std::array<Expr, 2> operands{l["self"], l["mask"]};
+          const Shape shape = broadcast_shape(l.call().name(), operands);
           const Expr wide = broadcast_to(l["mask"], shape);
           // A source without elements has nothing to read from; the mask is false then.
           const Dim n = element_count(source.shape());
@@ -262,7 +261,6 @@ const Register kMaskedScatter({
                           wanted, " true, source ", call.tensor("source").numel());
           });
         },
-    .fixed = every_axis,
     .samples =
         [] {
           return SampleList{{{t({3, 4}), mask({3, 4}), t({12})}},

@@ -63,7 +63,12 @@ Definition cross(std::string_view schema, Variants variants) {
           .broadcasts = true,
           .shape = cross_shape,
           .lower = lower_cross,
-          .fixed = every_axis,
+          // Which axis it is without `dim` follows from the extents.
+          .fixed =
+              [](const Call& call, size_t tensor) {
+                const int64_t axis = cross_axis(call, cross_sizes(call));
+                return call.is_none("dim") ? every_axis(call, tensor) : uint64_t{1} << axis;
+              },
           .samples = [] { return SampleList{{{t({2, 3}), t({2, 3})}}, {{t({1, 3}), t({4, 3})}}}; },
           .errors =
               [] {
@@ -153,7 +158,6 @@ const Register kTensordot({
           const Expr b = split(second, of_second, true, shape, columns);
           l.result(reshape(contract(a, b), shape));
         },
-    .fixed = every_axis,
     .autocast = "lower_precision",
     .samples =
         [] {
@@ -185,12 +189,7 @@ Expr row_distance(Lowering& l, const Expr& d) {
 Expr row_differences(const Expr& a, const Expr& b) {
   const Expr left = unsqueeze(a, a.rank() - 1);
   const Expr right = unsqueeze(b, b.rank() - 2);
-  Shape shape;
-  for (int i = -std::max(left.rank(), right.rank()); i < 0; ++i) {
-    const bool is_of_right = -i > left.rank() || (-i <= right.rank() && left.dim(i).is_one());
-    shape.push_back((is_of_right ? right : left).dim(i));
-  }
-  return broadcast_to(left, shape) - broadcast_to(right, shape);
+  return left - right;
 }
 
 void check_order(const Call& call) {
