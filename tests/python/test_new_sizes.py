@@ -203,6 +203,9 @@ FREE: dict[str, Callable[[int], Case]] = {
         for p in (1.0, 2.0, 3.0, float("inf"))
     },
     "pdist": lambda n: (F.pdist, (to(n, 40),)),
+    "diff": lambda n: (lambda x: x.diff(2, 0), (to(n, 40),)),
+    "trapezoid": lambda n: (lambda y, x: torch.trapezoid(y, x, dim=0), (to(n, 40), to(n))),
+    "cumulative_trapezoid": lambda n: (lambda y: torch.cumulative_trapezoid(y), (to(40, n),)),
     "tensordot": lambda n: (
         lambda x, y: torch.tensordot(x, y, dims=([1, 2], [0, 1])),
         (to(n, n + 1, 50), to(n + 1, 50, n + 30)),
@@ -305,3 +308,13 @@ def test_one_program_has_the_windows_of_every_size(
         padded = F.pad(x, (padding, padding))
         expected = [(padded[:, None, :, a : a + size] * weight).sum((2, 3)) for a in starts]
         assert torch.equal(got, torch.stack(expected, -1))
+
+
+def test_sizes_of_nothing_are_looked_at() -> None:
+    """Programs of axes that are empty are others."""
+    assert torch.trapezoid(torch.ones(2, 3)).tolist() == [2, 2]
+    assert torch.trapezoid(torch.ones(2, 0)).tolist() == [0, 0]
+    assert torch.cumulative_trapezoid(torch.ones(2, 0)).shape == (2, 0)
+    assert torch.arange(5.0).diff(4).tolist() == [0]
+    assert torch.arange(5.0).diff(7).shape == (0,)
+    assert torch.tensor([1.0, 4.0]).diff(1).tolist() == [3]

@@ -1,5 +1,7 @@
 // Differences of neighbours and the sums that undo them: diff, the trapezoidal rule, gradient.
 
+#include <algorithm>
+
 #include "ops/reduce/reduce.h"
 #include "ops/samples.h"
 
@@ -71,7 +73,13 @@ const Register kDiff({
           for (int64_t i = 0; i < l.call().integer("n"); ++i) x = steps(x, axis);
           l.result(x);
         },
-    .fixed = every_axis,
+    // No order goes below no elements.
+    .fixed =
+        [](const Call& call, size_t tensor) {
+          const auto axis = static_cast<size_t>(call.integer("dim"));
+          const bool is_empty = infer(call)[0].sizes[axis] == 0;
+          return is_empty ? every_axis(call, tensor) : uint64_t{0};
+        },
     .samples =
         [] {
           return SampleList{{{t({3, 4})}},
@@ -156,11 +164,12 @@ void lower_rule(Lowering& l) {
   const DType dtype = infer(l.call())[0].dtype;
   if (y.rank() == 0) return l.result(convert(full_like(y, 0.0), compute_dtype(dtype)));
   const int axis = static_cast<int>(l.call().integer("dim"));
-  const Ints sizes = infer(l.call())[0].sizes;
-  Shape shape;
-  for (const int64_t size : sizes) shape.emplace_back(size);
-  if (y.dim(axis).is_zero())
+  if (y.dim(axis).is_zero()) {
+    const Ints sizes = infer(l.call())[0].sizes;
+    Shape shape;
+    for (const int64_t size : sizes) shape.emplace_back(size);
     return l.result(broadcast_to(constant(y, compute_dtype(dtype), Scalar(0)), shape));
+  }
   const Expr pieces = areas(l, axis, kPlaces ? "x" : "dx", dtype);
   const int own = pieces.rank() - y.rank() + axis;
   l.result(kRunning ? running_sum(pieces, own) : sum(pieces, Ints{own}, false));
@@ -179,15 +188,22 @@ Definition rule(std::string_view schema, std::string_view doc) {
               },
           .shape = rule_shape<kRunning, kPlaces>,
           .lower = lower_rule<kRunning, kPlaces>,
-          .fixed = every_axis,
+          .fixed =
+              [](const Call& call, size_t tensor) {
+                const Ints& sizes = call.tensor("y").sizes;
+                const bool is_empty = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
+                return is_empty ? every_axis(call, tensor) : uint64_t{0};
+              },
           .samples =
               [] {
                 if (kPlaces)
                   return SampleList{{{t({3, 4}), t({4})}},
                                     {{t({3, 4}), t({3})}, {{"dim", Scalar(0)}}},
                                     {{t({2, 3}), t({2, 3})}}};
-                return SampleList{
-                    {{t({3, 4})}, {{"dx", 0.5}}}, {{t({3, 4})}, {{"dim", Scalar(0)}}}, {{t({1})}}};
+                return SampleList{{{t({3, 4})}, {{"dx", 0.5}}},
+                                  {{t({3, 4})}, {{"dim", Scalar(0)}}},
+                                  {{t({1})}},
+                                  {{t({2, 0})}}};
               }};
 }
 constexpr const char* kRuleDoc =
