@@ -156,6 +156,12 @@ class Merger {
   }
 
  private:
+  /// Of the input, view or result whose sources begin at first_extent_[which].
+  struct FixedExtent {
+    size_t which, axis;
+    Dim number;
+  };
+
   const Entry& entry(int32_t number) const {
     return recording_.entries[static_cast<size_t>(number)];
   }
@@ -171,18 +177,29 @@ class Merger {
 
   /// Inputs, outputs, numbers and integers of the region, in the order of its runs.
   void collect() {
-    std::unordered_map<int32_t, int32_t> made;    // value: its number among those made here
-    std::unordered_map<int64_t, int32_t> inputs;  // window and value: parameter
+    std::unordered_map<int32_t, int32_t> made;        // value: its number among those made here
+    std::unordered_map<int64_t, int32_t> inputs;      // window and value: parameter
+    std::vector<size_t> made_extents, input_extents;  // by their numbers: of first_extent_
     for (const int32_t number : region_.entries) {
       const Entry& e = entry(number);
+      const Program* const program =
+          host_program_of(*e.program) == nullptr ? &program_of(*e.program) : nullptr;
       for (int32_t o = e.parameters.begin; o < e.parameters.end; ++o) {
+        const auto note = [&](size_t which) {
+          if (program == nullptr) return;
+          const auto parameter = static_cast<size_t>(o - e.parameters.begin);
+          note_numbers(which, program->parameters[parameter].shape);
+        };
         const int32_t value = flow_.value_of[static_cast<size_t>(o)];
         const auto here = made.find(value);
         const int32_t w = recording_.operands[static_cast<size_t>(o)];
         if (value >= 0 && here != made.end()) {
           if (const int32_t base = flow_.values[static_cast<size_t>(value)].window; base != w) {
             wiring_.push_back(kView);
+            note(first_extent_.size());
             add_view(base, w);
+          } else {
+            note(made_extents[static_cast<size_t>(here->second)]);
           }
           wiring_.push_back(-1 - here->second);
           continue;
@@ -192,8 +209,10 @@ class Merger {
             inputs.try_emplace(identity, static_cast<int32_t>(region_.parameters.size()));
         if (fresh) {
           region_.parameters.push_back(w);
+          input_extents.push_back(first_extent_.size());
           add_extents(w);
         }
+        note(input_extents[static_cast<size_t>(input->second)]);
         wiring_.push_back(input->second);
       }
       for (int32_t i = e.integers.begin; i < e.integers.end; ++i)
@@ -207,7 +226,12 @@ class Merger {
         }
         made.emplace(value, static_cast<int32_t>(made.size()));
         const int32_t w = recording_.operands[static_cast<size_t>(o)];
+        made_extents.push_back(first_extent_.size());
         add_extents(w);
+        if (program != nullptr) {
+          const ir::NodeId result = program->results[static_cast<size_t>(o - e.results.begin)];
+          note_numbers(made_extents.back(), program->nodes[static_cast<size_t>(result)].type.shape);
+        }
         const bool stored = is_stored_[static_cast<size_t>(value)];
         wiring_.push_back(stored ? 1 : 0);
         if (stored) region_.outputs.push_back(w);
@@ -236,11 +260,21 @@ class Merger {
       sources_.push_back({.window = w, .axis = static_cast<int32_t>(axis)});
   }
 
-  /// The symbol of each class of equal integers: the extent of a parameter or an integer.
+  /// What a program was made for some extents of alone, it has as numbers.
+  void note_numbers(size_t which, const ir::Shape& shape) {
+    for (size_t axis = 0; axis < shape.size(); ++axis)
+      if (shape[axis].is_constant()) numbers_.push_back({which, axis, shape[axis]});
+  }
+
+  /// The symbol of each class of equal integers: the number that it is in one of the programs, or
+  /// the extent of a parameter or an integer.
   void choose_symbols() {
     const auto& sources = region_.facts->sources();
     const auto& classes = region_.facts->classes();
     symbols_.assign(sources.size(), std::nullopt);
+    for (const FixedExtent& fixed : numbers_)
+      if (const int32_t same = classes[first_extent_[fixed.which] + fixed.axis]; same >= 0)
+        symbols_[static_cast<size_t>(same)] = fixed.number;
     for (size_t i = 0; i < sources.size(); ++i) {
       if (classes[i] < 0 || sources[i].window < 0 || sources[i].part != IntegerSource::Part::Size)
         continue;
@@ -488,7 +522,8 @@ class Merger {
   std::vector<int32_t> wiring_;  // per operand of the runs: what it is
   std::vector<IntegerSource> sources_;
   std::vector<ViewRead> views_;
-  std::vector<size_t> first_extent_;         // per input and result, in order: its first source
+  std::vector<size_t> first_extent_;  // per input and result, in order: its first source
+  std::vector<FixedExtent> numbers_;
   std::vector<std::optional<Dim>> symbols_;  // per class, at its first source
 };
 

@@ -102,6 +102,23 @@ print(torch.compiler.explain(lambda x: (x + 1).exp() * 2)(torch.ones(4)))
 """)
 
 
+def test_what_is_lowered_for_given_sizes_joins_others() -> None:
+    """The channels of a convolution are numbers in its program, and symbols in those around it."""
+    out = run("""
+square = torch.randn(16, 16, 3, 3)
+def chain(x):
+    return F.max_pool2d(F.conv2d(x * 2, square, padding=1).relu() + 1, 2) * 3
+
+told = torch.compiler.explain(chain)(torch.randn(8, 16, 32, 32)).programs[0]["regions"]
+print([region["ops"] for region in told])
+f = torch.compile(chain)
+for batch in (2, 3, 16, 5, 9):  # 16 is the number of channels, too
+    x = torch.randn(batch, 16, 9 + batch, 9)
+    assert torch.equal(f(x), chain(x))
+""")
+    assert out == "[['mul', 'conv2d'], ['relu', 'add', 'max_pool2d', 'mul']]\n"
+
+
 def test_a_wrong_setting_is_said() -> None:
     with pytest.raises(AssertionError, match="FLAMBEAU_PLAN is 'never', expected again or once"):
         run("counted(torch.compile(lambda x: x + 1), torch.ones(2))", "never")

@@ -216,6 +216,10 @@ FREE: dict[str, Callable[[int], Case]] = {
         (to(n, 40), to(n, 1), to(40 * n)),
     ),
     "conv2d: batch": lambda n: (convolve("conv2d"), (to(n, 3, 41, 40), to(8, 3, 3, 3))),
+    "conv2d: in a chain": lambda n: (
+        lambda x, w: F.max_pool2d(F.conv2d(x * 2, w).relu() + 1, 2),
+        (to(n, 3, n + 40, n + 60), to(8, 3, 3, 3)),
+    ),
     "conv2d: space": lambda n: (
         convolve("conv2d", padding=1),
         (to(2, 3, n + 40, n + 60), to(8, 3, 3, 3)),
