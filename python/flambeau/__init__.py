@@ -120,6 +120,16 @@ from ._in_place_views import *  # noqa: E402
 from ._legacy_types import *  # noqa: E402
 from ._modes import *  # noqa: E402
 from ._numbers import e, finfo, iinfo, inf, nan, newaxis, pi  # noqa: E402
+from ._recurrent import (  # noqa: E402
+    gru,
+    gru_cell,
+    lstm,
+    lstm_cell,
+    rnn_relu,
+    rnn_relu_cell,
+    rnn_tanh,
+    rnn_tanh_cell,
+)
 from ._spectral import *  # noqa: E402
 from ._symbolic import *  # noqa: E402
 from .autograd.grad_mode import (  # noqa: E402

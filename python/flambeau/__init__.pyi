@@ -126,6 +126,14 @@ from ._numbers import inf as inf
 from ._numbers import nan as nan
 from ._numbers import newaxis as newaxis
 from ._numbers import pi as pi
+from ._recurrent import gru as gru
+from ._recurrent import gru_cell as gru_cell
+from ._recurrent import lstm as lstm
+from ._recurrent import lstm_cell as lstm_cell
+from ._recurrent import rnn_relu as rnn_relu
+from ._recurrent import rnn_relu_cell as rnn_relu_cell
+from ._recurrent import rnn_tanh as rnn_tanh
+from ._recurrent import rnn_tanh_cell as rnn_tanh_cell
 from .autograd.grad_mode import enable_grad as enable_grad
 from .autograd.grad_mode import inference_mode as inference_mode
 from .autograd.grad_mode import no_grad as no_grad

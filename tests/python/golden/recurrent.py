@@ -117,3 +117,75 @@ def errors() -> Any:
         kind_of(lambda: cell(values(2, 5))),
         kind_of(lambda: cell(values(2, 2), values(3, 3))),
     ]
+
+
+def _weights(rows: int, width: int, hidden: int) -> list[Any]:
+    shapes = [(rows, width), (rows, hidden), (rows,), (rows,)]
+    return [values(*shape, scale=0.4 + 0.1 * i).requires_grad_() for i, shape in enumerate(shapes)]
+
+
+@case
+def cell_functions() -> Any:
+    x, h, c = values(2, 4), values(2, 3, scale=0.5), values(2, 3, scale=0.7)
+    result: list[Any] = []
+    for function, rows in ((torch.rnn_tanh_cell, 3), (torch.rnn_relu_cell, 3), (torch.gru_cell, 9)):
+        weights = _weights(rows, 4, 3)
+        result.append(run_with_gradients(function, x, h, *weights))
+        result.append(function(x, h, *weights[:2]))
+        result.append(function(x, hx=h, w_ih=weights[0], w_hh=weights[1], b_hh=weights[3]))
+    weights = _weights(12, 4, 3)
+    result.append(torch.lstm_cell(x, (h, c), *weights))
+    result.append(torch.lstm_cell(x, [h, c], *weights[:2]))
+    return result
+
+
+@case
+def layer_functions() -> Any:
+    x, data, sizes = values(4, 2, 3), values(6, 3), torch.tensor([3, 2, 1])
+    result: list[Any] = []
+    for function, rows in ((torch.rnn_tanh, 2), (torch.rnn_relu, 2), (torch.gru, 6), (torch.lstm, 8)):
+        weights = [w for width in (3, 3, 4, 4) for w in _weights(rows, width, 2)]
+        for layers, batch, run in (
+            (4, 2, lambda h: function(x, h, weights, True, 2, 0.0, False, True, False)),
+            (1, 4, lambda h: function(x, h, weights[:2], False, 1, 0.5, True, False, batch_first=True)),
+            (4, 3, lambda h: function(data, sizes, h, weights, True, 2, 0.0, True, True)),
+            (1, 3, lambda h: function(data=data, batch_sizes=sizes, hx=h, params=weights[:4], has_biases=True, num_layers=1, dropout=0.0, train=False, bidirectional=False)),
+        ):
+            first = values(layers, batch, 2, scale=0.5)
+            output = run((first, first * 2) if function is torch.lstm else first)
+            result.append([output, torch.autograd.grad(output[0].square().sum(), weights[:2])])
+    projected = [*_weights(8, 3, 1), values(1, 2)]
+    hx = (values(1, 2, 1), values(1, 2, 2))
+    result.append(torch.lstm(x, hx, projected, True, 1, 0.0, False, False, False))
+    return result
+
+
+@case
+def function_errors() -> Any:
+    x, h, weights = values(2, 4), values(2, 3), _weights(12, 4, 3)
+    rows, state = values(5, 2, 4), values(1, 2, 3)
+    gru, more = [weight[:9] for weight in weights], (True, 1, 0.0, False, False)
+    return [
+        error_of(lambda: torch.lstm_cell(x, (h,), *weights)),
+        error_of(lambda: torch.lstm_cell(x, h, *weights)),
+        error_of(lambda: torch.lstm_cell(x[:, :2], (h, h), *weights)),
+        error_of(lambda: torch.lstm_cell(x, (values(3, 3), h), *weights)),
+        error_of(lambda: torch.lstm_cell(x, (h, values(2, 5)), *weights)),
+        error_of(lambda: torch.gru_cell(x, values(3, 3), *gru)),
+        error_of(lambda: torch.rnn_tanh_cell(x, values(2, 2), *(weight[:3] for weight in weights))),
+        kind_of(lambda: torch.gru_cell(x, h, *(weight[:8] for weight in weights))),
+        kind_of(lambda: torch.gru_cell(x[0], h[0], *gru)),
+        kind_of(lambda: torch.gru_cell(x, h, *gru[:2], gru[2].double())),
+        error_of(lambda: torch.lstm(rows, (state,), weights, *more, False)),
+        error_of(lambda: torch.gru(rows[:0], state, gru, *more, False)),
+        kind_of(lambda: torch.gru(rows, (state,), gru, *more, False)),
+        kind_of(lambda: torch.lstm(rows, state, weights, *more, False)),
+        kind_of(lambda: torch.gru(rows, state, gru, *more)),
+        kind_of(lambda: torch.gru(rows, state, [*gru, *gru], *more, False)),
+        kind_of(lambda: torch.gru(rows, values(2, 2, 3), gru, *more, False)),
+        kind_of(lambda: torch.gru(rows, values(1, 3, 3), gru, *more, False)),
+        kind_of(lambda: torch.lstm(rows, (state, state), weights[:3], *more, False)),
+        kind_of(lambda: torch.lstm(rows, (state, values(1, 2, 4)), weights, *more, False)),
+        kind_of(lambda: torch.gru(values(5, 4), torch.tensor([2, 2, 1.0]), state, gru, *more)),
+        kind_of(lambda: torch.gru(values(5, 4), torch.tensor([2, 2, 2]), state, gru, *more)),
+    ]

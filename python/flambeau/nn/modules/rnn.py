@@ -1,19 +1,15 @@
-"""Recurrent networks: Elman's, LSTM (Hochreiter & Schmidhuber, 1997), GRU (Cho et al., 2014).
-
-Each step is a few operations; the inputs' products are one for all steps of a layer.
-"""
+"""Modules of recurrent networks: parameters and hidden states for the functions of _recurrent."""
 
 from __future__ import annotations
 
 import math
 import numbers
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import flambeau
 from flambeau import Tensor
-from flambeau.nn import functional as F
+from flambeau._recurrent import KINDS
 from flambeau.nn import init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
@@ -22,72 +18,6 @@ from flambeau.nn.utils.rnn import PackedSequence
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
 _Hidden = tuple[Tensor, ...]
-
-
-def _tanh_step(x: Tensor, h: Tensor, hidden: _Hidden) -> _Hidden:
-    return (flambeau.tanh(x + h),)
-
-
-def _relu_step(x: Tensor, h: Tensor, hidden: _Hidden) -> _Hidden:
-    return (flambeau.relu(x + h),)
-
-
-def _lstm_step(x: Tensor, h: Tensor, hidden: _Hidden) -> _Hidden:
-    entry, forget, value, exit = (x + h).chunk(4, -1)
-    kept = flambeau.sigmoid(forget) * hidden[1]
-    cell = kept + flambeau.sigmoid(entry) * flambeau.tanh(value)
-    return flambeau.sigmoid(exit) * flambeau.tanh(cell), cell
-
-
-def _gru_step(x: Tensor, h: Tensor, hidden: _Hidden) -> _Hidden:
-    x_reset, x_update, x_new = x.chunk(3, -1)
-    h_reset, h_update, h_new = h.chunk(3, -1)
-    new = flambeau.tanh(x_new + flambeau.sigmoid(x_reset + h_reset) * h_new)
-    return (new + flambeau.sigmoid(x_update + h_update) * (hidden[0] - new),)
-
-
-# Mode: rows of weights for each hidden unit, and a step from both products and the hidden state.
-_MODES: dict[str, tuple[int, Callable[[Tensor, Tensor, _Hidden], _Hidden]]] = {
-    "RNN_TANH": (1, _tanh_step),
-    "RNN_RELU": (1, _relu_step),
-    "LSTM": (4, _lstm_step),
-    "GRU": (3, _gru_step),
-}
-
-
-def _run_direction(
-    step: Callable[[Tensor, Tensor, _Hidden], _Hidden],
-    inputs: list[Tensor],
-    first: _Hidden,
-    weights: list[Tensor],
-    has_bias: bool,
-    reverse: bool,
-) -> tuple[list[Tensor], _Hidden]:
-    """Outputs and last hidden states of one direction. Step t has inputs[t].size(0) sequences, the
-    longest first; the others end earlier, or (backward) begin later.
-    """
-    weight_ih, weight_hh, *rest = weights
-    bias_ih, bias_hh = (rest.pop(0), rest.pop(0)) if has_bias else (None, None)
-    projection = rest[0] if rest else None
-    counts = [x.size(0) for x in inputs]
-    products = F.linear(flambeau.cat(inputs), weight_ih, bias_ih).split(counts)
-    outputs: list[Any] = [None] * len(inputs)
-    hidden = tuple(h[: counts[-1 if reverse else 0]] for h in first)
-    ended: list[_Hidden] = []
-    for t in reversed(range(len(inputs))) if reverse else range(len(inputs)):
-        now, count = hidden[0].size(0), counts[t]
-        if count < now:
-            ended.append(tuple(h[count:] for h in hidden))
-            hidden = tuple(h[:count] for h in hidden)
-        elif count > now:
-            hidden = tuple(flambeau.cat([h, f[now:count]]) for h, f in zip(hidden, first))
-        hidden = step(products[t], F.linear(hidden[0], weight_hh, bias_hh), hidden)
-        if projection is not None:
-            hidden = (F.linear(hidden[0], projection), *hidden[1:])
-        outputs[t] = hidden[0]
-    for part in reversed(ended):
-        hidden = tuple(flambeau.cat([h, p]) for h, p in zip(hidden, part))
-    return outputs, hidden
 
 
 class RNNBase(Module):
@@ -148,7 +78,7 @@ class RNNBase(Module):
             )
         if proj_size >= hidden_size:
             raise ValueError("proj_size has to be smaller than hidden_size")
-        if mode not in _MODES:
+        if mode.lower() not in KINDS:
             raise ValueError("Unrecognized RNN mode: " + mode)
         self.mode = mode
         self.input_size = input_size
@@ -159,7 +89,7 @@ class RNNBase(Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
-        rows = _MODES[mode][0] * hidden_size
+        rows = KINDS[mode.lower()].rows * hidden_size
         width = proj_size if proj_size > 0 else hidden_size
         self._all_weights: list[list[str]] = []
         for layer in range(num_layers):
@@ -181,6 +111,10 @@ class RNNBase(Module):
     def all_weights(self) -> list[list[Parameter]]:
         """The parameters of each layer and direction."""
         return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    @property
+    def _flat_weights(self) -> list[Parameter]:
+        return [weight for weights in self.all_weights for weight in weights]
 
     def reset_parameters(self) -> None:
         bound = 1.0 / math.sqrt(self.hidden_size) if self.hidden_size > 0 else 0
@@ -232,67 +166,45 @@ class RNNBase(Module):
                 raise RuntimeError(f"Expected {name} size {wanted}, got {[*part.shape]}")
         return parts
 
-    def _steps(self, input: Any) -> tuple[list[Tensor], bool]:
-        """The input of each step, and whether there is a batch."""
-        if isinstance(input, PackedSequence):
-            return [*input.data.split(input.batch_sizes.tolist())], True
-        if input.dim() not in (2, 3):
-            name = type(self).__name__
-            raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.dim()}D instead")
-        batched = input.dim() == 3
-        if not batched:
-            input = input.unsqueeze(1)
-        elif self.batch_first:
-            input = input.transpose(0, 1)
-        return [*input.unbind(0)], batched
-
     def forward(self, input: Any, hx: Any = None) -> Any:
-        packed = isinstance(input, PackedSequence)
-        steps, batched = self._steps(input)
-        if not steps:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        if steps[0].size(-1) != self.input_size:
+        is_packed = isinstance(input, PackedSequence)
+        data = input.data if is_packed else input
+        name = type(self).__name__
+        if not is_packed and data.dim() not in (2, 3):
+            raise ValueError(f"{name}: Expected input to be 2D or 3D, got {data.dim()}D instead")
+        batched = is_packed or data.dim() == 3
+        batch_axis = 0 if self.batch_first else 1
+        if not batched:
+            data = data.unsqueeze(batch_axis)
+        if data.size(-1) != self.input_size:
             raise RuntimeError(
                 "input.size(-1) must be equal to input_size. Expected "
-                f"{self.input_size}, got {steps[0].size(-1)}"
+                f"{self.input_size}, got {data.size(-1)}"
             )
-        first = self._first_hidden(hx, steps[0], steps[0].size(0), batched)
-        if packed and hx is not None and input.sorted_indices is not None:
+        batch = int(input.batch_sizes[0]) if is_packed else data.size(batch_axis)
+        first = self._first_hidden(hx, data, batch, batched)
+        if is_packed and hx is not None and input.sorted_indices is not None:
             first = tuple(part.index_select(1, input.sorted_indices) for part in first)
-        directions = 2 if self.bidirectional else 1
-        step = _MODES[self.mode][1]
-        last: list[_Hidden] = []
-        for layer in range(self.num_layers):
-            outputs: list[list[Tensor]] = []
-            for direction in range(directions):
-                k = layer * directions + direction
-                result, hidden = _run_direction(
-                    step,
-                    steps,
-                    tuple(part[k] for part in first),
-                    [getattr(self, name) for name in self._all_weights[k]],
-                    self.bias,
-                    direction == 1,
-                )
-                outputs.append(result)
-                last.append(hidden)
-            steps = outputs[0]
-            if directions == 2:
-                steps = [flambeau.cat(both, -1) for both in zip(*outputs)]
-            if self.dropout > 0 and self.training and layer < self.num_layers - 1:
-                counts = [x.size(0) for x in steps]
-                steps = [*F.dropout(flambeau.cat(steps), self.dropout).split(counts)]
-        final = tuple(flambeau.stack(parts) for parts in zip(*last))
-        if packed:
+        output, *last = getattr(flambeau, self.mode.lower())(
+            data,
+            *((input.batch_sizes,) if is_packed else ()),
+            first if self.mode == "LSTM" else first[0],
+            self._flat_weights,
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            *(() if is_packed else (self.batch_first,)),
+        )
+        if is_packed:
+            output = input._with(output)
             if input.unsorted_indices is not None:
-                final = tuple(part.index_select(1, input.unsorted_indices) for part in final)
-            output: Any = input._with(flambeau.cat(steps))
-        else:
-            output = flambeau.stack(steps, 1 if self.batch_first and batched else 0)
-            if not batched:
-                output = output.squeeze(1)
-                final = tuple(part.squeeze(1) for part in final)
-        return output, (final if self.mode == "LSTM" else final[0])
+                last = [part.index_select(1, input.unsorted_indices) for part in last]
+        elif not batched:
+            output = output.squeeze(batch_axis)
+            last = [part.squeeze(1) for part in last]
+        return output, (tuple(last) if self.mode == "LSTM" else last[0])
 
 
 class RNN(RNNBase):
@@ -389,21 +301,15 @@ class RNNCellBase(Module):
             given = (zeros,) * parts
         elif not batched:
             given = tuple(part.unsqueeze(0) for part in given)
-        if rows.size(1) != self.input_size:
-            raise RuntimeError(
-                f"input has inconsistent input_size: got {rows.size(1)} expected {self.input_size}"
-            )
-        for part in given:
-            if part.size(1) != self.hidden_size or part.size(0) != rows.size(0):
-                raise RuntimeError(
-                    f"{name}: Expected hidden of shape {(rows.size(0), self.hidden_size)}, got "
-                    f"{tuple(part.shape)}"
-                )
-        result = _MODES[self.mode][1](
-            F.linear(rows, self.weight_ih, self.bias_ih),
-            F.linear(given[0], self.weight_hh, self.bias_hh),
-            given,
+        result = getattr(flambeau, f"{self.mode.lower()}_cell")(
+            rows,
+            given if parts > 1 else given[0],
+            self.weight_ih,
+            self.weight_hh,
+            self.bias_ih,
+            self.bias_hh,
         )
+        result = result if parts > 1 else (result,)
         return result if batched else tuple(part.squeeze(0) for part in result)
 
 
