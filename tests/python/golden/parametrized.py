@@ -99,3 +99,50 @@ def matrices() -> Any:
 def prints() -> Any:
     modules = [nn.Upsample(3), nn.Upsample(scale_factor=2, mode="bilinear"), nn.Upsample((2, 3)), nn.UpsamplingNearest2d(4), nn.UpsamplingBilinear2d(scale_factor=2), nn.EmbeddingBag(3, 2), nn.EmbeddingBag(3, 2, 1.0, 1.0, True, "sum", padding_idx=-1), nn.Unfold(2), nn.Unfold((2, 3), padding=1)]
     return [repr(m) for m in modules]
+
+
+@case
+def orthogonals() -> Any:
+    result: list[Any] = []
+    for name in ("matrix_exp", "cayley", "householder"):
+        for shape in ((3, 3), (2, 3), (3, 2), (2, 3, 2)):
+            for trivial in (True, False):
+                torch.manual_seed(0)
+                m = nn.Module()
+                m.weight = nn.Parameter(values(*shape))
+                parametrizations.orthogonal(m, "weight", name, use_trivialization=trivial)
+                weight = m.weight
+                (weight * values(*shape)).sum().backward()
+                gradient = m.parametrizations.weight.original.grad.clone()
+                with torch.no_grad():
+                    m.parametrizations.weight.original.add_(values(*shape).mT.reshape(shape) * 0.1 * (name != "householder"))
+                result.append([[*m.state_dict()], m.weight, weight, gradient, repr(m)])
+    return result
+
+
+@case
+def orthogonal_assignments() -> Any:
+    result: list[Any] = []
+    for map in (None, "cayley", "householder"):
+        m = parametrizations.orthogonal(nn.Linear(3, 4), orthogonal_map=map)
+        m.weight = torch.eye(4, 3)
+        result += [m.weight, m.parametrizations.weight[0].base.shape]
+        m.weight = values(4, 3)
+        result.append(m.weight)
+    m = parametrizations.orthogonal(nn.Linear(3, 4), use_trivialization=False)
+    for value in (torch.eye(4, 3), -torch.eye(4, 3), values(4, 3)):
+        m.weight = value
+        result.append(m.weight)
+    m = parametrizations.orthogonal(nn.Linear(2, 2, dtype=torch.complex64))
+    m.weight = torch.tensor([[0, 1j], [1, 0]])
+    result.append([torch.view_as_real(m.weight), m.weight.dtype])
+    fixed = parametrizations.orthogonal(nn.Linear(2, 2), use_trivialization=False)
+    return [
+        *result,
+        error_of(lambda: setattr(fixed, "weight", torch.eye(2))),
+        error_of(lambda: setattr(m, "weight", torch.ones(2, 3, dtype=torch.complex64))),
+        error_of(lambda: parametrizations.orthogonal(nn.Linear(3, 4), "w")),
+        error_of(lambda: parametrizations.orthogonal(nn.Linear(3, 4), "bias")),
+        error_of(lambda: parametrizations.orthogonal(nn.Linear(3, 4), orthogonal_map="polar")),
+        error_of(lambda: parametrizations.orthogonal(nn.Linear(2, 2, dtype=torch.complex64), orthogonal_map="householder")),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import flambeau
@@ -59,8 +59,10 @@ class ParametrizationList(ModuleList):
         value: Any = original
         with flambeau.no_grad():
             for module in reversed([*self]):
-                if hasattr(module, "right_inverse"):
-                    value = module.right_inverse(value)
+                # One that cannot tell starts with the tensor itself.
+                with suppress(NotImplementedError):
+                    if hasattr(module, "right_inverse"):
+                        value = module.right_inverse(value)
         if not isinstance(value, Tensor) and not isinstance(value, Sequence):
             raise ValueError(
                 "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "
