@@ -1,9 +1,11 @@
 // Sums, products, quotients, powers.
 
 #include <cmath>
+#include <optional>
 
 #include "ops/checks.h"
 #include "ops/definition.h"
+#include "ops/derived_gradients.h"
 #include "ops/functions.h"
 #include "ops/samples.h"
 
@@ -278,24 +280,40 @@ Expr integer_power(const Expr& given_base, const Expr& given_exponent) {
   return select(lt(exponent, 0.0), inverse, result);
 }
 
+/// The exponent if the program is for it alone.
+std::optional<double> special_exponent(const Call& call, std::string_view exponent_name) {
+  const auto* number = std::get_if<Scalar>(&call[exponent_name]);
+  if (number == nullptr || !call.definition().is_special(exponent_name, *number)) return {};
+  return number->to_double();
+}
 /// Small whole exponents and halves are products and roots; so is their gradient. Invalid for
 /// others.
 Expr special_power(Lowering& l, const Expr& base, std::string_view exponent_name) {
-  const Argument& exponent = l.call()[exponent_name];
-  if (const auto* number = std::get_if<Scalar>(&exponent)) {
-    if (l.call().definition().is_special(exponent_name, *number)) {
-      const double e = number->to_double();
-      if (e == 0) return full_like(base, 1.0);
-      if (e == 1) return base;
-      if (e == 2) return base * base;
-      if (e == 3) return base * base * base;
-      if (e == 0.5) return sqrt(base);
-      if (e == -0.5) return 1.0 / sqrt(base);
-      if (e == -1) return 1.0 / base;
-      return 1.0 / (base * base);
-    }
+  const std::optional<double> e = special_exponent(l.call(), exponent_name);
+  if (!e) return {};
+  if (e == 0) return full_like(base, 1.0);
+  if (e == 1) return base;
+  if (e == 2) return base * base;
+  if (e == 3) return base * base * base;
+  if (e == 0.5) return sqrt(base);
+  if (e == -0.5) return 1.0 / sqrt(base);
+  if (e == -1) return 1.0 / base;
+  return 1.0 / (base * base);
+}
+/// The quotients' rules would give NaN at 0 and infinity to the base of an inverse square, and at
+/// -infinity to that of an inverse root.
+void power_vjp(VjpLowering& v) {
+  const std::optional<double> e = special_exponent(v.forward.call(), "exponent");
+  std::vector<Expr> operands;
+  for (const char* name : {"self", "exponent"})
+    if (std::holds_alternative<const TensorInfo*>(v.forward.call()[name]))
+      operands.push_back(v.forward[name]);
+  if (e != -2 && e != -0.5) {
+    v.gradients = derived_gradients(v, operands);
+    return;
   }
-  return {};
+  const Expr base = convert(operands[0], v.results[0].dtype());
+  v.gradients[0] = v.cotangents[0] * (pow(base, full_like(base, *e - 1)) * *e);
 }
 Expr power(Lowering& l, std::string_view base_name, std::string_view exponent_name) {
   const Expr base = l[base_name];
@@ -324,6 +342,7 @@ const Register kPow({
     .numbers = {"exponent"},
     .canonical = check_exponent,
     .lower = [](Lowering& l) { l.result(power(l, "self", "exponent")); },
+    .vjp = power_vjp,
     .special = {{"exponent", kSpecialExponents}},
     .samples =
         [] {

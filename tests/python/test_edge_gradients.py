@@ -1,0 +1,46 @@
+"""Gradients at NaN, infinities, zeros and ties, as PyTorch 2.7.1 gives them: eager and compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, nan
+
+import flambeau as torch
+from flambeau import Tensor
+
+
+def gradients(function: Callable[..., Tensor], *inputs: list[float]) -> list[list[float]]:
+    """Of the sum of the results, in both float dtypes, eager and compiled, which have to agree."""
+
+    def run() -> list[list[Tensor]]:
+        found = []
+        for dtype in (torch.float32, torch.float64):
+            leaves = [torch.tensor(x, dtype=dtype, requires_grad=True) for x in inputs]
+            function(*leaves).sum().backward()
+            found.append([leaf.grad for leaf in leaves])
+        return found
+
+    eager = run()
+    single, double = eager
+    for one, other in zip(single, double, strict=True):
+        torch.testing.assert_close(one, other.float(), equal_nan=True)
+    compiled = torch.compile(run)
+    for _ in range(2):
+        assert str([[x.tolist() for x in pair] for pair in compiled()]) == str(
+            [[x.tolist() for x in pair] for pair in eager]
+        )
+    return [x.tolist() for x in double]
+
+
+def assert_equal(got: list[float], wanted: list[float]) -> None:
+    """Equal to the sign of zeros, with NaN equal to NaN."""
+    assert str(got) == str(wanted)
+
+
+def test_negative_powers() -> None:
+    x = [0.0, -0.0, inf, -inf, nan, -2.0]
+    for exponent in (-2, -2.0):
+        (slope,) = gradients(lambda x, e=exponent: x**e, x)
+        assert_equal(slope, [-inf, inf, -0.0, 0.0, nan, 0.25])
+    (slope,) = gradients(lambda x: torch.pow(x, -0.5), [0.0, -0.0, inf, -inf, nan, 1.0, -1.0])
+    assert_equal(slope, [-inf, -inf, -0.0, -0.0, nan, -0.5, nan])
