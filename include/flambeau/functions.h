@@ -993,7 +993,7 @@ Tensor masked_select(const Tensor& self, const Tensor& mask);
 Tensor matmul(const Tensor& self, const Tensor& other);
 Tensor matmul_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
-/// The maximum of all elements; equal ones share the gradient.
+/// The maximum of all elements; equal ones, or those that are NaN, share the gradient.
 Tensor max(const Tensor& self);
 
 /// The larger of two numbers: maximum.
@@ -1037,7 +1037,7 @@ Tensor median(const Tensor& self);
 /// Each vector along an axis of its own, stretched to the grid of all; "xy" exchanges the first two axes.
 TensorList meshgrid(const TensorList& tensors, const std::optional<std::string>& indexing = std::nullopt);
 
-/// The minimum of all elements; equal ones share the gradient.
+/// The minimum of all elements; equal ones, or those that are NaN, share the gradient.
 Tensor min(const Tensor& self);
 
 /// The smaller of two numbers: minimum.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import inf, nan
 
 import flambeau as torch
+import pytest
 from flambeau import Tensor
 
 
@@ -44,3 +45,10 @@ def test_negative_powers() -> None:
         assert_equal(slope, [-inf, inf, -0.0, 0.0, nan, 0.25])
     (slope,) = gradients(lambda x: torch.pow(x, -0.5), [0.0, -0.0, inf, -inf, nan, 1.0, -1.0])
     assert_equal(slope, [-inf, -inf, -0.0, -0.0, nan, -0.5, nan])
+
+
+@pytest.mark.parametrize("extreme", [torch.max, torch.min])
+def test_nans_share_the_gradient_of_an_extreme_of_all(extreme: Callable[..., Tensor]) -> None:
+    assert gradients(extreme, [nan, 1.0, nan]) == [[0.5, 0.0, 0.5]]
+    assert gradients(extreme, [inf, nan, -inf]) == [[0.0, 1.0, 0.0]]
+    assert gradients(extreme, [2.0, 2.0]) == [[0.5, 0.5]]

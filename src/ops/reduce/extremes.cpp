@@ -69,11 +69,21 @@ void lower_whole(Lowering& l) {
   const Ints axes = all_axes(x.rank());
   l.result(drop(kExtreme(x, axes), axes, false));
 }
+// PyTorch's: where there are NaNs, these share the gradient, which the derived one makes NaN.
+void whole_vjp(VjpLowering& v) {
+  const Expr x = v.forward["self"];
+  const Expr value = broadcast_to(v.results[0], x.shape());
+  const Expr is_tie = logical_or(eq(x, value), logical_and(is_nan(x), is_nan(value)));
+  const Expr ties = convert(is_tie, x.dtype());
+  const Expr count = sum(ties, all_axes(x.rank()), false);
+  v.gradients[0] = ties * broadcast_to(v.cotangents[0] / count, x.shape());
+}
 const Register kMax({
     .schema = "max(Tensor self) -> Tensor",
-    .doc = "The maximum of all elements; equal ones share the gradient.",
+    .doc = "The maximum of all elements; equal ones, or those that are NaN, share the gradient.",
     .shape = check_all_not_empty,
     .lower = lower_whole<largest>,
+    .vjp = whole_vjp,
     .samples = [] { return SampleList{{{t({2, 3})}}, {{t({})}}, {{special_values({9})}}}; },
     .errors =
         [] {
@@ -83,9 +93,10 @@ const Register kMax({
 });
 const Register kMin({
     .schema = "min(Tensor self) -> Tensor",
-    .doc = "The minimum of all elements; equal ones share the gradient.",
+    .doc = "The minimum of all elements; equal ones, or those that are NaN, share the gradient.",
     .shape = check_all_not_empty,
     .lower = lower_whole<smallest>,
+    .vjp = whole_vjp,
     .samples = [] { return SampleList{{{t({2, 3})}}, {{t({})}}, {{special_values({9})}}}; },
 });
 
