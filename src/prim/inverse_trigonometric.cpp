@@ -139,11 +139,10 @@ const RegisterPrimitive kAtan2{{
     .emit = emit_binary<atan2_value>,
     .vjp =
         [](const VjpContext& c) {
-          // PyTorch's choice at the origin: zeros.
+          // NaN at the origin, as PyTorch's.
           const Expr& y = c.arguments[0];
           const Expr& x = c.arguments[1];
-          const Expr square = x * x + y * y;
-          const Expr scaled = select(eq(square, 0), 0, c.cotangent / square);
+          const Expr scaled = c.cotangent / (x * x + y * y);
           return Cotangents{scaled * x, -scaled * y};
         },
 }};

@@ -52,3 +52,9 @@ def test_nans_share_the_gradient_of_an_extreme_of_all(extreme: Callable[..., Ten
     assert gradients(extreme, [nan, 1.0, nan]) == [[0.5, 0.0, 0.5]]
     assert gradients(extreme, [inf, nan, -inf]) == [[0.0, 1.0, 0.0]]
     assert gradients(extreme, [2.0, 2.0]) == [[0.5, 0.5]]
+
+
+def test_atan2_at_the_origin() -> None:
+    y, x = gradients(torch.atan2, [0.0, -0.0, 1.0, 0.0], [0.0, 0.0, 0.0, -1.0])
+    assert_equal(y, [nan, nan, 0.0, -1.0])
+    assert_equal(x, [nan, nan, -1.0, -0.0])
