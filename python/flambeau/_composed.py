@@ -452,7 +452,9 @@ def _quantile(
         last = (count - ordered.isnan().sum(-1, keepdim=True) - 1).clamp_min(0)
         ranks = points * last.to(points.dtype)
     else:
-        ranks = (points * (count - 1)).expand(*ordered.shape[:-1], points.shape[0])
+        # A NaN is the quantile of its row: they are ordered last.
+        has_nan = ordered[..., -1:].isnan()
+        ranks = (points * (count - 1)).masked_fill(has_nan, count - 1)
     if interpolation in ("lower", "higher", "nearest"):
         ranks = {"lower": ranks.floor, "higher": ranks.ceil, "nearest": ranks.round}[
             interpolation
@@ -465,8 +467,6 @@ def _quantile(
             0.5 * (ranks != below).to(ranks.dtype) if interpolation == "midpoint" else ranks - below
         )
         values = values.lerp(above, share)
-    if not skips_nan:
-        values = values.masked_fill(rows.isnan().any(-1, keepdim=True), math.nan)
     shape = kept if keepdim else [n for i, n in enumerate(kept) if dim is not None and i != axis]
     result = values.movedim(-1, 0).reshape([points.shape[0], *shape])
     return result[0] if q.dim() == 0 else result

@@ -58,3 +58,19 @@ def test_atan2_at_the_origin() -> None:
     y, x = gradients(torch.atan2, [0.0, -0.0, 1.0, 0.0], [0.0, 0.0, 0.0, -1.0])
     assert_equal(y, [nan, nan, 0.0, -1.0])
     assert_equal(x, [nan, nan, -1.0, -0.0])
+
+
+def test_a_quantile_that_is_nan_has_the_gradient_of_the_last_nan() -> None:
+    for kind in ("linear", "lower", "higher", "midpoint", "nearest"):
+        for q in (0.0, 0.3, 1.0):
+            (slope,) = gradients(
+                lambda x, q=q, kind=kind: torch.quantile(x, q, interpolation=kind),
+                [1.0, nan, 2.0, nan],
+            )
+            assert slope == [0.0, 0.0, 0.0, 1.0]
+    q = [0.25, 0.75]
+    rows = [[nan, 1.0], [1.0, 2.0]]
+    (slope,) = gradients(lambda x: torch.quantile(x, torch.tensor(q, dtype=x.dtype), 1), rows)
+    assert slope == [[2.0, 0.0], [1.0, 1.0]]
+    (slope,) = gradients(lambda x: torch.nanquantile(x, 0.5, 1), [[nan, nan], [1.0, nan]])
+    assert slope == [[1.0, 0.0], [1.0, 0.0]]
