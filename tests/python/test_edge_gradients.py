@@ -74,3 +74,12 @@ def test_a_quantile_that_is_nan_has_the_gradient_of_the_last_nan() -> None:
     assert slope == [[2.0, 0.0], [1.0, 1.0]]
     (slope,) = gradients(lambda x: torch.nanquantile(x, 0.5, 1), [[nan, nan], [1.0, nan]])
     assert slope == [[1.0, 0.0], [1.0, 0.0]]
+
+
+def test_renorm_passes_gradients_of_slices_that_it_does_not_scale() -> None:
+    rows = [[3.0, 4.0], [nan, 1.0], [0.0, 0.0], [0.1, 0.2]]
+    for order in (0.5, 1.0, 2.0, 3.0, inf):
+        (slope,) = gradients(lambda x, order=order: torch.renorm(x, order, 0, 1.0), rows)
+        assert slope[1:] == [[1.0, 1.0]] * 3
+    (slope,) = gradients(lambda x: torch.renorm(x, 2.0, 0, 1.0)[:, 0], rows)
+    assert slope[0] == pytest.approx([0.128, -0.096], abs=1e-5)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/derived_gradients.h"
 #include "ops/linear/matmul.h"
 #include "ops/reduce/reduce.h"
 #include "ops/samples.h"
@@ -294,6 +295,26 @@ const Register kPdist({
     .samples = [] { return SampleList{{{t({5, 3})}}, {{t({4, 2}), 1.0}}, {{t({1, 3})}}}; },
 });
 
+/// The norms of the slices along the axis, each in place of its slice, and where they are above the
+/// limit.
+struct SliceNorms {
+  Expr norm;
+  Expr limit;
+  Expr is_over;
+};
+SliceNorms slice_norms(Lowering& l) {
+  const Expr x = l["self"];
+  const int axis = static_cast<int>(l.call().integer("dim"));
+  Dim rest = 1;
+  for (int i = 0; i < x.rank(); ++i)
+    if (i != axis) rest = rest * x.dim(i);
+  Expr norm = row_norm(l, reshape(transpose(x, 0, axis), {x.dim(axis), rest}));
+  for (int i = 1; i < x.rank(); ++i) norm = unsqueeze(norm, i);
+  norm = transpose(norm, 0, axis);
+  const Expr limit = convert(l.number("maxnorm"), norm.dtype());
+  return {norm, limit, gt(norm, limit)};
+}
+
 const Register kRenorm({
     .schema = "renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor",
     .doc = "self with each slice along `dim` scaled down so that its p-norm is at most maxnorm.",
@@ -318,20 +339,17 @@ const Register kRenorm({
         },
     .lower =
         [](Lowering& l) {
-          const Expr x = l["self"];
-          const int axis = static_cast<int>(l.call().integer("dim"));
-          const int rank = x.rank();
-          Dim rest = 1;
-          for (int i = 0; i < rank; ++i)
-            if (i != axis) rest = rest * x.dim(i);
-          const Expr first = transpose(x, 0, axis);
-          const Expr norm = row_norm(l, reshape(first, {x.dim(axis), rest}));
-          const Expr limit = convert(l.number("maxnorm"), norm.dtype());
-          const Expr over = gt(norm, limit);
-          Expr factor =
-              select(over, limit / (replace_where(logical_not(over), norm, 1.0) + 1e-7), 1.0);
-          for (int i = 1; i < rank; ++i) factor = unsqueeze(factor, i);
-          l.result(x * transpose(factor, 0, axis));
+          const auto [norm, limit, is_over] = slice_norms(l);
+          const Expr safe = replace_where(logical_not(is_over), norm, 1.0);
+          l.result(l["self"] * select(is_over, limit / (safe + 1e-7), 1.0));
+        },
+    // A slice that is not scaled has no part in its norm, whose slope may be NaN.
+    .vjp =
+        [](VjpLowering& v) {
+          const Expr x = v.forward["self"];
+          const Expr slope = derived_gradients(v, {x})[0];
+          const Expr is_over = broadcast_to(slice_norms(v.forward).is_over, x.shape());
+          v.gradients[0] = select(is_over, slope, v.cotangents[0]);
         },
     .special = {{"p", norm_orders()}},
     .samples =
