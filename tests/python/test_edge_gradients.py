@@ -76,6 +76,18 @@ def test_a_quantile_that_is_nan_has_the_gradient_of_the_last_nan() -> None:
     assert slope == [[1.0, 0.0], [1.0, 0.0]]
 
 
+def test_what_has_no_derivative_says_so() -> None:
+    x = torch.tensor([1.0, 0.0], requires_grad=True)
+    for result in (
+        torch.heaviside(x, torch.tensor(0.5)),
+        torch.heaviside(torch.zeros(2), x),
+        torch.aminmax(x)[0],
+        torch.aminmax(x, dim=0).max,
+    ):
+        with pytest.raises(RuntimeError, match="not implemented"):
+            result.sum().backward()
+
+
 def test_renorm_passes_gradients_of_slices_that_it_does_not_scale() -> None:
     rows = [[3.0, 4.0], [nan, 1.0], [0.0, 0.0], [0.1, 0.2]]
     for order in (0.5, 1.0, 2.0, 3.0, inf):

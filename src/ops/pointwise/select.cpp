@@ -355,7 +355,13 @@ const Register kXlogy(
 const Register kXlog1py(times_log_definition<log1p, -1>(
     "special_xlog1py(Tensor self, Tensor other) -> Tensor",
     "self * log(1 + other), 0 where self is 0.", "special.xlog1py", false));
-const Register kHeaviside(
+/// PyTorch has no derivative of these, and says so in a backward through them.
+Definition without_gradient(Definition d, std::vector<std::string_view> parameters) {
+  d.differentiable = false;
+  d.missing_gradients = std::move(parameters);
+  return d;
+}
+const Register kHeaviside(without_gradient(
     with_numbers(binary("heaviside(Tensor self, Tensor values) -> Tensor",
                         "1 where self is positive, values where it is 0, else 0.",
                         [](Lowering& l) {
@@ -363,7 +369,8 @@ const Register kHeaviside(
                           const Expr step = select(gt(x, 0.0), full_like(x, 1.0), 0.0);
                           l.result(select(eq(x, 0.0), l["values"], step));
                         }),
-                 {}, true));
+                 {}, true),
+    {"self", "values"}));
 const Register kLdexp(with_numbers(binary(
                                        "ldexp.Tensor(Tensor self, Tensor other) -> Tensor",
                                        "self * 2^other.",
@@ -395,9 +402,7 @@ Definition nextafter_definition() {
       },
       {}, binary_samples, Promotion::Promote, Accepts::Floats);
   d.variants.in_place = true;
-  d.differentiable = false;
-  d.missing_gradients = {"self", "other"};
-  return d;
+  return without_gradient(std::move(d), {"self", "other"});
 }
 const Register kNextafter(nextafter_definition());
 

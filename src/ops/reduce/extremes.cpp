@@ -245,6 +245,8 @@ const Register kAminmax({
           lower_extreme<smallest>(l);
           lower_extreme<largest>(l);
         },
+    .differentiable = false,
+    .missing_gradients = {"self"},  // as in PyTorch
     .samples =
         [] {
           return SampleList{{{t({2, 3})}},
