@@ -165,6 +165,7 @@ _find = _absent.attribute(
         "OutOfMemoryError": "cuda",
         "ScriptModule": "jit",
         "TypedStorage": "storage",
+        "_disable_dynamo": "_compile",
         "autocast": "amp",
         "load": "serialization",
         "pca_lowrank": "_lowrank",

@@ -53,7 +53,8 @@ def compile(
 
     The results are those of eager calls, to the bit. Python really runs at every call, so nothing
     is guarded and nothing can break; `fullgraph`, `dynamic`, `backend` and `mode` are taken as
-    torch.compile takes them and change nothing. Usable as a decorator, with or without arguments.
+    torch.compile takes them and change nothing. Usable as a decorator, with or without arguments,
+    also of a class: then the calls of its instances are recorded.
 
     `options` may have the names that PyTorch's have. "activation_memory_budget" counts, a number
     in [0, 1] named as PyTorch's setting, whose value at the call of compile counts without it:
@@ -104,8 +105,25 @@ def compile(
     _check_backend(backend)
     fast = numerics == "fast"
     wrap = functools.partial(_wrapped, fast=fast, memory_budget=budget, replay=replay)
-    optimized = getattr(type(model), "_optimized", None)  # a Module's
-    return wrap(model) if optimized is None else optimized(model, wrap)
+    return with_wrapped_calls(model, wrap)
+
+
+def with_wrapped_calls(callee: Callable[..., Any], wrap: Callable[..., Any]) -> Any:
+    """`callee`, its calls wrapped: a Module within another, and a class, where a call makes an
+    instance, as itself, with the calls of its instances wrapped."""
+    if isinstance(callee, type):
+        if any("__call__" in vars(base) for base in callee.__mro__):
+            callee.__call__ = wrap(callee.__call__)  # type: ignore[method-assign]
+        return callee
+    optimized = getattr(type(callee), "_optimized", None)  # a Module's
+    return wrap(callee) if optimized is None else optimized(callee, wrap)
+
+
+def _disable_dynamo(fn: Any = None, recursive: bool = True) -> Any:
+    """flambeau.compiler.disable, under the name that libraries import it by."""
+    from .compiler import disable
+
+    return disable(fn, recursive)
 
 
 def _checked_options(options: Any, backend: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _C
 from ._collected import differences
-from ._compile import backends, compile
+from ._compile import backends, compile, with_wrapped_calls
 from ._explain import Explanation, explain
 
 __all__ = [
@@ -238,16 +238,19 @@ def assume_constant_result(fn: Any) -> Any:
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
     """A function that runs what is recorded before it is called, and what it records itself
-    before it returns."""
+    before it returns. A Module becomes one whose calls do so, a class one whose instances' do."""
     if fn is None:
         return lambda function: disable(function, recursive, reason=reason)
     _check_callable("disable", fn)
+    return with_wrapped_calls(fn, _disabled)
 
-    @functools.wraps(fn)
+
+def _disabled(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
     def eager(*args: Any, **kwargs: Any) -> Any:
         flush()
         try:
-            return fn(*args, **kwargs)
+            return function(*args, **kwargs)
         finally:
             flush()
 

@@ -96,6 +96,67 @@ def test_what_is_logged() -> None:
     assert not counters["graph_break"]
 
 
+@pytest.mark.parametrize("replay", [False, True])
+def test_instances_of_a_compiled_class_are_compiled(replay: bool) -> None:
+    decorate = torch.compile(replay=replay)
+
+    @decorate
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+
+        def forward(self, x: Any) -> Any:
+            return x * self.weight * 2
+
+    class Tripled(Doubled):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * 1.5
+
+    @decorate
+    class Called:
+        def __call__(self, x: Any) -> Any:
+            return x * 2 + 1
+
+    @decorate
+    class Plain:
+        number = 3
+
+    for callee, value in ((Doubled(), 2.0), (Tripled(), 3.0), (Called(), 3.0)):
+        with torch.no_grad():
+            runs = torch.compiler.stats()["runs"]
+            for _ in range(2):
+                assert callee(torch.ones(2)).tolist() == [value, value]
+            assert torch.compiler.stats()["runs"] == runs + (1 if replay else 2)
+    assert isinstance(Doubled(), Doubled)
+    assert Plain().number == 3
+
+
+def test_modules_and_classes_are_disabled() -> None:
+    @torch.compiler.disable
+    class Doubled(nn.Linear):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * 2
+
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    want = model(torch.ones(1, 2))
+    for disable in (torch.compiler.disable, torch._dynamo.disable(), torch._disable_dynamo):
+        other = copy.deepcopy(model)
+        other[1] = disable(other[1])
+        assert list(other.state_dict()) == [
+            "0.weight", "0.bias", "1._orig_mod.weight", "1._orig_mod.bias"
+        ]  # fmt: skip
+        for disabled in (other, copy.deepcopy(other), pickle.loads(pickle.dumps(other))):
+            runs = torch.compiler.stats()["runs"]
+            result = torch.compile(disabled)(torch.ones(1, 2))
+            assert torch.compiler.stats()["runs"] == runs + 2  # Before it, and its own.
+            assert torch.equal(result, want)
+    runs = torch.compiler.stats()["runs"]
+    kept = torch.compile(Doubled(2, 2))(torch.ones(1, 2))
+    assert torch.compiler.stats()["runs"] == runs + 1
+    assert isinstance(Doubled(2, 2), nn.Linear) and kept.shape == (1, 2)
+
+
 def test_functions_of_arrays() -> None:
     @torch.compiler.wrap_numpy
     def function(array: Any, by: dict[str, Any]) -> Any:
