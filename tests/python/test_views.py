@@ -120,3 +120,11 @@ def test_new_axes_have_pytorchs_strides(view, size, stride) -> None:  # type: ig
     for function in (view, torch.compile(view)):
         result = function(x)
         assert tuple(result.shape) == size and result.stride() == stride
+
+
+def test_views_of_another_dtype_say_what_is_in_their_way() -> None:
+    sizes = r" to view Float as Byte \(different element sizes\)"
+    with pytest.raises(RuntimeError, match=r"self\.dim\(\) cannot be 0" + sizes):
+        torch.tensor(1.0).view(torch.uint8)
+    with pytest.raises(RuntimeError, match=rf"self\.stride\(-1\) must be 1{sizes}, but got 3"):
+        torch.ones(2, 3).t().view(torch.uint8)

@@ -15,8 +15,15 @@ TensorInfo reinterpreted(const Call& call) {
   const auto to = static_cast<int64_t>(size_of(dtype));
   result.dtype = dtype;
   if (from == to) return result;
-  check(result.dim() > 0 && result.strides.back() == 1, [&] {
-    return concat(call.name(), ": self.stride(-1) must be 1 to view it as a dtype of another size");
+  const auto other_size = [&](auto... found) {
+    return concat(" to view ", info(call.tensor("self").dtype).word, " as ", info(dtype).word,
+                  " (different element sizes)", found...);
+  };
+  check(result.dim() > 0,
+        [&] { return concat(call.name(), ": self.dim() cannot be 0", other_size()); });
+  check(result.strides.back() == 1, [&] {
+    return concat(call.name(), ": self.stride(-1) must be 1",
+                  other_size(", but got ", result.strides.back()));
   });
   check(result.sizes.back() * from % to == 0, [&] {
     return concat(call.name(), ": the last dimension of ", result.sizes.back(), " elements of ",
