@@ -362,9 +362,11 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& we
 
 /// The running maximum along `dim` and its place.
 std::tuple<Tensor, Tensor> cummax(const Tensor& self, int64_t dim);
+std::tuple<Tensor, Tensor> cummax_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim);
 
 /// The running minimum along `dim` and its place.
 std::tuple<Tensor, Tensor> cummin(const Tensor& self, int64_t dim);
+std::tuple<Tensor, Tensor> cummin_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim);
 
 /// result[i] = self[0] * ... * self[i] along `dim`; integers multiply in int64.
 Tensor cumprod(const Tensor& self, int64_t dim, const std::optional<DType>& dtype = std::nullopt);
@@ -653,6 +655,7 @@ Tensor frac_out(const Tensor& out, const Tensor& self);
 
 /// self = mantissa * 2^exponent with |mantissa| in [0.5, 1), exponent int32; 0, infinite and NaN elements are their own mantissa, with exponent 0.
 std::tuple<Tensor, Tensor> frexp(const Tensor& self);
+std::tuple<Tensor, Tensor> frexp_out(const Tensor& out0, const Tensor& out1, const Tensor& self);
 
 /// A tensor filled with one number, whose kind gives the dtype unless one is given.
 Tensor full(const IntList& size, const Scalar& fill_value, const std::optional<DType>& dtype = std::nullopt);
@@ -843,6 +846,7 @@ Tensor kron_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
 /// The k-th smallest element along `dim` (k counts from 1) and its place.
 std::tuple<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim = -1, bool keepdim = false);
+std::tuple<Tensor, Tensor> kthvalue_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t k, int64_t dim = -1, bool keepdim = false);
 
 /// |input - target|.
 Tensor l1_loss(const Tensor& input, const Tensor& target, const std::optional<bool>& size_average = std::nullopt, const std::optional<bool>& reduce = std::nullopt, const std::string& reduction = "mean");
@@ -995,12 +999,15 @@ Tensor matmul_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
 /// The maximum of all elements; equal ones, or those that are NaN, share the gradient.
 Tensor max(const Tensor& self);
+Tensor max_out(const Tensor& out, const Tensor& self);
 
 /// The larger of two numbers: maximum.
 Tensor max(const Tensor& self, const Tensor& other);
+Tensor max_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
 /// The maximum along `dim` and the index of its first occurrence.
 std::tuple<Tensor, Tensor> max(const Tensor& self, int64_t dim, bool keepdim = false);
+std::tuple<Tensor, Tensor> max_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim = false);
 
 /// The maximum of each window; the first of equal ones gets the gradient.
 Tensor max_pool1d(const Tensor& self, const IntList& kernel_size, const IntList& stride = std::nullopt, const IntList& padding = {0}, const IntList& dilation = {1}, bool ceil_mode = false);
@@ -1030,6 +1037,7 @@ Tensor mean_out(const Tensor& out, const Tensor& self, const IntList& dim = std:
 
 /// The lower median along `dim` and its place; NaN if there is one.
 std::tuple<Tensor, Tensor> median(const Tensor& self, int64_t dim, bool keepdim = false);
+std::tuple<Tensor, Tensor> median_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim = false);
 
 /// The lower median of all elements.
 Tensor median(const Tensor& self);
@@ -1039,12 +1047,15 @@ TensorList meshgrid(const TensorList& tensors, const std::optional<std::string>&
 
 /// The minimum of all elements; equal ones, or those that are NaN, share the gradient.
 Tensor min(const Tensor& self);
+Tensor min_out(const Tensor& out, const Tensor& self);
 
 /// The smaller of two numbers: minimum.
 Tensor min(const Tensor& self, const Tensor& other);
+Tensor min_out(const Tensor& out, const Tensor& self, const Tensor& other);
 
 /// The minimum along `dim` and the index of its first occurrence.
 std::tuple<Tensor, Tensor> min(const Tensor& self, int64_t dim, bool keepdim = false);
+std::tuple<Tensor, Tensor> min_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim = false);
 
 /// The smaller of two numbers, NaN if one is NaN; the gradient is shared at ties.
 Tensor minimum(const Tensor& self, const Tensor& other);
@@ -1060,6 +1071,7 @@ Tensor mm_out(const Tensor& out, const Tensor& self, const Tensor& mat2);
 
 /// The most frequent element along `dim` (the smallest of several) and its last place.
 std::tuple<Tensor, Tensor> mode(const Tensor& self, int64_t dim = -1, bool keepdim = false);
+std::tuple<Tensor, Tensor> mode_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim = -1, bool keepdim = false);
 
 /// The axes `source` moved to the places `destination`.
 Tensor movedim(const Tensor& self, const IntList& source, const IntList& destination);
@@ -1099,6 +1111,7 @@ Tensor nanmean_out(const Tensor& out, const Tensor& self, const IntList& dim = s
 
 /// The lower median along `dim` of what is not NaN, and its place.
 std::tuple<Tensor, Tensor> nanmedian(const Tensor& self, int64_t dim, bool keepdim = false);
+std::tuple<Tensor, Tensor> nanmedian_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim = false);
 
 /// The lower median of the elements that are not NaN.
 Tensor nanmedian(const Tensor& self);
@@ -1480,9 +1493,11 @@ Tensor softsign(const Tensor& self);
 
 /// The elements along `dim` in order, and their places; equal ones keep their order, NaN is the largest.
 std::tuple<Tensor, Tensor> sort(const Tensor& self, int64_t dim = -1, bool descending = false);
+std::tuple<Tensor, Tensor> sort_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim = -1, bool descending = false);
 
 /// sort, which always keeps the order of equal elements.
 std::tuple<Tensor, Tensor> sort(const Tensor& self, const std::optional<bool>& stable, int64_t dim = -1, bool descending = false);
+std::tuple<Tensor, Tensor> sort_out(const Tensor& out0, const Tensor& out1, const Tensor& self, const std::optional<bool>& stable, int64_t dim = -1, bool descending = false);
 
 /// The Airy function Ai.
 Tensor special_airy_ai(const Tensor& self);
@@ -1738,6 +1753,7 @@ Tensor tile(const Tensor& self, const IntList& dims);
 
 /// The k largest (or smallest) elements along `dim` in order, and their places.
 std::tuple<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim = -1, bool largest = true, bool sorted = true);
+std::tuple<Tensor, Tensor> topk_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t k, int64_t dim = -1, bool largest = true, bool sorted = true);
 
 /// The sum of the main diagonal; integers sum in int64.
 Tensor trace(const Tensor& self);

@@ -160,6 +160,11 @@ void check_outputs(const PreparedCall& prepared, const ops::ResultInfos& results
       return concat(name, ": result type ", info(result.dtype).name,
                     " can't be cast to the desired output type ", info(output.dtype()).name);
     });
+    // A kernel writes what it makes.
+    check(op.kernel == nullptr || result.dtype == output.dtype(), [&] {
+      return concat(name, ": Expected out tensor to have dtype ", info(result.dtype).name,
+                    ", but got ", info(output.dtype()).name, " instead");
+    });
     check(prepared.form != CallForm::InPlace || !op.real_result || !is_complex(output.dtype()),
           [&] { return concat("In-place ", name, " is not supported for complex tensors."); });
     if (output.sizes() == result.sizes) continue;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import flambeau
 import numpy as np
@@ -261,3 +262,41 @@ class TestRepeatedCalls:
         array.setflags(write=False)
         with pytest.raises(RuntimeError, match="read-only"):
             flambeau.from_numpy(array).add_(1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, **out: flambeau.sort(x, **out),
+        lambda x, **out: flambeau.sort(x, stable=True, dim=0, **out),
+        lambda x, **out: flambeau.topk(x, 2, **out),
+        lambda x, **out: flambeau.kthvalue(x, 2, **out),
+        lambda x, **out: flambeau.mode(x, **out),
+        lambda x, **out: flambeau.median(x, 1, **out),
+        lambda x, **out: flambeau.nanmedian(x, 1, True, **out),
+        lambda x, **out: flambeau.max(x, 1, **out),
+        lambda x, **out: flambeau.min(x, 1, **out),
+        lambda x, **out: flambeau.cummax(x, 0, **out),
+        lambda x, **out: flambeau.cummin(x, 0, **out),
+    ],
+)
+def test_out_of_operations_with_two_results(call: Any) -> None:
+    x = flambeau.tensor([[2.0, 1.0, 3.0, 1.0], [0.0, 5.0, 4.0, 4.0]])
+    expected = call(x)
+    for run in (call, flambeau.compile(call)):
+        out = (flambeau.empty(0), flambeau.empty(0, dtype=flambeau.long))
+        values, indices = run(x, out=out)
+        assert values is out[0] and indices is out[1]
+        assert flambeau.equal(values, expected[0]) and flambeau.equal(indices, expected[1])
+
+
+def test_out_of_another_dtype_is_refused_where_a_kernel_writes_it() -> None:
+    out = (flambeau.empty(0), flambeau.empty(0, dtype=flambeau.int32))
+    with pytest.raises(
+        RuntimeError, match="Expected out tensor to have dtype int64, but got int32"
+    ):
+        flambeau.sort(flambeau.ones(3), out=out)
+    assert flambeau.max(flambeau.tensor([1.0, 2.0]), out=flambeau.empty(())).item() == 2
+    mantissa, exponent = flambeau.empty(0), flambeau.empty(0, dtype=flambeau.int32)
+    flambeau.frexp(flambeau.tensor([6.0]), out=(mantissa, exponent))
+    assert (mantissa.item(), exponent.item()) == (0.75, 3)

@@ -1083,10 +1083,26 @@ std::tuple<Tensor, Tensor> cummax(const Tensor& self, int64_t dim) {
   return {results[0], results[1]};
 }
 
+std::tuple<Tensor, Tensor> cummax_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("cummax");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
+  return {results[0], results[1]};
+}
+
 std::tuple<Tensor, Tensor> cummin(const Tensor& self, int64_t dim) {
   static const ops::Definition& op = ops::find_definition("cummin");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
   const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> cummin_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim) {
+  static const ops::Definition& op = ops::find_definition("cummin");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(dim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
   return {results[0], results[1]};
 }
 
@@ -1978,6 +1994,14 @@ std::tuple<Tensor, Tensor> frexp(const Tensor& self) {
   return {results[0], results[1]};
 }
 
+std::tuple<Tensor, Tensor> frexp_out(const Tensor& out0, const Tensor& out1, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("frexp", "Tensor");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
+  return {results[0], results[1]};
+}
+
 Tensor full(const IntList& size, const Scalar& fill_value, const std::optional<DType>& dtype) {
   static const ops::Definition& op = ops::find_definition("full");
   const std::array<ops::Argument, 3> arguments{argument(size), argument(fill_value), argument(dtype)};
@@ -2562,6 +2586,14 @@ std::tuple<Tensor, Tensor> kthvalue(const Tensor& self, int64_t k, int64_t dim, 
   return {results[0], results[1]};
 }
 
+std::tuple<Tensor, Tensor> kthvalue_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t k, int64_t dim, bool keepdim) {
+  static const ops::Definition& op = ops::find_definition("kthvalue");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(k), argument(dim), argument(keepdim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
+  return {results[0], results[1]};
+}
+
 Tensor l1_loss(const Tensor& input, const Tensor& target, const std::optional<bool>& size_average, const std::optional<bool>& reduce, const std::string& reduction) {
   static const ops::Definition& op = ops::find_definition("l1_loss");
   const std::array<ops::Argument, 5> arguments{argument(input), argument(target), argument(size_average), argument(reduce), argument(reduction)};
@@ -3066,16 +3098,38 @@ Tensor max(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor max_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("max");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor max(const Tensor& self, const Tensor& other) {
   static const ops::Definition& op = ops::find_definition("max", "other");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
+Tensor max_out(const Tensor& out, const Tensor& self, const Tensor& other) {
+  static const ops::Definition& op = ops::find_definition("max", "other");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 std::tuple<Tensor, Tensor> max(const Tensor& self, int64_t dim, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("max", "dim");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
   const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> max_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim) {
+  static const ops::Definition& op = ops::find_definition("max", "dim");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
   return {results[0], results[1]};
 }
 
@@ -3151,6 +3205,14 @@ std::tuple<Tensor, Tensor> median(const Tensor& self, int64_t dim, bool keepdim)
   return {results[0], results[1]};
 }
 
+std::tuple<Tensor, Tensor> median_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim) {
+  static const ops::Definition& op = ops::find_definition("median", "dim");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
+  return {results[0], results[1]};
+}
+
 Tensor median(const Tensor& self) {
   static const ops::Definition& op = ops::find_definition("median");
   const std::array<ops::Argument, 1> arguments{argument(self)};
@@ -3170,16 +3232,38 @@ Tensor min(const Tensor& self) {
   return call(op, arguments)[0];
 }
 
+Tensor min_out(const Tensor& out, const Tensor& self) {
+  static const ops::Definition& op = ops::find_definition("min");
+  const std::array<ops::Argument, 1> arguments{argument(self)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 Tensor min(const Tensor& self, const Tensor& other) {
   static const ops::Definition& op = ops::find_definition("min", "other");
   const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
   return call(op, arguments)[0];
 }
 
+Tensor min_out(const Tensor& out, const Tensor& self, const Tensor& other) {
+  static const ops::Definition& op = ops::find_definition("min", "other");
+  const std::array<ops::Argument, 2> arguments{argument(self), argument(other)};
+  const std::array<Tensor, 1> out_tensors{out};
+  return call(op, arguments, CallForm::Out, out_tensors)[0];
+}
+
 std::tuple<Tensor, Tensor> min(const Tensor& self, int64_t dim, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("min", "dim");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
   const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> min_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim) {
+  static const ops::Definition& op = ops::find_definition("min", "dim");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
   return {results[0], results[1]};
 }
 
@@ -3225,6 +3309,14 @@ std::tuple<Tensor, Tensor> mode(const Tensor& self, int64_t dim, bool keepdim) {
   static const ops::Definition& op = ops::find_definition("mode");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
   const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> mode_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim) {
+  static const ops::Definition& op = ops::find_definition("mode");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
   return {results[0], results[1]};
 }
 
@@ -3346,6 +3438,14 @@ std::tuple<Tensor, Tensor> nanmedian(const Tensor& self, int64_t dim, bool keepd
   static const ops::Definition& op = ops::find_definition("nanmedian", "dim");
   const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
   const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> nanmedian_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool keepdim) {
+  static const ops::Definition& op = ops::find_definition("nanmedian", "dim");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(keepdim)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
   return {results[0], results[1]};
 }
 
@@ -4415,10 +4515,26 @@ std::tuple<Tensor, Tensor> sort(const Tensor& self, int64_t dim, bool descending
   return {results[0], results[1]};
 }
 
+std::tuple<Tensor, Tensor> sort_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t dim, bool descending) {
+  static const ops::Definition& op = ops::find_definition("sort");
+  const std::array<ops::Argument, 3> arguments{argument(self), argument(dim), argument(descending)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
+  return {results[0], results[1]};
+}
+
 std::tuple<Tensor, Tensor> sort(const Tensor& self, const std::optional<bool>& stable, int64_t dim, bool descending) {
   static const ops::Definition& op = ops::find_definition("sort", "stable");
   const std::array<ops::Argument, 4> arguments{argument(self), argument(stable), argument(dim), argument(descending)};
   const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> sort_out(const Tensor& out0, const Tensor& out1, const Tensor& self, const std::optional<bool>& stable, int64_t dim, bool descending) {
+  static const ops::Definition& op = ops::find_definition("sort", "stable");
+  const std::array<ops::Argument, 4> arguments{argument(self), argument(stable), argument(dim), argument(descending)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
   return {results[0], results[1]};
 }
 
@@ -5259,6 +5375,14 @@ std::tuple<Tensor, Tensor> topk(const Tensor& self, int64_t k, int64_t dim, bool
   static const ops::Definition& op = ops::find_definition("topk");
   const std::array<ops::Argument, 5> arguments{argument(self), argument(k), argument(dim), argument(largest), argument(sorted)};
   const Results results = call(op, arguments);
+  return {results[0], results[1]};
+}
+
+std::tuple<Tensor, Tensor> topk_out(const Tensor& out0, const Tensor& out1, const Tensor& self, int64_t k, int64_t dim, bool largest, bool sorted) {
+  static const ops::Definition& op = ops::find_definition("topk");
+  const std::array<ops::Argument, 5> arguments{argument(self), argument(k), argument(dim), argument(largest), argument(sorted)};
+  const std::array<Tensor, 2> out_tensors{out0, out1};
+  const Results results = call(op, arguments, CallForm::Out, out_tensors);
   return {results[0], results[1]};
 }
 

@@ -140,6 +140,7 @@ Definition extreme_scan(std::string_view schema, std::string_view doc) {
   return {
       .schema = schema,
       .doc = doc,
+      .variants = {.out = true},
       .axes = {"dim"},
       .shape =
           [](const Call& call, ResultInfos& results) {

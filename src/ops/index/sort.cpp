@@ -56,6 +56,7 @@ const Register kSort({
               "indices)",
     .doc = "The elements along `dim` in order, and their places; equal ones keep their order, NaN "
            "is the largest.",
+    .variants = {.out = true},
     .axes = {"dim"},
     .shape = sort_shape,
     .vjp = picked_vjp,
@@ -71,6 +72,7 @@ const Register kSortStable({
     .schema = "sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False) -> "
               "(Tensor values, Tensor indices)",
     .doc = "sort, which always keeps the order of equal elements.",
+    .variants = {.out = true},
     .axes = {"dim"},
     .shape = sort_shape,
     .vjp = picked_vjp,
@@ -143,6 +145,7 @@ const Register kTopk({
         "topk(Tensor self, int k, int dim=-1, bool largest=True, bool sorted=True) -> (Tensor "
         "values, Tensor indices)",
     .doc = "The k largest (or smallest) elements along `dim` in order, and their places.",
+    .variants = {.out = true},
     .accepts = Accepts::NumbersNoBool,
     .axes = {"dim"},
     .shape =
@@ -227,6 +230,7 @@ const Register kKthvalue({
     .schema = "kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, "
               "Tensor indices)",
     .doc = "The k-th smallest element along `dim` (k counts from 1) and its place.",
+    .variants = {.out = true},
     .accepts = Accepts::NumbersNoBool,
     .axes = {"dim"},
     .shape =
@@ -264,6 +268,7 @@ template <bool kSkipsNan>
 Definition median_definition(std::string_view schema, std::string_view doc) {
   return {.schema = schema,
           .doc = doc,
+          .variants = {.out = true},
           .accepts = Accepts::NumbersNoBool,
           .axes = {"dim"},
           .shape = picked_shape,
@@ -298,6 +303,7 @@ const Register kMode({
     .schema =
         "mode(Tensor self, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)",
     .doc = "The most frequent element along `dim` (the smallest of several) and its last place.",
+    .variants = {.out = true},
     .axes = {"dim"},
     .shape = picked_shape,
     .vjp = one_picked_vjp,

@@ -19,6 +19,7 @@ const Register kFrexp({
     .schema = "frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)",
     .doc = "self = mantissa * 2^exponent with |mantissa| in [0.5, 1), exponent int32; 0, infinite "
            "and NaN elements are their own mantissa, with exponent 0.",
+    .variants = {.out = true},
     .accepts = Accepts::Floats,
     .shape =
         [](const Call& call, ResultInfos& results) {

@@ -81,6 +81,7 @@ void whole_vjp(VjpLowering& v) {
 const Register kMax({
     .schema = "max(Tensor self) -> Tensor",
     .doc = "The maximum of all elements; equal ones, or those that are NaN, share the gradient.",
+    .variants = {.out = true},
     .shape = check_all_not_empty,
     .lower = lower_whole<largest>,
     .vjp = whole_vjp,
@@ -94,6 +95,7 @@ const Register kMax({
 const Register kMin({
     .schema = "min(Tensor self) -> Tensor",
     .doc = "The minimum of all elements; equal ones, or those that are NaN, share the gradient.",
+    .variants = {.out = true},
     .shape = check_all_not_empty,
     .lower = lower_whole<smallest>,
     .vjp = whole_vjp,
@@ -140,6 +142,7 @@ SampleList axis_samples() {
 const Register kMaxOther({
     .schema = "max.other(Tensor self, Tensor other) -> Tensor",
     .doc = "The larger of two numbers: maximum.",
+    .variants = {.out = true},
     .promotion = Promotion::Promote,
     .lower = [](Lowering& l) { l.result(maximum(l["self"], l["other"])); },
     .samples = binary_samples,
@@ -147,6 +150,7 @@ const Register kMaxOther({
 const Register kMinOther({
     .schema = "min.other(Tensor self, Tensor other) -> Tensor",
     .doc = "The smaller of two numbers: minimum.",
+    .variants = {.out = true},
     .promotion = Promotion::Promote,
     .lower = [](Lowering& l) { l.result(minimum(l["self"], l["other"])); },
     .samples = binary_samples,
@@ -156,6 +160,7 @@ const Register kMaxDim({
     .schema = "max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor "
               "indices)",
     .doc = "The maximum along `dim` and the index of its first occurrence.",
+    .variants = {.out = true},
     .axes = {"dim"},
     .shape = values_indices_shape,
     .lower = lower_with_index<largest>,
@@ -172,6 +177,7 @@ const Register kMinDim({
     .schema = "min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor "
               "indices)",
     .doc = "The minimum along `dim` and the index of its first occurrence.",
+    .variants = {.out = true},
     .axes = {"dim"},
     .shape = values_indices_shape,
     .lower = lower_with_index<smallest>,
