@@ -2,6 +2,8 @@
 // Small tools around Python's C API: owned references, the lock, and exceptions.
 
 #include <Python.h>
+#include <cxxabi.h>
+#include <unistd.h>
 
 #include <string>
 #include <string_view>
@@ -60,12 +62,26 @@ inline bool truth(PyObject* object) {
   return value != 0;
 }
 
+/// What `take` gives, which takes Python's lock. A thread for which Python, about to exit, never
+/// gives it back sleeps from then on: CPython before 3.14 ends it by unwinding it, which frames of
+/// C++ do not stand.
+template <class Take>
+auto take_lock(const Take& take) noexcept {
+  try {
+    return take();
+  } catch (const abi::__forced_unwind&) {
+    while (true) pause();
+  }
+}
+
 /// Lets other Python threads run while it lives. What is recorded meanwhile is of the line of
 /// Python that runs now.
 class ReleaseLock {
  public:
   ReleaseLock() : state_(PyEval_SaveThread()) {}
-  ~ReleaseLock() { PyEval_RestoreThread(state_); }
+  ~ReleaseLock() {
+    take_lock([this] { PyEval_RestoreThread(state_); });
+  }
   ReleaseLock(const ReleaseLock&) = delete;
   ReleaseLock& operator=(const ReleaseLock&) = delete;
 
@@ -77,7 +93,7 @@ class ReleaseLock {
 /// Holds Python's lock while it lives, on any thread.
 class AcquireLock {
  public:
-  AcquireLock() : state_(PyGILState_Ensure()) {}
+  AcquireLock() : state_(take_lock(PyGILState_Ensure)) {}
   ~AcquireLock() { PyGILState_Release(state_); }
   AcquireLock(const AcquireLock&) = delete;
   AcquireLock& operator=(const AcquireLock&) = delete;

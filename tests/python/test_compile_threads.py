@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import mmap
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -223,3 +225,29 @@ def test_what_is_interpreted_is_not_recorded() -> None:
     torch.compiler.flush()
     assert result.tolist() == [3.0] * 3
     assert runs() == before
+
+
+DAEMONS = """
+import threading, time
+import flambeau
+
+def forever():
+    while True:
+        doubled(flambeau.ones(10)).sum().item()
+
+doubled = flambeau.compile(lambda x: x * 2 + 1)
+for _ in range(2):
+    threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.2)
+doubled(flambeau.ones(3))
+print("end")
+"""
+
+
+def test_a_process_ends_while_daemon_threads_compute() -> None:
+    """Python takes its lock away from them for ever."""
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", DAEMONS], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
