@@ -3,6 +3,7 @@ show them."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +158,11 @@ def explain(function: Callable[..., Any]) -> Callable[..., Explanation]:
     second time, and tells of the programs of the second call and of what it left pending."""
     from ._compile import compile
 
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"explain: {function.__qualname__} is async; explain a function that runs it, as "
+            "`lambda *args: asyncio.run(function(*args))` does"
+        )
     compiled = compile(function)
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:

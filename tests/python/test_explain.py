@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -357,3 +358,14 @@ def test_costly_values_are_not_computed_again_for_each_user() -> None:
 
     assert launches(lambda x: x * x + 1) == 1
     assert launches(lambda x: (x + 1).lgamma()) > 1
+
+
+def test_async_functions_are_explained_by_what_runs_them() -> None:
+    async def double(x: torch.Tensor) -> torch.Tensor:
+        await asyncio.sleep(0)
+        return (x * 2).sin()
+
+    with pytest.raises(TypeError, match=r"double is async; .* asyncio.run"):
+        torch.compiler.explain(double)
+    told = torch.compiler.explain(lambda x: asyncio.run(double(x)))(torch.ones(4))
+    assert [region["ops"] for region in told.programs[0]["regions"]] == [["mul", "sin"]]
