@@ -153,7 +153,7 @@ const Register kViewDtype({
                                            "is no multiple of 8 bytes"},
                                           {{{typed({}, DType::Float32, -2, 2), DType::Float64}},
                                            "RuntimeError",
-                                           "self.stride(-1) must be 1"}};
+                                           "self.dim() cannot be 0"}};
         },
 });
 
