@@ -141,6 +141,8 @@ class Merger {
   }
 
   std::optional<Region> merge() {
+    for (const int32_t number : region_.entries)
+      if (host_program_of(*entry(number).program) != nullptr) return std::nullopt;
     collect();
     region_.facts.emplace(recording_, std::move(sources_), std::move(views_));
     choose_symbols();
@@ -182,13 +184,11 @@ class Merger {
     std::vector<size_t> made_extents, input_extents;  // by their numbers: of first_extent_
     for (const int32_t number : region_.entries) {
       const Entry& e = entry(number);
-      const Program* const program =
-          host_program_of(*e.program) == nullptr ? &program_of(*e.program) : nullptr;
+      const Program& program = program_of(*e.program);
       for (int32_t o = e.parameters.begin; o < e.parameters.end; ++o) {
         const auto note = [&](size_t which) {
-          if (program == nullptr) return;
           const auto parameter = static_cast<size_t>(o - e.parameters.begin);
-          note_numbers(which, program->parameters[parameter].shape);
+          note_numbers(which, program.parameters[parameter].shape);
         };
         const int32_t value = flow_.value_of[static_cast<size_t>(o)];
         const auto here = made.find(value);
@@ -228,10 +228,8 @@ class Merger {
         const int32_t w = recording_.operands[static_cast<size_t>(o)];
         made_extents.push_back(first_extent_.size());
         add_extents(w);
-        if (program != nullptr) {
-          const ir::NodeId result = program->results[static_cast<size_t>(o - e.results.begin)];
-          note_numbers(made_extents.back(), program->nodes[static_cast<size_t>(result)].type.shape);
-        }
+        const ir::NodeId result = program.results[static_cast<size_t>(o - e.results.begin)];
+        note_numbers(made_extents.back(), program.nodes[static_cast<size_t>(result)].type.shape);
         const bool stored = is_stored_[static_cast<size_t>(value)];
         wiring_.push_back(stored ? 1 : 0);
         if (stored) region_.outputs.push_back(w);
@@ -324,7 +322,6 @@ class Merger {
     size_t nodes = 0;
     for (const int32_t number : region_.entries) {
       const Program& program = program_of(*entry(number).program);
-      if (host_program_of(*entry(number).program) != nullptr) return std::nullopt;
       nodes += program.nodes.size();
       if (ir::has_complex(program)) return std::nullopt;
       for (const Node& node : program.nodes)

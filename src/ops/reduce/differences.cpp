@@ -10,6 +10,10 @@ namespace {
 
 using namespace prim;
 
+/// Of Definition::fixed, where what is empty is lowered by its sizes.
+uint64_t every_axis_if(bool is_empty, const Call& call, size_t tensor) {
+  return is_empty ? every_axis(call, tensor) : 0;
+}
 /// The elements from `first`, all but `rest` of them, along `axis`.
 Expr part(const Expr& x, int axis, int first, int rest) {
   return slice(x, axis, Dim(first), x.dim(axis) - rest);
@@ -77,8 +81,7 @@ const Register kDiff({
     .fixed =
         [](const Call& call, size_t tensor) {
           const auto axis = static_cast<size_t>(call.integer("dim"));
-          const bool is_empty = infer(call)[0].sizes[axis] == 0;
-          return is_empty ? every_axis(call, tensor) : uint64_t{0};
+          return every_axis_if(infer(call)[0].sizes[axis] == 0, call, tensor);
         },
     .samples =
         [] {
@@ -161,13 +164,13 @@ void rule_shape(const Call& call, ResultInfos& results) {
 template <bool kRunning, bool kPlaces>
 void lower_rule(Lowering& l) {
   const Expr y = l["y"];
-  const DType dtype = infer(l.call())[0].dtype;
+  const TensorInfo result = infer(l.call())[0];
+  const DType dtype = result.dtype;
   if (y.rank() == 0) return l.result(convert(full_like(y, 0.0), compute_dtype(dtype)));
   const int axis = static_cast<int>(l.call().integer("dim"));
   if (y.dim(axis).is_zero()) {
-    const Ints sizes = infer(l.call())[0].sizes;
     Shape shape;
-    for (const int64_t size : sizes) shape.emplace_back(size);
+    for (const int64_t size : result.sizes) shape.emplace_back(size);
     return l.result(broadcast_to(constant(y, compute_dtype(dtype), Scalar(0)), shape));
   }
   const Expr pieces = areas(l, axis, kPlaces ? "x" : "dx", dtype);
@@ -192,7 +195,7 @@ Definition rule(std::string_view schema, std::string_view doc) {
               [](const Call& call, size_t tensor) {
                 const Ints& sizes = call.tensor("y").sizes;
                 const bool is_empty = std::find(sizes.begin(), sizes.end(), 0) != sizes.end();
-                return is_empty ? every_axis(call, tensor) : uint64_t{0};
+                return every_axis_if(is_empty, call, tensor);
               },
           .samples =
               [] {
